@@ -1,0 +1,17 @@
+//! What a run leaves behind: statistics, snapshots, attention, and the document that is exported.
+//!
+//! A [`Recorder`] drives a [`Generation`](crate::generation::Generation) and turns what passes its hooks into
+//! plain owned [`Event`]s. The same events feed a [`Trace`] in memory (the inspector's screens) and the streamed
+//! export (`run --json`), so that the screen, the export and the lessons speak of the same numbers by the same names.
+
+mod attention;
+mod event;
+mod recorder;
+mod snapshot;
+mod stats;
+
+pub use attention::{AttentionMaps, AttentionStore};
+pub use event::{Event, ImageData, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace};
+pub use recorder::{RecordOptions, Recorder};
+pub use snapshot::Snapshot;
+pub use stats::Stats;
