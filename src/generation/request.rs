@@ -29,6 +29,40 @@ pub struct Request {
     pub scheduler: SchedulerKind,
 }
 
+/// The parts of a request that a user named; the model's defaults fill the rest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestOverrides {
+    /// See [`Request::prompt`].
+    pub prompt: Option<String>,
+    /// See [`Request::negative_prompt`].
+    pub negative_prompt: Option<String>,
+    /// See [`Request::seed`].
+    pub seed: Option<i128>,
+    /// See [`Request::steps`].
+    pub steps: Option<usize>,
+    /// See [`Request::guidance_scale`].
+    pub guidance_scale: Option<f64>,
+    /// See [`Request::scheduler`].
+    pub scheduler: Option<SchedulerKind>,
+}
+
+impl RequestOverrides {
+    /// `request` with the parts that were named replaced.
+    pub fn apply(&self, request: Request) -> Request {
+        Request {
+            prompt: self.prompt.clone().unwrap_or(request.prompt),
+            negative_prompt: self
+                .negative_prompt
+                .clone()
+                .unwrap_or(request.negative_prompt),
+            seed: self.seed.unwrap_or(request.seed),
+            steps: self.steps.unwrap_or(request.steps),
+            guidance_scale: self.guidance_scale.unwrap_or(request.guidance_scale),
+            scheduler: self.scheduler.unwrap_or(request.scheduler),
+        }
+    }
+}
+
 /// A request that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {

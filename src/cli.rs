@@ -1,0 +1,385 @@
+//! The command line: what can be asked for, and how it is explained.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::generation::{DeviceChoice, MAX_STEPS, Request, RequestOverrides};
+use crate::scheduler::SchedulerKind;
+use crate::tui::ImageMode;
+
+/// What the inspector draws when no prompt is given.
+pub const DEFAULT_PROMPT: &str = "a photograph of an astronaut riding a horse";
+
+/// A microscope for text-to-image diffusion: a real Stable Diffusion run, in slow motion, in the terminal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "diffuscope",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = TOP_EXAMPLES
+)]
+pub struct Cli {
+    /// What to do. Without a subcommand the inspector opens.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The inspector's options, so that `diffuscope -p "a cat"` opens it too.
+    #[command(flatten)]
+    pub inspect: InspectArgs,
+}
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Step through a generation in a full-screen inspector (the default)
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Generate a picture without a screen, and export what happened on the way
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show how a text becomes tokens
+    #[command(after_help = TOKENIZE_EXAMPLES)]
+    Tokenize(TokenizeArgs),
+    /// Print a noise schedule; needs no model
+    #[command(after_help = SCHEDULE_EXAMPLES)]
+    Schedule(ScheduleArgs),
+    /// Print the JSON Schema of exported documents (`run --json`)
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema(SchemaArgs),
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  diffuscope                                        open the inspector on the embedded model
+  diffuscope -p \"a red fox in a forest\" --seed 7    … on another prompt
+  diffuscope run -p \"a red fox\" --png fox.png       a picture, without a screen
+  diffuscope run -p \"a red fox\" --json fox/         every tensor of the run, as JSON
+  diffuscope tokenize \"a red fox\"                   how the prompt is cut up
+  diffuscope schedule --scheduler lms --steps 25    timesteps and noise levels
+
+`diffuscope <COMMAND> --help` explains each. Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled by Ctrl-C.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  diffuscope inspect -p \"a blue cat on a sofa\" --negative \"dog\"
+  diffuscope inspect --model ~/models/stable-diffusion-v1-5 --device cuda
+  diffuscope inspect --images cells                 pictures as coloured cells, in any terminal";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  diffuscope run -p \"a photograph of an astronaut riding a horse\"
+      writes diffuscope-42.png, or diffuscope-42-2.png where that exists, and prints its path
+  diffuscope run -p \"a castle\" --seed -1 --steps 50 --guidance 5 --scheduler dpm++-2m --png castle.png
+  diffuscope run -p \"a castle\" --json castle/ --attention heads
+  diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
+  diffuscope run -p \"a castle\" --json castle/ --tensors 'prompt_embedding,attention/mid_block.*'
+  echo \"a castle\" | diffuscope run -p -             the prompt from standard input
+
+The export (--json):
+  DIR/run.json has the request, tokens, schedule, steps and for each tensor its shape, statistics and file;
+  each tensor's file has \"name\", \"shape\", \"dtype\" and \"data\" (row-major). DIR/image.png is the picture.
+  `diffuscope schema` prints the JSON Schema of both. Numbers read back as the very same f32; a value that is no
+  number is written as \"NaN\", \"Infinity\" or \"-Infinity\".
+
+Names for --tensors:
+  token_embedding, position_embedding, text_model.encoder.layers.N, prompt_embedding, negative_prompt_embedding,
+  initial_noise; at each step latents, noise_uncond, noise_text, noise_guided, latents_next, x0 and
+  attention/<module path>. All of these are written by default. On request only: the text encoder's own attention,
+  text_model.encoder.layers.N.self_attn. `*` stands for any characters; `attention` for `attention/*`, `layers` for
+  `text_model.encoder.layers.*`, and `all` for everything.";
+
+const TOKENIZE_EXAMPLES: &str = "\
+Examples:
+  diffuscope tokenize \"dream beach\"        two words, two tokens
+  diffuscope tokenize 苹果                  six pieces: no word of CLIP's vocabulary
+  diffuscope tokenize --json \"a cat\"       all 77 positions, for scripts
+  diffuscope tokenize - < prompt.txt       from standard input";
+
+const SCHEDULE_EXAMPLES: &str = "\
+Examples:
+  diffuscope schedule                                Stable Diffusion v1's own schedule, 25 steps
+  diffuscope schedule --scheduler dpm++-2m-karras --steps 12
+  diffuscope schedule --betas linear --beta-start 0.0001 --beta-end 0.02 --scheduler lms --steps 100
+      the schedule of the first diffusion models: begins at timestep 999, sigma 157.407
+  diffuscope schedule --json | jq '.sigmas'
+
+Columns: the step; the timestep that the UNet is told; sigma, the noise's standard deviation relative to the picture,
+before and after the step; alpha_cumprod = 1 / (sigma² + 1), the picture's share of the variance; and SNR = 1 / sigma²,
+the signal-to-noise ratio.";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  diffuscope schema > trace.schema.json       the schema of run.json
+  diffuscope schema tensor                    the schema of a tensor's file";
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// What to draw; `-` reads it from standard input [default: a photograph of an astronaut riding a horse]
+    #[arg(short, long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// What to ask for, besides the prompt.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The model and its device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Memory for attention maps, in MiB; what does not fit is computed again when it is looked at
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub attention_budget: u32,
+    /// How pictures are drawn
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|cells|pixels"
+    )]
+    pub images: ImageMode,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What to draw; `-` reads it from standard input
+    #[arg(short, long, value_name = "TEXT")]
+    pub prompt: String,
+    /// What to ask for, besides the prompt.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The model and its device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Write the picture to FILE, replacing it [default without --json: diffuscope-SEED.png, a new file]
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Export the whole run to the folder DIR as JSON; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub json: Option<PathBuf>,
+    /// Replace an earlier export in DIR; other files in it stay
+    #[arg(long, requires = "json")]
+    pub force: bool,
+    /// Which tensors to export: names, with `*` for any characters, separated by commas (see below)
+    #[arg(long, value_name = "LIST", requires = "json", value_delimiter = ',')]
+    pub tensors: Option<Vec<String>>,
+    /// How much of the UNet's cross-attention to export: its mean over heads, every head, or none of it
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "mean|heads|none",
+        requires = "json"
+    )]
+    pub attention: AttentionChoice,
+}
+
+/// How much cross-attention is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum AttentionChoice {
+    /// The mean over heads.
+    #[default]
+    Mean,
+    /// Every head.
+    Heads,
+    /// Nothing.
+    None,
+}
+
+/// What to ask for, besides the prompt.
+#[derive(Debug, Args)]
+pub struct RequestArgs {
+    /// What to steer away from
+    #[arg(short, long, value_name = "TEXT")]
+    pub negative: Option<String>,
+    /// Seed of the noise, as torch reads it: 64 bits, negative ones too [default: 42]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub seed: Option<i128>,
+    /// Denoising steps, 1 to 1000 [default: 25]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = steps)]
+    pub steps: Option<usize>,
+    /// Guidance scale, 0 to 100: how hard the prompt pulls; no guidance at 1 or below [default: the model's]
+    #[arg(short, long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
+    pub guidance: Option<f64>,
+    /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: lms]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "NAME")]
+    pub scheduler: Option<SchedulerKind>,
+}
+
+/// The model and its device.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The embedded `little-world`, or the path of a Stable Diffusion v1 folder as diffusers stores it
+    #[arg(long, value_name = "MODEL", default_value = "little-world")]
+    pub model: OsString,
+    /// The device to run on; auto takes CUDA where there is one
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|cpu|cuda"
+    )]
+    pub device: DeviceChoice,
+}
+
+/// Options of `tokenize`.
+#[derive(Debug, Args)]
+pub struct TokenizeArgs {
+    /// The text; `-` reads it from standard input
+    pub text: String,
+    /// Print JSON: all 77 positions
+    #[arg(long)]
+    pub json: bool,
+    /// The model whose tokenizer to use: `little-world` or a folder
+    #[arg(long, value_name = "MODEL", default_value = "little-world")]
+    pub model: OsString,
+}
+
+/// Options of `schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "NAME",
+        default_value = "lms"
+    )]
+    pub scheduler: SchedulerKind,
+    /// Denoising steps, 1 to 1000
+    #[arg(long, value_name = "N", default_value = "25", allow_negative_numbers = true, value_parser = steps)]
+    pub steps: usize,
+    /// How the betas grow: `linear`, or `scaled_linear` (their square roots do)
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        default_value_t,
+        value_name = "linear|scaled_linear"
+    )]
+    pub betas: BetasChoice,
+    /// The first beta, the variance that the first of 1000 training steps adds
+    #[arg(long, value_name = "X", default_value = "0.00085", allow_negative_numbers = true, value_parser = beta)]
+    pub beta_start: f64,
+    /// The last beta
+    #[arg(long, value_name = "Y", default_value = "0.012", allow_negative_numbers = true, value_parser = beta)]
+    pub beta_end: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How betas grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum BetasChoice {
+    /// Evenly.
+    #[value(name = "linear")]
+    Linear,
+    /// Their square roots evenly: Stable Diffusion's.
+    #[default]
+    #[value(name = "scaled_linear")]
+    ScaledLinear,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of which document: `run` (run.json) or `tensor` (a tensor's file)
+    #[arg(
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "run|tensor"
+    )]
+    pub document: SchemaChoice,
+}
+
+/// An exported document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SchemaChoice {
+    /// `run.json`.
+    #[default]
+    Run,
+    /// A tensor's file.
+    Tensor,
+}
+
+impl RequestArgs {
+    /// The request's named parts, with `prompt`.
+    pub fn overrides(self, prompt: String) -> RequestOverrides {
+        RequestOverrides {
+            prompt: Some(prompt),
+            negative_prompt: self.negative,
+            seed: self.seed,
+            steps: self.steps,
+            guidance_scale: self.guidance,
+            scheduler: self.scheduler,
+        }
+    }
+}
+
+/// A request whose every field is in range, to check one field with [`Request::validate`].
+fn valid_request() -> Request {
+    Request {
+        prompt: String::new(),
+        negative_prompt: String::new(),
+        seed: 0,
+        steps: 1,
+        guidance_scale: 1.0,
+        scheduler: SchedulerKind::Lms,
+    }
+}
+
+fn seed(text: &str) -> Result<i128, String> {
+    // Longer than i128 is as much out of range as 2^64: both get the range's message.
+    let is_integer = |text: &str| {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let seed = match text.parse::<i128>() {
+        Ok(seed) => seed,
+        Err(_) if is_integer(text) => i128::MAX,
+        Err(_) => return Err("a seed is a whole number".into()),
+    };
+    let request = Request {
+        seed,
+        ..valid_request()
+    };
+    match request.validate() {
+        Ok(()) => Ok(seed),
+        Err(_) => Err(format!(
+            "a seed is from {} to {}, as torch's generators take it",
+            i64::MIN,
+            u64::MAX
+        )),
+    }
+}
+
+fn steps(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(steps) if (1..=MAX_STEPS).contains(&steps) => Ok(steps),
+        _ => Err(format!("steps is a whole number from 1 to {MAX_STEPS}")),
+    }
+}
+
+fn guidance(text: &str) -> Result<f64, String> {
+    let error = || "guidance is a number from 0 to 100".to_owned();
+    let guidance_scale = text.parse().map_err(|_| error())?;
+    let request = Request {
+        guidance_scale,
+        ..valid_request()
+    };
+    request.validate().map_err(|_| error())?;
+    Ok(guidance_scale)
+}
+
+fn beta(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(beta) if beta > 0.0 && beta < 1.0 => Ok(beta),
+        _ => Err("a beta is a number between 0 and 1".into()),
+    }
+}

@@ -1,0 +1,33 @@
+//! What the inspector is started with.
+
+use clap::ValueEnum;
+
+use crate::checkpoint::Source;
+use crate::generation::{DeviceChoice, RequestOverrides};
+
+/// What the inspector is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The model.
+    pub source: Source,
+    /// The device that it runs on.
+    pub device: DeviceChoice,
+    /// The request, over the model's defaults. The prompt is always there.
+    pub request: RequestOverrides,
+    /// Memory for attention maps, in bytes.
+    pub attention_budget: usize,
+    /// How pictures are drawn.
+    pub images: ImageMode,
+}
+
+/// How pictures are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ImageMode {
+    /// Pixels where the terminal has a graphics protocol, else cells.
+    #[default]
+    Auto,
+    /// Half-block cells, always.
+    Cells,
+    /// Pixels, by the terminal's graphics protocol, without asking whether it has one.
+    Pixels,
+}
