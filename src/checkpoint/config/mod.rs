@@ -1,0 +1,16 @@
+//! The configurations of a checkpoint's networks, read from its JSON files and checked.
+//!
+//! Keys and defaults are those of diffusers and transformers; unknown keys are
+//! ignored, as they are there. A value that would change what the network
+//! computes and is not supported is refused, never passed over.
+
+mod reader;
+mod text_encoder;
+mod unet;
+mod vae;
+
+pub use text_encoder::{Activation, TextEncoderConfig};
+pub use unet::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
+pub use vae::VaeConfig;
+
+pub(super) use reader::Reader;

@@ -1,0 +1,152 @@
+//! What can be wrong with a checkpoint.
+
+use std::path::Path;
+
+use crate::model::tokenizer::TokenizerError;
+
+/// Why a checkpoint cannot be used: what is wrong, in which file, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Nothing exists at the given path.
+    #[error(
+        "{path}: there is no such file or folder; a model is `little-world` (built in) or the path of a Stable Diffusion v1 checkpoint in diffusers' folder layout"
+    )]
+    NotFound {
+        /// The path that was given.
+        path: String,
+    },
+    /// The path is a file; a folder is needed.
+    #[error(
+        "{path} is a single file{kind}, and a checkpoint is a folder in diffusers' layout; convert it with diffusers (StableDiffusionPipeline.from_single_file, then save_pretrained) and give the folder"
+    )]
+    SingleFile {
+        /// The path that was given.
+        path: String,
+        /// What the file seems to be, as a clause that follows "a single file".
+        kind: &'static str,
+    },
+    /// The folder holds nothing of a checkpoint.
+    #[error(
+        "{path} is not a checkpoint: {looked_for} is not in it; a checkpoint folder in diffusers' layout has {LAYOUT}"
+    )]
+    NotACheckpoint {
+        /// The path that was given.
+        path: String,
+        /// What is looked for first.
+        looked_for: &'static str,
+    },
+    /// A part of the checkpoint is missing.
+    #[error(
+        "{folder}: {what} missing: looked for {looked_for}; a checkpoint folder in diffusers' layout has {LAYOUT}"
+    )]
+    Missing {
+        /// The checkpoint's folder.
+        folder: String,
+        /// Which part, with its verb: "the text encoder's weights are".
+        what: &'static str,
+        /// The files that would have served, relative to the folder.
+        looked_for: String,
+    },
+    /// Only pickled weights are there.
+    #[error(
+        "{file}: weights in Python's pickle format are not read, because loading them can run code; save the checkpoint again with diffusers' save_pretrained(…, safe_serialization=True), which writes safetensors"
+    )]
+    Pickle {
+        /// The pickled file.
+        file: String,
+    },
+    /// A file cannot be read.
+    #[error("{file}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A configuration file is not JSON, or not an object.
+    #[error(
+        "{file}: not a valid JSON object: {reason}; the file is damaged or is not what its name says"
+    )]
+    Json {
+        /// The file.
+        file: String,
+        /// The parser's reason, with line and column.
+        reason: String,
+    },
+    /// A configuration value is wrong.
+    #[error("{file}: {key} is {found}, expected {expected}")]
+    Config {
+        /// The file.
+        file: String,
+        /// The key in it.
+        key: String,
+        /// What was found there.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// The checkpoint is sound, but of a kind that this program does not run.
+    #[error(
+        "{file}: {key} is {found}: {reason}; supported are checkpoints of Stable Diffusion v1's structure"
+    )]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The key in it.
+        key: String,
+        /// What was found there.
+        found: String,
+        /// What that means.
+        reason: String,
+    },
+    /// A weights file is damaged.
+    #[error("{file}: {reason}")]
+    Weights {
+        /// The file.
+        file: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The tokenizer's files are damaged.
+    #[error("{file}: {source}")]
+    Tokenizer {
+        /// The file or files.
+        file: String,
+        /// What is wrong.
+        source: TokenizerError,
+    },
+    /// The noise schedule's configuration is wrong.
+    #[error("{file}: {reason}")]
+    Scheduler {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The files of a checkpoint, in words.
+const LAYOUT: &str = "model_index.json, text_encoder/config.json and model.safetensors, tokenizer/vocab.json and merges.txt (or tokenizer.json), unet/config.json and diffusion_pytorch_model.safetensors, the same two in vae/, and scheduler/scheduler_config.json";
+
+/// `path` for a message: control characters are escaped, so that no name can steer a terminal.
+pub(super) fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+/// `text` with its control characters escaped, shortened where it is very long.
+pub(super) fn printable(text: &str) -> String {
+    const LONGEST: usize = 400;
+    let mut out: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_unicode());
+            let plain = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
+}

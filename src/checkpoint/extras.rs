@@ -1,0 +1,58 @@
+//! `diffuscope.json`: what a checkpoint may say to this program beyond diffusers' files.
+
+use serde::Deserialize;
+
+use super::{
+    error::{CheckpointError, printable},
+    files::Files,
+};
+
+/// The file's path in the checkpoint's folder.
+pub const FILE: &str = "diffuscope.json";
+
+/// Settings that suit a checkpoint; all are optional.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Extras {
+    /// The guidance scale that suits it.
+    #[serde(default)]
+    pub default_guidance: Option<f64>,
+    /// A quick map from latents to colours.
+    #[serde(default)]
+    pub latent_rgb: Option<LatentRgb>,
+}
+
+/// A linear map from a latent to the colour of its 8x8 pixels: `rgb = latent * weight + bias`, colours from -1 to 1
+/// as the decoder's.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct LatentRgb {
+    /// For each latent channel, what it adds to red, green and blue.
+    pub weight: [[f32; 3]; 4],
+    /// The colour of latents that are zero.
+    pub bias: [f32; 3],
+}
+
+impl Extras {
+    /// Reads the file, where there is one.
+    pub(super) fn read(files: &Files) -> Result<Self, CheckpointError> {
+        if !files.has(FILE) {
+            return Ok(Self::default());
+        }
+        let file = files.shown_file(FILE);
+        let extras: Self =
+            serde_json::from_slice(&files.read(FILE)?).map_err(|error| CheckpointError::Json {
+                file: file.clone(),
+                reason: printable(&error.to_string()),
+            })?;
+        if let Some(guidance) = extras.default_guidance
+            && !(0.0..=1000.0).contains(&guidance)
+        {
+            return Err(CheckpointError::Config {
+                file,
+                key: "default_guidance".to_owned(),
+                found: guidance.to_string(),
+                expected: "a number from 0 to 1000".to_owned(),
+            });
+        }
+        Ok(extras)
+    }
+}

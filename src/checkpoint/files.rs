@@ -1,0 +1,157 @@
+//! Where a checkpoint's bytes come from: the program itself, or a folder.
+
+use std::{borrow::Cow, fs, io::Read as _, ops::Deref, path::PathBuf};
+
+use super::{
+    embedded,
+    error::{CheckpointError, shown},
+};
+
+/// The longest configuration or vocabulary that is read, in bytes. CLIP's vocabulary has 1 MB.
+const LONGEST_TEXT: u64 = 64 << 20;
+
+/// The files of one checkpoint, by their path in its folder (`unet/config.json`).
+#[derive(Debug, Clone)]
+pub enum Files {
+    /// Inside the program.
+    Embedded,
+    /// In a folder on this machine.
+    Folder(PathBuf),
+}
+
+impl Files {
+    /// The folder, for messages.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Embedded => format!("{} (built in)", embedded::NAME),
+            Self::Folder(folder) => shown(folder),
+        }
+    }
+
+    /// A file, for messages.
+    pub fn shown_file(&self, path: &str) -> String {
+        match self {
+            Self::Embedded => format!("{} (built in): {path}", embedded::NAME),
+            Self::Folder(folder) => shown(&folder.join(path)),
+        }
+    }
+
+    /// Is there such a file?
+    pub fn has(&self, path: &str) -> bool {
+        match self {
+            Self::Embedded => embedded_file(path).is_some(),
+            Self::Folder(folder) => folder.join(path).is_file(),
+        }
+    }
+
+    /// The first of `paths` that exists.
+    pub fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
+        paths.iter().copied().find(|path| self.has(path))
+    }
+
+    /// The first of `paths` that exists, or the error that `what` is missing.
+    pub fn need<'a>(
+        &self,
+        paths: &[&'a str],
+        what: &'static str,
+    ) -> Result<&'a str, CheckpointError> {
+        self.first(paths).ok_or_else(|| CheckpointError::Missing {
+            folder: self.shown(),
+            what,
+            looked_for: paths.join(", "),
+        })
+    }
+
+    /// The names in a sub-folder (`""` is the checkpoint's folder itself); none where it does not exist.
+    pub fn names_in(&self, folder: &str) -> Vec<String> {
+        match self {
+            Self::Embedded => embedded::FILES
+                .iter()
+                .filter_map(|(path, _)| path.rsplit_once('/'))
+                .filter(|(parent, _)| *parent == folder)
+                .map(|(_, name)| name.to_owned())
+                .collect(),
+            Self::Folder(root) => fs::read_dir(root.join(folder))
+                .into_iter()
+                .flatten()
+                .filter_map(Result::ok)
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect(),
+        }
+    }
+
+    /// The whole contents of a text file.
+    pub fn read(&self, path: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
+        let folder = match self {
+            Self::Embedded => return self.embedded(path).map(Cow::Borrowed),
+            Self::Folder(folder) => folder,
+        };
+        let failed = |source| self.failed(path, source);
+        let file = fs::File::open(folder.join(path)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.take(LONGEST_TEXT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > LONGEST_TEXT {
+            return Err(CheckpointError::Json {
+                file: self.shown_file(path),
+                reason: format!("it is longer than {} MiB", LONGEST_TEXT >> 20),
+            });
+        }
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// The contents of a weights file, without reading them yet.
+    pub fn map(&self, path: &str) -> Result<Bytes, CheckpointError> {
+        let folder = match self {
+            Self::Embedded => return self.embedded(path).map(Bytes::Embedded),
+            Self::Folder(folder) => folder,
+        };
+        let failed = |source| self.failed(path, source);
+        let file = fs::File::open(folder.join(path)).map_err(failed)?;
+        // SAFETY: a mapping is sound while nobody changes or shortens the file. Weights files are written once and
+        // then only read; reading them into memory instead would cost gigabytes. No value read from the mapping is
+        // trusted to stay what it was: tensors are copied out of it before they are used.
+        #[allow(unsafe_code)]
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
+        Ok(Bytes::Mapped(map))
+    }
+
+    fn embedded(&self, path: &str) -> Result<&'static [u8], CheckpointError> {
+        embedded_file(path).ok_or_else(|| self.failed(path, std::io::ErrorKind::NotFound.into()))
+    }
+
+    fn failed(&self, path: &str, source: std::io::Error) -> CheckpointError {
+        CheckpointError::Read {
+            file: self.shown_file(path),
+            source,
+        }
+    }
+}
+
+/// The contents of a weights file.
+#[derive(Debug)]
+pub enum Bytes {
+    /// Part of the program.
+    Embedded(&'static [u8]),
+    /// Mapped into memory: read from disk where they are touched.
+    Mapped(memmap2::Mmap),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Embedded(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+fn embedded_file(path: &str) -> Option<&'static [u8]> {
+    embedded::FILES
+        .iter()
+        .find(|(name, _)| *name == path)
+        .map(|(_, bytes)| *bytes)
+}
