@@ -1,9 +1,417 @@
 //! A generation is a value you hold: it advances one stage or one denoising step at a time.
+//!
+//! ```text
+//!  Tokens → Text → Noise → Step(0) → … → Step(n-1) → Image → Done
+//! ```
+//!
+//! A [`Moment`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a branch is
+//! restoring one and changing the request.
 
 mod device;
 mod pipeline;
 mod request;
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Tensor;
+use image::RgbImage;
+
 pub use device::{DeviceChoice, DeviceError};
-pub use pipeline::Pipeline;
+pub use pipeline::{AttentionLayer, LatentRgb, ModelInfo, Pipeline};
 pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};
+
+use crate::checkpoint::CheckpointError;
+use crate::model::tokenizer::{TokenizerError, Tokens};
+use crate::model::{self, Hook};
+use crate::random::Generator;
+use crate::scheduler::{Scheduler, SchedulerError};
+
+/// Why a generation could not go on. It stands where it stood before.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user cancelled; nothing is wrong.
+    #[error("cancelled")]
+    Cancelled,
+    /// The request cannot be carried out.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A branch asked for something that only a new run can change.
+    #[error(
+        "a branch keeps the scheduler and the number of steps of its run ({scheduler:?}, {steps}); start a new run to change them"
+    )]
+    Branch {
+        /// The run's scheduler.
+        scheduler: crate::scheduler::SchedulerKind,
+        /// The run's number of steps.
+        steps: usize,
+    },
+    /// There is no such step, or it has not been reached.
+    #[error("step {0} has not been reached")]
+    NoSuchStep(usize),
+    /// The checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The prompt could not become tokens.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The scheduler refused.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    /// A network failed.
+    #[error(transparent)]
+    Model(model::Error),
+}
+
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        match error {
+            model::Error::Cancelled => Self::Cancelled,
+            error => Self::Model(error),
+        }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+/// What a generation does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Turn both prompts into tokens.
+    Tokens,
+    /// Run the text encoder over them.
+    Text,
+    /// Draw the initial noise from the seed.
+    Noise,
+    /// Denoise once: the step's index.
+    Step(usize),
+    /// Decode the latents.
+    Image,
+    /// Nothing: the picture is there.
+    Done,
+}
+
+/// What one advance gave.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Both prompts' tokens.
+    Tokens {
+        /// The prompt's.
+        prompt: Tokens,
+        /// The negative prompt's.
+        negative: Tokens,
+    },
+    /// Both prompts' embeddings, `(1, 77, hidden)`.
+    Text {
+        /// The prompt's.
+        prompt: Tensor,
+        /// The negative prompt's.
+        negative: Tensor,
+    },
+    /// Standard normal noise, `(1, channels, height, width)`.
+    Noise {
+        /// Before it is multiplied with the schedule's initial sigma.
+        initial_noise: Tensor,
+    },
+    /// One denoising step.
+    Step(Box<StepResult>),
+    /// The picture.
+    Image(RgbImage),
+}
+
+/// Every tensor of one denoising step, each `(1, channels, height, width)`.
+#[derive(Debug, Clone)]
+pub struct StepResult {
+    /// Counts from 0.
+    pub index: usize,
+    /// Latents before the step, `x_t`.
+    pub latents: Tensor,
+    /// Noise predicted without the prompt; `None` without guidance.
+    pub noise_uncond: Option<Tensor>,
+    /// Noise predicted with the prompt.
+    pub noise_text: Tensor,
+    /// `uncond + w (text - uncond)` (Ho & Salimans 2022).
+    pub noise_guided: Tensor,
+    /// Latents after the step.
+    pub latents_next: Tensor,
+    /// The clean latents as predicted at this step.
+    pub x0: Tensor,
+    /// Wall-clock seconds of the step.
+    pub seconds: f64,
+}
+
+/// Where a generation stands: everything that decides what comes next, besides model and request.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    stage: Stage,
+    tokens: Option<(Tokens, Tokens)>,
+    /// Prompt and negative prompt, `(1, 77, hidden)` each.
+    embeddings: Option<(Tensor, Tensor)>,
+    scheduler: Scheduler,
+    generator: Generator,
+    latents: Option<Tensor>,
+}
+
+impl Moment {
+    /// What comes next from here.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+}
+
+/// A run in progress.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    pipeline: Arc<Pipeline>,
+    request: Request,
+    moment: Moment,
+}
+
+impl Generation {
+    /// A generation at its very beginning.
+    pub fn new(pipeline: Arc<Pipeline>, request: Request) -> Result<Self, Error> {
+        request.validate()?;
+        let scheduler = Scheduler::new(
+            request.scheduler,
+            pipeline.scheduler_config(),
+            request.steps,
+        )?;
+        let moment = Moment {
+            stage: Stage::Tokens,
+            tokens: None,
+            embeddings: None,
+            scheduler,
+            generator: Generator::manual_seed(request.seed),
+            latents: None,
+        };
+        Ok(Self {
+            pipeline,
+            request,
+            moment,
+        })
+    }
+
+    /// The model it runs on.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The scheduler, with its timesteps and sigmas.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.moment.scheduler
+    }
+
+    /// Prompt's and negative prompt's tokens, once known.
+    pub fn tokens(&self) -> Option<&(Tokens, Tokens)> {
+        self.moment.tokens.as_ref()
+    }
+
+    /// Prompt's and negative prompt's embeddings, `(1, 77, hidden)` each, once computed.
+    pub fn embeddings(&self) -> Option<&(Tensor, Tensor)> {
+        self.moment.embeddings.as_ref()
+    }
+
+    /// What [`Generation::advance`] will do.
+    pub fn stage(&self) -> Stage {
+        self.moment.stage
+    }
+
+    /// Where it stands now.
+    pub fn moment(&self) -> Moment {
+        self.moment.clone()
+    }
+
+    /// Stand at `moment` again, which must be of this generation.
+    pub fn restore(&mut self, moment: &Moment) {
+        self.moment = moment.clone();
+    }
+
+    /// A generation that goes on from `moment` (of this one) with another prompt, negative prompt, guidance, or seed of
+    /// the noise that is still to be drawn. Both prompts are tokenized and encoded anew.
+    pub fn branch(
+        &self,
+        moment: &Moment,
+        request: Request,
+        hook: &mut dyn Hook,
+    ) -> Result<Self, Error> {
+        request.validate()?;
+        if (request.scheduler, request.steps) != (self.request.scheduler, self.request.steps) {
+            return Err(Error::Branch {
+                scheduler: self.request.scheduler,
+                steps: self.request.steps,
+            });
+        }
+        let mut branch = Self {
+            pipeline: self.pipeline.clone(),
+            request,
+            moment: moment.clone(),
+        };
+        if branch.request.seed != self.request.seed {
+            branch.moment.generator = Generator::manual_seed(branch.request.seed);
+        }
+        branch.tokenize()?;
+        branch.encode(hook)?;
+        branch.moment.stage = moment.stage;
+        Ok(branch)
+    }
+
+    /// Does the next stage, or the next denoising step. `None` when there is nothing left to do.
+    ///
+    /// After an error, cancellation included, the generation stands where it stood before.
+    pub fn advance(&mut self, hook: &mut dyn Hook) -> Result<Option<Progress>, Error> {
+        let before = self.moment.clone();
+        let result = self.advance_from_here(hook);
+        if result.is_err() {
+            self.moment = before;
+        }
+        result
+    }
+
+    fn advance_from_here(&mut self, hook: &mut dyn Hook) -> Result<Option<Progress>, Error> {
+        hook.check()?;
+        let progress = match self.moment.stage {
+            Stage::Tokens => {
+                let (prompt, negative) = self.tokenize()?;
+                self.moment.stage = Stage::Text;
+                Progress::Tokens { prompt, negative }
+            }
+            Stage::Text => {
+                let (prompt, negative) = self.encode(hook)?;
+                self.moment.stage = Stage::Noise;
+                Progress::Text { prompt, negative }
+            }
+            Stage::Noise => {
+                let initial_noise = self.draw_noise()?;
+                self.moment.stage = Stage::Step(0);
+                Progress::Noise { initial_noise }
+            }
+            Stage::Step(index) => {
+                let step = self.denoise(index, hook)?;
+                self.moment.stage = if index + 1 < self.moment.scheduler.len() {
+                    Stage::Step(index + 1)
+                } else {
+                    Stage::Image
+                };
+                Progress::Step(Box::new(step))
+            }
+            Stage::Image => {
+                let image = self.pipeline.decode(self.latents()?)?;
+                self.moment.stage = Stage::Done;
+                Progress::Image(image)
+            }
+            Stage::Done => return Ok(None),
+        };
+        Ok(Some(progress))
+    }
+
+    fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {
+        let tokenizer = self.pipeline.tokenizer();
+        let tokens = (
+            tokenizer.encode(&self.request.prompt)?,
+            tokenizer.encode(&self.request.negative_prompt)?,
+        );
+        self.moment.tokens = Some(tokens.clone());
+        Ok(tokens)
+    }
+
+    /// The hook sees the prompt; the negative prompt passes with nobody looking.
+    fn encode(&mut self, hook: &mut dyn Hook) -> Result<(Tensor, Tensor), Error> {
+        let (prompt, negative) = match self.moment.tokens.take() {
+            Some(tokens) => tokens,
+            None => self.tokenize()?,
+        };
+        let encoder = self.pipeline.text_encoder();
+        let embeddings = (
+            encoder.forward(&[prompt.ids()], hook)?,
+            encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
+        );
+        self.moment.tokens = Some((prompt, negative));
+        self.moment.embeddings = Some(embeddings.clone());
+        Ok(embeddings)
+    }
+
+    fn draw_noise(&mut self) -> Result<Tensor, Error> {
+        let noise = self.randn()?;
+        let sigma = f64::from(self.moment.scheduler.schedule().init_noise_sigma);
+        self.moment.latents = Some((&noise * sigma)?);
+        Ok(noise)
+    }
+
+    fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<StepResult, Error> {
+        let start = Instant::now();
+        let latents = self.latents()?.clone();
+        let (prompt, negative) = self
+            .moment
+            .embeddings
+            .as_ref()
+            .ok_or_else(|| candle_core::Error::Msg("the prompt has not been encoded".into()))?;
+        let timestep = self.moment.scheduler.schedule().timesteps[index];
+        let input = self.moment.scheduler.scale_model_input(&latents, index)?;
+        let unet = self.pipeline.unet();
+
+        let (noise_uncond, noise_text, noise_guided) = if self.request.is_guided() {
+            // Both halves in one batch, uncond first, as diffusers does.
+            let both = Tensor::cat(&[&input, &input], 0)?;
+            let context = Tensor::cat(&[negative, prompt], 0)?;
+            let noise = unet.forward(&both, timestep, &context, hook)?;
+            let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
+            let guided = (&uncond + ((&text - &uncond)? * self.request.guidance_scale)?)?;
+            (Some(uncond), text, guided)
+        } else {
+            let noise = unet.forward(&input, timestep, prompt, hook)?;
+            (None, noise.clone(), noise)
+        };
+
+        let fresh_noise = if self.moment.scheduler.needs_noise() {
+            Some(self.randn()?)
+        } else {
+            None
+        };
+        let output =
+            self.moment
+                .scheduler
+                .step(index, &noise_guided, &latents, fresh_noise.as_ref())?;
+        self.moment.latents = Some(output.prev_sample.clone());
+        Ok(StepResult {
+            index,
+            latents,
+            noise_uncond,
+            noise_text,
+            noise_guided,
+            latents_next: output.prev_sample,
+            x0: output.x0,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn latents(&self) -> Result<&Tensor, Error> {
+        let missing = || candle_core::Error::Msg("the noise has not been drawn".into());
+        Ok(self.moment.latents.as_ref().ok_or_else(missing)?)
+    }
+
+    fn randn(&mut self) -> Result<Tensor, Error> {
+        let [channels, height, width] = self.pipeline.info().latent_shape;
+        Ok(self
+            .moment
+            .generator
+            .randn_tensor(&[1, channels, height, width], self.pipeline.device())?)
+    }
+}
+
+/// Lets the inner hook cancel, and look at nothing.
+struct OnlyCheck<'a>(&'a mut dyn Hook);
+
+impl Hook for OnlyCheck<'_> {
+    fn check(&mut self) -> Result<(), model::Error> {
+        self.0.check()
+    }
+}

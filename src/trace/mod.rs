@@ -12,6 +12,6 @@ mod stats;
 
 pub use attention::{AttentionMaps, AttentionStore};
 pub use event::{Event, ImageData, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace};
-pub use recorder::{RecordOptions, Recorder};
+pub use recorder::{CancelToken, Half, RecordOptions, Recorder};
 pub use snapshot::Snapshot;
 pub use stats::Stats;

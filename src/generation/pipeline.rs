@@ -1,0 +1,242 @@
+//! A loaded model: every network of a checkpoint on one device.
+
+use candle_core::{DType, Device, Tensor};
+use image::{Rgb, RgbImage};
+use serde::Serialize;
+
+use super::{Error, Request};
+use crate::checkpoint::{Checkpoint, Component};
+use crate::model::autoencoder::Autoencoder;
+use crate::model::text_encoder::TextEncoder;
+use crate::model::tokenizer::ClipTokenizer;
+use crate::model::unet::UNet;
+use crate::scheduler::{SchedulerConfig, SchedulerKind};
+
+/// Stable Diffusion's own guidance scale, for checkpoints that do not name theirs.
+const DEFAULT_GUIDANCE: f64 = 7.5;
+
+/// What there is to know of a loaded model.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelInfo {
+    /// `little-world`, or the folder's name.
+    pub name: String,
+    /// Digest of the checkpoint's files.
+    pub sha256: String,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// Type in which the networks compute: `f32`.
+    pub dtype: String,
+    /// Width and height of its pictures.
+    pub image_size: (usize, usize),
+    /// `[channels, height, width]` of its latents.
+    pub latent_shape: [usize; 3],
+    /// Number of the text encoder's layers.
+    pub text_layers: usize,
+    /// Width of the text encoder.
+    pub hidden_size: usize,
+    /// Number of parameters of all networks together.
+    pub parameters: usize,
+    /// Every cross-attention layer, in the order of a forward pass.
+    pub cross_attention: Vec<AttentionLayer>,
+    /// The guidance scale that suits it.
+    pub default_guidance: f64,
+}
+
+/// A cross-attention layer and the size of its maps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttentionLayer {
+    /// Module path.
+    pub path: String,
+    /// Number of heads.
+    pub heads: usize,
+    /// Height of the feature map.
+    pub height: usize,
+    /// Width of the feature map.
+    pub width: usize,
+}
+
+/// A linear map from one latent pixel to one RGB pixel: what a cheap preview is made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LatentRgb {
+    /// `weight[channel]` is what that latent channel adds to red, green and blue.
+    pub weight: Vec<[f32; 3]>,
+    /// Red, green and blue where all latents are 0. Colours run from 0 to 1.
+    pub bias: [f32; 3],
+}
+
+impl LatentRgb {
+    /// For SD v1's autoencoder, after Kevin Turner's fit of 2022 ("Decoding latents to RGB without upscaling"), which
+    /// gives -1 to 1; halved and shifted here.
+    fn stable_diffusion_v1() -> Self {
+        let weight = [
+            [0.298, 0.207, 0.208],
+            [0.187, 0.286, 0.173],
+            [-0.158, 0.189, 0.264],
+            [-0.184, -0.271, -0.473],
+        ];
+        Self {
+            weight: weight.map(|row| row.map(|value: f32| value / 2.0)).to_vec(),
+            bias: [0.5; 3],
+        }
+    }
+}
+
+/// A loaded model. Share it in an [`Arc`](std::sync::Arc): nothing in it changes.
+#[derive(Debug)]
+pub struct Pipeline {
+    info: ModelInfo,
+    tokenizer: ClipTokenizer,
+    text_encoder: TextEncoder,
+    unet: UNet,
+    autoencoder: Autoencoder,
+    scheduler_config: SchedulerConfig,
+    latent_rgb: LatentRgb,
+    device: Device,
+}
+
+impl Pipeline {
+    /// Reads a checkpoint's networks onto `device`, in f32.
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
+        let dtype = DType::F32;
+        let weights = |component| checkpoint.weights(component, dtype, device);
+        let text_encoder = TextEncoder::new(
+            &checkpoint.text_encoder,
+            &weights(Component::TextEncoder)?,
+        )?;
+        let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
+        let autoencoder = Autoencoder::new(&checkpoint.vae, weights(Component::Vae)?)?;
+
+        let latent_size = checkpoint.unet.sample_size;
+        let pixels = latent_size * autoencoder.downscale();
+        let cross_attention = unet
+            .cross_attention()
+            .iter()
+            .map(|site| {
+                let size = (0..site.halvings).fold(latent_size, |size, _| size.div_ceil(2));
+                AttentionLayer {
+                    path: site.path.clone(),
+                    heads: site.heads,
+                    height: size,
+                    width: size,
+                }
+            })
+            .collect();
+        let info = ModelInfo {
+            name: checkpoint.name.clone(),
+            sha256: checkpoint.sha256.clone(),
+            device: if device.is_cuda() { "cuda" } else { "cpu" }.to_owned(),
+            dtype: dtype.as_str().to_owned(),
+            image_size: (pixels, pixels),
+            latent_shape: [checkpoint.unet.in_channels, latent_size, latent_size],
+            text_layers: checkpoint.text_encoder.num_hidden_layers,
+            hidden_size: checkpoint.text_encoder.hidden_size,
+            parameters: checkpoint.parameters(),
+            cross_attention,
+            default_guidance: checkpoint
+                .extras
+                .default_guidance
+                .unwrap_or(DEFAULT_GUIDANCE),
+        };
+        let latent_rgb = match &checkpoint.extras.latent_rgb {
+            Some(map) => LatentRgb {
+                weight: map.weight.clone(),
+                bias: map.bias,
+            },
+            None => LatentRgb::stable_diffusion_v1(),
+        };
+        Ok(Self {
+            info,
+            tokenizer: checkpoint.tokenizer()?,
+            text_encoder,
+            unet,
+            autoencoder,
+            scheduler_config: checkpoint.scheduler.clone(),
+            latent_rgb,
+            device: device.clone(),
+        })
+    }
+
+    /// What there is to know of the model.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &ClipTokenizer {
+        &self.tokenizer
+    }
+
+    /// The text encoder.
+    pub fn text_encoder(&self) -> &TextEncoder {
+        &self.text_encoder
+    }
+
+    /// The UNet.
+    pub fn unet(&self) -> &UNet {
+        &self.unet
+    }
+
+    /// The autoencoder.
+    pub fn autoencoder(&self) -> &Autoencoder {
+        &self.autoencoder
+    }
+
+    /// The noise schedule that the model was trained with.
+    pub fn scheduler_config(&self) -> &SchedulerConfig {
+        &self.scheduler_config
+    }
+
+    /// Where its tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The whole table of token embeddings, `(vocabulary, hidden)`. In the embedded model, rows of zeros are words that
+    /// it never saw.
+    pub fn token_embeddings(&self) -> &Tensor {
+        self.text_encoder.token_embeddings()
+    }
+
+    /// A request with this model's defaults: 25 steps of LMS, seed 42, the guidance scale that suits it.
+    pub fn default_request(&self, prompt: &str) -> Request {
+        Request {
+            prompt: prompt.to_owned(),
+            negative_prompt: String::new(),
+            seed: 42,
+            steps: 25,
+            guidance_scale: self.info.default_guidance,
+            scheduler: SchedulerKind::Lms,
+        }
+    }
+
+    /// Decodes latents of about unit variance (final latents, or any step's `x0`), `(1, channels, height, width)`.
+    pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
+        Ok(self.autoencoder.decode(latents)?)
+    }
+
+    /// The same for latents that have left the network: their values, row-major.
+    pub fn decode_values(&self, latents: &[f32]) -> Result<RgbImage, Error> {
+        let [channels, height, width] = self.info.latent_shape;
+        let shape = (1, channels, height, width);
+        self.decode(&Tensor::from_slice(latents, shape, &self.device)?)
+    }
+
+    /// A cheap picture of latents, one pixel a latent pixel: a linear map of each, after division by `scale` (the
+    /// step's `preview_scale` for `latents`, 1 for `x0`).
+    pub fn preview(&self, latents: &[f32], scale: f32) -> RgbImage {
+        let [_, height, width] = self.info.latent_shape;
+        let plane = height * width;
+        let LatentRgb { weight, bias } = &self.latent_rgb;
+        RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            let pixel = y as usize * width + x as usize;
+            let mut colour = *bias;
+            for (channel, weight) in weight.iter().enumerate() {
+                let value = latents.get(channel * plane + pixel).copied().unwrap_or(0.0) / scale;
+                for (sum, weight) in colour.iter_mut().zip(weight) {
+                    *sum += value * weight;
+                }
+            }
+            Rgb(colour.map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8))
+        })
+    }
+}

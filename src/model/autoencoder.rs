@@ -1,0 +1,75 @@
+//! The autoencoder: latents to a picture, eight times as wide and high.
+//!
+//! Kingma & Welling 2013; Rombach et al. 2022. The network itself is candle-transformers' `AutoEncoderKL`.
+
+use candle_core::{DType, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::stable_diffusion::vae::{AutoEncoderKL, AutoEncoderKLConfig};
+use image::RgbImage;
+
+use super::Error;
+use crate::checkpoint::VaeConfig;
+
+/// The autoencoder, and the factor between its latents and the UNet's.
+#[derive(Debug)]
+pub struct Autoencoder {
+    network: AutoEncoderKL,
+    scaling_factor: f64,
+    downscale: usize,
+}
+
+impl Autoencoder {
+    /// Reads the weights. `config` must have been validated.
+    pub fn new(config: &VaeConfig, weights: VarBuilder) -> Result<Self, Error> {
+        let network = AutoEncoderKL::new(
+            weights,
+            config.in_channels,
+            config.out_channels,
+            AutoEncoderKLConfig {
+                block_out_channels: config.block_out_channels.clone(),
+                layers_per_block: config.layers_per_block,
+                latent_channels: config.latent_channels,
+                norm_num_groups: config.norm_num_groups,
+                use_quant_conv: config.use_quant_conv,
+                use_post_quant_conv: config.use_post_quant_conv,
+            },
+        )?;
+        Ok(Self {
+            network,
+            scaling_factor: config.scaling_factor,
+            downscale: 1 << (config.block_out_channels.len() - 1),
+        })
+    }
+
+    /// How many pixels wide and high one latent pixel is: 8 in Stable Diffusion v1.
+    pub fn downscale(&self) -> usize {
+        self.downscale
+    }
+
+    /// `latents` as the UNet sees them, `(1, channels, height, width)`, to the picture.
+    pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
+        let picture = self.network.decode(&(latents / self.scaling_factor)?)?;
+        Ok(to_rgb(&picture)?)
+    }
+}
+
+/// `(1, 3, height, width)`, -1 to 1, to 8 bits a channel: `round(255 clamp(x / 2 + 0.5, 0, 1))`, ties to even as NumPy
+/// and so diffusers do.
+fn to_rgb(picture: &Tensor) -> candle_core::Result<RgbImage> {
+    let (_, channels, height, width) = picture.dims4()?;
+    if channels != 3 {
+        candle_core::bail!("the autoencoder's picture has {channels} channels instead of 3");
+    }
+    let values = picture
+        .squeeze(0)?
+        .permute((1, 2, 0))?
+        .to_dtype(DType::F32)?
+        .flatten_all()?
+        .to_vec1::<f32>()?;
+    let bytes = values
+        .into_iter()
+        .map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8)
+        .collect();
+    RgbImage::from_raw(width as u32, height as u32, bytes)
+        .ok_or_else(|| candle_core::Error::Msg("the picture has the wrong size".into()))
+}

@@ -1,0 +1,164 @@
+//! CLIP's text transformer: token ids in, one vector a position out.
+//!
+//! Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision"; structure and names
+//! as in transformers' `CLIPTextModel`. Stable Diffusion v1 uses the last hidden state of all 77 positions.
+
+use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
+
+use super::hook::{Hook, visit};
+use super::ops::{
+    AttentionInput, LayerNorm, Linear, attention, gelu, join_heads, quick_gelu, split_heads,
+};
+use super::Error;
+use crate::checkpoint::{Activation, TextEncoderConfig};
+
+/// The text encoder.
+///
+/// Sites: `token_embedding` and `position_embedding` (what is looked up), `text_model.encoder.layers.N`,
+/// `text_model.final_layer_norm`, each `(batch, positions, hidden)`; attention at `text_model.encoder.layers.N.self_attn`.
+#[derive(Debug)]
+pub struct TextEncoder {
+    token_embedding: Tensor,
+    position_embedding: Tensor,
+    layers: Vec<EncoderLayer>,
+    final_layer_norm: LayerNorm,
+}
+
+impl TextEncoder {
+    /// Reads the weights; both the `text_model.`-prefixed names of older files and the bare ones are understood.
+    pub fn new(config: &TextEncoderConfig, weights: &VarBuilder) -> Result<Self, Error> {
+        let weights = if weights.contains_tensor("text_model.final_layer_norm.weight") {
+            weights.pp("text_model")
+        } else {
+            weights.clone()
+        };
+        let hidden = config.hidden_size;
+        let embeddings = weights.pp("embeddings");
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| {
+                let path = format!("text_model.encoder.layers.{index}");
+                EncoderLayer::new(config, path, &weights.pp("encoder.layers").pp(index))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            token_embedding: embeddings
+                .get((config.vocab_size, hidden), "token_embedding.weight")?,
+            position_embedding: embeddings.get(
+                (config.max_position_embeddings, hidden),
+                "position_embedding.weight",
+            )?,
+            layers,
+            final_layer_norm: LayerNorm::new(
+                hidden,
+                config.layer_norm_eps,
+                &weights.pp("final_layer_norm"),
+            )?,
+        })
+    }
+
+    /// The whole table of token embeddings, `(vocabulary, hidden)`.
+    pub fn token_embeddings(&self) -> &Tensor {
+        &self.token_embedding
+    }
+
+    /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
+    pub fn forward(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let device = self.token_embedding.device();
+        let length = ids.first().map_or(0, Vec::len);
+        let flat = Tensor::new(ids.concat(), device)?;
+        let tokens = self.token_embedding.index_select(&flat, 0)?.reshape((
+            ids.len(),
+            length,
+            self.token_embedding.dim(1)?,
+        ))?;
+        let tokens = visit(hook, "token_embedding", tokens)?;
+        let positions = self.position_embedding.narrow(0, 0, length)?;
+        let positions = visit(hook, "position_embedding", positions.unsqueeze(0)?)?;
+
+        let mask = causal_mask(length, device)?.to_dtype(tokens.dtype())?;
+        let mut x = tokens.broadcast_add(&positions)?;
+        for layer in &self.layers {
+            x = layer.forward(&x, &mask, hook)?;
+        }
+        let x = self.final_layer_norm.forward(&x)?;
+        visit(hook, "text_model.final_layer_norm", x)
+    }
+}
+
+/// `(length, length)`: 0 where a position may look (itself and before), minus infinity where it may not.
+fn causal_mask(length: usize, device: &Device) -> candle_core::Result<Tensor> {
+    let mask: Vec<f32> = (0..length)
+        .flat_map(|row| {
+            (0..length).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 })
+        })
+        .collect();
+    Tensor::from_vec(mask, (length, length), device)
+}
+
+/// One pre-norm transformer layer: attention over the positions so far, then a two-layer network at each position.
+#[derive(Debug)]
+struct EncoderLayer {
+    path: String,
+    attention_path: String,
+    heads: usize,
+    layer_norm1: LayerNorm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    layer_norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    activation: Activation,
+}
+
+impl EncoderLayer {
+    fn new(config: &TextEncoderConfig, path: String, weights: &VarBuilder) -> Result<Self, Error> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let attention = weights.pp("self_attn");
+        let projection = |name: &str| Linear::new(hidden, hidden, &attention.pp(name));
+        let norm = |name: &str| LayerNorm::new(hidden, config.layer_norm_eps, &weights.pp(name));
+        Ok(Self {
+            attention_path: format!("{path}.self_attn"),
+            path,
+            heads: config.num_attention_heads,
+            layer_norm1: norm("layer_norm1")?,
+            q_proj: projection("q_proj")?,
+            k_proj: projection("k_proj")?,
+            v_proj: projection("v_proj")?,
+            out_proj: projection("out_proj")?,
+            layer_norm2: norm("layer_norm2")?,
+            fc1: Linear::new(hidden, inner, &weights.pp("mlp.fc1"))?,
+            fc2: Linear::new(inner, hidden, &weights.pp("mlp.fc2"))?,
+            activation: config.hidden_act,
+        })
+    }
+
+    /// `(batch, positions, hidden)`, same shape out.
+    fn forward(&self, x: &Tensor, mask: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let normed = self.layer_norm1.forward(x)?;
+        let heads = |layer: &Linear| split_heads(&layer.forward(&normed)?, self.heads);
+        let attended = attention(
+            &AttentionInput {
+                query: &heads(&self.q_proj)?,
+                key: &heads(&self.k_proj)?,
+                value: &heads(&self.v_proj)?,
+                mask: Some(mask),
+            },
+            &self.attention_path,
+            hook,
+        )?;
+        let attended = self.out_proj.forward(&join_heads(&attended)?)?;
+        let attended = visit(hook, &self.attention_path, attended)?;
+        let x = (x + attended)?;
+
+        let inner = self.fc1.forward(&self.layer_norm2.forward(&x)?)?;
+        let inner = match self.activation {
+            Activation::QuickGelu => quick_gelu(&inner)?,
+            Activation::Gelu => gelu(&inner)?,
+        };
+        let x = (&x + self.fc2.forward(&inner)?)?;
+        visit(hook, &self.path, x)
+    }
+}

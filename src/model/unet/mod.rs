@@ -1,0 +1,185 @@
+//! The UNet: noisy latents, a time and the prompt's embedding in, a prediction of the noise out.
+//!
+//! Ronneberger et al. 2015 for the shape, Ho et al. 2020 for its use in diffusion, Rombach et al. 2022 for the
+//! cross-attention; structure and names as in diffusers' `UNet2DConditionModel`.
+//!
+//! ```text
+//!  x_t ─ conv_in ─ down 0 ─ down 1 ─ … ─ mid ─ … ─ up n-1 ─ up n ─ conv_out ─ ε
+//!                   └──────── skips ───────────────────┘
+//!        time ─ embedding → every resnet        prompt → every attn2
+//! ```
+
+mod blocks;
+mod resnet;
+mod transformer;
+
+use candle_core::{DType, Module, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
+
+use self::blocks::{DownBlock, MidBlock, UpBlock};
+use super::hook::{Hook, visit};
+use super::ops::{Conv2d, GroupNorm};
+use super::Error;
+use crate::checkpoint::{DownBlockType, UNetConfig, UpBlockType};
+
+/// A cross-attention layer: where text meets picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrossAttentionSite {
+    /// Module path: `down_blocks.0.attentions.0.transformer_blocks.0.attn2`.
+    pub path: String,
+    /// Number of heads.
+    pub heads: usize,
+    /// How many times the latents were halved before this layer: its map is `latents >> halvings` wide.
+    pub halvings: usize,
+}
+
+/// The UNet. Sites are the paths of its modules: `conv_in`, `time_embedding`, `down_blocks.I.resnets.J`,
+/// `down_blocks.I.attentions.J` and below it `transformer_blocks.K.attn1`, `.attn2` and `.ff`, `mid_block.…`,
+/// `up_blocks.…`, `conv_out`.
+#[derive(Debug)]
+pub struct UNet {
+    conv_in: Conv2d,
+    time_proj: Timesteps,
+    time_embedding: TimestepEmbedding,
+    down_blocks: Vec<DownBlock>,
+    mid_block: MidBlock,
+    up_blocks: Vec<UpBlock>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+    center_input: bool,
+    dtype: DType,
+    cross_attention: Vec<CrossAttentionSite>,
+}
+
+impl UNet {
+    /// Reads the weights. `config` must have been validated.
+    pub fn new(config: &UNetConfig, weights: &VarBuilder) -> Result<Self, Error> {
+        let channels = &config.block_out_channels;
+        let levels = channels.len();
+        let first = channels[0];
+        let deepest = channels[levels - 1];
+        // Sines and cosines of the time are taken in f32 even where weights are f16: f16 rounds 988.909 to 989.
+        let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
+        let mut cross_attention = Vec::new();
+        let mut note = |block: &str, attentions: Vec<(String, usize)>, halvings: usize| {
+            cross_attention.extend(attentions.into_iter().map(|(path, heads)| {
+                debug_assert!(path.starts_with(block));
+                CrossAttentionSite {
+                    path,
+                    heads,
+                    halvings,
+                }
+            }));
+        };
+
+        let mut down_blocks = Vec::with_capacity(levels);
+        let mut inputs = first;
+        for (level, &outputs) in channels.iter().enumerate() {
+            let path = format!("down_blocks.{level}");
+            let is_last = level + 1 == levels;
+            let attends = config.down_block_types[level] == DownBlockType::CrossAttn;
+            let block = DownBlock::new(
+                config,
+                (inputs, outputs),
+                attends.then_some(config.attention_heads[level]),
+                !is_last,
+                &path,
+                &weights.pp(&path),
+            )?;
+            note(&path, block.cross_attention(), level);
+            down_blocks.push(block);
+            inputs = outputs;
+        }
+
+        let mid_heads = config.attention_heads[levels - 1];
+        let mid_block = MidBlock::new(config, deepest, mid_heads, &weights.pp("mid_block"))?;
+        note("mid_block", mid_block.cross_attention(), levels - 1);
+
+        let mut up_blocks = Vec::with_capacity(levels);
+        let mut previous = deepest;
+        for index in 0..levels {
+            let level = levels - 1 - index;
+            let path = format!("up_blocks.{index}");
+            let attends = config.up_block_types[index] == UpBlockType::CrossAttn;
+            let block = UpBlock::new(
+                config,
+                blocks::UpChannels {
+                    skip_last: channels[level.saturating_sub(1)],
+                    previous,
+                    outputs: channels[level],
+                },
+                attends.then_some(config.attention_heads[level]),
+                level > 0,
+                &path,
+                &weights.pp(&path),
+            )?;
+            note(&path, block.cross_attention(), level);
+            previous = channels[level];
+            up_blocks.push(block);
+        }
+
+        Ok(Self {
+            conv_in: Conv2d::new(config.in_channels, first, 3, 1, 1, &weights.pp("conv_in"))?,
+            time_proj: Timesteps::new(first, config.flip_sin_to_cos, config.freq_shift),
+            time_embedding: TimestepEmbedding::new(time_weights, first, first * 4)?,
+            down_blocks,
+            mid_block,
+            up_blocks,
+            conv_norm_out: GroupNorm::new(
+                config.norm_num_groups,
+                first,
+                config.norm_eps,
+                &weights.pp("conv_norm_out"),
+            )?,
+            conv_out: Conv2d::new(first, config.out_channels, 3, 1, 1, &weights.pp("conv_out"))?,
+            center_input: config.center_input_sample,
+            dtype: weights.dtype(),
+            cross_attention,
+        })
+    }
+
+    /// Every cross-attention layer, in the order in which a forward pass meets them.
+    pub fn cross_attention(&self) -> &[CrossAttentionSite] {
+        &self.cross_attention
+    }
+
+    /// Predicts the noise (or v, as the checkpoint was trained) in `latents`.
+    ///
+    /// `latents` `(batch, channels, height, width)`, scaled as the scheduler says; `timestep` 0 to 999, a real number;
+    /// `context` `(batch, 77, hidden)`, the prompt's embedding. Returns the shape of `latents`.
+    pub fn forward(
+        &self,
+        latents: &Tensor,
+        timestep: f32,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let time = Tensor::new(&[timestep], latents.device())?;
+        let time = self
+            .time_embedding
+            .forward(&self.time_proj.forward(&time)?)?
+            .to_dtype(self.dtype)?;
+        let time = visit(hook, "time_embedding", time)?;
+
+        let latents = if self.center_input {
+            ((latents * 2.0)? - 1.0)?
+        } else {
+            latents.clone()
+        };
+        let x = self.conv_in.forward(&latents)?;
+        let mut x = visit(hook, "conv_in", x)?;
+        let mut skips = vec![x.clone()];
+        for block in &self.down_blocks {
+            x = block.forward(x, &time, context, &mut skips, hook)?;
+        }
+        x = self.mid_block.forward(&x, &time, context, hook)?;
+        for block in &self.up_blocks {
+            x = block.forward(x, &time, context, &mut skips, hook)?;
+        }
+        let x = self
+            .conv_out
+            .forward(&self.conv_norm_out.forward_silu(&x)?)?;
+        visit(hook, "conv_out", x)
+    }
+}

@@ -1,0 +1,222 @@
+//! The spatial transformer: pixels as a sequence that looks at itself and at the prompt.
+//!
+//! Rombach et al. 2022, appendix E.2.1: norm, 1x1 projection, pixels as a sequence, transformer blocks with the text as
+//! context, back to a picture, plus the input. diffusers calls it `Transformer2DModel`.
+
+use candle_core::{D, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::checkpoint::UNetConfig;
+use crate::model::hook::{Hook, visit};
+use crate::model::ops::{
+    AttentionInput, GroupNorm, LayerNorm, Linear, attention, gelu, join_heads, split_heads,
+};
+use crate::model::Error;
+
+/// One spatial transformer.
+#[derive(Debug)]
+pub struct SpatialTransformer {
+    path: String,
+    norm: GroupNorm,
+    proj_in: Linear,
+    blocks: Vec<TransformerBlock>,
+    proj_out: Linear,
+}
+
+impl SpatialTransformer {
+    /// A transformer over `channels`, cut into `heads`.
+    pub fn new(
+        config: &UNetConfig,
+        channels: usize,
+        heads: usize,
+        path: String,
+        weights: &VarBuilder,
+    ) -> Result<Self, Error> {
+        let projection = |name: &str| {
+            let weights = weights.pp(name);
+            if config.use_linear_projection {
+                Linear::new(channels, channels, &weights)
+            } else {
+                Linear::from_1x1_convolution(channels, channels, &weights)
+            }
+        };
+        let blocks = (0..config.transformer_layers_per_block)
+            .map(|index| {
+                let path = format!("{path}.transformer_blocks.{index}");
+                let weights = weights.pp("transformer_blocks").pp(index);
+                TransformerBlock::new(config, channels, heads, path, &weights)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            path,
+            // Not the UNet's norm_eps: diffusers fixes this one.
+            norm: GroupNorm::new(config.norm_num_groups, channels, 1e-6, &weights.pp("norm"))?,
+            proj_in: projection("proj_in")?,
+            blocks,
+            proj_out: projection("proj_out")?,
+        })
+    }
+
+    /// Path and number of heads of each cross-attention layer.
+    pub fn cross_attention(&self) -> impl Iterator<Item = (String, usize)> + '_ {
+        self.blocks
+            .iter()
+            .map(|block| (block.attn2.path.clone(), block.attn2.heads))
+    }
+
+    /// `x` `(batch, channels, height, width)`, `context` `(batch, tokens, hidden)`; returns the shape of `x`.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let (batch, channels, height, width) = x.dims4()?;
+        let pixels = self
+            .norm
+            .forward(x)?
+            .reshape((batch, channels, height * width))?
+            .transpose(1, 2)?
+            .contiguous()?;
+        let mut pixels = self.proj_in.forward(&pixels)?;
+        for block in &self.blocks {
+            pixels = block.forward(&pixels, context, hook)?;
+        }
+        let picture = self
+            .proj_out
+            .forward(&pixels)?
+            .transpose(1, 2)?
+            .reshape((batch, channels, height, width))?;
+        visit(hook, &self.path, (picture + x)?)
+    }
+}
+
+/// diffusers' `BasicTransformerBlock`: self-attention, cross-attention, feed-forward, each normed before and added after.
+#[derive(Debug)]
+struct TransformerBlock {
+    norm1: LayerNorm,
+    attn1: Attention,
+    norm2: LayerNorm,
+    attn2: Attention,
+    norm3: LayerNorm,
+    ff: FeedForward,
+}
+
+impl TransformerBlock {
+    fn new(
+        config: &UNetConfig,
+        channels: usize,
+        heads: usize,
+        path: String,
+        weights: &VarBuilder,
+    ) -> Result<Self, Error> {
+        let norm = |name: &str| LayerNorm::new(channels, 1e-5, &weights.pp(name));
+        let attend = |name: &str, context: usize| {
+            let path = format!("{path}.{name}");
+            Attention::new(channels, context, heads, path, &weights.pp(name))
+        };
+        Ok(Self {
+            norm1: norm("norm1")?,
+            attn1: attend("attn1", channels)?,
+            norm2: norm("norm2")?,
+            attn2: attend("attn2", config.cross_attention_dim)?,
+            norm3: norm("norm3")?,
+            ff: FeedForward::new(channels, format!("{path}.ff"), &weights.pp("ff.net"))?,
+        })
+    }
+
+    /// `(batch, pixels, channels)`, same shape out.
+    fn forward(
+        &self,
+        x: &Tensor,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let normed = self.norm1.forward(x)?;
+        let x = (x + self.attn1.forward(&normed, &normed, hook)?)?;
+        let x = (&x + self.attn2.forward(&self.norm2.forward(&x)?, context, hook)?)?;
+        let x = (&x + self.ff.forward(&self.norm3.forward(&x)?, hook)?)?;
+        Ok(x)
+    }
+}
+
+/// Attention of pixels to `context`: the pixels themselves (`attn1`) or the prompt (`attn2`).
+#[derive(Debug)]
+struct Attention {
+    path: String,
+    heads: usize,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+}
+
+impl Attention {
+    fn new(
+        channels: usize,
+        context: usize,
+        heads: usize,
+        path: String,
+        weights: &VarBuilder,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            path,
+            heads,
+            to_q: Linear::without_bias(channels, channels, &weights.pp("to_q"))?,
+            to_k: Linear::without_bias(context, channels, &weights.pp("to_k"))?,
+            to_v: Linear::without_bias(context, channels, &weights.pp("to_v"))?,
+            to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
+        })
+    }
+
+    /// `x` `(batch, pixels, channels)`, `context` `(batch, keys, features)`; returns the shape of `x`.
+    fn forward(
+        &self,
+        x: &Tensor,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let attended = attention(
+            &AttentionInput {
+                query: &split_heads(&self.to_q.forward(x)?, self.heads)?,
+                key: &split_heads(&self.to_k.forward(context)?, self.heads)?,
+                value: &split_heads(&self.to_v.forward(context)?, self.heads)?,
+                mask: None,
+            },
+            &self.path,
+            hook,
+        )?;
+        let x = self.to_out.forward(&join_heads(&attended)?)?;
+        visit(hook, &self.path, x)
+    }
+}
+
+/// The feed-forward network with a gated GELU (Shazeer 2020): `net.0.proj` gives value and gate, `net.2` the output.
+#[derive(Debug)]
+struct FeedForward {
+    path: String,
+    proj: Linear,
+    out: Linear,
+}
+
+impl FeedForward {
+    /// The inner width is four times the channels, as everywhere in Stable Diffusion v1.
+    fn new(channels: usize, path: String, weights: &VarBuilder) -> Result<Self, Error> {
+        let inner = channels * 4;
+        Ok(Self {
+            path,
+            proj: Linear::new(channels, inner * 2, &weights.pp("0.proj"))?,
+            out: Linear::new(inner, channels, &weights.pp("2"))?,
+        })
+    }
+
+    /// `(batch, pixels, channels)`, same shape out.
+    fn forward(&self, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let both = self.proj.forward(x)?;
+        let inner = both.dim(D::Minus1)? / 2;
+        let value = both.narrow(D::Minus1, 0, inner)?;
+        let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
+        let x = self.out.forward(&(value * gelu(&gate)?)?)?;
+        visit(hook, &self.path, x)
+    }
+}

@@ -1,0 +1,333 @@
+//! The recorder: drives a generation and writes down what passes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::{IndexOp, Tensor};
+
+use super::{AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace};
+use crate::generation::{
+    AttentionLayer, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
+};
+use crate::model::{self, AttentionDetail, Hook};
+
+/// Stops a run from another thread: within a step, at the next module boundary.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Asks the run to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it asked to stop?
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Lets it run again.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What to write down, besides the tensors of each step, which always are.
+#[derive(Debug, Clone, Default)]
+pub struct RecordOptions {
+    /// The text encoder's embeddings, layers and attention.
+    pub layers: bool,
+    /// The UNet's cross-attention.
+    pub attention: AttentionDetail,
+    /// Stops the run.
+    pub cancel: CancelToken,
+}
+
+/// Which half of classifier-free guidance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Half {
+    /// With the prompt.
+    #[default]
+    Text,
+    /// Without it (with the negative prompt).
+    Uncond,
+}
+
+/// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing.
+#[derive(Debug)]
+pub struct Recorder {
+    generation: Generation,
+    options: RecordOptions,
+    /// `moments[k]`: before step `k`.
+    moments: Vec<Moment>,
+}
+
+impl Recorder {
+    /// A recorder at the beginning of a run.
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        request: Request,
+        options: RecordOptions,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            generation: Generation::new(pipeline, request)?,
+            options,
+            moments: Vec::new(),
+        })
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &Request {
+        self.generation.request()
+    }
+
+    /// What [`Recorder::advance`] does next.
+    pub fn stage(&self) -> Stage {
+        self.generation.stage()
+    }
+
+    /// Number of denoising steps: PNDM takes one more than asked.
+    pub fn steps(&self) -> usize {
+        self.generation.scheduler().len()
+    }
+
+    /// Does one stage or one denoising step. `None` when the picture is there.
+    ///
+    /// After an error, cancellation included, the recorder stands where it stood before.
+    pub fn advance(&mut self) -> Result<Option<Event>, Error> {
+        let start = Instant::now();
+        let moment = self.generation.moment();
+        let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
+        let Some(progress) = self.generation.advance(&mut capture)? else {
+            return Ok(None);
+        };
+        let event = self.event(progress, capture, start);
+        match (&event, moment.stage()) {
+            (Ok(_), Stage::Step(index)) => {
+                self.moments.truncate(index);
+                self.moments.push(moment);
+            }
+            (Ok(_), _) => {}
+            (Err(_), _) => self.generation.restore(&moment),
+        }
+        event.map(Some)
+    }
+
+    /// Stands before `step` again, which must have been reached; the steps done since remain known to whoever kept
+    /// their events.
+    pub fn rewind(&mut self, step: usize) -> Result<(), Error> {
+        if self.stage() == Stage::Step(step) {
+            return Ok(());
+        }
+        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
+        self.generation.restore(moment);
+        Ok(())
+    }
+
+    /// Goes on from the latents before `step` with another request; returns the text stages' events anew.
+    pub fn branch(&mut self, step: usize, request: Request) -> Result<Vec<Event>, Error> {
+        let start = Instant::now();
+        let here = self.generation.moment();
+        let moment = match self.moments.get(step) {
+            Some(moment) => moment,
+            None if here.stage() == Stage::Step(step) => &here,
+            None => return Err(Error::NoSuchStep(step)),
+        };
+        let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
+        let branch = self.generation.branch(moment, request, &mut capture)?;
+        let (prompt, negative) = branch.tokens().cloned().ok_or(Error::NoSuchStep(step))?;
+        let (text, uncond) = branch.embeddings().cloned().ok_or(Error::NoSuchStep(step))?;
+        let events = vec![
+            Event::Tokens(Arc::new(TokensTrace {
+                prompt,
+                negative_prompt: negative,
+            })),
+            text_event(&text, &uncond, capture, start)?,
+        ];
+        self.moments.truncate(step);
+        self.generation = branch;
+        Ok(events)
+    }
+
+    /// Cross-attention of a step that was done, of either half and in any detail: the step is run again from its latents,
+    /// which gives the same numbers. Empty for [`Half::Uncond`] of a run without guidance.
+    pub fn attention_at(
+        &self,
+        step: usize,
+        detail: AttentionDetail,
+        half: Half,
+    ) -> Result<Vec<AttentionMaps>, Error> {
+        if half == Half::Uncond && !self.request().is_guided() {
+            return Ok(Vec::new());
+        }
+        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
+        let mut generation = self.generation.clone();
+        generation.restore(moment);
+        let options = RecordOptions {
+            layers: false,
+            attention: detail,
+            cancel: self.options.cancel.clone(),
+        };
+        let mut capture = Capture::new(&options, generation.pipeline(), half);
+        generation.advance(&mut capture)?;
+        Ok(capture.maps)
+    }
+
+    fn event(&self, progress: Progress, capture: Capture, start: Instant) -> Result<Event, Error> {
+        Ok(match progress {
+            Progress::Tokens { prompt, negative } => Event::Tokens(Arc::new(TokensTrace {
+                prompt,
+                negative_prompt: negative,
+            })),
+            Progress::Text { prompt, negative } => text_event(&prompt, &negative, capture, start)?,
+            Progress::Noise { initial_noise } => Event::Noise(Arc::new(ScheduleInfo {
+                schedule: self.generation.scheduler().schedule().clone(),
+                initial_noise: Snapshot::of("initial_noise", &initial_noise)?,
+            })),
+            Progress::Step(step) => self.step_event(&step, capture.maps)?,
+            Progress::Image(image) => Event::Image(Arc::new(ImageData {
+                image,
+                seconds: start.elapsed().as_secs_f64(),
+            })),
+        })
+    }
+
+    fn step_event(&self, step: &StepResult, attention: Vec<AttentionMaps>) -> Result<Event, Error> {
+        let named = [
+            ("latents", Some(&step.latents)),
+            ("noise_uncond", step.noise_uncond.as_ref()),
+            ("noise_text", Some(&step.noise_text)),
+            ("noise_guided", Some(&step.noise_guided)),
+            ("latents_next", Some(&step.latents_next)),
+            ("x0", Some(&step.x0)),
+        ];
+        let tensors = named
+            .into_iter()
+            .filter_map(|(name, tensor)| tensor.map(|tensor| Snapshot::of(name, tensor)))
+            .collect::<candle_core::Result<_>>()?;
+        let scheduler = self.generation.scheduler();
+        let schedule = scheduler.schedule();
+        Ok(Event::Step(Arc::new(StepTrace {
+            index: step.index,
+            timestep: schedule.timesteps[step.index],
+            sigma: schedule.sigmas[step.index],
+            sigma_next: schedule.sigmas[step.index + 1],
+            seconds: step.seconds,
+            tensors,
+            attention,
+            preview_scale: scheduler.preview_scale(step.index),
+        })))
+    }
+}
+
+fn text_event(
+    prompt: &Tensor,
+    negative: &Tensor,
+    capture: Capture,
+    start: Instant,
+) -> Result<Event, Error> {
+    let mut snapshots = capture.outputs;
+    snapshots.push(Snapshot::of("prompt_embedding", prompt)?);
+    Ok(Event::Text(Arc::new(TextTrace {
+        prompt: snapshots,
+        negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
+        attention: capture.text_attention,
+        seconds: start.elapsed().as_secs_f64(),
+    })))
+}
+
+/// The hook that writes down.
+struct Capture<'a> {
+    options: &'a RecordOptions,
+    layers: Vec<AttentionLayer>,
+    half: Half,
+    outputs: Vec<Snapshot>,
+    text_attention: Vec<Snapshot>,
+    maps: Vec<AttentionMaps>,
+}
+
+impl<'a> Capture<'a> {
+    fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Half) -> Self {
+        Self {
+            options,
+            layers: pipeline.info().cross_attention.clone(),
+            half,
+            outputs: Vec::new(),
+            text_attention: Vec::new(),
+            maps: Vec::new(),
+        }
+    }
+
+    /// `(batch, queries, keys)` or `(batch, heads, queries, keys)`, uncond first where the batch is two, to maps.
+    fn cross_attention(&mut self, layer: &AttentionLayer, probs: &Tensor) -> candle_core::Result<()> {
+        let item = match self.half {
+            Half::Text => probs.dim(0)? - 1,
+            Half::Uncond => 0,
+        };
+        let probs = probs.i(item)?;
+        let (rank, keys) = (probs.rank(), probs.dim(probs.rank() - 1)?);
+        let data = probs
+            .transpose(rank - 2, rank - 1)?
+            .flatten_all()?
+            .to_dtype(candle_core::DType::F32)?
+            .to_vec1::<f32>()?;
+        self.maps.push(AttentionMaps {
+            path: layer.path.as_str().into(),
+            heads: (rank == 3).then_some(layer.heads),
+            tokens: keys,
+            height: layer.height,
+            width: layer.width,
+            data: data.into(),
+        });
+        Ok(())
+    }
+
+    fn layer(&self, path: &str) -> Option<&AttentionLayer> {
+        self.layers.iter().find(|layer| layer.path == path)
+    }
+}
+
+/// Is `path` one of the text encoder's layers, and not a part of one?
+fn is_text_layer(path: &str) -> bool {
+    path.strip_prefix("text_model.encoder.layers.")
+        .is_some_and(|rest| !rest.contains('.'))
+}
+
+impl Hook for Capture<'_> {
+    fn check(&mut self) -> Result<(), model::Error> {
+        if self.options.cancel.is_cancelled() {
+            Err(model::Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wants_output(&self, path: &str) -> bool {
+        self.options.layers
+            && (is_text_layer(path) || ["token_embedding", "position_embedding"].contains(&path))
+    }
+
+    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
+        self.outputs.push(Snapshot::of(path, value)?);
+        Ok(None)
+    }
+
+    fn wants_attention(&self, path: &str) -> AttentionDetail {
+        if self.layer(path).is_some() {
+            self.options.attention
+        } else if self.options.layers && path.starts_with("text_model.") {
+            AttentionDetail::Mean
+        } else {
+            AttentionDetail::None
+        }
+    }
+
+    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
+        match self.layer(path).cloned() {
+            Some(layer) => self.cross_attention(&layer, probs)?,
+            None => self.text_attention.push(Snapshot::of(path, probs)?),
+        }
+        Ok(())
+    }
+}
