@@ -21,8 +21,7 @@ pub struct Extras {
     pub latent_rgb: Option<LatentRgb>,
 }
 
-/// A linear map from a latent to the colour of its 8x8 pixels: `rgb = latent * weight + bias`, colours from -1 to 1
-/// as the decoder's.
+/// A linear map from a latent to the colour of its 8x8 pixels: `rgb = latent * weight + bias`, colours from 0 to 1.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LatentRgb {
     /// For each latent channel, what it adds to red, green and blue.

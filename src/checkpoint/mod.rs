@@ -31,6 +31,7 @@ pub use extras::{Extras, LatentRgb};
 pub use weights::Parameter;
 
 use crate::model::tokenizer::ClipTokenizer;
+use crate::scheduler::SchedulerConfig;
 use config::Reader;
 use error::{printable, shown};
 use files::Files;
@@ -87,8 +88,8 @@ pub struct Checkpoint {
     pub unet: UNetConfig,
     /// The autoencoder's shape.
     pub vae: VaeConfig,
-    /// `scheduler/scheduler_config.json`, as it is.
-    pub scheduler_config: serde_json::Value,
+    /// The noise schedule that it was trained with.
+    pub scheduler: SchedulerConfig,
     /// Settings that suit the checkpoint.
     pub extras: Extras,
     files: Files,
@@ -134,12 +135,16 @@ impl Checkpoint {
             &["scheduler/scheduler_config.json"],
             "the scheduler's configuration is",
         )?;
-        let scheduler_config =
-            serde_json::from_slice(&files.read(scheduler_path)?).map_err(|error| {
-                CheckpointError::Json {
-                    file: files.shown_file(scheduler_path),
-                    reason: printable(&error.to_string()),
-                }
+        let scheduler: SchedulerConfig = serde_json::from_slice(&files.read(scheduler_path)?)
+            .map_err(|error| CheckpointError::Json {
+                file: files.shown_file(scheduler_path),
+                reason: printable(&error.to_string()),
+            })?;
+        scheduler
+            .validate()
+            .map_err(|error| CheckpointError::Scheduler {
+                file: files.shown_file(scheduler_path),
+                reason: printable(&error.to_string()),
             })?;
         tokenizer_files(&files)?;
         let weight_paths = [
@@ -157,7 +162,7 @@ impl Checkpoint {
             text_encoder,
             unet,
             vae,
-            scheduler_config,
+            scheduler,
             files,
             weight_paths,
             sha256: OnceLock::new(),

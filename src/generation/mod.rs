@@ -18,7 +18,7 @@ use candle_core::Tensor;
 use image::RgbImage;
 
 pub use device::{DeviceChoice, DeviceError};
-pub use pipeline::{AttentionLayer, LatentRgb, ModelInfo, Pipeline};
+pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};
 
 use crate::checkpoint::CheckpointError;

@@ -5,7 +5,7 @@ use image::{Rgb, RgbImage};
 use serde::Serialize;
 
 use super::{Error, Request};
-use crate::checkpoint::{Checkpoint, Component};
+use crate::checkpoint::{Checkpoint, Component, LatentRgb};
 use crate::model::autoencoder::Autoencoder;
 use crate::model::text_encoder::TextEncoder;
 use crate::model::tokenizer::ClipTokenizer;
@@ -55,29 +55,18 @@ pub struct AttentionLayer {
     pub width: usize,
 }
 
-/// A linear map from one latent pixel to one RGB pixel: what a cheap preview is made with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LatentRgb {
-    /// `weight[channel]` is what that latent channel adds to red, green and blue.
-    pub weight: Vec<[f32; 3]>,
-    /// Red, green and blue where all latents are 0. Colours run from 0 to 1.
-    pub bias: [f32; 3],
-}
-
-impl LatentRgb {
-    /// For SD v1's autoencoder, after Kevin Turner's fit of 2022 ("Decoding latents to RGB without upscaling"), which
-    /// gives -1 to 1; halved and shifted here.
-    fn stable_diffusion_v1() -> Self {
-        let weight = [
-            [0.298, 0.207, 0.208],
-            [0.187, 0.286, 0.173],
-            [-0.158, 0.189, 0.264],
-            [-0.184, -0.271, -0.473],
-        ];
-        Self {
-            weight: weight.map(|row| row.map(|value: f32| value / 2.0)).to_vec(),
-            bias: [0.5; 3],
-        }
+/// For SD v1's autoencoder, after Kevin Turner's fit of 2022 ("Decoding latents to RGB without upscaling"), which gives
+/// -1 to 1; halved and shifted here.
+fn stable_diffusion_v1_preview() -> LatentRgb {
+    let weight = [
+        [0.298, 0.207, 0.208],
+        [0.187, 0.286, 0.173],
+        [-0.158, 0.189, 0.264],
+        [-0.184, -0.271, -0.473],
+    ];
+    LatentRgb {
+        weight: weight.map(|row| row.map(|value: f32| value / 2.0)),
+        bias: [0.5; 3],
     }
 }
 
@@ -99,10 +88,8 @@ impl Pipeline {
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
         let dtype = DType::F32;
         let weights = |component| checkpoint.weights(component, dtype, device);
-        let text_encoder = TextEncoder::new(
-            &checkpoint.text_encoder,
-            &weights(Component::TextEncoder)?,
-        )?;
+        let text_encoder =
+            TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
         let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
         let autoencoder = Autoencoder::new(&checkpoint.vae, weights(Component::Vae)?)?;
 
@@ -121,29 +108,32 @@ impl Pipeline {
                 }
             })
             .collect();
+        let parameters = [Component::TextEncoder, Component::UNet, Component::Vae]
+            .into_iter()
+            .flat_map(|component| checkpoint.parameters(component))
+            .map(|parameter| parameter.shape.iter().product::<usize>())
+            .sum();
         let info = ModelInfo {
             name: checkpoint.name.clone(),
-            sha256: checkpoint.sha256.clone(),
+            sha256: checkpoint.sha256()?.to_owned(),
             device: if device.is_cuda() { "cuda" } else { "cpu" }.to_owned(),
             dtype: dtype.as_str().to_owned(),
             image_size: (pixels, pixels),
             latent_shape: [checkpoint.unet.in_channels, latent_size, latent_size],
             text_layers: checkpoint.text_encoder.num_hidden_layers,
             hidden_size: checkpoint.text_encoder.hidden_size,
-            parameters: checkpoint.parameters(),
+            parameters,
             cross_attention,
             default_guidance: checkpoint
                 .extras
                 .default_guidance
                 .unwrap_or(DEFAULT_GUIDANCE),
         };
-        let latent_rgb = match &checkpoint.extras.latent_rgb {
-            Some(map) => LatentRgb {
-                weight: map.weight.clone(),
-                bias: map.bias,
-            },
-            None => LatentRgb::stable_diffusion_v1(),
-        };
+        let latent_rgb = checkpoint
+            .extras
+            .latent_rgb
+            .clone()
+            .unwrap_or_else(stable_diffusion_v1_preview);
         Ok(Self {
             info,
             tokenizer: checkpoint.tokenizer()?,

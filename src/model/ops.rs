@@ -6,8 +6,8 @@
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::hook::{AttentionDetail, Hook};
 use super::Error;
+use super::hook::{AttentionDetail, Hook};
 
 /// `x W^T + b`, weight `(out, in)`.
 #[derive(Debug, Clone)]

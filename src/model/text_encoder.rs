@@ -6,11 +6,11 @@
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 
+use super::Error;
 use super::hook::{Hook, visit};
 use super::ops::{
     AttentionInput, LayerNorm, Linear, attention, gelu, join_heads, quick_gelu, split_heads,
 };
-use super::Error;
 use crate::checkpoint::{Activation, TextEncoderConfig};
 
 /// The text encoder.

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use candle_core::{IndexOp, Tensor};
 
-use super::{AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace};
+use super::{
+    AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace,
+};
 use crate::generation::{
     AttentionLayer, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
 };
@@ -137,7 +139,10 @@ impl Recorder {
         let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
         let branch = self.generation.branch(moment, request, &mut capture)?;
         let (prompt, negative) = branch.tokens().cloned().ok_or(Error::NoSuchStep(step))?;
-        let (text, uncond) = branch.embeddings().cloned().ok_or(Error::NoSuchStep(step))?;
+        let (text, uncond) = branch
+            .embeddings()
+            .cloned()
+            .ok_or(Error::NoSuchStep(step))?;
         let events = vec![
             Event::Tokens(Arc::new(TokensTrace {
                 prompt,
@@ -260,7 +265,11 @@ impl<'a> Capture<'a> {
     }
 
     /// `(batch, queries, keys)` or `(batch, heads, queries, keys)`, uncond first where the batch is two, to maps.
-    fn cross_attention(&mut self, layer: &AttentionLayer, probs: &Tensor) -> candle_core::Result<()> {
+    fn cross_attention(
+        &mut self,
+        layer: &AttentionLayer,
+        probs: &Tensor,
+    ) -> candle_core::Result<()> {
         let item = match self.half {
             Half::Text => probs.dim(0)? - 1,
             Half::Uncond => 0,

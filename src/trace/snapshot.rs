@@ -52,13 +52,19 @@ impl Snapshot {
     /// The `index`-th row along the last dimension; empty when there is no such row.
     pub fn row(&self, index: usize) -> &[f32] {
         let width = self.shape.last().copied().unwrap_or(0);
-        self.data.chunks_exact(width.max(1)).nth(index).unwrap_or(&[])
+        self.data
+            .chunks_exact(width.max(1))
+            .nth(index)
+            .unwrap_or(&[])
     }
 
     /// The `index`-th plane of the last two dimensions, `(height, width)` values: one channel of
     /// `(channels, height, width)`. Empty when there is no such plane.
     pub fn plane(&self, index: usize) -> &[f32] {
         let size: usize = self.shape.iter().rev().take(2).product();
-        self.data.chunks_exact(size.max(1)).nth(index).unwrap_or(&[])
+        self.data
+            .chunks_exact(size.max(1))
+            .nth(index)
+            .unwrap_or(&[])
     }
 }

@@ -37,8 +37,14 @@ impl DownBlock {
                 ResnetBlock::new(config, inputs, outputs, 1.0, path, &weights)
             })
             .collect::<Result<_, _>>()?;
-        let attentions =
-            spatial_transformers(config, outputs, heads, config.layers_per_block, path, weights)?;
+        let attentions = spatial_transformers(
+            config,
+            outputs,
+            heads,
+            config.layers_per_block,
+            path,
+            weights,
+        )?;
         let downsampler = if downsamples {
             let weights = weights.pp("downsamplers.0.conv");
             let padding = config.downsample_padding;
@@ -178,7 +184,11 @@ impl UpBlock {
         let layers = config.layers_per_block + 1;
         let resnets = (0..layers)
             .map(|index| {
-                let skip = if index + 1 == layers { skip_last } else { outputs };
+                let skip = if index + 1 == layers {
+                    skip_last
+                } else {
+                    outputs
+                };
                 let inputs = if index == 0 { previous } else { outputs };
                 let path = format!("{path}.resnets.{index}");
                 let weights = weights.pp("resnets").pp(index);

@@ -18,9 +18,9 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
 use self::blocks::{DownBlock, MidBlock, UpBlock};
+use super::Error;
 use super::hook::{Hook, visit};
 use super::ops::{Conv2d, GroupNorm};
-use super::Error;
 use crate::checkpoint::{DownBlockType, UNetConfig, UpBlockType};
 
 /// A cross-attention layer: where text meets picture.

@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::checkpoint::UNetConfig;
+use crate::model::Error;
 use crate::model::hook::{Hook, visit};
 use crate::model::ops::{Conv2d, GroupNorm, Linear, silu};
-use crate::model::Error;
 
 /// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time)))` (He et al. 2015).
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use candle_core::{D, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::checkpoint::UNetConfig;
+use crate::model::Error;
 use crate::model::hook::{Hook, visit};
 use crate::model::ops::{
     AttentionInput, GroupNorm, LayerNorm, Linear, attention, gelu, join_heads, split_heads,
 };
-use crate::model::Error;
 
 /// One spatial transformer.
 #[derive(Debug)]
@@ -126,15 +126,13 @@ impl TransformerBlock {
     }
 
     /// `(batch, pixels, channels)`, same shape out.
-    fn forward(
-        &self,
-        x: &Tensor,
-        context: &Tensor,
-        hook: &mut dyn Hook,
-    ) -> Result<Tensor, Error> {
+    fn forward(&self, x: &Tensor, context: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.norm1.forward(x)?;
         let x = (x + self.attn1.forward(&normed, &normed, hook)?)?;
-        let x = (&x + self.attn2.forward(&self.norm2.forward(&x)?, context, hook)?)?;
+        let x = (&x
+            + self
+                .attn2
+                .forward(&self.norm2.forward(&x)?, context, hook)?)?;
         let x = (&x + self.ff.forward(&self.norm3.forward(&x)?, hook)?)?;
         Ok(x)
     }
@@ -170,12 +168,7 @@ impl Attention {
     }
 
     /// `x` `(batch, pixels, channels)`, `context` `(batch, keys, features)`; returns the shape of `x`.
-    fn forward(
-        &self,
-        x: &Tensor,
-        context: &Tensor,
-        hook: &mut dyn Hook,
-    ) -> Result<Tensor, Error> {
+    fn forward(&self, x: &Tensor, context: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let attended = attention(
             &AttentionInput {
                 query: &split_heads(&self.to_q.forward(x)?, self.heads)?,

@@ -1,0 +1,98 @@
+//! The noise that the model was trained on: betas, and how much signal each timestep leaves.
+//!
+//! A training sample at timestep t is `x_t = sqrt(a_t) x0 + sqrt(1 - a_t) eps`, where
+//! `a_t = prod_{s <= t} (1 - beta_s)` is `alphas_cumprod` (Ho, Jain and Abbeel, "Denoising
+//! Diffusion Probabilistic Models", 2020, equation 4). Divided by `sqrt(a_t)` it is
+//! `x0 + sigma_t eps` with `sigma_t = sqrt((1 - a_t) / a_t)`.
+
+use super::SchedulerError;
+use super::config::{BetaSchedule, SchedulerConfig};
+
+/// One value for each training timestep, in f32 as in diffusers.
+#[derive(Debug, Clone)]
+pub(super) struct NoiseSchedule {
+    /// Variance of the noise that the timestep adds.
+    pub betas: Vec<f32>,
+    /// Variance of the signal that is left, falling from nearly 1.
+    pub alphas_cumprod: Vec<f32>,
+    /// Noise over signal, rising from nearly 0.
+    pub sigmas: Vec<f32>,
+}
+
+impl NoiseSchedule {
+    /// The configuration's betas and what follows from them.
+    ///
+    /// # Errors
+    /// [`SchedulerError::NoSignalLeft`] where `alphas_cumprod` rounds to zero (or to one, which leaves no noise).
+    pub fn new(config: &SchedulerConfig) -> Result<Self, SchedulerError> {
+        let betas = betas(config);
+        // Torch accumulates in f64 and rounds each product.
+        let alphas_cumprod: Vec<f32> = betas
+            .iter()
+            .scan(1.0f64, |product, beta| {
+                *product *= f64::from(1.0 - beta);
+                Some(*product as f32)
+            })
+            .collect();
+        let sigmas: Vec<f32> = alphas_cumprod.iter().copied().map(sigma_of).collect();
+        if let Some(timestep) = sigmas
+            .iter()
+            .position(|sigma| !(sigma.is_finite() && *sigma > 0.0))
+        {
+            return Err(SchedulerError::NoSignalLeft {
+                timestep,
+                alpha_cumprod: alphas_cumprod[timestep],
+            });
+        }
+        Ok(Self {
+            betas,
+            alphas_cumprod,
+            sigmas,
+        })
+    }
+
+    /// Number of training timesteps, at least 1.
+    pub fn len(&self) -> usize {
+        self.sigmas.len()
+    }
+}
+
+/// `sqrt((1 - a) / a)`: the noise-to-signal ratio where `a` of the variance is signal.
+pub(super) fn sigma_of(alpha_cumprod: f32) -> f32 {
+    ((1.0 - alpha_cumprod) / alpha_cumprod).sqrt()
+}
+
+fn betas(config: &SchedulerConfig) -> Vec<f32> {
+    if let Some(betas) = &config.trained_betas {
+        return betas.iter().map(|beta| *beta as f32).collect();
+    }
+    let (start, end, n) = (
+        config.beta_start,
+        config.beta_end,
+        config.num_train_timesteps,
+    );
+    match config.beta_schedule {
+        BetaSchedule::Linear => linspace_f32(start as f32, end as f32, n),
+        BetaSchedule::ScaledLinear => linspace_f32(start.sqrt() as f32, end.sqrt() as f32, n)
+            .into_iter()
+            .map(|root| root * root)
+            .collect(),
+    }
+}
+
+/// `torch.linspace` in f32: counted from both ends, each value rounded once.
+fn linspace_f32(start: f32, end: f32, n: usize) -> Vec<f32> {
+    if n == 1 {
+        return vec![start];
+    }
+    let step = (end - start) / (n - 1) as f32;
+    (0..n)
+        .map(|i| {
+            if i < n / 2 {
+                step.mul_add(i as f32, start)
+            } else {
+                (-step).mul_add((n - 1 - i) as f32, end)
+            }
+        })
+        .collect()
+}

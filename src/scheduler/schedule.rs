@@ -1,0 +1,186 @@
+//! A schedule: the timesteps that a run visits and how noisy the latents are at each.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::config::{SchedulerConfig, TimestepSpacing};
+use super::noise_schedule::{NoiseSchedule, sigma_of};
+use super::{SchedulerError, SchedulerKind, ddim, dpm_solver, pndm, spacing};
+
+/// Everything about a run's noise that is known before its first step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Schedule {
+    /// The timestep of each model call, in `0..num_train_timesteps`, the noisiest first.
+    /// Real numbers: LMS, Euler and Euler ancestral visit them between the training's.
+    pub timesteps: Vec<f32>,
+    /// Noise over signal at each model call, then after the last one: `timesteps.len() + 1` numbers.
+    pub sigmas: Vec<f32>,
+    /// What standard normal noise is multiplied with to begin.
+    pub init_noise_sigma: f32,
+    /// Variance of the signal left at each training timestep: `num_train_timesteps` numbers.
+    pub alphas_cumprod: Vec<f32>,
+    /// Variance of the noise that each training timestep adds: `num_train_timesteps` numbers.
+    pub betas: Vec<f32>,
+    /// How the latents between the steps are scaled.
+    pub space: LatentSpace,
+}
+
+/// How noisy latents are scaled; sigma is the noise over the signal in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LatentSpace {
+    /// `x = x0 + sigma eps`: the variance grows with the noise, to `sigma^2 + 1`.
+    VarianceExploding,
+    /// `x = (x0 + sigma eps) / sqrt(sigma^2 + 1)`: the variance stays about 1.
+    VariancePreserving,
+}
+
+impl Schedule {
+    /// The schedule that diffusers' scheduler of this kind has after `set_timesteps(steps)`.
+    ///
+    /// # Errors
+    /// A configuration that [`SchedulerConfig::validate_for`] refuses, and step counts
+    /// that the training timesteps do not allow.
+    pub fn new(
+        kind: SchedulerKind,
+        config: &SchedulerConfig,
+        steps: usize,
+    ) -> Result<Self, SchedulerError> {
+        config.validate_for(kind)?;
+        let noise = NoiseSchedule::new(config)?;
+        if !(1..=noise.len()).contains(&steps) {
+            return Err(SchedulerError::Steps {
+                found: steps,
+                largest: noise.len(),
+            });
+        }
+        let (timesteps, sigmas, space) = match kind {
+            SchedulerKind::Lms | SchedulerKind::Euler | SchedulerKind::EulerAncestral => {
+                let (timesteps, sigmas) = exploding(config, &noise, steps);
+                (timesteps, sigmas, LatentSpace::VarianceExploding)
+            }
+            SchedulerKind::Ddim | SchedulerKind::Pndm => {
+                let timesteps = if kind == SchedulerKind::Ddim {
+                    ddim::timesteps(config, noise.len(), steps)
+                } else {
+                    pndm::timesteps(config, noise.len(), steps)?
+                };
+                check_last(&timesteps, noise.len())?;
+                let sigmas = preserving(kind, config, &noise, &timesteps, steps);
+                (timesteps, sigmas, LatentSpace::VariancePreserving)
+            }
+            SchedulerKind::DpmPlusPlus2M | SchedulerKind::DpmPlusPlus2MKarras => {
+                let (timesteps, sigmas) = dpm_solver::schedule(kind, config, &noise, steps)?;
+                (timesteps, sigmas, LatentSpace::VariancePreserving)
+            }
+        };
+        check_last(&timesteps, noise.len())?;
+        let init_noise_sigma = match space {
+            LatentSpace::VariancePreserving => 1.0,
+            LatentSpace::VarianceExploding => {
+                let largest = sigmas.iter().copied().fold(0.0, f32::max);
+                match spacing_or(config, TimestepSpacing::Linspace) {
+                    TimestepSpacing::Linspace | TimestepSpacing::Trailing => largest,
+                    TimestepSpacing::Leading => (largest * largest + 1.0).sqrt(),
+                }
+            }
+        };
+        Ok(Self {
+            timesteps: timesteps.iter().map(|t| *t as f32).collect(),
+            sigmas,
+            init_noise_sigma,
+            alphas_cumprod: noise.alphas_cumprod,
+            betas: noise.betas,
+            space,
+        })
+    }
+
+    /// Number of model calls.
+    #[allow(clippy::len_without_is_empty)] // There is always at least one.
+    pub fn len(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    /// What to divide the latents before step `index` by so that their variance is about 1.
+    /// After the last step `index` is [`len`](Self::len), and larger ones count as that.
+    pub fn preview_scale(&self, index: usize) -> f32 {
+        match self.space {
+            LatentSpace::VariancePreserving => 1.0,
+            LatentSpace::VarianceExploding => {
+                let sigma = self.sigmas[index.min(self.len())];
+                (sigma * sigma + 1.0).sqrt()
+            }
+        }
+    }
+}
+
+/// The configuration's spacing, or the sampler's own.
+pub(super) fn spacing_or(config: &SchedulerConfig, default: TimestepSpacing) -> TimestepSpacing {
+    config.timestep_spacing.unwrap_or(default)
+}
+
+/// Timesteps and sigmas of the samplers that work on `x0 + sigma eps`.
+fn exploding(
+    config: &SchedulerConfig,
+    noise: &NoiseSchedule,
+    steps: usize,
+) -> (Vec<f64>, Vec<f32>) {
+    let spacing = spacing_or(config, TimestepSpacing::Linspace);
+    // Rounded to f32 before the sigmas are interpolated, as in diffusers' Euler.
+    let timesteps: Vec<f64> =
+        spacing::real_timesteps(spacing, noise.len(), steps, config.steps_offset)
+            .into_iter()
+            .map(|t| f64::from(t as f32))
+            .collect();
+    let mut sigmas: Vec<f32> = spacing::interpolate(&timesteps, &noise.sigmas)
+        .into_iter()
+        .map(|sigma| sigma as f32)
+        .collect();
+    sigmas.push(0.0);
+    (timesteps, sigmas)
+}
+
+/// Sigmas of the samplers that look alphas up at whole timesteps; diffusers keeps none for them.
+fn preserving(
+    kind: SchedulerKind,
+    config: &SchedulerConfig,
+    noise: &NoiseSchedule,
+    timesteps: &[f64],
+    steps: usize,
+) -> Vec<f32> {
+    let mut sigmas: Vec<f32> = timesteps
+        .iter()
+        .map(|t| noise.sigmas[*t as usize])
+        .collect();
+    let last = timesteps.last().map_or(0, |t| *t as i64);
+    let after = last - (noise.len() / steps) as i64;
+    sigmas.push(match usize::try_from(after) {
+        Ok(timestep) => noise.sigmas[timestep],
+        Err(_) => sigma_of(final_alpha_cumprod(kind, config, noise)),
+    });
+    sigmas
+}
+
+/// `alphas_cumprod` where a step ends below timestep 0: 1 (no noise), or that of timestep 0.
+pub(super) fn final_alpha_cumprod(
+    kind: SchedulerKind,
+    config: &SchedulerConfig,
+    noise: &NoiseSchedule,
+) -> f32 {
+    let to_one = config
+        .set_alpha_to_one
+        .unwrap_or(kind == SchedulerKind::Ddim);
+    if to_one { 1.0 } else { noise.alphas_cumprod[0] }
+}
+
+/// Refuses timesteps that the model was not trained on.
+fn check_last(timesteps: &[f64], train: usize) -> Result<(), SchedulerError> {
+    let largest = timesteps.iter().copied().fold(0.0, f64::max);
+    if largest > (train - 1) as f64 {
+        return Err(SchedulerError::TimestepOutOfRange {
+            found: largest,
+            last: train - 1,
+        });
+    }
+    Ok(())
+}
