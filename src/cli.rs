@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generation::{DeviceChoice, MAX_STEPS, Request, RequestOverrides};
-use crate::scheduler::SchedulerKind;
+use crate::scheduler::{BetaSchedule, SchedulerKind};
 use crate::tui::ImageMode;
 
 /// What the inspector draws when no prompt is given.
@@ -261,7 +261,7 @@ pub struct ScheduleArgs {
         default_value_t,
         value_name = "linear|scaled_linear"
     )]
-    pub betas: BetasChoice,
+    pub betas: BetaSchedule,
     /// The first beta, the variance that the first of 1000 training steps adds
     #[arg(long, value_name = "X", default_value = "0.00085", allow_negative_numbers = true, value_parser = beta)]
     pub beta_start: f64,
@@ -271,18 +271,6 @@ pub struct ScheduleArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// How betas grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum BetasChoice {
-    /// Evenly.
-    #[value(name = "linear")]
-    Linear,
-    /// Their square roots evenly: Stable Diffusion's.
-    #[default]
-    #[value(name = "scaled_linear")]
-    ScaledLinear,
 }
 
 /// Options of `schema`.

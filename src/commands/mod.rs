@@ -1,1 +1,186 @@
-//! The commands: one file each.
+//! The commands, one file each, and what they share: printing, warnings, errors and exit codes.
+
+mod inspect;
+mod run;
+mod schedule;
+mod schema;
+mod text;
+mod tokenize;
+
+use std::ffi::OsStr;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::checkpoint::Source;
+use crate::cli::{Cli, Command};
+use crate::generation;
+use crate::model::tokenizer::Tokens;
+use crate::trace::ObjectWriter;
+use text::visible;
+
+/// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
+pub fn main() -> ExitCode {
+    quiet_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer(&error),
+    };
+    let result = std::panic::catch_unwind(|| match cli.command {
+        None => inspect::inspect(cli.inspect),
+        Some(Command::Inspect(args)) => inspect::inspect(args),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Tokenize(args)) => tokenize::tokenize(args),
+        Some(Command::Schedule(args)) => schedule::schedule(&args),
+        Some(Command::Schema(args)) => schema::schema(&args),
+    });
+    match result {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => report(&error),
+        // The panic hook has said what happened.
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+/// What shells report for a process that SIGINT ended: 128 + 2.
+const CANCELLED: u8 = 130;
+
+/// Wrong usage that shows only after the command line is parsed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// The reader of standard output went away: `diffuscope schedule | head -1`. Nothing is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+struct OutputClosed;
+
+/// Help and version as asked for, or what is wrong with the command line.
+fn answer(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // Not coloured, because what the user typed is quoted in it and may hold control characters of its own.
+        let message = error.render().to_string();
+        let _ = io::stderr().write_all(visible(&message).as_bytes());
+        return ExitCode::from(WRONG_USAGE);
+    }
+    let _ = error.print();
+    ExitCode::SUCCESS
+}
+
+/// Prints an error and says how the process ends.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error.is::<OutputClosed>() {
+        return ExitCode::SUCCESS;
+    }
+    if error.chain().any(is_cancelled) {
+        complain("cancelled", "nothing was written");
+        return ExitCode::from(CANCELLED);
+    }
+    complain("error", &whole_message(error));
+    if error.is::<UsageError>() {
+        complain("usage", &Cli::command().render_usage().to_string());
+        return ExitCode::from(WRONG_USAGE);
+    }
+    ExitCode::from(FAILED)
+}
+
+fn is_cancelled(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref::<generation::Error>(),
+        Some(generation::Error::Cancelled)
+    )
+}
+
+/// The error's message with those of its causes that it does not quote itself.
+fn whole_message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
+fn complain(kind: &str, message: &str) {
+    // Where even standard error cannot be written to, nobody is left to tell.
+    let _ = writeln!(io::stderr(), "{kind}: {}", visible(message));
+}
+
+/// Prints a warning.
+fn warn(message: &str) {
+    complain("warning", message);
+}
+
+/// Prints to standard output.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // What is still in the buffer would be written again on drop.
+            let _ = out.into_parts();
+            if error.kind() == ErrorKind::BrokenPipe {
+                return Err(OutputClosed.into());
+            }
+            anyhow::bail!("cannot write to standard output: {error}")
+        }
+    }
+}
+
+/// Prints a JSON object. JSON itself only escapes the first 32 control characters; here are no others either.
+fn print_json(
+    write: impl FnOnce(&mut ObjectWriter<&mut Vec<u8>>) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut json = Vec::new();
+    let mut object = ObjectWriter::new(&mut json)?;
+    write(&mut object)?;
+    object.end()?;
+    let json = text::escaped_json(&String::from_utf8(json)?);
+    print(|out| out.write_all(json.as_bytes()))
+}
+
+/// The model that `--model` names.
+fn source(model: &OsStr) -> Source {
+    match model.to_str() {
+        Some(model) => Source::parse(model),
+        None => Source::Folder(PathBuf::from(model)),
+    }
+}
+
+/// What to warn of when tokens of the text did not fit.
+fn truncation(what: &str, tokens: &Tokens) -> Option<String> {
+    let first = tokens.truncated.first()?;
+    let count = tokens.truncated.len();
+    let capacity = tokens.words().len();
+    Some(format!(
+        "the {what} has {} tokens and the model takes {capacity}: it does not see the last {count}, from {:?} on",
+        capacity + count,
+        first.piece.trim_end_matches("</w>")
+    ))
+}
+
+/// A panic is a mistake in the program: it says so in a line or two, instead of a backtrace.
+fn quiet_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(|place| format!(" ({}:{})", place.file(), place.line()))
+            .unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("unknown");
+        complain(
+            "error",
+            &format!(
+                "a mistake in diffuscope itself: {message}{place}; with RUST_BACKTRACE=1 it says more"
+            ),
+        );
+    }));
+}

@@ -5,13 +5,24 @@
 //! export (`run --json`), so that the screen, the export and the lessons speak of the same numbers by the same names.
 
 mod attention;
+mod destination;
+pub mod document;
 mod event;
+mod export;
+mod json;
+mod png;
 mod recorder;
+mod selection;
 mod snapshot;
 mod stats;
 
 pub use attention::{AttentionMaps, AttentionStore};
+pub use destination::{DestinationError, OutputFile, OutputFolder};
 pub use event::{Event, ImageData, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace};
+pub use export::{Export, ExportError, Heading};
+pub(crate) use json::ObjectWriter;
+pub use png::write_png;
 pub use recorder::{CancelToken, Half, RecordOptions, Recorder};
+pub use selection::{Selection, tensor_names};
 pub use snapshot::Snapshot;
 pub use stats::Stats;

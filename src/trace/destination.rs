@@ -1,0 +1,426 @@
+//! Where results are written: beside their place first, and there only when they are complete.
+//!
+//! Both kinds of destination are prepared before the work starts, so that a place that cannot be written to is
+//! reported at once and not after minutes of computing. Dropped without [`OutputFile::publish`] or
+//! [`OutputFolder::publish`], they take back everything that was written.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+use super::document::RunDocument;
+
+/// What an export puts into its folder, in the order in which it is removed before a new one takes its place.
+/// `run.json` is first here, and comes last when a folder is filled: what has it is complete.
+const EXPORTED: [&str; 4] = ["run.json", "image.png", "tensors", "steps"];
+
+/// A destination that cannot be written to.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// The folder has something in it already.
+    #[error(
+        "the folder `{}` is not empty; name a new one, or pass --force to replace an earlier export in it",
+        .0.display()
+    )]
+    NotEmpty(PathBuf),
+    /// With `--force`: something of the same name that no export wrote would have to go.
+    #[error(
+        "`{}` is in the way and not part of an earlier export; move it away, or name another folder",
+        .0.display()
+    )]
+    InTheWay(PathBuf),
+    /// A file where a folder is needed.
+    #[error("`{}` is a file, and the export needs a folder; name another one", .0.display())]
+    NotAFolder(PathBuf),
+    /// A folder where a file is needed.
+    #[error("`{}` is a folder; name a file in it, such as `{}`", .0.display(), .0.join("picture.png").display())]
+    NotAFile(PathBuf),
+    /// Writing failed.
+    #[error("cannot write `{}`: {source}{}", path.display(), advice(source))]
+    Write {
+        /// The place that was to be written, as the user named it.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl DestinationError {
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space, or export fewer tensors with --tensors"
+        }
+        ErrorKind::FileTooLarge => "; the system limits how large a file may be",
+        ErrorKind::NotFound => "; create the folder that it is to be in first",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; choose a place that you may write to"
+        }
+        _ => "",
+    }
+}
+
+/// A file that appears under its name only when it is complete.
+#[derive(Debug)]
+pub struct OutputFile {
+    path: PathBuf,
+    stage: FileStage,
+}
+
+#[derive(Debug)]
+enum FileStage {
+    /// A temporary file beside the path, renamed at the end over whatever is there.
+    Replace { file: NamedTempFile, target: PathBuf },
+    /// A temporary file, renamed at the end to the first of the numbered names that is free.
+    New(NamedTempFile),
+    /// A device or a pipe, which has to be written to as it is.
+    Direct(File),
+}
+
+impl OutputFile {
+    /// A file at `path`, which may exist.
+    pub fn at(path: &Path) -> Result<Self, DestinationError> {
+        let failed = || DestinationError::write(path);
+        let stage = match fs::metadata(path) {
+            Ok(existing) if existing.is_dir() => {
+                return Err(DestinationError::NotAFile(path.to_owned()));
+            }
+            Ok(existing) if !existing.is_file() => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .map_err(failed())?;
+                FileStage::Direct(file)
+            }
+            Ok(existing) => {
+                if existing.permissions().readonly() {
+                    return Err(failed()(ErrorKind::PermissionDenied.into()));
+                }
+                // A link keeps pointing where it points: its target is what is replaced.
+                let target = fs::canonicalize(path).map_err(failed())?;
+                let file = file_beside(&target).map_err(failed())?;
+                FileStage::Replace { file, target }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => FileStage::Replace {
+                file: file_beside(path).map_err(failed())?,
+                target: path.to_owned(),
+            },
+            Err(error) => return Err(failed()(error)),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            stage,
+        })
+    }
+
+    /// A file that is new in any case: at `path`, or, where that exists, at `path` with `-2`, `-3`, … before its
+    /// extension.
+    pub fn new_at(path: &Path) -> Result<Self, DestinationError> {
+        let file = file_beside(path).map_err(DestinationError::write(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            stage: FileStage::New(file),
+        })
+    }
+
+    /// Writes the whole content with `write`, puts it into its place, and returns the path.
+    pub fn publish(
+        self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<PathBuf, DestinationError> {
+        let failed = DestinationError::write(&self.path);
+        match self.publish_stage(write) {
+            Ok(path) => Ok(path),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn publish_stage(
+        self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
+        match self.stage {
+            FileStage::Direct(mut file) => {
+                write(&mut file)?;
+                file.flush()?;
+                Ok(self.path)
+            }
+            FileStage::Replace { mut file, target } => {
+                write(&mut file)?;
+                file.flush()?;
+                file.persist(target).map_err(|error| error.error)?;
+                Ok(self.path)
+            }
+            FileStage::New(mut file) => {
+                write(&mut file)?;
+                file.flush()?;
+                let mut number = 1;
+                loop {
+                    let path = numbered(&self.path, number);
+                    match file.persist_noclobber(&path) {
+                        Ok(_) => return Ok(path),
+                        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
+                            file = error.file;
+                            number += 1;
+                        }
+                        Err(error) => return Err(error.error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `path` itself as number 1, else with the number before its extension.
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// A folder that appears, or is filled, only when its content is complete.
+#[derive(Debug)]
+pub struct OutputFolder {
+    path: PathBuf,
+    /// In the folder itself where that exists, so that all of it is on one file system; else beside it.
+    stage: TempDir,
+    exists: bool,
+}
+
+impl OutputFolder {
+    /// A folder at `path`, which must be new or empty. With `force` it may hold an earlier export, which is replaced
+    /// when the new one is complete; other files in it stay.
+    pub fn at(path: &Path, force: bool) -> Result<Self, DestinationError> {
+        let failed = || DestinationError::write(path);
+        let exists = match fs::metadata(path) {
+            Ok(existing) if existing.is_dir() => true,
+            Ok(_) => return Err(DestinationError::NotAFolder(path.to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(failed()(error)),
+        };
+        if exists {
+            check_content(path, force)?;
+        }
+        let stage = if exists {
+            folder_in(path, ".partial-")
+        } else {
+            folder_in(parent(path), &partial_prefix(path))
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            stage: stage.map_err(failed())?,
+            exists,
+        })
+    }
+
+    /// Where to write the content.
+    pub fn stage(&self) -> &Path {
+        self.stage.path()
+    }
+
+    /// The folder, as the user named it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the content into its place, and returns the folder's path.
+    pub fn publish(self) -> Result<PathBuf, DestinationError> {
+        let result = if self.exists {
+            self.fill()
+        } else {
+            fs::rename(self.stage.path(), &self.path)
+        };
+        match result {
+            Ok(()) => Ok(self.path),
+            Err(source) => Err(DestinationError::Write {
+                path: self.path,
+                source,
+            }),
+        }
+    }
+
+    /// Moves the content into the existing folder, in place of an earlier export's.
+    fn fill(&self) -> io::Result<()> {
+        for name in EXPORTED {
+            remove(&self.path.join(name))?;
+        }
+        for name in EXPORTED.iter().rev() {
+            let from = self.stage.path().join(name);
+            if from.exists() {
+                fs::rename(from, self.path.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// May an export go into the existing folder `path`?
+fn check_content(path: &Path, force: bool) -> Result<(), DestinationError> {
+    let entries = fs::read_dir(path).map_err(DestinationError::write(path))?;
+    if entries.count() == 0 {
+        return Ok(());
+    }
+    if !force {
+        return Err(DestinationError::NotEmpty(path.to_owned()));
+    }
+    let earlier = fs::read(path.join("run.json"))
+        .is_ok_and(|json| serde_json::from_slice::<RunDocument>(&json).is_ok());
+    let in_the_way = EXPORTED.iter().map(|name| path.join(name));
+    match in_the_way.into_iter().find(|path| path.exists()) {
+        Some(path) if !earlier => Err(DestinationError::InTheWay(path)),
+        _ => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(existing) if existing.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// `.NAME.partial-`: hidden, and known by its name as a thing that is not complete.
+fn partial_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Room for the rest of the name within the 255 bytes that file systems allow.
+    let mut end = name.len().min(200);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}.partial-", &name[..end])
+}
+
+fn file_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let prefix = partial_prefix(path);
+    let mut builder = Builder::new();
+    builder.prefix(&prefix);
+    // The library's own default keeps temporary files from other users; these are results.
+    #[cfg(unix)]
+    builder.permissions(mode(0o666));
+    builder.tempfile_in(parent(path))
+}
+
+fn folder_in(parent: &Path, prefix: &str) -> io::Result<TempDir> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix);
+    #[cfg(unix)]
+    builder.permissions(mode(0o777));
+    builder.tempdir_in(parent)
+}
+
+/// Permissions, less what the user's umask takes away.
+#[cfg(unix)]
+fn mode(bits: u32) -> Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_there_only_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let output = OutputFile::at(&path).unwrap();
+        let error = output
+            .publish(|out| {
+                out.write_all(b"half")?;
+                Err(ErrorKind::StorageFull.into())
+            })
+            .unwrap_err();
+        assert!(error.to_string().contains("free some space"), "{error}");
+        assert!(names(folder.path()).is_empty());
+        let output = OutputFile::at(&path).unwrap();
+        output.publish(|out| out.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+
+    #[test]
+    fn a_new_file_never_replaces_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("diffuscope-42.png");
+        for (content, name) in [
+            (b"1", "diffuscope-42.png"),
+            (b"2", "diffuscope-42-2.png"),
+            (b"3", "diffuscope-42-3.png"),
+        ] {
+            let output = OutputFile::new_at(&path).unwrap();
+            let written = output.publish(|out| out.write_all(content)).unwrap();
+            assert_eq!(written, folder.path().join(name));
+        }
+        assert_eq!(fs::read(path).unwrap(), b"1");
+    }
+
+    #[test]
+    fn a_failed_export_leaves_nothing_and_keeps_the_earlier_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        drop(OutputFolder::at(&path, false).unwrap());
+        assert!(names(parent.path()).is_empty());
+        fs::create_dir(&path).unwrap();
+        let output = OutputFolder::at(&path, false).unwrap();
+        fs::write(output.stage().join("run.json"), "{}").unwrap();
+        drop(output);
+        assert!(names(&path).is_empty());
+    }
+
+    #[test]
+    fn what_no_export_wrote_is_never_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path();
+        fs::create_dir(path.join("steps")).unwrap();
+        let refused = OutputFolder::at(path, false).unwrap_err();
+        assert!(matches!(refused, DestinationError::NotEmpty(_)));
+        let refused = OutputFolder::at(path, true).unwrap_err();
+        assert!(matches!(refused, DestinationError::InTheWay(_)));
+        assert_eq!(names(path), ["steps"]);
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_its_partial_twin() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("苹".repeat(83));
+        let output = OutputFolder::at(&path, false).unwrap();
+        output.publish().unwrap();
+        assert!(path.is_dir());
+    }
+}
