@@ -60,7 +60,9 @@ pub(super) fn schedule(
                         largest: train - 1,
                     });
                 }
-                spacing::leading(stride, steps, stride + config.steps_offset)
+                // One more than asked for here too: the lowest is left out.
+                let lowest = stride as f64 + config.steps_offset as f64;
+                spacing::leading(stride, steps, lowest)
             }
             TimestepSpacing::Trailing => spacing::trailing(train, steps),
         };

@@ -114,7 +114,7 @@ pub enum SchedulerError {
     },
     /// The betas leave no signal (or no noise) at a timestep, so that its sigma is not a number above 0.
     #[error(
-        "the betas leave {alpha_cumprod} of the signal's variance at timestep {timestep}; \
+        "the betas leave {alpha_cumprod:e} of the signal's variance at timestep {timestep}; \
          expected more than 0 and less than 1 (the betas are too large or too small)"
     )]
     NoSignalLeft {

@@ -30,7 +30,7 @@ pub(super) fn real_timesteps(
             timesteps.reverse();
             timesteps
         }
-        TimestepSpacing::Leading => leading(train / steps, steps, offset),
+        TimestepSpacing::Leading => leading(train / steps, steps, offset as f64),
         TimestepSpacing::Trailing => trailing(train, steps),
     }
 }
@@ -48,11 +48,11 @@ pub(super) fn whole_timesteps(
         .collect()
 }
 
-/// Multiples of `stride` counted down from the `steps`-th to the first, which is `offset`.
-pub(super) fn leading(stride: usize, steps: usize, offset: usize) -> Vec<f64> {
+/// `steps` timesteps, a whole `stride` apart, counted down to `lowest`.
+pub(super) fn leading(stride: usize, steps: usize, lowest: f64) -> Vec<f64> {
     (0..steps)
         .rev()
-        .map(|i| (i as f64) * (stride as f64) + offset as f64)
+        .map(|i| (i as f64) * (stride as f64) + lowest)
         .collect()
 }
 

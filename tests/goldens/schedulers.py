@@ -1,0 +1,160 @@
+"""Writes schedulers.json beside this file: what diffusers' schedulers compute.
+
+    python tests/goldens/schedulers.py
+
+A case is a configuration, a sampler and a number of steps. It records the timesteps, the
+sigmas (one more than there are model calls; for DDIM and PNDM, which keep none, those of
+the timesteps' alphas_cumprod), init_noise_sigma, and a trajectory: the start is torch noise
+of seed 1 times init_noise_sigma, the model's outputs are torch noise of seed 2 drawn one
+after the other, ancestral noise is of seed 3. Numbers are the bit patterns of f32. Of long
+schedules and trajectories only some entries are recorded, with their indices. Where
+diffusers raises an error, its class is recorded instead.
+"""
+
+import json
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+
+SHAPE = (1, 1, 2, 3)
+CLASSES = {
+    "lms": (diffusers.LMSDiscreteScheduler, {}),
+    "euler": (diffusers.EulerDiscreteScheduler, {}),
+    "euler-a": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "ddim": (diffusers.DDIMScheduler, {}),
+    "dpm++-2m": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": False}),
+    "dpm++-2m-karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "pndm": (diffusers.PNDMScheduler, {}),
+}
+# Stable Diffusion v1's scheduler_config.json.
+SD = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+LINEAR = SD | {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
+V = {"prediction_type": "v_prediction"}
+CONFIGS = {
+    "sd": SD,
+    "sd v": SD | V,
+    "linear": LINEAR,
+    "linear v": LINEAR | V,
+    "linspace": SD | {"timestep_spacing": "linspace"},
+    "leading": SD | {"timestep_spacing": "leading"},
+    "trailing": SD | {"timestep_spacing": "trailing"},
+    "alpha to one, clipped": SD | {"set_alpha_to_one": True, "clip_sample": True, "clip_sample_range": 0.75},
+    "runge-kutta": SD | {"skip_prk_steps": False},
+    "runge-kutta v": SD | V | {"skip_prk_steps": False},
+    "defaults": {},
+    "short": SD | {"num_train_timesteps": 37},
+    "trained betas": SD | {"num_train_timesteps": 5, "trained_betas": [0.01, 0.02, 0.05, 0.1, 0.2]},
+}
+MAIN_STEPS = [1, 2, 3, 10, 25, 50, 100]
+
+
+def plan():
+    for kind in CLASSES:
+        for name in ("sd", "sd v", "linear", "linear v"):
+            for steps in MAIN_STEPS:
+                yield kind, name, steps
+        for steps in (998, 999, 1000):
+            yield kind, "sd", steps
+        for name in ("linspace", "leading", "trailing"):
+            for steps in (1, 7, 30):
+                yield kind, name, steps
+        yield kind, "trailing", 61  # where numpy.arange goes one too far
+        for name, steps in (("defaults", 20), ("short", 7), ("short", 36), ("trained betas", 3)):
+            yield kind, name, steps
+    for kind in ("ddim", "pndm"):
+        for steps in (1, 5):
+            yield kind, "alpha to one, clipped", steps
+    for name in ("runge-kutta", "runge-kutta v"):
+        for steps in (3, 4, 9, 50):
+            yield "pndm", name, steps
+
+
+def bits(values) -> list[int]:
+    array = values.detach().numpy() if isinstance(values, torch.Tensor) else np.array(values)
+    return array.astype("<f4").reshape(-1).view(np.uint32).tolist()
+
+
+def picked(count: int) -> list[int]:
+    if count <= 25:
+        return list(range(count))
+    stride = 10 if count < 120 else 100
+    return sorted({0, 1, 2, count - 3, count - 2, count - 1, *range(0, count, stride)})
+
+
+def sigmas_of(kind: str, scheduler) -> torch.Tensor:
+    if kind not in ("ddim", "pndm"):
+        return scheduler.sigmas
+    alphas = [scheduler.alphas_cumprod[t] for t in scheduler.timesteps]
+    after = int(scheduler.timesteps[-1]) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    alphas.append(scheduler.alphas_cumprod[after] if after >= 0 else scheduler.final_alpha_cumprod)
+    alphas = torch.stack(alphas)
+    return ((1 - alphas) / alphas) ** 0.5
+
+
+def run(kind: str, config: dict, steps: int) -> dict:
+    scheduler_class, extra = CLASSES[kind]
+    scheduler = scheduler_class.from_config(config | extra)
+    scheduler.set_timesteps(steps)
+    timesteps = scheduler.timesteps
+    sigmas = sigmas_of(kind, scheduler)
+    entry = {
+        "calls": len(timesteps),
+        "init_noise_sigma": bits([float(scheduler.init_noise_sigma)])[0],
+        "timesteps": bits(timesteps[picked(len(timesteps))]),
+        "sigmas": bits(sigmas[picked(len(sigmas))]),
+    }
+    sample = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
+    model = torch.Generator().manual_seed(2)
+    noise = torch.Generator().manual_seed(3)
+    few = [0, 1, 4, len(timesteps) // 2, len(timesteps) - 1]
+    if kind == "pndm" and not scheduler.config.skip_prk_steps:
+        few += range(2, 14)
+    entry["trajectory"] = trajectory = []
+    for index, timestep in enumerate(timesteps):
+        scaled = scheduler.scale_model_input(sample, timestep)
+        output = torch.randn(SHAPE, generator=model)
+        extra_arguments = {"generator": noise} if kind == "euler-a" else {}
+        result = scheduler.step(output, timestep, sample, **extra_arguments)
+        sample = result.prev_sample
+        x0 = getattr(result, "pred_original_sample", None)
+        if kind.startswith("dpm"):
+            x0 = scheduler.model_outputs[-1]
+        if index in few:
+            record = {"index": index, "model_input": bits(scaled[0, 0, 0, :1]), "prev_sample": bits(sample)}
+            if x0 is not None:
+                record["x0"] = bits(x0)
+            trajectory.append(record)
+    return entry
+
+
+def main() -> None:
+    cases = []
+    for kind, name, steps in plan():
+        case = {"kind": kind, "config": name, "steps": steps}
+        try:
+            case |= run(kind, CONFIGS[name], steps)
+        except Exception as error:  # noqa: BLE001 whatever diffusers raises is its answer
+            case["error"] = f"{type(error).__name__}: {str(error)[:120]}"
+        cases.append(case)
+    document = {"diffusers": diffusers.__version__, "configs": CONFIGS, "cases": cases}
+    text = json.dumps(document, separators=(",", ":")).replace('{"kind"', '\n{"kind"')
+    Path(__file__).with_name("schedulers.json").write_text(text + "\n")
+    for case in cases:
+        if "error" in case:
+            print(case["kind"], case["config"], case["steps"], case["error"])
+
+
+if __name__ == "__main__":
+    main()
