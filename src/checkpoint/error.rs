@@ -107,6 +107,18 @@ pub enum CheckpointError {
         /// What is wrong with it and what to do.
         reason: String,
     },
+    /// A weights file lacks tensors, or has them in other shapes or types.
+    #[error(
+        "{file}: {first}{others}; the file does not belong to its config.json, or is of another kind of model"
+    )]
+    Tensors {
+        /// The file.
+        file: String,
+        /// The first tensor that does not fit, what was found and what was expected.
+        first: String,
+        /// How many others do not fit, in brackets; empty where there is none.
+        others: String,
+    },
     /// The tokenizer's files are damaged.
     #[error("{file}: {source}")]
     Tokenizer {

@@ -10,6 +10,7 @@ mod embedded;
 mod error;
 mod extras;
 mod files;
+mod layout;
 mod weights;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::scheduler::SchedulerConfig;
 use config::Reader;
 use error::{printable, shown};
 use files::Files;
+use layout::{Layout, TEXT_PREFIX};
 use weights::Weights;
 
 /// Where a checkpoint is.
@@ -153,11 +155,17 @@ impl Checkpoint {
             weights_path(&files, Component::Vae)?,
         ];
         let [text_path, unet_path, vae_path] = weight_paths;
+        let text_encoder_weights = Weights::open(&files, text_path, TEXT_PREFIX)?;
+        Layout::text_encoder(&text_encoder).check(&text_encoder_weights)?;
+        let unet_weights = Weights::open(&files, unet_path, "")?;
+        Layout::unet(&unet).check(&unet_weights)?;
+        let vae_weights = Weights::open(&files, vae_path, "")?;
+        Layout::vae(&vae).check(&vae_weights)?;
         Ok(Self {
             name: name(&files),
-            text_encoder_weights: Arc::new(Weights::open(&files, text_path, "text_model.")?),
-            unet_weights: Arc::new(Weights::open(&files, unet_path, "")?),
-            vae_weights: Arc::new(Weights::open(&files, vae_path, "")?),
+            text_encoder_weights: Arc::new(text_encoder_weights),
+            unet_weights: Arc::new(unet_weights),
+            vae_weights: Arc::new(vae_weights),
             extras: Extras::read(&files)?,
             text_encoder,
             unet,

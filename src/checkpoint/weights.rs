@@ -82,11 +82,6 @@ impl Weights {
         &self.file
     }
 
-    /// The whole file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// All tensors, by name.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut parameters: Vec<Parameter> = self
@@ -107,7 +102,7 @@ impl Weights {
         self.tensors.get(name).map(|stored| &stored.shape[..])
     }
 
-    /// The tensor's number type in candle, or the file's name for it where candle cannot read it as a number.
+    /// The tensor's number type, or the file's name for it where it is none that networks are computed in.
     pub fn dtype(&self, name: &str) -> Option<Result<DType, String>> {
         self.tensors.get(name).map(|stored| match stored.dtype {
             Dtype::F16 => Ok(DType::F16),

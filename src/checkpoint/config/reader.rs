@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::checkpoint::error::{CheckpointError, printable};
 
-/// How many channels, layers or positions may be written in a configuration: far beyond any real network, and
-/// small enough that no product of two of them overflows.
-pub const SIZES: RangeInclusive<usize> = 1..=1 << 20;
+/// How many channels, positions or tokens a configuration may ask for: far beyond any real network, and few enough
+/// that sums and small multiples of them do not overflow.
+const SIZES: RangeInclusive<usize> = 1..=1 << 20;
 
 /// A JSON object whose values are read by key. A key that is absent or `null` takes its default.
 pub struct Reader {
@@ -33,11 +33,6 @@ impl Reader {
         }
     }
 
-    /// The file's name, for messages.
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
     /// The value of `key`, unless it is absent or null.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
@@ -52,6 +47,16 @@ impl Reader {
     pub fn size(&self, key: &str, default: usize) -> Result<usize, CheckpointError> {
         self.value(key)
             .map_or(Ok(default), |value| self.as_size(key, value))
+    }
+
+    /// How many layers: from 1 to 256.
+    pub fn layers(&self, key: &str, default: usize) -> Result<usize, CheckpointError> {
+        const MOST: usize = 256;
+        let layers = self.size(key, default)?;
+        if layers > MOST {
+            return Err(self.wrong(key, &format!("a whole number from 1 to {MOST}")));
+        }
+        Ok(layers)
     }
 
     /// A list of sizes, not empty.

@@ -47,7 +47,7 @@ impl TextEncoderConfig {
             vocab_size: json.size("vocab_size", 49408)?,
             hidden_size: json.size("hidden_size", 512)?,
             intermediate_size: json.size("intermediate_size", 2048)?,
-            num_hidden_layers: json.size("num_hidden_layers", 12)?,
+            num_hidden_layers: json.layers("num_hidden_layers", 12)?,
             num_attention_heads: json.size("num_attention_heads", 8)?,
             max_position_embeddings: json.size("max_position_embeddings", 77)?,
             hidden_act: match json.text("hidden_act", "quick_gelu")? {

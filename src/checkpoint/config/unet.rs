@@ -168,6 +168,9 @@ impl UNetConfig {
                 return Err(json.wrong(key, &expected));
             }
         }
+        if self.layers_per_block > 256 {
+            return Err(json.wrong("layers_per_block", "a whole number from 1 to 256"));
+        }
         if self.transformer_layers_per_block != 1 {
             return Err(json.unsupported(
                 "transformer_layers_per_block",

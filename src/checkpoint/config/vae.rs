@@ -56,7 +56,7 @@ impl VaeConfig {
             out_channels: json.size("out_channels", 3)?,
             latent_channels: json.size("latent_channels", 4)?,
             block_out_channels: json.sizes("block_out_channels", &[64])?,
-            layers_per_block: json.size("layers_per_block", 1)?,
+            layers_per_block: json.layers("layers_per_block", 1)?,
             norm_num_groups: json.size("norm_num_groups", 32)?,
             scaling_factor: json.number("scaling_factor", 0.18215, 1e-6..=1e6)?,
             sample_size: json.size("sample_size", 32)?,
