@@ -587,13 +587,6 @@ fn tensors_that_are_missing_or_misshapen_are_named() {
 #[test]
 fn tensors_that_no_layer_asks_for_do_no_harm() {
     let folder = Folder::new();
-    folder.rewrite(TEXT, |mut raw| {
-        if raw.name.ends_with("embeddings.position_embedding.weight") {
-            return Some(raw);
-        }
-        raw.name = raw.name.clone();
-        Some(raw)
-    });
     let bytes = fs::read(folder.path(TEXT)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let ids = vec![0_u8; 8 * 77];
@@ -666,8 +659,8 @@ fn values_that_cannot_be_are_refused_by_key() {
         (
             unet,
             "block_out_channels",
-            json!([64, 96]),
-            "expected 2 blocks, one for each",
+            json!([63, 63, 63]),
+            "an even number of channels first",
         ),
         (
             unet,
@@ -859,6 +852,25 @@ fn values_that_cannot_be_are_refused_by_key() {
         Folder::new()
             .set(file, json!({key: value}))
             .refused(&[file, &format!("{key} is "), says]);
+    }
+}
+
+#[test]
+fn a_noise_schedule_that_cannot_be_is_refused() {
+    let file = "scheduler/scheduler_config.json";
+    for (changes, says) in [
+        (
+            json!({"beta_schedule": "cosine"}),
+            "unknown variant `cosine`",
+        ),
+        (json!({"beta_start": "x"}), "invalid type: string \"x\""),
+        (json!({"beta_end": -1}), "beta_end is -1"),
+        (
+            json!({"num_train_timesteps": 0}),
+            "num_train_timesteps is 0",
+        ),
+    ] {
+        Folder::new().set(file, changes).refused(&[file, says]);
     }
 }
 

@@ -137,17 +137,7 @@ impl Checkpoint {
             &["scheduler/scheduler_config.json"],
             "the scheduler's configuration is",
         )?;
-        let scheduler: SchedulerConfig = serde_json::from_slice(&files.read(scheduler_path)?)
-            .map_err(|error| CheckpointError::Json {
-                file: files.shown_file(scheduler_path),
-                reason: printable(&error.to_string()),
-            })?;
-        scheduler
-            .validate()
-            .map_err(|error| CheckpointError::Scheduler {
-                file: files.shown_file(scheduler_path),
-                reason: printable(&error.to_string()),
-            })?;
+        let scheduler = read_scheduler(&files, scheduler_path)?;
         tokenizer_files(&files)?;
         let weight_paths = [
             weights_path(&files, Component::TextEncoder)?,
@@ -372,6 +362,22 @@ fn check_index(json: &Reader) -> Result<(), CheckpointError> {
         "this is a checkpoint for another kind of pipeline"
     };
     Err(json.unsupported("_class_name", reason))
+}
+
+/// The scheduler's configuration, with values that some sampler can work with.
+fn read_scheduler(files: &Files, path: &str) -> Result<SchedulerConfig, CheckpointError> {
+    let bytes = files.read(path)?;
+    let file = files.shown_file(path);
+    // For the better message where it is no JSON object at all.
+    Reader::new(&file, &bytes)?;
+    let wrong = |error: &dyn std::fmt::Display| CheckpointError::Scheduler {
+        file: file.clone(),
+        reason: printable(&error.to_string()),
+    };
+    let scheduler: SchedulerConfig =
+        serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
+    scheduler.validate().map_err(|error| wrong(&error))?;
+    Ok(scheduler)
 }
 
 /// The weights of a component: the plain file, or else the one in half precision.

@@ -177,6 +177,15 @@ impl UNetConfig {
                 "only one transformer block in each transformer is supported",
             ));
         }
+        // The time embedding is as wide as the first level, half sines and half cosines, and its exponent is divided
+        // by half the width less freq_shift.
+        let first = self.block_out_channels[0];
+        if !first.is_multiple_of(2) || first < 4 {
+            return Err(json.wrong(
+                "block_out_channels",
+                "an even number of channels first, at least 4",
+            ));
+        }
         for (channels, heads) in self.block_out_channels.iter().zip(&self.attention_heads) {
             if !channels.is_multiple_of(self.norm_num_groups) {
                 let expected =
@@ -187,9 +196,6 @@ impl UNetConfig {
                 let expected = format!("numbers of heads that divide {channels} channels");
                 return Err(json.wrong(heads_key, &expected));
             }
-        }
-        if !self.block_out_channels[0].is_multiple_of(2) {
-            return Err(json.wrong("block_out_channels", "an even number of channels first"));
         }
         let halvings = 1 << (levels - 1);
         if !self.sample_size.is_multiple_of(halvings) {
