@@ -278,13 +278,10 @@ impl Layout {
 impl Expected {
     /// What is wrong with the tensor in the file, if anything is.
     fn problem(&self, weights: &Weights) -> Option<String> {
-        let old = self.old_name.iter();
-        let (name, shape) = match std::iter::once(&self.name)
-            .chain(old)
-            .find_map(|name| Some((name, weights.shape(name)?)))
-        {
-            Some(found) => found,
-            None => return Some(format!("tensor {} is missing", self.name)),
+        let names = std::iter::once(&self.name).chain(&self.old_name);
+        let mut found = names.filter_map(|name| Some((name, weights.shape(name)?)));
+        let Some((name, shape)) = found.next() else {
+            return Some(format!("tensor {} is missing", self.name));
         };
         let convolution =
             self.or_convolution && shape.strip_prefix(&self.shape[..]) == Some(&[1, 1]);

@@ -242,7 +242,8 @@ impl Checkpoint {
             .collect::<Result<_, CheckpointError>>()?;
         let mut list = String::new();
         for (digest, path) in digests.iter().zip(&paths) {
-            list.push_str(&format!("{digest}  {path}\n"));
+            // Writing to a string cannot fail.
+            let _ = writeln!(list, "{digest}  {path}");
         }
         Ok(self
             .sha256

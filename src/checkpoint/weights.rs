@@ -125,14 +125,11 @@ impl Weights {
                 self.file
             ))
         })?;
-        let file_dtype = match self.dtype(name) {
-            Some(Ok(file_dtype)) => file_dtype,
-            _ => {
-                return Err(error(format!(
-                    "{}: tensor {name} holds {}, expected F32, F16 or BF16; save the checkpoint again in one of these",
-                    self.file, stored.dtype
-                )));
-            }
+        let Some(Ok(file_dtype)) = self.dtype(name) else {
+            return Err(error(format!(
+                "{}: tensor {name} holds {}, expected F32, F16 or BF16; save the checkpoint again in one of these",
+                self.file, stored.dtype
+            )));
         };
         let bytes = &self.bytes[stored.range.clone()];
         // On the CPU first: not every device converts every type.

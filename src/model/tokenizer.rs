@@ -157,7 +157,8 @@ impl ClipTokenizer {
             .lines()
             .enumerate()
             .filter(|(number, line)| {
-                !line.is_empty() && !(*number == 0 && line.starts_with("#version"))
+                let version = *number == 0 && line.starts_with("#version");
+                !version && !line.is_empty()
             })
             .map(|(number, line)| {
                 split_merge(line).ok_or_else(|| {
