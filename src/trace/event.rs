@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use image::RgbImage;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{AttentionMaps, AttentionStore, Snapshot};
+use super::{AttentionMaps, AttentionStore, Snapshot, Stats};
 use crate::generation::Request;
 use crate::model::tokenizer::Tokens;
 use crate::scheduler::Schedule;
@@ -44,6 +46,8 @@ pub struct TextTrace {
     /// Causal self-attention of each layer for the prompt, head-averaged `(77, 77)`:
     /// `text_model.encoder.layers.N.self_attn`. Empty where layers are not recorded.
     pub attention: Vec<Snapshot>,
+    /// Statistics of every module's output, in the order in which they came. Empty where they are not recorded.
+    pub modules: Vec<ModuleStats>,
     /// Seconds that the stage took.
     pub seconds: f64,
 }
@@ -55,6 +59,17 @@ pub struct ScheduleInfo {
     pub schedule: Schedule,
     /// `initial_noise`: standard normal, before it is multiplied with the initial sigma; `(channels, height, width)`.
     pub initial_noise: Snapshot,
+}
+
+/// Statistics of what a module put out: every value that passes, without keeping it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ModuleStats {
+    /// The module's path in the checkpoint.
+    pub path: Arc<str>,
+    /// Its output's shape, without the batch.
+    pub shape: Vec<usize>,
+    /// Statistics of its values.
+    pub stats: Stats,
 }
 
 /// One denoising step.
@@ -73,6 +88,9 @@ pub struct StepTrace {
     /// `latents` (before the step), `noise_uncond` and `noise_text` (only the latter without guidance), `noise_guided`,
     /// `latents_next`, `x0`; each `(channels, height, width)`.
     pub tensors: Vec<Snapshot>,
+    /// Statistics of every module's output for the prompt's half, in the order in which they came. Empty where they are
+    /// not recorded.
+    pub modules: Vec<ModuleStats>,
     /// Cross-attention of the prompt's half, a map for each of the UNet's cross-attention layers.
     pub attention: Vec<AttentionMaps>,
     /// Divide `latents` by this for about unit variance (previews): `sqrt(sigma² + 1)` where variance explodes, else 1.

@@ -18,7 +18,9 @@ mod stats;
 
 pub use attention::{AttentionMaps, AttentionStore};
 pub use destination::{DestinationError, OutputFile, OutputFolder};
-pub use event::{Event, ImageData, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace};
+pub use event::{
+    Event, ImageData, ModuleStats, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace,
+};
 pub use export::{Export, ExportError, Heading};
 pub(crate) use json::ObjectWriter;
 pub use png::write_png;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use candle_core::{IndexOp, Tensor};
 
 use super::{
-    AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace,
+    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, StepTrace, TextTrace,
+    TokensTrace,
 };
 use crate::generation::{
     AttentionLayer, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
@@ -40,6 +41,8 @@ impl CancelToken {
 pub struct RecordOptions {
     /// The text encoder's embeddings, layers and attention.
     pub layers: bool,
+    /// Statistics of every module's output that passes, of the prompt's half.
+    pub modules: bool,
     /// The UNet's cross-attention.
     pub attention: AttentionDetail,
     /// Stops the run.
@@ -170,9 +173,9 @@ impl Recorder {
         let mut generation = self.generation.clone();
         generation.restore(moment);
         let options = RecordOptions {
-            layers: false,
             attention: detail,
             cancel: self.options.cancel.clone(),
+            ..RecordOptions::default()
         };
         let mut capture = Capture::new(&options, generation.pipeline(), half);
         generation.advance(&mut capture)?;
@@ -190,7 +193,7 @@ impl Recorder {
                 schedule: self.generation.scheduler().schedule().clone(),
                 initial_noise: Snapshot::of("initial_noise", &initial_noise)?,
             })),
-            Progress::Step(step) => self.step_event(&step, capture.maps)?,
+            Progress::Step(step) => self.step_event(&step, capture)?,
             Progress::Image(image) => Event::Image(Arc::new(ImageData {
                 image,
                 seconds: start.elapsed().as_secs_f64(),
@@ -198,7 +201,7 @@ impl Recorder {
         })
     }
 
-    fn step_event(&self, step: &StepResult, attention: Vec<AttentionMaps>) -> Result<Event, Error> {
+    fn step_event(&self, step: &StepResult, capture: Capture) -> Result<Event, Error> {
         let named = [
             ("latents", Some(&step.latents)),
             ("noise_uncond", step.noise_uncond.as_ref()),
@@ -220,7 +223,8 @@ impl Recorder {
             sigma_next: schedule.sigmas[step.index + 1],
             seconds: step.seconds,
             tensors,
-            attention,
+            modules: capture.modules,
+            attention: capture.maps,
             preview_scale: scheduler.preview_scale(step.index),
         })))
     }
@@ -238,6 +242,7 @@ fn text_event(
         prompt: snapshots,
         negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
         attention: capture.text_attention,
+        modules: capture.modules,
         seconds: start.elapsed().as_secs_f64(),
     })))
 }
@@ -249,6 +254,7 @@ struct Capture<'a> {
     half: Half,
     outputs: Vec<Snapshot>,
     text_attention: Vec<Snapshot>,
+    modules: Vec<ModuleStats>,
     maps: Vec<AttentionMaps>,
 }
 
@@ -260,21 +266,18 @@ impl<'a> Capture<'a> {
             half,
             outputs: Vec::new(),
             text_attention: Vec::new(),
+            modules: Vec::new(),
             maps: Vec::new(),
         }
     }
 
-    /// `(batch, queries, keys)` or `(batch, heads, queries, keys)`, uncond first where the batch is two, to maps.
+    /// `(batch, queries, keys)` or `(batch, heads, queries, keys)` to maps.
     fn cross_attention(
         &mut self,
         layer: &AttentionLayer,
         probs: &Tensor,
     ) -> candle_core::Result<()> {
-        let item = match self.half {
-            Half::Text => probs.dim(0)? - 1,
-            Half::Uncond => 0,
-        };
-        let probs = probs.i(item)?;
+        let probs = self.item(probs)?;
         let (rank, keys) = (probs.rank(), probs.dim(probs.rank() - 1)?);
         let data = probs
             .transpose(rank - 2, rank - 1)?
@@ -290,6 +293,20 @@ impl<'a> Capture<'a> {
             data: data.into(),
         });
         Ok(())
+    }
+
+    /// The wanted half of a batch, which has uncond first where it is of two.
+    fn item(&self, value: &Tensor) -> candle_core::Result<Tensor> {
+        value.i(match self.half {
+            Half::Text => value.dim(0)? - 1,
+            Half::Uncond => 0,
+        })
+    }
+
+    /// Is the whole output at `path` kept, and not only its statistics?
+    fn keeps(&self, path: &str) -> bool {
+        self.options.layers
+            && (is_text_layer(path) || ["token_embedding", "position_embedding"].contains(&path))
     }
 
     fn layer(&self, path: &str) -> Option<&AttentionLayer> {
@@ -313,12 +330,22 @@ impl Hook for Capture<'_> {
     }
 
     fn wants_output(&self, path: &str) -> bool {
-        self.options.layers
-            && (is_text_layer(path) || ["token_embedding", "position_embedding"].contains(&path))
+        self.options.modules || self.keeps(path)
     }
 
     fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
-        self.outputs.push(Snapshot::of(path, value)?);
+        let value = self.item(value)?;
+        let snapshot = Snapshot::of(path, &value)?;
+        if self.options.modules {
+            self.modules.push(ModuleStats {
+                path: snapshot.name.clone(),
+                shape: snapshot.shape.clone(),
+                stats: snapshot.stats,
+            });
+        }
+        if self.keeps(path) {
+            self.outputs.push(snapshot);
+        }
         Ok(None)
     }
 
