@@ -170,10 +170,12 @@ pub struct RunArgs {
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        value_name = "mean|heads|none",
-        requires = "json"
+        value_name = "mean|heads|none"
     )]
     pub attention: AttentionChoice,
+    /// Export statistics of what every module of the UNet put out at every step, too
+    #[arg(long, requires = "json")]
+    pub modules: bool,
 }
 
 /// How much cross-attention is exported.

@@ -48,6 +48,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let selection = selection(args.tensors.as_deref(), args.attention, &info)?;
     let options = RecordOptions {
         cancel,
+        modules: args.modules,
         ..record_options(folder.is_some().then_some(&selection), args.attention, &info)
     };
 

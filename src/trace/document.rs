@@ -8,7 +8,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AttentionMaps, Snapshot, Stats};
+use super::{AttentionMaps, ModuleStats, Snapshot, Stats};
 use crate::generation::Request;
 use crate::model::tokenizer::{Token, TokenKind};
 
@@ -129,6 +129,10 @@ pub struct Step {
     /// `latents_next`, `x0`, each `(channels, height, width)`; and `attention/<module path>`, the cross-attention of
     /// the prompt's half, `(77, height, width)` or `(heads, 77, height, width)`.
     pub tensors: BTreeMap<String, TensorEntry>,
+    /// Statistics of what every module of the UNet put out for the prompt's half, in the order of the forward pass; only
+    /// where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
 }
 
 /// A tensor, without its values.

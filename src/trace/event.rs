@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{AttentionMaps, AttentionStore, Snapshot, Stats};
 use crate::generation::Request;
@@ -62,10 +62,10 @@ pub struct ScheduleInfo {
 }
 
 /// Statistics of what a module put out: every value that passes, without keeping it.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleStats {
     /// The module's path in the checkpoint.
-    pub path: Arc<str>,
+    pub path: String,
     /// Its output's shape, without the batch.
     pub shape: Vec<usize>,
     /// Statistics of its values.

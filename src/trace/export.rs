@@ -195,6 +195,7 @@ impl Export {
             sigma_next: Number(step.sigma_next),
             seconds: step.seconds,
             tensors,
+            modules: step.modules.clone(),
         })
     }
 

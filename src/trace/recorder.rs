@@ -338,7 +338,7 @@ impl Hook for Capture<'_> {
         let snapshot = Snapshot::of(path, &value)?;
         if self.options.modules {
             self.modules.push(ModuleStats {
-                path: snapshot.name.clone(),
+                path: path.to_owned(),
                 shape: snapshot.shape.clone(),
                 stats: snapshot.stats,
             });
