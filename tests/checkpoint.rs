@@ -657,7 +657,7 @@ fn values_that_cannot_be_are_refused_by_key() {
             text,
             "max_position_embeddings",
             json!(2),
-            "2, expected at least 3",
+            "2, expected from 3",
         ),
         (
             unet,

@@ -148,15 +148,14 @@ pub(super) fn shown(path: &Path) -> String {
 /// `text` with its control characters escaped, shortened where it is very long.
 pub(super) fn printable(text: &str) -> String {
     const LONGEST: usize = 400;
-    let mut out: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_unicode());
-            let plain = escaped.is_none().then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect();
+    let mut out = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');
     }

@@ -52,6 +52,16 @@ impl Extras {
                 expected: "a number from 0 to 1000".to_owned(),
             });
         }
+        if let Some(LatentRgb { weight, bias }) = &extras.latent_rgb
+            && !weight.iter().chain([bias]).flatten().all(|x| x.is_finite())
+        {
+            return Err(CheckpointError::Config {
+                file,
+                key: "latent_rgb".to_owned(),
+                found: "not finite".to_owned(),
+                expected: "numbers that fit a 32-bit float".to_owned(),
+            });
+        }
         Ok(extras)
     }
 }

@@ -68,10 +68,10 @@ impl TextEncoderConfig {
             let expected = format!("a divisor of hidden_size, {}", config.hidden_size);
             return Err(json.wrong("num_attention_heads", &expected));
         }
-        if config.max_position_embeddings < 3 {
+        if !(3..=1024).contains(&config.max_position_embeddings) {
             return Err(json.wrong(
                 "max_position_embeddings",
-                "at least 3: a start, a word and an end",
+                "from 3 (a start, a word and an end) to 1024",
             ));
         }
         Ok(config)

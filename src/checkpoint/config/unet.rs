@@ -198,8 +198,9 @@ impl UNetConfig {
             }
         }
         let halvings = 1 << (levels - 1);
-        if !self.sample_size.is_multiple_of(halvings) {
-            let expected = format!("a multiple of {halvings}: each level but the last halves it");
+        if !self.sample_size.is_multiple_of(halvings) || self.sample_size > 1024 {
+            let expected =
+                format!("a multiple of {halvings} up to 1024: each level but the last halves it");
             return Err(json.wrong("sample_size", &expected));
         }
         Ok(())
