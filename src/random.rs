@@ -1,4 +1,4 @@
-//! Torch's CPU random generator, bit for bit: the same seed gives the same noise as PyTorch.
+//! Torch's CPU random generator, bit for bit: the same seed gives the same noise.
 //!
 //! Torch draws uniform numbers with the Mersenne Twister MT19937 (Matsumoto and
 //! Nishimura, 1998) and turns pairs of them into normal ones with the Box-Muller
@@ -153,7 +153,7 @@ fn ln(x: f32) -> f32 {
 
     // x = m 2^e with m in [sqrt(1/2), sqrt(2))
     let bits = x.to_bits();
-    let mut e = ((bits >> 23) as i32 - 126) as f32;
+    let mut e = (bits >> 23) as f32 - 126.0;
     let mut m = f32::from_bits((bits & 0x007F_FFFF) | 0x3F00_0000);
     if m < std::f32::consts::FRAC_1_SQRT_2 {
         e -= 1.0;

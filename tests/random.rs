@@ -46,10 +46,7 @@ fn the_same_seed_gives_the_numbers_of_torch_bit_for_bit() {
                 assert_eq!(&bits[bits.len() - 16..], expected, "{what}: last");
             }
             let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-            let hash: String = Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hash = format!("{:x}", Sha256::digest(&bytes));
             assert_eq!(hash, draw.sha256, "{what}: hash");
         }
     }

@@ -136,22 +136,19 @@ impl SchedulerConfig {
                 found: self.num_train_timesteps,
             });
         }
-        match &self.trained_betas {
-            Some(betas) => {
-                if betas.len() != self.num_train_timesteps {
-                    return Err(SchedulerError::TrainedBetas {
-                        expected: self.num_train_timesteps,
-                        found: betas.len(),
-                    });
-                }
-                for (index, &beta) in betas.iter().enumerate() {
-                    check_beta(|| format!("trained_betas[{index}]"), beta)?;
-                }
+        if let Some(betas) = &self.trained_betas {
+            if betas.len() != self.num_train_timesteps {
+                return Err(SchedulerError::TrainedBetas {
+                    expected: self.num_train_timesteps,
+                    found: betas.len(),
+                });
             }
-            None => {
-                check_beta(|| "beta_start".to_owned(), self.beta_start)?;
-                check_beta(|| "beta_end".to_owned(), self.beta_end)?;
+            for (index, &beta) in betas.iter().enumerate() {
+                check_beta(|| format!("trained_betas[{index}]"), beta)?;
             }
+        } else {
+            check_beta(|| "beta_start".to_owned(), self.beta_start)?;
+            check_beta(|| "beta_end".to_owned(), self.beta_end)?;
         }
         if let Some(range) = self.clip_sample_range
             && !(range.is_finite() && range > 0.0)

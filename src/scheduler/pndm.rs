@@ -89,7 +89,7 @@ impl Pndm {
         steps: usize,
     ) -> std::result::Result<Self, SchedulerError> {
         let after_last = final_alpha_cumprod(SchedulerKind::Pndm, config, noise);
-        let alpha = |timestep: i64| match usize::try_from(timestep) {
+        let alpha = |timestep: isize| match usize::try_from(timestep) {
             Err(_) => Ok(after_last),
             Ok(t) => {
                 noise
@@ -103,13 +103,13 @@ impl Pndm {
             }
         };
         let prk_calls = if skips_prk(config) { 0 } else { PRK_CALLS };
-        let stride = (noise.len() / steps) as i64;
+        let stride = (noise.len() / steps).cast_signed();
         let mut calls = Vec::with_capacity(timesteps.len());
         for (index, timestep) in timesteps.iter().enumerate() {
-            let here = *timestep as i64;
+            let here = *timestep as isize;
             let (from, to) = if index < prk_calls {
                 let down = if index % 2 == 1 { 0 } else { stride / 2 };
-                (timesteps[index / 4 * 4] as i64, here - down)
+                (timesteps[index / 4 * 4] as isize, here - down)
             } else if index == 1 {
                 (here + stride, here)
             } else {

@@ -152,8 +152,8 @@ fn preserving(
         .iter()
         .map(|t| noise.sigmas[*t as usize])
         .collect();
-    let last = timesteps.last().map_or(0, |t| *t as i64);
-    let after = last - (noise.len() / steps) as i64;
+    let last = timesteps.last().map_or(0, |t| *t as isize);
+    let after = last - (noise.len() / steps).cast_signed();
     sigmas.push(match usize::try_from(after) {
         Ok(timestep) => noise.sigmas[timestep],
         Err(_) => sigma_of(final_alpha_cumprod(kind, config, noise)),

@@ -8,7 +8,9 @@ the timesteps' alphas_cumprod), init_noise_sigma, and a trajectory: the start is
 of seed 1 times init_noise_sigma, the model's outputs are torch noise of seed 2 drawn one
 after the other, ancestral noise is of seed 3. Numbers are the bit patterns of f32. Of long
 schedules and trajectories only some entries are recorded, with their indices. Where
-diffusers raises an error, its class is recorded instead.
+diffusers raises an error, its class is recorded instead. PNDM gives no x0; it is computed
+here from its definition. Configurations that differ only in the prediction type have one
+schedule, recorded with epsilon.
 """
 
 import json
@@ -18,7 +20,7 @@ import diffusers
 import numpy as np
 import torch
 
-SHAPE = (1, 1, 2, 3)
+SHAPE = (1, 1, 2, 2)
 CLASSES = {
     "lms": (diffusers.LMSDiscreteScheduler, {}),
     "euler": (diffusers.EulerDiscreteScheduler, {}),
@@ -109,16 +111,17 @@ def run(kind: str, config: dict, steps: int) -> dict:
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps
     sigmas = sigmas_of(kind, scheduler)
-    entry = {
-        "calls": len(timesteps),
-        "init_noise_sigma": bits([float(scheduler.init_noise_sigma)])[0],
-        "timesteps": bits(timesteps[picked(len(timesteps))]),
-        "sigmas": bits(sigmas[picked(len(sigmas))]),
-    }
+    entry = {"calls": len(timesteps)}
+    if scheduler.config.prediction_type == "epsilon":
+        entry["schedule"] = {
+            "init_noise_sigma": bits([float(scheduler.init_noise_sigma)])[0],
+            "timesteps": bits(timesteps[picked(len(timesteps))]),
+            "sigmas": bits(sigmas[picked(len(sigmas))]),
+        }
     sample = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
     model = torch.Generator().manual_seed(2)
     noise = torch.Generator().manual_seed(3)
-    few = [0, 1, 4, len(timesteps) // 2, len(timesteps) - 1]
+    few = [0, 1, 3, len(timesteps) // 2, len(timesteps) - 1]
     if kind == "pndm" and not scheduler.config.skip_prk_steps:
         few += range(2, 14)
     entry["trajectory"] = trajectory = []
@@ -127,15 +130,21 @@ def run(kind: str, config: dict, steps: int) -> dict:
         output = torch.randn(SHAPE, generator=model)
         extra_arguments = {"generator": noise} if kind == "euler-a" else {}
         result = scheduler.step(output, timestep, sample, **extra_arguments)
-        sample = result.prev_sample
-        x0 = getattr(result, "pred_original_sample", None)
         if kind.startswith("dpm"):
             x0 = scheduler.model_outputs[-1]
+        elif kind == "pndm":
+            signal = scheduler.alphas_cumprod[timestep].sqrt()
+            noise_level = (1 - scheduler.alphas_cumprod[timestep]).sqrt()
+            if scheduler.config.prediction_type == "epsilon":
+                x0 = (sample - noise_level * output) / signal
+            else:
+                x0 = signal * sample - noise_level * output
+        else:
+            x0 = result.pred_original_sample
+        sample = result.prev_sample
         if index in few:
-            record = {"index": index, "model_input": bits(scaled[0, 0, 0, :1]), "prev_sample": bits(sample)}
-            if x0 is not None:
-                record["x0"] = bits(x0)
-            trajectory.append(record)
+            record = {"index": index, "model_input": bits(scaled[0, 0, 0, :1])}
+            trajectory.append(record | {"prev_sample": bits(sample), "x0": bits(x0)})
     return entry
 
 
