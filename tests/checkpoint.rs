@@ -2,6 +2,7 @@
 //! where, and what to do.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,6 +18,8 @@ use tempfile::TempDir;
 const TEXT: &str = "text_encoder/model.safetensors";
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
+
+const WEIGHTS: [(&str, &str); 3] = [("text_encoder", TEXT), ("unet", UNET), ("vae", VAE)];
 
 const FILES: [&str; 11] = [
     "model_index.json",
@@ -44,6 +47,23 @@ impl Folder {
             link(&original(file), &to);
         }
         folder
+    }
+
+    /// A checkpoint of Stable Diffusion v1's structure, narrow, with weights of zero.
+    fn narrow() -> Self {
+        let folder = Self::new();
+        folder.write_networks(&goldens()[0].parts);
+        folder
+    }
+
+    fn write_networks(&self, parts: &BTreeMap<String, Network>) {
+        for (part, file) in WEIGHTS {
+            self.write(
+                &format!("{part}/config.json"),
+                parts[part].config.to_string(),
+            );
+            self.write(file, parts[part].file(None));
+        }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -138,6 +158,41 @@ fn refused(result: Result<(), String>, parts: &[&str]) {
         assert!(message.contains(part), "{message:?} should say {part:?}");
     }
     assert!(!message.chars().any(char::is_control), "{message:?}");
+}
+
+/// A small checkpoint, from goldens/layout.json (made by goldens/layout.py).
+#[derive(serde::Deserialize)]
+struct Golden {
+    title: String,
+    parts: BTreeMap<String, Network>,
+}
+
+fn goldens() -> Vec<Golden> {
+    serde_json::from_str(include_str!("goldens/layout.json")).unwrap()
+}
+
+/// A network as diffusers or transformers builds it.
+#[derive(serde::Deserialize)]
+struct Network {
+    config: Value,
+    tensors: BTreeMap<String, Vec<usize>>,
+}
+
+impl Network {
+    /// A weights file of zeros, without the tensor `left_out`.
+    fn file(&self, left_out: Option<&str>) -> Vec<u8> {
+        let zeros = vec![0_u8; 2 * 200_000];
+        let views = self
+            .tensors
+            .iter()
+            .filter(|(name, _)| left_out != Some(name.as_str()))
+            .map(|(name, shape)| {
+                let bytes = &zeros[..2 * shape.iter().product::<usize>()];
+                let view = TensorView::new(Dtype::F16, shape.clone(), bytes).unwrap();
+                (name, view)
+            });
+        safetensors::serialize(views, None).unwrap()
+    }
 }
 
 #[test]
@@ -588,6 +643,26 @@ fn tensors_that_are_missing_or_misshapen_are_named() {
 }
 
 #[test]
+fn exactly_the_tensors_of_diffusers_are_needed() {
+    for Golden { title, parts } in goldens() {
+        let folder = Folder::new();
+        folder.write_networks(&parts);
+        if let Err(message) = folder.open() {
+            panic!("{title}: {message}");
+        }
+        for (part, file) in WEIGHTS {
+            for name in parts[part].tensors.keys().step_by(17) {
+                let says = format!("{name} is missing;");
+                folder
+                    .write(file, parts[part].file(Some(name)))
+                    .refused(&[file, &says]);
+            }
+            folder.write(file, parts[part].file(None));
+        }
+    }
+}
+
+#[test]
 fn tensors_that_no_layer_asks_for_do_no_harm() {
     let folder = Folder::new();
     let bytes = fs::read(folder.path(TEXT)).unwrap();
@@ -662,7 +737,7 @@ fn values_that_cannot_be_are_refused_by_key() {
         (
             unet,
             "block_out_channels",
-            json!([63, 63, 63]),
+            json!([63, 64, 64, 64]),
             "an even number of channels first",
         ),
         (
@@ -681,7 +756,7 @@ fn values_that_cannot_be_are_refused_by_key() {
             unet,
             "down_block_types",
             json!(["DownBlock2D"]),
-            "expected 3 blocks",
+            "expected 4 blocks",
         ),
         (
             unet,
@@ -729,19 +804,19 @@ fn values_that_cannot_be_are_refused_by_key() {
             unet,
             "attention_head_dim",
             json!([4, 4]),
-            "one for each of the 3 blocks",
+            "one for each of the 4 blocks",
         ),
         (
             unet,
             "attention_head_dim",
-            json!([4, 0, 4]),
+            json!([4, 0, 4, 4]),
             "expected a whole number from 1",
         ),
         (unet, "layers_per_block", json!(1000), "from 1 to 256"),
         (
             unet,
             "layers_per_block",
-            json!([1, 2, 1]),
+            json!([1, 2, 1, 1]),
             "the same number for every level",
         ),
         (
@@ -754,7 +829,7 @@ fn values_that_cannot_be_are_refused_by_key() {
             unet,
             "cross_attention_dim",
             json!(768),
-            "768, expected 96, the text encoder's hidden_size",
+            "768, expected 24, the text encoder's hidden_size",
         ),
         (unet, "in_channels", json!(9), "made for inpainting"),
         (unet, "in_channels", json!(8), "InstructPix2Pix"),
@@ -809,7 +884,7 @@ fn values_that_cannot_be_are_refused_by_key() {
             unet,
             "sample_size",
             json!(17),
-            "17, expected a multiple of 4",
+            "17, expected a multiple of 8",
         ),
         (unet, "sample_size", json!([16, 24]), "only square latents"),
         (
@@ -852,9 +927,11 @@ fn values_that_cannot_be_are_refused_by_key() {
             "must be AutoencoderKL",
         ),
     ] {
-        Folder::new()
-            .set(file, json!({key: value}))
-            .refused(&[file, &format!("{key} is "), says]);
+        Folder::narrow().set(file, json!({key: value})).refused(&[
+            file,
+            &format!("{key} is "),
+            says,
+        ]);
     }
 }
 
@@ -896,11 +973,14 @@ fn values_that_are_absent_are_those_of_diffusers() {
 
 #[test]
 fn one_number_of_heads_is_for_every_level_and_a_list_for_each() {
-    let folder = Folder::new();
+    let folder = Folder::narrow();
     folder.set("unet/config.json", json!({"attention_head_dim": 8}));
-    assert_eq!(folder.open().unwrap().unet.attention_heads, [8, 8, 8]);
-    folder.set("unet/config.json", json!({"attention_head_dim": [2, 4, 8]}));
-    assert_eq!(folder.open().unwrap().unet.attention_heads, [2, 4, 8]);
+    assert_eq!(folder.open().unwrap().unet.attention_heads, [8, 8, 8, 8]);
+    folder.set(
+        "unet/config.json",
+        json!({"attention_head_dim": [2, 4, 8, 8]}),
+    );
+    assert_eq!(folder.open().unwrap().unet.attention_heads, [2, 4, 8, 8]);
 }
 
 #[test]
