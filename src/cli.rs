@@ -52,67 +52,82 @@ pub enum Command {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  diffuscope                                        open the inspector on the embedded model
-  diffuscope -p \"a red fox in a forest\" --seed 7    … on another prompt
-  diffuscope run -p \"a red fox\" --png fox.png       a picture, without a screen
-  diffuscope run -p \"a red fox\" --json fox/         every tensor of the run, as JSON
-  diffuscope tokenize \"a red fox\"                   how the prompt is cut up
-  diffuscope schedule --scheduler lms --steps 25    timesteps and noise levels
+  diffuscope                                      the inspector, embedded model
+  diffuscope -p \"a red fox in a forest\" --seed 7  the same on another prompt
+  diffuscope run -p \"a red fox\" --png fox.png     a picture, without a screen
+  diffuscope run -p \"a red fox\" --json fox/       every tensor of the run as JSON
+  diffuscope tokenize \"a red fox\"                 how the prompt is cut up
+  diffuscope schedule --scheduler lms --steps 25  timesteps and noise levels
 
-`diffuscope <COMMAND> --help` explains each. Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled by Ctrl-C.";
+`diffuscope <COMMAND> --help` explains each.
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled by Ctrl-C.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   diffuscope inspect -p \"a blue cat on a sofa\" --negative \"dog\"
   diffuscope inspect --model ~/models/stable-diffusion-v1-5 --device cuda
-  diffuscope inspect --images cells                 pictures as coloured cells, in any terminal";
+  diffuscope inspect --images cells     pictures as coloured cells, everywhere";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   diffuscope run -p \"a photograph of an astronaut riding a horse\"
-      writes diffuscope-42.png, or diffuscope-42-2.png where that exists, and prints its path
-  diffuscope run -p \"a castle\" --seed -1 --steps 50 --guidance 5 --scheduler dpm++-2m --png castle.png
+      writes diffuscope-42.png, or diffuscope-42-2.png where that exists,
+      and prints its path
+  diffuscope run -p \"a castle\" --seed -1 --steps 50 --png castle.png
   diffuscope run -p \"a castle\" --json castle/ --attention heads
   diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
-  diffuscope run -p \"a castle\" --json castle/ --tensors 'prompt_embedding,attention/mid_block.*'
-  echo \"a castle\" | diffuscope run -p -             the prompt from standard input
+  diffuscope run -p \"a castle\" --json castle/ --tensors 'attention/mid_block.*'
+  echo \"a castle\" | diffuscope run -p -
+      takes the prompt from standard input
 
 The export (--json):
-  DIR/run.json has the request, tokens, schedule, steps and for each tensor its shape, statistics and file;
-  each tensor's file has \"name\", \"shape\", \"dtype\" and \"data\" (row-major). DIR/image.png is the picture.
-  `diffuscope schema` prints the JSON Schema of both. Numbers read back as the very same f32; a value that is no
-  number is written as \"NaN\", \"Infinity\" or \"-Infinity\".
+  DIR/run.json has the request, the tokens, the schedule and the steps, and of
+  each tensor its shape, its statistics and its file. A tensor's file has its
+  \"name\", \"shape\", \"dtype\" and \"data\" (row-major). DIR/image.png is the
+  picture. `diffuscope schema` prints the JSON Schema of both. Numbers read
+  back as the very same f32; what JSON cannot write as a number is \"NaN\",
+  \"Infinity\" or \"-Infinity\".
 
 Names for --tensors:
-  token_embedding, position_embedding, text_model.encoder.layers.N, prompt_embedding, negative_prompt_embedding,
-  initial_noise; at each step latents, noise_uncond, noise_text, noise_guided, latents_next, x0 and
-  attention/<module path>. All of these are written by default. On request only: the text encoder's own attention,
-  text_model.encoder.layers.N.self_attn. `*` stands for any characters; `attention` for `attention/*`, `layers` for
-  `text_model.encoder.layers.*`, and `all` for everything.";
+  of the run      token_embedding, position_embedding,
+                  text_model.encoder.layers.N, prompt_embedding,
+                  negative_prompt_embedding, initial_noise
+  of each step    latents, noise_uncond, noise_text, noise_guided,
+                  latents_next, x0, attention/<module path>
+  on request      text_model.encoder.layers.N.self_attn, the text encoder's
+                  own attention; everything else is written by default
+  `*` stands for any characters, `attention` for `attention/*`, `layers` for
+  `text_model.encoder.layers.*`, and `all` for everything.
+
+The first Ctrl-C cancels the run and takes back what was written.";
 
 const TOKENIZE_EXAMPLES: &str = "\
 Examples:
-  diffuscope tokenize \"dream beach\"        two words, two tokens
-  diffuscope tokenize 苹果                  six pieces: no word of CLIP's vocabulary
-  diffuscope tokenize --json \"a cat\"       all 77 positions, for scripts
-  diffuscope tokenize - < prompt.txt       from standard input";
+  diffuscope tokenize \"dream beach\"     two words, two tokens
+  diffuscope tokenize 苹果              six pieces: not in CLIP's vocabulary
+  diffuscope tokenize --json \"a cat\"    all 77 positions, for scripts
+  diffuscope tokenize - < prompt.txt    from standard input";
 
 const SCHEDULE_EXAMPLES: &str = "\
 Examples:
-  diffuscope schedule                                Stable Diffusion v1's own schedule, 25 steps
+  diffuscope schedule                   Stable Diffusion v1's own schedule
   diffuscope schedule --scheduler dpm++-2m-karras --steps 12
-  diffuscope schedule --betas linear --beta-start 0.0001 --beta-end 0.02 --scheduler lms --steps 100
-      the schedule of the first diffusion models: begins at timestep 999, sigma 157.407
-  diffuscope schedule --json | jq '.sigmas'
+  diffuscope schedule --betas linear --beta-start 0.0001 --beta-end 0.02 \\
+                      --scheduler lms --steps 100
+      that of the first diffusion models: from timestep 999, sigma 157.407
+  diffuscope schedule --json | jq .sigmas
 
-Columns: the step; the timestep that the UNet is told; sigma, the noise's standard deviation relative to the picture,
-before and after the step; alpha_cumprod = 1 / (sigma² + 1), the picture's share of the variance; and SNR = 1 / sigma²,
-the signal-to-noise ratio.";
+Columns:
+  timestep        what the UNet is told
+  sigma           the noise's standard deviation where the picture's is 1,
+                  before the step; sigma_next: after it
+  alpha_cumprod   1 / (sigma² + 1), the picture's share of the variance
+  snr             1 / sigma², the signal-to-noise ratio";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
-  diffuscope schema > trace.schema.json       the schema of run.json
-  diffuscope schema tensor                    the schema of a tensor's file";
+  diffuscope schema > run.schema.json            of run.json
+  diffuscope schema tensor > tensor.schema.json  of a tensor's file";
 
 /// Options of `inspect`.
 #[derive(Debug, Args)]
@@ -260,7 +275,7 @@ pub struct ScheduleArgs {
         long,
         value_enum,
         hide_possible_values = true,
-        default_value_t,
+        default_value = "scaled_linear",
         value_name = "linear|scaled_linear"
     )]
     pub betas: BetaSchedule,

@@ -96,7 +96,11 @@ fn options_out_of_range_are_wrong_usage_and_say_the_range() {
     for (option, value, expected) in [
         ("--seed", "18446744073709551616", seeds),
         ("--seed", "-9223372036854775809", seeds),
-        ("--seed", "1000000000000000000000000000000000000000000", seeds),
+        (
+            "--seed",
+            "1000000000000000000000000000000000000000000",
+            seeds,
+        ),
         ("--seed", "seven", "a whole number"),
         ("--seed", "", "a whole number"),
         ("--steps", "0", "from 1 to 1000"),
@@ -124,8 +128,8 @@ fn options_out_of_range_are_wrong_usage_and_say_the_range() {
 
 #[test]
 fn options_of_the_export_need_the_export() {
-    for args in [["--tensors", "x0"], ["--attention", "heads"]] {
-        let args = [&["run", "-p", "a cat"], args.as_slice()].concat();
+    for args in [&["--tensors", "x0"] as &[&str], &["--modules"], &["--force"]] {
+        let args = [&["run", "-p", "a cat"], args].concat();
         diffuscope(&here(), &args)
             .assert()
             .code(2)
@@ -151,7 +155,11 @@ fn what_the_user_typed_cannot_steer_the_terminal() {
 
 #[test]
 fn the_inspector_says_that_it_needs_a_terminal() {
-    for args in [&[] as &[&str], &["inspect"], &["-p", "a cat", "--seed", "-1"]] {
+    for args in [
+        &[] as &[&str],
+        &["inspect"],
+        &["-p", "a cat", "--seed", "-1"],
+    ] {
         diffuscope(&here(), args)
             .assert()
             .code(1)
@@ -183,7 +191,10 @@ fn a_reader_that_goes_away_is_no_error() {
 #[cfg(target_os = "linux")]
 #[test]
 fn standard_output_on_a_full_disk_is_an_error() {
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_diffuscope"))
         .arg("schedule")
         .stdout(full)
@@ -204,10 +215,7 @@ fn a_chinese_apple_is_six_tokens() {
     let tokens = document["tokens"].as_array().unwrap();
     assert_eq!(tokens.len(), 77);
     let ids: Vec<u64> = tokens.iter().map(|t| t["id"].as_u64().unwrap()).collect();
-    assert_eq!(
-        ids[..8],
-        [49406, 164, 233, 117, 162, 252, 506, 49407]
-    );
+    assert_eq!(ids[..8], [49406, 164, 233, 117, 162, 252, 506, 49407]);
     let bytes: Vec<u8> = tokens
         .iter()
         .filter(|token| token["special"] == false)
@@ -232,7 +240,17 @@ fn the_table_of_tokens_shows_position_id_piece_and_bytes() {
     assert_eq!(rows[1][..3], ["0", "49406", "<|startoftext|>"]);
     assert_eq!(
         rows[2],
-        ["1", "2984", "dream</w>", "64", "72", "65", "61", "6d", "“dream”"]
+        [
+            "1",
+            "2984",
+            "dream</w>",
+            "64",
+            "72",
+            "65",
+            "61",
+            "6d",
+            "“dream”"
+        ]
     );
     assert_eq!(rows[3][..3], ["2", "2117", "beach</w>"]);
     assert_eq!(rows[5], ["4-76", "49407", "<|endoftext|>", "padding"]);
@@ -250,7 +268,9 @@ fn a_text_that_is_too_long_is_cut_and_says_so() {
 #[test]
 fn a_text_can_come_from_standard_input() {
     let folder = here();
-    let typed = diffuscope(&folder, &["tokenize", "a cat"]).assert().success();
+    let typed = diffuscope(&folder, &["tokenize", "a cat"])
+        .assert()
+        .success();
     diffuscope(&folder, &["tokenize", "-"])
         .write_stdin("a cat\n")
         .assert()
@@ -268,14 +288,25 @@ fn a_text_can_come_from_standard_input() {
 #[test]
 fn the_schedule_of_the_first_diffusion_models_begins_at_sigma_157() {
     let args = [
-        "schedule", "--betas", "linear", "--beta-start", "0.0001", "--beta-end", "0.02",
-        "--scheduler", "lms", "--steps", "100",
+        "schedule",
+        "--betas",
+        "linear",
+        "--beta-start",
+        "0.0001",
+        "--beta-end",
+        "0.02",
+        "--scheduler",
+        "lms",
+        "--steps",
+        "100",
     ];
     let folder = here();
     let table = stdout(&diffuscope(&folder, &args).assert().success());
     let row = |index: usize| -> Vec<f64> {
         let line = table.lines().nth(index + 1).unwrap();
-        line.split_whitespace().map(|cell| cell.parse().unwrap()).collect()
+        line.split_whitespace()
+            .map(|cell| cell.parse().unwrap())
+            .collect()
     };
     assert_eq!(table.lines().count(), 101);
     let near = |found: f64, expected: f64, by: f64| {
@@ -302,20 +333,61 @@ fn the_schedule_of_the_first_diffusion_models_begins_at_sigma_157() {
 #[test]
 fn every_scheduler_has_a_schedule_that_ends_without_noise() {
     for scheduler in [
-        "lms", "euler", "euler-a", "ddim", "dpm++-2m", "dpm++-2m-karras", "pndm",
+        "lms",
+        "euler",
+        "euler-a",
+        "ddim",
+        "dpm++-2m",
+        "dpm++-2m-karras",
+        "pndm",
     ] {
-        for steps in ["1", "2", "25", "1000"] {
-            let args = ["schedule", "--scheduler", scheduler, "--steps", steps, "--json"];
+        for steps in ["1", "2", "25", "999"] {
+            let args = [
+                "schedule",
+                "--scheduler",
+                scheduler,
+                "--steps",
+                steps,
+                "--json",
+            ];
             let document = json(&stdout(&diffuscope(&here(), &args).assert().success()));
             let sigmas = document["sigmas"].as_array().unwrap();
             let timesteps = document["timesteps"].as_array().unwrap();
             assert_eq!(sigmas.len(), timesteps.len() + 1, "{scheduler} {steps}");
             let first = sigmas[0].as_f64().unwrap();
             let last = sigmas.last().unwrap().as_f64().unwrap();
-            assert!(last < 0.05 && last < first, "{scheduler} {steps}: {first} to {last}");
-            assert!(first < 14.7, "{scheduler} {steps}: {first}");
+            assert!(
+                last < 0.05 && last < first,
+                "{scheduler} {steps}: {first} to {last}"
+            );
+            assert!(first < 14.615, "{scheduler} {steps}: {first}");
         }
     }
+}
+
+#[test]
+fn a_schedule_that_the_training_never_had_is_refused() {
+    // These two begin steps_offset, 1, above a multiple of the stride.
+    for scheduler in ["ddim", "pndm"] {
+        let args = ["schedule", "--scheduler", scheduler, "--steps", "1000"];
+        diffuscope(&here(), &args)
+            .assert()
+            .code(1)
+            .stdout("")
+            .stderr(contains("timestep 1000").and(contains("fewer steps")));
+    }
+}
+
+#[test]
+fn without_options_the_schedule_is_stable_diffusions_own() {
+    let args = ["schedule", "--json"];
+    let document = json(&stdout(&diffuscope(&here(), &args).assert().success()));
+    assert_eq!(document["scheduler"], "lms");
+    assert_eq!(document["timesteps"].as_array().unwrap().len(), 25);
+    let sigma = document["sigmas"][0].as_f64().unwrap();
+    assert!((sigma - 14.6146).abs() < 1e-4, "{sigma}");
+    let alpha = document["alphas_cumprod"][0].as_f64().unwrap();
+    assert!((alpha - 0.00466).abs() < 1e-5, "{alpha}");
 }
 
 #[test]
@@ -333,15 +405,24 @@ fn an_impossible_beta_is_wrong_usage() {
 #[test]
 fn the_schemas_are_schemas() {
     for document in ["run", "tensor"] {
-        let assert = diffuscope(&here(), &["schema", document]).assert().success();
+        let assert = diffuscope(&here(), &["schema", document])
+            .assert()
+            .success();
         let schema = json(&stdout(&assert));
-        assert!(schema["$schema"].as_str().unwrap().contains("json-schema.org"));
+        assert!(
+            schema["$schema"]
+                .as_str()
+                .unwrap()
+                .contains("json-schema.org")
+        );
         jsonschema::validator_for(&schema).unwrap();
     }
 }
 
 fn assert_valid(document: &str, instance: &Value) {
-    let assert = diffuscope(&here(), &["schema", document]).assert().success();
+    let assert = diffuscope(&here(), &["schema", document])
+        .assert()
+        .success();
     let validator = jsonschema::validator_for(&json(&stdout(&assert))).unwrap();
     let errors: Vec<String> = validator
         .iter_errors(instance)
@@ -363,7 +444,10 @@ fn a_run_writes_a_picture_and_prints_only_its_path() {
             .stdout(format!("{name}\n"))
             .stderr("");
     }
-    assert_eq!(names(folder.path()), ["diffuscope-42-2.png", "diffuscope-42.png"]);
+    assert_eq!(
+        names(folder.path()),
+        ["diffuscope-42-2.png", "diffuscope-42.png"]
+    );
     let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
     assert_eq!(read("diffuscope-42.png"), read("diffuscope-42-2.png"));
     let picture = image::load_from_memory(&read("diffuscope-42.png")).unwrap();
@@ -374,8 +458,13 @@ fn a_run_writes_a_picture_and_prints_only_its_path() {
 fn picture(args: &[&str]) -> image::RgbImage {
     let folder = here();
     let args = [&["run", "--steps", "2", "--png", "a.png"], args].concat();
-    diffuscope(&folder, &args).assert().success().stdout("a.png\n");
-    image::open(folder.path().join("a.png")).unwrap().into_rgb8()
+    diffuscope(&folder, &args)
+        .assert()
+        .success()
+        .stdout("a.png\n");
+    image::open(folder.path().join("a.png"))
+        .unwrap()
+        .into_rgb8()
 }
 
 #[test]
@@ -396,7 +485,10 @@ fn the_options_reach_the_picture() {
 #[test]
 fn a_negative_seed_wraps_as_torch_wraps_it() {
     let wrapped = picture(&["-p", "a cat", "--seed", "-1"]);
-    assert_eq!(wrapped, picture(&["-p", "a cat", "--seed", "18446744073709551615"]));
+    assert_eq!(
+        wrapped,
+        picture(&["-p", "a cat", "--seed", "18446744073709551615"])
+    );
     assert_ne!(wrapped, picture(&["-p", "a cat", "--seed", "1"]));
     picture(&["-p", "a cat", "--seed", "-9223372036854775808"]);
 }
@@ -412,12 +504,15 @@ fn prompts_of_every_kind_are_drawn() {
 fn a_prompt_of_ten_thousand_words_is_cut_and_says_so() {
     let folder = here();
     let prompt = "cat ".repeat(10_000);
-    diffuscope(&folder, &["run", "-p", "-", "--steps", "1", "--json", "out"])
-        .write_stdin(prompt)
-        .assert()
-        .success()
-        .stdout("out\n")
-        .stderr(contains("10000 tokens").and(contains("takes 75")));
+    diffuscope(
+        &folder,
+        &["run", "-p", "-", "--steps", "1", "--json", "out"],
+    )
+    .write_stdin(prompt)
+    .assert()
+    .success()
+    .stdout("out\n")
+    .stderr(contains("10000 tokens").and(contains("takes 75")));
     let document = json(&fs::read_to_string(folder.path().join("out/run.json")).unwrap());
     assert_eq!(document["tokens"]["prompt_truncated"], 9925);
     assert_eq!(document["tokens"]["negative_prompt_truncated"], 0);
@@ -427,9 +522,12 @@ fn a_prompt_of_ten_thousand_words_is_cut_and_says_so() {
 fn a_picture_that_is_named_is_replaced_whole() {
     let folder = here();
     fs::write(folder.path().join("a.png"), "old").unwrap();
-    diffuscope(&folder, &["run", "-p", "a cat", "--steps", "1", "--png", "a.png"])
-        .assert()
-        .success();
+    diffuscope(
+        &folder,
+        &["run", "-p", "a cat", "--steps", "1", "--png", "a.png"],
+    )
+    .assert()
+    .success();
     image::open(folder.path().join("a.png")).unwrap();
     assert_eq!(names(folder.path()), ["a.png"]);
 }
@@ -442,8 +540,23 @@ fn everything() -> &'static Path {
     let folder = FOLDER.get_or_init(|| {
         let folder = here();
         let args = [
-            "run", "-p", ASTRONAUT, "--negative", "a dog", "--seed", "-5", "--steps", "3",
-            "--json", "out", "--png", "a.png", "--tensors", "all", "--attention", "heads",
+            "run",
+            "-p",
+            ASTRONAUT,
+            "--negative",
+            "a dog",
+            "--seed",
+            "-5",
+            "--steps",
+            "3",
+            "--json",
+            "out",
+            "--png",
+            "a.png",
+            "--tensors",
+            "all",
+            "--attention",
+            "heads",
         ];
         diffuscope(&folder, &args)
             .assert()
@@ -473,7 +586,11 @@ fn the_export_is_what_its_schema_says() {
     let text = fs::read_to_string(folder.join("run.json")).unwrap();
     assert_valid("run", &json(&text));
     let document = document(&folder);
-    for entry in document.tensors.values().chain(document.steps[0].tensors.values()) {
+    for entry in document
+        .tensors
+        .values()
+        .chain(document.steps[0].tensors.values())
+    {
         let text = fs::read_to_string(folder.join(&entry.file)).unwrap();
         assert_valid("tensor", &json(&text));
     }
@@ -518,9 +635,15 @@ fn the_export_has_the_tokens() {
         prompt[..10],
         [49406, 320, 8853, 539, 550, 18376, 6765, 320, 4558, 49407]
     );
-    assert_eq!(ids(&document.tokens.negative_prompt)[..4], [49406, 320, 1929, 49407]);
+    assert_eq!(
+        ids(&document.tokens.negative_prompt)[..4],
+        [49406, 320, 1929, 49407]
+    );
     let astronaut = &document.tokens.prompt[5];
-    assert_eq!((astronaut.position, astronaut.piece.as_str()), (5, "astronaut</w>"));
+    assert_eq!(
+        (astronaut.position, astronaut.piece.as_str()),
+        (5, "astronaut</w>")
+    );
     assert!(!astronaut.special && document.tokens.prompt[0].special);
 }
 
@@ -563,10 +686,21 @@ fn the_export_has_every_tensor_by_its_name() {
             .partition(|name| name.starts_with("attention/"));
         assert_eq!(
             tensors,
-            ["latents", "latents_next", "noise_guided", "noise_text", "noise_uncond", "x0"]
+            [
+                "latents",
+                "latents_next",
+                "noise_guided",
+                "noise_text",
+                "noise_uncond",
+                "x0"
+            ]
         );
-        assert!(attention.iter().any(|name| name.contains("down_blocks.0.attentions.0")));
-        assert!(attention.iter().all(|name| name.ends_with(".attn2")));
+        assert!(
+            attention
+                .iter()
+                .any(|name| name.contains("down_blocks.0.attentions.0"))
+        );
+        assert!(attention.iter().all(|name| name.contains(".attn2")));
         for name in attention {
             let shape = &step.tensors[name].shape;
             assert_eq!((shape.len(), shape[1]), (4, 77), "{name}: {shape:?}");
@@ -594,7 +728,8 @@ fn a_tensors_file_has_as_many_values_as_its_shape_says_and_those_its_statistics_
 fn what_one_step_leaves_the_next_one_finds() {
     let folder = everything().join("out");
     let document = document(&folder);
-    let read = |step: usize, name: &str| values(&tensor(&folder, &document.steps[step].tensors[name]));
+    let read =
+        |step: usize, name: &str| values(&tensor(&folder, &document.steps[step].tensors[name]));
     assert_eq!(read(0, "latents_next"), read(1, "latents"));
     assert_eq!(read(1, "latents_next"), read(2, "latents"));
     let noise = values(&tensor(&folder, &document.tensors["initial_noise"]));
@@ -614,7 +749,10 @@ fn attention_sums_to_one_over_the_tokens_at_every_pixel_of_every_head() {
     let folder = everything().join("out");
     let document = document(&folder);
     let tensors = &document.steps[1].tensors;
-    let (_, entry) = tensors.iter().find(|(name, _)| name.starts_with("attention/")).unwrap();
+    let (_, entry) = tensors
+        .iter()
+        .find(|(name, _)| name.starts_with("attention/"))
+        .unwrap();
     let data = values(&tensor(&folder, entry));
     let pixels = entry.shape[2] * entry.shape[3];
     for head in data.chunks_exact(77 * pixels) {
@@ -630,8 +768,17 @@ fn recording_everything_leaves_the_picture_bit_identical_to_recording_nothing() 
     let recorded = everything();
     let folder = here();
     let args = [
-        "run", "-p", ASTRONAUT, "--negative", "a dog", "--seed", "-5", "--steps", "3",
-        "--png", "a.png",
+        "run",
+        "-p",
+        ASTRONAUT,
+        "--negative",
+        "a dog",
+        "--seed",
+        "-5",
+        "--steps",
+        "3",
+        "--png",
+        "a.png",
     ];
     diffuscope(&folder, &args).assert().success();
     let plain = fs::read(folder.path().join("a.png")).unwrap();
@@ -645,18 +792,28 @@ fn recording_everything_leaves_the_picture_bit_identical_to_recording_nothing() 
 #[test]
 fn without_being_asked_the_export_has_mean_attention_and_every_named_tensor() {
     let folder = here();
-    diffuscope(&folder, &["run", "-p", "a cat", "--steps", "1", "--json", "out"])
-        .assert()
-        .success()
-        .stdout("out\n");
+    diffuscope(
+        &folder,
+        &["run", "-p", "a cat", "--steps", "1", "--json", "out"],
+    )
+    .assert()
+    .success()
+    .stdout("out\n");
     assert_eq!(names(folder.path()), ["out"]);
     let out = folder.path().join("out");
     assert_eq!(names(&out), ["image.png", "run.json", "steps", "tensors"]);
     let document = document(&out);
     assert!(document.tensors.contains_key("text_model.encoder.layers.0"));
-    assert!(!document.tensors.keys().any(|name| name.ends_with("self_attn")));
+    assert!(
+        !document
+            .tensors
+            .keys()
+            .any(|name| name.ends_with("self_attn"))
+    );
     let mut attention = document.steps[0].tensors.iter();
-    let (_, entry) = attention.find(|(name, _)| name.starts_with("attention/")).unwrap();
+    let (_, entry) = attention
+        .find(|(name, _)| name.starts_with("attention/"))
+        .unwrap();
     assert_eq!((entry.shape.len(), entry.shape[0]), (3, 77));
 }
 
@@ -664,12 +821,22 @@ fn without_being_asked_the_export_has_mean_attention_and_every_named_tensor() {
 fn only_the_tensors_that_are_named_are_exported() {
     let folder = here();
     let args = [
-        "run", "-p", "a cat", "--steps", "1", "--json", "out", "--tensors",
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--json",
+        "out",
+        "--tensors",
         "latents, x0,prompt_*,attention/mid_block.*",
     ];
     diffuscope(&folder, &args).assert().success();
     let document = document(&folder.path().join("out"));
-    assert_eq!(document.tensors.keys().collect::<Vec<_>>(), ["prompt_embedding"]);
+    assert_eq!(
+        document.tensors.keys().collect::<Vec<_>>(),
+        ["prompt_embedding"]
+    );
     let names: Vec<&String> = document.steps[0].tensors.keys().collect();
     assert!(names[0].starts_with("attention/mid_block."), "{names:?}");
     assert_eq!(names[1..], ["latents", "x0"]);
@@ -678,10 +845,25 @@ fn only_the_tensors_that_are_named_are_exported() {
 #[test]
 fn attention_can_be_left_out() {
     let folder = here();
-    let args = ["run", "-p", "a cat", "--steps", "1", "--json", "out", "--attention", "none"];
+    let args = [
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--json",
+        "out",
+        "--attention",
+        "none",
+    ];
     diffuscope(&folder, &args).assert().success();
     let document = document(&folder.path().join("out"));
-    assert!(!document.steps[0].tensors.keys().any(|name| name.starts_with("attention")));
+    assert!(
+        !document.steps[0]
+            .tensors
+            .keys()
+            .any(|name| name.starts_with("attention"))
+    );
     diffuscope(&here(), &[&args[..], &["--tensors", "attention"]].concat())
         .assert()
         .code(2)
@@ -693,7 +875,15 @@ fn a_tensor_that_does_not_exist_is_wrong_usage() {
     let folder = here();
     diffuscope(
         &folder,
-        &["run", "-p", "a cat", "--json", "out", "--tensors", "latents,latent"],
+        &[
+            "run",
+            "-p",
+            "a cat",
+            "--json",
+            "out",
+            "--tensors",
+            "latents,latent",
+        ],
     )
     .assert()
     .code(2)
@@ -705,7 +895,17 @@ fn a_tensor_that_does_not_exist_is_wrong_usage() {
 #[test]
 fn without_guidance_there_is_no_unconditional_half() {
     let folder = here();
-    let args = ["run", "-p", "a cat", "--steps", "1", "--guidance", "1", "--json", "out"];
+    let args = [
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--guidance",
+        "1",
+        "--json",
+        "out",
+    ];
     diffuscope(&folder, &args).assert().success();
     let document = document(&folder.path().join("out"));
     let tensors = &document.steps[0].tensors;
@@ -718,8 +918,17 @@ fn without_guidance_there_is_no_unconditional_half() {
 fn pndm_exports_its_additional_step() {
     let folder = here();
     let args = [
-        "run", "-p", "a cat", "--steps", "4", "--scheduler", "pndm", "--json", "out",
-        "--tensors", "x0",
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "4",
+        "--scheduler",
+        "pndm",
+        "--json",
+        "out",
+        "--tensors",
+        "x0",
     ];
     diffuscope(&folder, &args).assert().success();
     let document = document(&folder.path().join("out"));
@@ -737,7 +946,16 @@ fn a_folder_with_something_in_it_is_refused_before_the_run_and_replaced_only_by_
     fs::create_dir(&out).unwrap();
     fs::write(out.join("notes.txt"), "mine").unwrap();
     let args = [
-        "run", "-p", "a cat", "--steps", "1", "--json", "out", "--tensors", "x0", "--seed",
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--json",
+        "out",
+        "--tensors",
+        "x0",
+        "--seed",
     ];
     let run = |seed: &str, more: &[&str]| {
         diffuscope(&folder, &[&args[..], &[seed], more].concat()).assert()
@@ -763,7 +981,17 @@ fn a_folder_with_something_in_it_is_refused_before_the_run_and_replaced_only_by_
 #[test]
 fn an_empty_folder_is_filled() {
     let folder = here();
-    let args = ["run", "-p", "a cat", "--steps", "1", "--json", ".", "--tensors", "x0"];
+    let args = [
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--json",
+        ".",
+        "--tensors",
+        "x0",
+    ];
     diffuscope(&folder, &args).assert().success().stdout(".\n");
     assert_eq!(names(folder.path()), ["image.png", "run.json", "steps"]);
 }
@@ -781,7 +1009,11 @@ fn a_place_that_cannot_be_written_to_is_an_error_before_the_run() {
         (["--png", "folder"], "`folder` is a folder"),
     ] {
         // A model that does not exist: the place is looked at first.
-        let args = [&["run", "-p", "a cat", "--model", "nowhere"], args.as_slice()].concat();
+        let args = [
+            &["run", "-p", "a cat", "--model", "nowhere"],
+            args.as_slice(),
+        ]
+        .concat();
         diffuscope(&folder, &args)
             .assert()
             .code(1)
@@ -795,11 +1027,14 @@ fn a_place_that_cannot_be_written_to_is_an_error_before_the_run() {
 #[test]
 fn a_full_disk_is_an_error_and_leaves_nothing() {
     let folder = here();
-    diffuscope(&folder, &["run", "-p", "a cat", "--steps", "1", "--png", "/dev/full"])
-        .assert()
-        .code(1)
-        .stdout("")
-        .stderr(contains("cannot write `/dev/full`").and(contains("free some space")));
+    diffuscope(
+        &folder,
+        &["run", "-p", "a cat", "--steps", "1", "--png", "/dev/full"],
+    )
+    .assert()
+    .code(1)
+    .stdout("")
+    .stderr(contains("cannot write `/dev/full`").and(contains("free some space")));
 
     // A limit on the size of files stands for a disk that fills up in the middle of the export.
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
@@ -821,14 +1056,18 @@ fn ctrl_c_cancels_the_run_and_leaves_nothing() {
     let folder = here();
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_diffuscope"))
         .current_dir(folder.path())
-        .args(["run", "-p", "a cat", "--steps", "1000", "--json", "out", "--png", "a.png"])
+        .args([
+            "run", "-p", "a cat", "--steps", "1000", "--json", "out", "--png", "a.png",
+        ])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     // Wait until it is in the middle of the denoising steps.
     let first_step = || {
-        let partial = names(folder.path()).into_iter().find(|name| name.starts_with(".out"));
+        let partial = names(folder.path())
+            .into_iter()
+            .find(|name| name.starts_with(".out"));
         partial.is_some_and(|name| folder.path().join(name).join("steps/0001").exists())
     };
     for _ in 0..1200 {
@@ -886,7 +1125,10 @@ fn the_embedded_model_as_a_folder_draws_the_same_picture() {
     let folder = here();
     let model = model_folder(&folder);
     let embedded = picture(&["-p", "a cat"]);
-    assert_eq!(embedded, picture(&["-p", "a cat", "--model", model.to_str().unwrap()]));
+    assert_eq!(
+        embedded,
+        picture(&["-p", "a cat", "--model", model.to_str().unwrap()])
+    );
 }
 
 #[test]

@@ -241,7 +241,10 @@ fn events_that_are_not_a_run_are_refused() {
     let path = parent.path().join("out");
     for (events, expected) in [
         (vec![text()], "found the text encoder where tokens"),
-        (vec![tokens(), tokens()], "found tokens where the text encoder"),
+        (
+            vec![tokens(), tokens()],
+            "found tokens where the text encoder",
+        ),
         (
             vec![tokens(), text(), noise(2), step(1, &[0.0], 0)],
             "found step 1 where step 0 of 2",

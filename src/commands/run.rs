@@ -49,7 +49,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let options = RecordOptions {
         cancel,
         modules: args.modules,
-        ..record_options(folder.is_some().then_some(&selection), args.attention, &info)
+        ..record_options(
+            folder.is_some().then_some(&selection),
+            args.attention,
+            &info,
+        )
     };
 
     let model = Model {

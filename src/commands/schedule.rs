@@ -105,6 +105,9 @@ mod tests {
     #[test]
     fn five_digits_of_every_magnitude() {
         let shown = [157.407, 0.004_678_9, 3.9e-5, 1177.47, 0.5].map(significant);
-        assert_eq!(shown, ["157.41", "0.0046789", "3.9000e-5", "1177.5", "0.50000"]);
+        assert_eq!(
+            shown,
+            ["157.41", "0.0046789", "3.9000e-5", "1177.5", "0.50000"]
+        );
     }
 }

@@ -125,7 +125,12 @@ fn one_line(text: &str) -> String {
 
 /// Columns of equal width, numbers to the right.
 fn layout(rows: &[[String; 5]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].width())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; 5] = std::array::from_fn(width);
     let mut out = String::new();
     for row in rows {

@@ -78,7 +78,10 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum FileStage {
     /// A temporary file beside the path, renamed at the end over whatever is there.
-    Replace { file: NamedTempFile, target: PathBuf },
+    Replace {
+        file: NamedTempFile,
+        target: PathBuf,
+    },
     /// A temporary file, renamed at the end to the first of the numbered names that is free.
     New(NamedTempFile),
     /// A device or a pipe, which has to be written to as it is.

@@ -284,9 +284,10 @@ fn file_name(name: &str) -> String {
     let parts = name.split('/').map(|part| {
         let part: String = part.chars().map(safe).collect();
         // No part may be empty, or lead upwards.
-        match part.chars().all(|c| c == '.') {
-            true => part.replace('.', "_") + "_",
-            false => part,
+        if part.chars().all(|c| c == '.') {
+            part.replace('.', "_") + "_"
+        } else {
+            part
         }
     });
     parts.collect::<Vec<_>>().join("/")
