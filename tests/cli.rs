@@ -128,7 +128,11 @@ fn options_out_of_range_are_wrong_usage_and_say_the_range() {
 
 #[test]
 fn options_of_the_export_need_the_export() {
-    for args in [&["--tensors", "x0"] as &[&str], &["--modules"], &["--force"]] {
+    for args in [
+        &["--tensors", "x0"] as &[&str],
+        &["--modules"],
+        &["--force"],
+    ] {
         let args = [&["run", "-p", "a cat"], args].concat();
         diffuscope(&here(), &args)
             .assert()

@@ -11,8 +11,8 @@ use diffuscope::trace::document::{
     Model, RunDocument, TensorDocument, TensorEntry, run_schema, tensor_schema,
 };
 use diffuscope::trace::{
-    AttentionMaps, Event, Export, ExportError, Heading, ImageData, OutputFolder, ScheduleInfo,
-    Selection, Snapshot, StepTrace, TextTrace, TokensTrace,
+    AttentionMaps, Event, Export, ExportError, Heading, ImageData, ModuleStats, OutputFolder,
+    ScheduleInfo, Selection, Snapshot, Stats, StepTrace, TextTrace, TokensTrace,
 };
 use image::RgbImage;
 use serde_json::Value;
@@ -79,6 +79,7 @@ fn text() -> Event {
         ],
         negative_prompt_embedding: snapshot("negative_prompt_embedding"),
         attention: vec![snapshot("text_model.encoder.layers.0.self_attn")],
+        modules: Vec::new(),
         seconds: 0.5,
     }))
 }
@@ -113,6 +114,11 @@ fn step(index: usize, latents: &[f32], maps: usize) -> Event {
                 data: vec![0.25; 2 * 77 * size * size].into(),
             })
             .collect(),
+        modules: vec![ModuleStats {
+            path: "conv_in".into(),
+            shape: vec![1, 2],
+            stats: Stats::of(&[1.0, 3.0]),
+        }],
         preview_scale: 1.0,
     }))
 }
