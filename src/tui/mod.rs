@@ -1,11 +1,196 @@
-//! The inspector.
+//! The inspector: a run in slow motion, full-screen.
+//!
+//! ```text
+//!            keys ─────────────► Action ──► App::update ──► Command ──► worker thread: model, recorder
+//!  terminal        keys.rs                  app.rs, run.rs               worker.rs          │
+//!            ◄── screen::render ◄──────────  App::apply ◄── Update ◄────────────────────────┘
+//!                screen.rs, views/, widgets/
+//! ```
+//!
+//! This thread owns the terminal: it alone reads keys and draws. It never waits for the model, redraws only when
+//! something changed, and sleeps in between. [`app::App`] is all of its state and knows no terminal, so that tests can
+//! drive it.
 
+pub mod action;
+pub mod app;
+pub mod colour_map;
+pub mod editor;
+pub mod keys;
 mod options;
+mod panics;
+pub mod pixels;
+pub mod run;
+pub mod screen;
+mod terminal;
+pub mod text;
+pub mod theme;
+pub mod views;
+pub mod widgets;
+pub mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use crossterm::event::{self, Event};
 
 pub use options::{ImageMode, Options};
 
+use crate::checkpoint::Checkpoint;
+use crate::generation::Pipeline;
+use action::{Action, Typing};
+use app::{App, Mode};
+use pixels::Pixels;
+use terminal::Screen;
+use theme::{Colours, Theme};
+use worker::Worker;
+
+/// How often the worker is listened to while it is at something.
+const BUSY: Duration = Duration::from_millis(25);
+/// How often signals are looked after while nothing happens.
+const IDLE: Duration = Duration::from_millis(500);
+/// How often what depends on the time is drawn again.
+const TICK: Duration = Duration::from_millis(80);
+
 /// Opens the inspector and runs it until the user quits.
+///
+/// # Errors
+/// Where the terminal cannot be used. A model that does not load is shown on the screen.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let _ = options;
-    anyhow::bail!("the inspector is not there yet")
+    let theme = Theme::new(Colours::detect(|name| std::env::var(name).ok()));
+    let Options {
+        source,
+        device,
+        request,
+        attention_budget,
+        images,
+    } = options;
+    let mut screen = Screen::open().context("the terminal cannot be used for the inspector")?;
+    let _panics = panics::install(terminal::restore);
+    // Asks the terminal what it can do, and so comes before anything reads keys.
+    let pixels = Pixels::new(pixels::printer(images));
+    let loader = Box::new(move || {
+        let checkpoint = Checkpoint::open(&source)?;
+        Ok(Arc::new(Pipeline::load(&checkpoint, &device.open()?)?))
+    });
+    let worker = Worker::spawn(loader, request).context("the worker cannot be started")?;
+    let result = Inspector {
+        app: App::new(theme, attention_budget),
+        worker,
+        pixels,
+        start: Instant::now(),
+        last_tick: Duration::ZERO,
+    }
+    .serve(&mut screen);
+    drop(screen);
+    result
+}
+
+struct Inspector {
+    app: App,
+    worker: Worker,
+    pixels: Pixels,
+    start: Instant,
+    last_tick: Duration,
+}
+
+impl Inspector {
+    fn serve(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
+        let mut changed = true;
+        while !self.app.quit && !screen.is_terminated() {
+            changed |= self.listen();
+            if std::mem::take(&mut changed) {
+                self.draw(screen)?;
+            }
+            self.pixels.print_settled(Instant::now());
+            if event::poll(self.patience())? {
+                // Everything that is there, before the next frame: a storm of resizes costs one.
+                loop {
+                    changed |= self.handle(&event::read()?);
+                    if !event::poll(Duration::ZERO)? {
+                        break;
+                    }
+                }
+            }
+            changed |= self.tick();
+            if std::mem::take(&mut self.app.suspend) {
+                self.pixels.take_away();
+                screen.suspend()?;
+                self.pixels.forget(Instant::now());
+                changed = true;
+            }
+        }
+        self.pixels.take_away();
+        Ok(())
+    }
+
+    /// Takes in what the worker has said. Answers whether it said anything.
+    fn listen(&mut self) -> bool {
+        let mut heard = false;
+        while let Ok(update) = self.worker.updates.try_recv() {
+            heard = true;
+            for command in self.app.apply(update) {
+                self.worker.send(command);
+            }
+        }
+        heard
+    }
+
+    fn draw(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
+        let mut pictures = Vec::new();
+        screen.draw(|buffer| pictures = screen::render(buffer, &self.app))?;
+        if self.pixels.frame(pictures, Instant::now()) {
+            screen.clear()?;
+            screen.draw(|buffer| {
+                screen::render(buffer, &self.app);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How long nothing happens unless a key is pressed.
+    fn patience(&self) -> Duration {
+        let patience = if self.app.is_busy() {
+            BUSY
+        } else if self.app.wants_ticks() {
+            TICK
+        } else {
+            IDLE
+        };
+        let due = self.pixels.due(Instant::now());
+        due.map_or(patience, |due| due.min(patience))
+    }
+
+    /// Answers whether the screen has changed.
+    fn handle(&mut self, event: &Event) -> bool {
+        let action = match event {
+            Event::Key(key) => keys::action(&self.app, *key),
+            Event::Paste(text) => matches!(self.app.mode, Mode::Edit(_) | Mode::Jump(_))
+                .then(|| Action::Type(Typing::Insert(text.clone()))),
+            Event::Resize(..) => {
+                self.pixels.forget(Instant::now());
+                return true;
+            }
+            _ => None,
+        };
+        let Some(action) = action else {
+            return false;
+        };
+        for command in self.app.update(action) {
+            self.worker.send(command);
+        }
+        true
+    }
+
+    fn tick(&mut self) -> bool {
+        let now = self.start.elapsed();
+        if !self.app.wants_ticks() || now < self.last_tick + TICK {
+            return false;
+        }
+        self.last_tick = now;
+        for command in self.app.update(Action::Tick(now)) {
+            self.worker.send(command);
+        }
+        true
+    }
 }

@@ -1,0 +1,89 @@
+//! What a user can do, independent of the key that does it.
+
+use std::time::Duration;
+
+use super::app::View;
+
+/// One thing to do. Keys become actions in [`super::keys`]; [`super::app::App::update`] carries them out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Leave the program.
+    Quit,
+    /// Put the program to sleep (`SIGTSTP`), as shells do on ctrl-z.
+    Suspend,
+    /// Show or hide the overlay with every key.
+    Help,
+    /// Close what lies over the view: help, an error, the editor.
+    Dismiss,
+    /// Show the view after this one.
+    NextView,
+    /// Show the view before this one.
+    PreviousView,
+    /// Show this view.
+    Show(View),
+    /// One denoising step back.
+    StepBack,
+    /// One denoising step forward; makes the next one if the run is paused at the newest.
+    StepForward,
+    /// To the first step.
+    FirstStep,
+    /// To the newest step, and follow the run from there.
+    LastStep,
+    /// Ask for a step's number.
+    Jump,
+    /// Select what is above: a token, a layer, a channel, a field.
+    Up,
+    /// Select what is below.
+    Down,
+    /// Select the token before.
+    PreviousToken,
+    /// Select the token after.
+    NextToken,
+    /// Another head of the attention layer: mean, 0, 1, …
+    NextHead,
+    /// Run on, pause, or play back what was recorded.
+    PlayPause,
+    /// Stop the run at once; what was done is kept.
+    Cancel,
+    /// Run the request once more, from its first stage.
+    Run,
+    /// Edit the request.
+    Edit,
+    /// Decode the predicted x0 of each visited step with the autoencoder, or stop doing so.
+    Decode,
+    /// Save the picture as PNG.
+    Save,
+    /// Type into the field that has the cursor.
+    Type(Typing),
+    /// Time passed: so much since the start.
+    Tick(Duration),
+}
+
+/// What can be done to a line of text, and to a form of such lines.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Typing {
+    /// Text, typed or pasted.
+    Insert(String),
+    /// Delete the character before the cursor.
+    Backspace,
+    /// Delete the character at the cursor.
+    Delete,
+    /// Delete the word before the cursor.
+    DeleteWord,
+    /// Delete everything before the cursor.
+    DeleteToStart,
+    /// One character to the left; the choice before.
+    Left,
+    /// One character to the right; the choice after.
+    Right,
+    /// To the start of the line.
+    Start,
+    /// To the end of the line.
+    End,
+    /// To the next field.
+    NextField,
+    /// To the previous field.
+    PreviousField,
+    /// Take what was typed.
+    Submit,
+}

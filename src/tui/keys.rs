@@ -1,0 +1,375 @@
+//! The one table of keys: it feeds the dispatch of events, the line of keys at the foot of the screen and the help.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::action::{Action, Typing};
+use super::app::{App, Mode, View};
+
+/// One or two keys that belong together, and what they do.
+pub struct Binding {
+    /// The keys as shown: `←→`.
+    pub keys: &'static str,
+    /// What they do, in a word or two, for the foot of the screen.
+    pub word: &'static str,
+    /// What they do, in a sentence, for the help.
+    pub sentence: &'static str,
+    /// Do they do anything right now?
+    pub works: fn(&App) -> bool,
+    dispatch: &'static [(KeyCode, KeyModifiers, Action)],
+}
+
+const NONE: KeyModifiers = KeyModifiers::NONE;
+const CONTROL: KeyModifiers = KeyModifiers::CONTROL;
+
+fn always(_: &App) -> bool {
+    true
+}
+
+/// Keys while looking around, the most needed ones first: where the foot of the screen is short, the last ones go.
+pub const BROWSE: &[Binding] = &[
+    Binding {
+        keys: "←→",
+        word: "step",
+        sentence: "one denoising step back or forward; at the newest step of a paused run, make the next one",
+        works: |app| app.has_steps() || app.can_continue(),
+        dispatch: &[
+            (KeyCode::Left, NONE, Action::StepBack),
+            (KeyCode::Right, NONE, Action::StepForward),
+        ],
+    },
+    Binding {
+        keys: "↑↓",
+        word: "select",
+        sentence: "select in this view: a token, a layer, a channel, a tensor",
+        works: |app| app.can_select(),
+        dispatch: &[
+            (KeyCode::Up, NONE, Action::Up),
+            (KeyCode::Down, NONE, Action::Down),
+        ],
+    },
+    Binding {
+        keys: "[ ]",
+        word: "token",
+        sentence: "the token before or after, in every view",
+        works: |app| app.shows_tokens(),
+        dispatch: &[
+            (KeyCode::Char('['), NONE, Action::PreviousToken),
+            (KeyCode::Char(']'), NONE, Action::NextToken),
+        ],
+    },
+    Binding {
+        keys: "tab",
+        word: "stage",
+        sentence: "the next stage; shift-tab the one before",
+        works: always,
+        dispatch: &[
+            (KeyCode::Tab, NONE, Action::NextView),
+            (KeyCode::BackTab, NONE, Action::PreviousView),
+        ],
+    },
+    Binding {
+        keys: "space",
+        word: "play/pause",
+        sentence: "pause the run or let it go on; when it is done, play it back",
+        works: |app| app.can_play_or_pause(),
+        dispatch: &[(KeyCode::Char(' '), NONE, Action::PlayPause)],
+    },
+    Binding {
+        keys: "h",
+        word: "head",
+        sentence: "another attention head: the mean of all, then one after the other, computed anew from the step's latents",
+        works: |app| app.view == View::Attention && app.has_steps(),
+        dispatch: &[(KeyCode::Char('h'), NONE, Action::NextHead)],
+    },
+    Binding {
+        keys: "d",
+        word: "decode",
+        sentence: "show predicted pictures decoded by the autoencoder instead of the quick preview, or the preview again",
+        works: |app| app.can_decode(),
+        dispatch: &[(KeyCode::Char('d'), NONE, Action::Decode)],
+    },
+    Binding {
+        keys: "p",
+        word: "prompt",
+        sentence: "edit prompt, negative prompt, seed, steps, guidance and scheduler, and run again",
+        works: |app| app.can_edit(),
+        dispatch: &[
+            (KeyCode::Char('p'), NONE, Action::Edit),
+            (KeyCode::Char('e'), NONE, Action::Edit),
+        ],
+    },
+    Binding {
+        keys: "s",
+        word: "save",
+        sentence: "save the picture as a PNG file in the current folder",
+        works: |app| app.can_save(),
+        dispatch: &[(KeyCode::Char('s'), NONE, Action::Save)],
+    },
+    Binding {
+        keys: "c",
+        word: "cancel",
+        sentence: "stop the run at once; what was done is kept, and space goes on from there",
+        works: App::is_running,
+        dispatch: &[(KeyCode::Char('c'), NONE, Action::Cancel)],
+    },
+    Binding {
+        keys: "r",
+        word: "run again",
+        sentence: "run the same request again from its first stage",
+        works: |app| app.can_run_again(),
+        dispatch: &[(KeyCode::Char('r'), NONE, Action::Run)],
+    },
+    Binding {
+        keys: "g",
+        word: "go to",
+        sentence: "go to a step by its number",
+        works: App::has_steps,
+        dispatch: &[(KeyCode::Char('g'), NONE, Action::Jump)],
+    },
+    Binding {
+        keys: "home end",
+        word: "first/last",
+        sentence: "the first step; the newest step, following the run from there",
+        works: App::has_steps,
+        dispatch: &[
+            (KeyCode::Home, NONE, Action::FirstStep),
+            (KeyCode::End, NONE, Action::LastStep),
+        ],
+    },
+    Binding {
+        keys: "1-9",
+        word: "stage",
+        sentence: "a stage by its number",
+        works: always,
+        dispatch: &[
+            (KeyCode::Char('1'), NONE, Action::Show(View::Prompt)),
+            (KeyCode::Char('2'), NONE, Action::Show(View::Tokens)),
+            (KeyCode::Char('3'), NONE, Action::Show(View::Embedding)),
+            (KeyCode::Char('4'), NONE, Action::Show(View::TextEncoder)),
+            (KeyCode::Char('5'), NONE, Action::Show(View::Noise)),
+            (KeyCode::Char('6'), NONE, Action::Show(View::Schedule)),
+            (KeyCode::Char('7'), NONE, Action::Show(View::Denoising)),
+            (KeyCode::Char('8'), NONE, Action::Show(View::Attention)),
+            (KeyCode::Char('9'), NONE, Action::Show(View::Image)),
+        ],
+    },
+    Binding {
+        keys: "enter",
+        word: "edit",
+        sentence: "in the prompt's view, edit the selected field",
+        works: |app| app.view == View::Prompt && app.can_edit(),
+        dispatch: &[(KeyCode::Enter, NONE, Action::Edit)],
+    },
+    Binding {
+        keys: "esc",
+        word: "close",
+        sentence: "close a message",
+        works: |app| app.notice.is_some(),
+        dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
+    },
+    Binding {
+        keys: "ctrl-z",
+        word: "suspend",
+        sentence: "put the program to sleep; the shell's fg brings it back",
+        works: |_| cfg!(unix),
+        dispatch: &[(KeyCode::Char('z'), CONTROL, Action::Suspend)],
+    },
+];
+
+/// Keys that always work and always stand at the right end of the foot.
+pub const ALWAYS: &[Binding] = &[
+    Binding {
+        keys: "?",
+        word: "keys",
+        sentence: "show or hide this list",
+        works: always,
+        dispatch: &[(KeyCode::Char('?'), NONE, Action::Help)],
+    },
+    Binding {
+        keys: "q",
+        word: "quit",
+        sentence: "leave; ctrl-c does so too",
+        works: always,
+        dispatch: &[
+            (KeyCode::Char('q'), NONE, Action::Quit),
+            (KeyCode::Char('c'), CONTROL, Action::Quit),
+        ],
+    },
+];
+
+/// Keys while the request is edited.
+pub const EDIT: &[Binding] = &[
+    Binding {
+        keys: "enter",
+        word: "run",
+        sentence: "run what the form says",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
+    },
+    Binding {
+        keys: "tab ↑↓",
+        word: "field",
+        sentence: "the next or the previous field",
+        works: always,
+        dispatch: &[
+            (KeyCode::Tab, NONE, Action::Type(Typing::NextField)),
+            (KeyCode::BackTab, NONE, Action::Type(Typing::PreviousField)),
+            (KeyCode::Down, NONE, Action::Type(Typing::NextField)),
+            (KeyCode::Up, NONE, Action::Type(Typing::PreviousField)),
+        ],
+    },
+    Binding {
+        keys: "←→",
+        word: "move",
+        sentence: "move in the text; choose the scheduler",
+        works: always,
+        dispatch: TYPING,
+    },
+    Binding {
+        keys: "ctrl-u",
+        word: "clear",
+        sentence: "delete everything before the cursor; ctrl-w deletes a word",
+        works: always,
+        dispatch: &[],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "leave everything as it was",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('c'), CONTROL, Action::Quit),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while a step's number is typed.
+pub const JUMP: &[Binding] = &[
+    Binding {
+        keys: "0-9",
+        word: "step",
+        sentence: "the step's number",
+        works: always,
+        dispatch: TYPING,
+    },
+    Binding {
+        keys: "enter",
+        word: "go",
+        sentence: "go there",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "stay here",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('c'), CONTROL, Action::Quit),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while the help is open.
+pub const HELP: &[Binding] = &[
+    Binding {
+        keys: "↑↓",
+        word: "scroll",
+        sentence: "scroll",
+        works: always,
+        dispatch: &[
+            (KeyCode::Up, NONE, Action::Up),
+            (KeyCode::Down, NONE, Action::Down),
+        ],
+    },
+    Binding {
+        keys: "esc",
+        word: "close",
+        sentence: "close the help",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+const TYPING: &[(KeyCode, KeyModifiers, Action)] = &[
+    (KeyCode::Left, NONE, Action::Type(Typing::Left)),
+    (KeyCode::Right, NONE, Action::Type(Typing::Right)),
+    (KeyCode::Home, NONE, Action::Type(Typing::Start)),
+    (KeyCode::End, NONE, Action::Type(Typing::End)),
+    (KeyCode::Char('a'), CONTROL, Action::Type(Typing::Start)),
+    (KeyCode::Char('e'), CONTROL, Action::Type(Typing::End)),
+    (KeyCode::Backspace, NONE, Action::Type(Typing::Backspace)),
+    (KeyCode::Char('h'), CONTROL, Action::Type(Typing::Backspace)),
+    (KeyCode::Delete, NONE, Action::Type(Typing::Delete)),
+    (KeyCode::Char('w'), CONTROL, Action::Type(Typing::DeleteWord)),
+    (KeyCode::Char('u'), CONTROL, Action::Type(Typing::DeleteToStart)),
+];
+
+/// The table for `mode`, and whether the keys that always work belong to it.
+pub fn table(mode: &Mode) -> (&'static [Binding], bool) {
+    match mode {
+        Mode::Browse => (BROWSE, true),
+        Mode::Edit(_) => (EDIT, false),
+        Mode::Jump(_) => (JUMP, false),
+        Mode::Help { .. } => (HELP, true),
+    }
+}
+
+/// The bindings that do something right now, in the table's order; those that always work come last.
+pub fn active(app: &App) -> (Vec<&'static Binding>, &'static [Binding]) {
+    let (bindings, with_always) = table(&app.mode);
+    let active = bindings
+        .iter()
+        .filter(|binding| (binding.works)(app))
+        .collect();
+    (active, if with_always { ALWAYS } else { &[] })
+}
+
+/// What `event` means now; `None` for a key that does nothing here.
+pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
+    if event.kind == KeyEventKind::Release {
+        return None;
+    }
+    // Shift is part of the character itself, and terminals disagree on whether they report it.
+    let modifiers = event.modifiers - KeyModifiers::SHIFT;
+    let (active, always) = active(app);
+    let found = active.into_iter().chain(always).find_map(|binding| {
+        let mut keys = binding.dispatch.iter();
+        keys.find(|(code, wanted, _)| *code == event.code && *wanted == modifiers)
+    });
+    match (found, &app.mode, event.code) {
+        (Some((_, _, action)), _, _) => Some(action.clone()),
+        (None, Mode::Edit(_), KeyCode::Char(typed))
+            if !modifiers.intersects(CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER) =>
+        {
+            Some(Action::Type(Typing::Insert(typed.into())))
+        }
+        (None, Mode::Jump(_), KeyCode::Char(typed @ '0'..='9')) => {
+            Some(Action::Type(Typing::Insert(typed.into())))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_has_two_meanings_in_one_table() {
+        for (bindings, more) in [(BROWSE, ALWAYS), (EDIT, &[][..]), (JUMP, &[]), (HELP, ALWAYS)] {
+            let mut seen = Vec::new();
+            for (code, modifiers, _) in bindings.iter().chain(more).flat_map(|b| b.dispatch) {
+                assert!(!seen.contains(&(code, modifiers)), "{code:?} {modifiers:?}");
+                seen.push((code, modifiers));
+            }
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The whole screen.
+//!
+//! ```text
+//!  diffuscope   model · device · request                        attention memory
+//! ───────────┬──────────────────────────────────────────────────────────────────
+//!  ✓ Prompt  │ one sentence: what happens at this stage
+//!  ✓ Tokens  │
+//!  …         │ the view
+//!    Image   │
+//! ───────────┴──────────────────────────────────────────────────────────────────
+//!  noise ├━━━━━━━━━━━━●───────────┤ picture   step 12 / 25   what goes on
+//!  ←→ step  ↑↓ select  … the keys that work here                  ? keys  q quit
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::widgets::{Clear, Paragraph, Widget, Wrap};
+
+use super::app::{App, Mode, Model, Notice, View};
+use super::editor::scheduler_name;
+use super::keys::{self, Binding};
+use super::pixels::PlacedPicture;
+use super::run::RunState;
+use super::text;
+use super::views;
+use super::widgets::{key_line, timeline::Timeline};
+use super::worker::{Failure, Work};
+
+/// The smallest screen that the inspector can be used on.
+const SMALLEST: (u16, u16) = (40, 12);
+
+/// Draws the whole screen in `buffer`; returns the pictures that may be printed over their cells in pixels.
+pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
+    let area = buffer.area;
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        too_small(buffer, area);
+        return Vec::new();
+    }
+    let [header, upper, body, lower, when, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    let wide = area.width >= 100;
+    let [rail, rule, middle] = Layout::horizontal([
+        Constraint::Length(if wide { 16 } else { 11 }),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(body);
+    let middle = Rect {
+        x: middle.x + 1,
+        width: middle.width.saturating_sub(if wide { 2 } else { 1 }),
+        ..middle
+    };
+    draw_header(buffer, header, app);
+    draw_rules(buffer, [upper, lower], rule, app);
+    draw_rail(buffer, rail, app, wide);
+    let mut pictures = views::draw(buffer, middle, app);
+    draw_timeline(buffer, when, app);
+    draw_foot(buffer, keys, app);
+    match (&app.mode, &app.notice) {
+        (Mode::Help(scroll), _) => {
+            draw_help(buffer, body, *scroll, app);
+            pictures.clear();
+        }
+        (_, Some(Notice::Failed(failure))) => {
+            draw_failure(buffer, middle, failure, app);
+            pictures.clear();
+        }
+        _ => {}
+    }
+    pictures
+}
+
+fn too_small(buffer: &mut Buffer, area: Rect) {
+    let words = format!(
+        "Diffuscope needs {}×{} characters; this window has {}×{}. Make it larger, or q to quit.",
+        SMALLEST.0, SMALLEST.1, area.width, area.height
+    );
+    Paragraph::new(words)
+        .wrap(Wrap { trim: true })
+        .render(area, buffer);
+}
+
+fn draw_header(buffer: &mut Buffer, area: Rect, app: &App) {
+    let theme = app.theme;
+    let room = |x: u16| usize::from(area.right().saturating_sub(x));
+    let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
+    let mut right = String::new();
+    let mut parts = Vec::new();
+    if let Model::Ready(info) = &app.model {
+        parts.push(text::clean(&info.name));
+        parts.push(format!("{} {}", info.device, info.dtype));
+    }
+    if let Some(request) = app.request() {
+        parts.push(scheduler_name(request.scheduler));
+        parts.push(format!("seed {}", request.seed));
+        parts.push(format!("guidance {}", request.guidance_scale));
+    }
+    if let Some(run) = &app.run {
+        let store = &run.trace.attention;
+        right = format!(
+            "attention {} of {} MiB ",
+            tenths(store.used()),
+            store.budget() >> 20
+        );
+    }
+    let words = format!("   {}", parts.join(" · "));
+    let (end, _) = buffer.set_stringn(x, area.y, words, room(x), theme.muted());
+    let start = area.right().saturating_sub(text::width(&right) as u16);
+    if start > end + 2 {
+        buffer.set_string(start, area.y, right, theme.muted());
+    }
+}
+
+/// Bytes in MiB, with a decimal where there are few.
+fn tenths(bytes: usize) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if mebibytes < 10.0 {
+        format!("{mebibytes:.1}")
+    } else {
+        format!("{mebibytes:.0}")
+    }
+}
+
+fn draw_rules(buffer: &mut Buffer, across: [Rect; 2], down: Rect, app: &App) {
+    let style = app.theme.rule();
+    for (area, joint) in across.into_iter().zip(["┬", "┴"]) {
+        for x in area.left()..area.right() {
+            let symbol = if x == down.x { joint } else { "─" };
+            buffer[(x, area.y)].set_symbol(symbol).set_style(style);
+        }
+    }
+    for y in down.top()..down.bottom() {
+        buffer[(down.x, y)].set_symbol("│").set_style(style);
+    }
+}
+
+fn draw_rail(buffer: &mut Buffer, area: Rect, app: &App, wide: bool) {
+    let theme = app.theme;
+    for (index, view) in View::ALL.into_iter().enumerate() {
+        let y = area.y + index as u16;
+        if y >= area.bottom() {
+            break;
+        }
+        let (mark, style) = match progress(app, view) {
+            Progress::Done => ("✓", theme.good()),
+            Progress::Running => ("●", theme.warning()),
+            Progress::Waiting => ("·", theme.muted()),
+        };
+        let name = match view {
+            View::TextEncoder if !wide => "Encoder",
+            view => view.name(),
+        };
+        let width = usize::from(area.width);
+        if view == app.view {
+            let row = text::fit(&format!("{mark} {name}"), width);
+            buffer.set_stringn(area.x, y, row, width, theme.selected());
+        } else {
+            buffer.set_stringn(area.x, y, mark, 1, style);
+            buffer.set_stringn(area.x + 2, y, name, width - 2, theme.text());
+        }
+    }
+}
+
+enum Progress {
+    Waiting,
+    Running,
+    Done,
+}
+
+/// How far the stage is that `view` shows.
+fn progress(app: &App, view: View) -> Progress {
+    let Some(run) = &app.run else {
+        return Progress::Waiting;
+    };
+    let working = app.work.map(|(work, _)| work);
+    let (done, running) = match view {
+        View::Prompt => (true, false),
+        View::Tokens => (run.trace.tokens.is_some(), working == Some(Work::Tokens)),
+        View::Embedding | View::TextEncoder => {
+            (run.trace.text.is_some(), working == Some(Work::Text))
+        }
+        View::Noise | View::Schedule => (run.trace.noise.is_some(), working == Some(Work::Noise)),
+        View::Denoising | View::Attention => (
+            run.trace.steps.len() >= run.total_steps(),
+            matches!(working, Some(Work::Step(_))),
+        ),
+        View::Image => (run.trace.image.is_some(), working == Some(Work::Image)),
+    };
+    if done {
+        Progress::Done
+    } else if running {
+        Progress::Running
+    } else {
+        Progress::Waiting
+    }
+}
+
+fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App) {
+    let status = status(app);
+    match &app.run {
+        Some(run) => Timeline {
+            current: app.has_steps().then_some(app.cursor.step),
+            done: run.trace.steps.len(),
+            total: run.total_steps(),
+            finished: run.trace.image.is_some(),
+            status: &status,
+        }
+        .draw(buffer, area, app.theme),
+        None => {
+            let words = format!(" {status}");
+            buffer.set_stringn(area.x, area.y, words, area.width.into(), app.theme.text());
+        }
+    }
+}
+
+/// What goes on, in a few words.
+fn status(app: &App) -> String {
+    let elapsed = |since: std::time::Duration| {
+        let seconds = app.clock.saturating_sub(since).as_secs_f64();
+        if seconds < 1.0 {
+            String::new()
+        } else {
+            format!(" {}", text::seconds(seconds))
+        }
+    };
+    let Some(run) = &app.run else {
+        return match app.model {
+            Model::Loading => format!("loading the model …{}", elapsed(std::time::Duration::ZERO)),
+            Model::Ready(_) => "ready".to_owned(),
+            Model::Failed(_) => "there is no model".to_owned(),
+        };
+    };
+    if app.is_playing_back() {
+        return "▶ playing back".to_owned();
+    }
+    let a_step = run
+        .seconds_a_step()
+        .map(|seconds| format!("{} a step", text::seconds(seconds)));
+    let a_step = a_step.unwrap_or_default();
+    match (&run.state, app.work) {
+        (_, Some((Work::Attention(_), since))) => format!("computing heads …{}", elapsed(since)),
+        (_, Some((Work::Decode(_), since))) => format!("decoding x0 …{}", elapsed(since)),
+        (RunState::Cancelling, _) => "cancelling …".to_owned(),
+        (RunState::Pausing, _) => "pausing after this step …".to_owned(),
+        (RunState::Running, Some((work, since))) => match work {
+            Work::Tokens => "▶ cutting into tokens".to_owned(),
+            Work::Text => format!("▶ reading the text{}", elapsed(since)),
+            Work::Noise => "▶ drawing the noise".to_owned(),
+            Work::Step(step) if run.trace.steps.len() < 2 => {
+                format!("▶ denoising {}{}", step + 1, elapsed(since))
+            }
+            Work::Step(_) if app.cursor.follow => format!("▶ {a_step}"),
+            Work::Step(step) => format!("▶ at {} · {a_step}", step + 1),
+            _ => format!("▶ decoding{}", elapsed(since)),
+        },
+        (RunState::Running, None) => "▶".to_owned(),
+        (RunState::Paused, _) => format!("⏸ paused · {a_step}"),
+        (RunState::Cancelled, _) => "⏸ cancelled · space goes on".to_owned(),
+        (RunState::Failed, _) => "failed".to_owned(),
+        (RunState::Done, _) => format!("✓ in {} · {a_step}", text::seconds(run.seconds())),
+    }
+}
+
+fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
+    let theme = app.theme;
+    let (bindings, always) = keys::active(app);
+    let words = match (&app.mode, &app.notice) {
+        (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
+        (_, Some(Notice::Done(words, _))) => Some((format!(" ✓ {}", text::clean(words)), theme.good())),
+        _ => None,
+    };
+    let mut keys = area;
+    if let Some((words, style)) = words {
+        let (end, _) = buffer.set_stringn(area.x, area.y, words, area.width.into(), style);
+        keys.x = (end + 2).min(area.right());
+        keys.width = area.right() - keys.x;
+    }
+    key_line::draw(buffer, keys, &bindings, always, theme);
+}
+
+fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App) {
+    let theme = app.theme;
+    let area = overlay(buffer, body, 92, 40);
+    let sections: [(&str, &[&[Binding]]); 2] = [
+        ("Keys", &[keys::BROWSE, keys::ALWAYS]),
+        ("While editing the request", &[keys::EDIT]),
+    ];
+    let mut lines = Vec::new();
+    for (title, tables) in sections {
+        if !lines.is_empty() {
+            lines.push((String::new(), String::new(), true));
+        }
+        lines.push((title.to_owned(), String::new(), true));
+        for binding in tables.iter().copied().flatten() {
+            let columns = usize::from(area.width).saturating_sub(11);
+            let works = (binding.works)(app) || title != "Keys";
+            let mut keys = binding.keys.to_owned();
+            for sentence in wrap_words(binding.sentence, columns) {
+                lines.push((std::mem::take(&mut keys), sentence, works));
+            }
+        }
+    }
+    let rows = usize::from(area.height);
+    let first = scroll.min(lines.len().saturating_sub(rows));
+    for (row, (keys, sentence, works)) in lines.iter().skip(first).take(rows).enumerate() {
+        let y = area.y + row as u16;
+        let is_title = sentence.is_empty();
+        let style = match (is_title, works) {
+            (true, _) => theme.accent(),
+            (false, true) => theme.title(),
+            (false, false) => theme.muted(),
+        };
+        buffer.set_stringn(area.x, y, keys, area.width.into(), style);
+        let style = if *works { theme.text() } else { theme.muted() };
+        let room = usize::from(area.width).saturating_sub(11);
+        buffer.set_stringn(area.x + 11, y, sentence, room, style);
+    }
+    if first + rows < lines.len() {
+        buffer.set_string(area.right() - 1, area.bottom() - 1, "↓", theme.accent());
+    }
+}
+
+fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, app: &App) {
+    let columns = body.width.saturating_sub(6).min(76);
+    let what = wrap_words(&text::clean(&failure.what), columns.into());
+    let advice = wrap_words(&text::clean(&failure.advice), columns.into());
+    let rows = (what.len() + advice.len() + 3) as u16;
+    let area = overlay(buffer, body, columns + 4, rows + 2);
+    let mut y = area.y;
+    let mut put = |words: &str, style| {
+        if y < area.bottom() {
+            buffer.set_stringn(area.x, y, words, area.width.into(), style);
+            y += 1;
+        }
+    };
+    for line in &what {
+        put(line, app.theme.error());
+    }
+    put("", app.theme.text());
+    for line in &advice {
+        put(line, app.theme.text());
+    }
+    put("", app.theme.text());
+    put("esc closes this message", app.theme.muted());
+}
+
+/// Clears a place for something that lies over `body`, and returns the room within its margin.
+fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
+    let width = width.min(body.width);
+    let height = height.min(body.height);
+    let area = Rect {
+        x: body.x + (body.width - width) / 2,
+        y: body.y + (body.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(area, buffer);
+    ratatui::widgets::Block::bordered()
+        .border_type(ratatui::widgets::BorderType::Rounded)
+        .render(area, buffer);
+    Rect {
+        x: area.x + 2,
+        y: area.y + 1,
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(2),
+    }
+}
+
+/// `words` in lines of at most `columns` columns, broken between words; a word that is longer is broken itself.
+pub fn wrap_words(words: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in words.split_whitespace() {
+        for (index, part) in text::wrap(word, columns).into_iter().enumerate() {
+            let gap = usize::from(!line.is_empty());
+            if index > 0 || text::width(&line) + gap + text::width(part) > columns && gap > 0 {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(part);
+        }
+    }
+    lines.push(line);
+    lines
+}

@@ -1,0 +1,111 @@
+//! The terminal: taken over, given back, put to sleep and woken up. It is given back whatever happens.
+
+use std::io::{self, Stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::cursor::Show;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+
+/// The terminal, taken over; dropping it gives it back.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub fn open() -> io::Result<Self> {
+        take_over()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
+        let terminal = terminal.inspect_err(|_| restore())?;
+        let terminated = Arc::new(AtomicBool::new(false));
+        let screen = Self {
+            terminal,
+            terminated,
+        };
+        screen.listen_to_signals()?;
+        Ok(screen)
+    }
+
+    /// Draws a frame; only cells that changed are written.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        self.terminal.draw(|frame| render(frame.buffer_mut()))?;
+        Ok(())
+    }
+
+    /// Forgets what is on the screen, so that the next frame writes every cell.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Was the program asked to end by a signal?
+    pub fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Relaxed)
+    }
+
+    /// Gives the terminal back and puts the program to sleep, as shells expect; takes it over again on waking up.
+    #[cfg(unix)]
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        take_over()?;
+        self.terminal.clear()
+    }
+
+    /// There is no such thing here.
+    #[cfg(not(unix))]
+    pub fn suspend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn listen_to_signals(&self) -> io::Result<()> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        for signal in [SIGTERM, SIGHUP, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&self.terminated))?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn listen_to_signals(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take_over() -> io::Result<()> {
+    enable_raw_mode()?;
+    let prepared = execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        SetTitle("diffuscope"),
+        crossterm::cursor::Hide
+    );
+    prepared.inspect_err(|_| restore())
+}
+
+/// Gives the terminal back. What fails cannot be helped, and does no harm when done twice.
+pub fn restore() {
+    let _ = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
+    let _ = disable_raw_mode();
+}

@@ -1,0 +1,179 @@
+//! One denoising step: what goes in, what the network thinks lies behind it, and where the prompt matters.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{below, columns, empty, line, statistics, top};
+use crate::trace::{Snapshot, StepTrace};
+use crate::tui::app::{App, StepTensor};
+use crate::tui::pixels::PlacedPicture;
+use crate::tui::run::Run;
+use crate::tui::text;
+use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::widgets::{bars, picture};
+
+/// Draws the view.
+pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
+    let index = app.cursor.step;
+    let found = app.run.as_ref().and_then(|run| {
+        let pictures = run.pictures.get(index)?;
+        Some((run, run.step(index)?, pictures))
+    });
+    let Some((run, step, pictures)) = found else {
+        empty(buffer, area, app, "The latents of each step");
+        return Vec::new();
+    };
+    let theme = app.theme;
+    let words = format!(
+        "step {} · timestep {} · sigma {} → {}",
+        index + 1,
+        text::fixed(f64::from(step.timestep), 2),
+        text::fixed(f64::from(step.sigma), 4),
+        text::fixed(f64::from(step.sigma_next), 4)
+    );
+    let area = line(buffer, area, &words, theme.text());
+    let area = below(area, u16::from(area.height > 18));
+    let figures = if area.height > 22 { 7 } else { 3 };
+    let places = columns(area, 3, if area.width > 90 { 3 } else { 2 });
+    let room = area.height.saturating_sub(figures + 3).max(3);
+
+    let drawn = draw_picture(buffer, places[0], room, "x_t: what goes in", &pictures.latents, app);
+    caption(buffer, places[0], room, drawn, step.tensor("latents"), app);
+
+    let decoded = run.decoded.get(&index).filter(|_| app.decode);
+    let title = match (decoded, app.decode) {
+        (Some(_), _) => "predicted x0, decoded",
+        (None, true) => "predicted x0, decoding …",
+        (None, false) => "predicted x0",
+    };
+    let x0 = decoded.unwrap_or(&pictures.x0);
+    let area_x0 = draw_picture(buffer, places[1], room, title, x0, app);
+    caption(buffer, places[1], room, area_x0, step.tensor("x0"), app);
+
+    draw_tensor(buffer, places[2], room, app, step);
+    draw_figures(buffer, &places, room + 3, app, run);
+    let pixels = decoded.map(|image| PlacedPicture {
+        area: area_x0,
+        image: Arc::clone(image),
+    });
+    pixels.into_iter().collect()
+}
+
+fn draw_picture(
+    buffer: &mut Buffer,
+    place: Rect,
+    room: u16,
+    title: &str,
+    image: &RgbImage,
+    app: &App,
+) -> Rect {
+    let place = line(buffer, place, title, app.theme.title());
+    picture::draw(buffer, top(place, room), image, app.theme)
+}
+
+/// Statistics below a picture, always in the same row.
+fn caption(
+    buffer: &mut Buffer,
+    place: Rect,
+    room: u16,
+    drawn: Rect,
+    tensor: Option<&Snapshot>,
+    app: &App,
+) {
+    let place = below(place, 1 + drawn.height.max(1).min(room));
+    if let Some(tensor) = tensor {
+        let words = if place.width >= 24 {
+            statistics(&tensor.stats)
+        } else {
+            let stats = tensor.stats;
+            format!("{} ± {}", text::fixed(stats.mean, 2), text::fixed(stats.std, 2))
+        };
+        line(buffer, place, &words, app.theme.muted());
+    }
+}
+
+/// The third picture: a tensor of the noise prediction as a heat map of magnitudes over channels.
+fn draw_tensor(buffer: &mut Buffer, place: Rect, room: u16, app: &App, step: &StepTrace) {
+    let theme = app.theme;
+    let (title, tensor) = match app.cursor.tensor {
+        StepTensor::Difference => ("|ε_text − ε_uncond|", difference(step)),
+        StepTensor::Text => ("|ε_text|", step.tensor("noise_text").cloned()),
+        StepTensor::Uncond => ("|ε_uncond|", step.tensor("noise_uncond").cloned()),
+        StepTensor::Guided => ("|ε_guided|", step.tensor("noise_guided").cloned()),
+    };
+    let inner = line(buffer, place, title, theme.title());
+    let Some(tensor) = tensor else {
+        let words = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
+        for (row, words) in crate::tui::screen::wrap_words(words, inner.width.into())
+            .iter()
+            .enumerate()
+            .take(inner.height.into())
+        {
+            let y = inner.y + row as u16;
+            buffer.set_stringn(inner.x, y, words, inner.width.into(), theme.muted());
+        }
+        return;
+    };
+    let [_, height, width] = tensor.shape[..] else {
+        return;
+    };
+    let values = magnitudes(&tensor);
+    let scale = Scale::magnitudes(values.iter().copied());
+    let map = HeatMap {
+        values: &values,
+        width,
+        height,
+        scale,
+    };
+    let drawn = map.draw(buffer, top(inner, room), theme);
+    let inner = below(inner, drawn.height);
+    legend(buffer, top(inner, 1), scale, "own scale", theme);
+}
+
+/// `noise_text - noise_uncond`, where there are both.
+fn difference(step: &StepTrace) -> Option<Snapshot> {
+    let text = step.tensor("noise_text")?;
+    let uncond = step.tensor("noise_uncond")?;
+    let data = text.data.iter().zip(uncond.data.iter());
+    let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
+    Some(Snapshot::from_values("difference", text.shape.clone(), data))
+}
+
+/// For each place the length of the vector over channels, `(height, width)`.
+fn magnitudes(tensor: &Snapshot) -> Vec<f32> {
+    let planes = tensor.shape.first().copied().unwrap_or(0);
+    let size = tensor.data.len() / planes.max(1);
+    (0..size)
+        .map(|place| {
+            let squares = (0..planes).map(|plane| tensor.data[plane * size + place].powi(2));
+            squares.sum::<f32>().sqrt()
+        })
+        .collect()
+}
+
+/// Curves over all steps, one below each picture.
+fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, app: &App, run: &Run) {
+    let theme = app.theme;
+    let index = app.cursor.step;
+    let curve = |pick: fn(&crate::tui::run::StepFigures) -> f64| -> Vec<f64> {
+        run.figures.iter().map(pick).collect()
+    };
+    let curves = [
+        ("std(x_t)", curve(|figures| figures.latents_std)),
+        ("sigma", curve(|figures| figures.sigma)),
+        ("rms(ε_text − ε_uncond)", curve(|figures| figures.guidance_rms.unwrap_or(0.0))),
+    ];
+    for (place, (name, values)) in places.iter().zip(curves) {
+        let place = below(*place, from);
+        let value = values.get(index).copied().unwrap_or(0.0);
+        let number = text::number(value);
+        let width = usize::from(place.width);
+        let name = text::fit(name, width.saturating_sub(text::width(&number) + 1));
+        let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
+        let place = top(place, 6);
+        bars::steps(buffer, place, &values, run.total_steps(), Some(index), theme);
+    }
+}

@@ -1,0 +1,31 @@
+//! A row of cells for each token: the columns of a table that are colours.
+
+use ratatui::buffer::Buffer;
+
+use crate::tui::app::App;
+use crate::tui::text;
+use crate::tui::widgets::half_blocks;
+use crate::tui::widgets::heat_map::Scale;
+
+/// Columns of one cell, so that `count` of them fit `room` columns: wide enough for a number where that is possible.
+pub fn cell_width(count: usize, room: usize) -> usize {
+    match room / count.max(1) {
+        0 | 1 => 1,
+        2..=5 => 2,
+        _ => 6,
+    }
+}
+
+/// Draws one cell, `width` columns wide: the value's colour, and the value itself where there is room.
+pub fn cell(buffer: &mut Buffer, (x, y): (u16, u16), width: usize, value: f32, scale: Scale, app: &App) {
+    let pixel = scale.pixel(value, app.theme);
+    let style = app.theme.on(pixel.rgb);
+    let words = if width >= 5 {
+        format!("{:>w$} ", text::fixed(f64::from(value), 2), w = width - 1)
+    } else if app.theme.is_monochrome() {
+        half_blocks::shade(pixel.level).repeat(width)
+    } else {
+        " ".repeat(width)
+    };
+    buffer.set_stringn(x, y, words, width, style);
+}

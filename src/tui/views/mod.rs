@@ -1,0 +1,182 @@
+//! The views: one file a stage. Each begins with a sentence that says what happens at its stage.
+
+mod attention;
+mod denoising;
+mod embedding;
+mod image;
+mod matrix;
+mod noise;
+mod prompt;
+mod schedule;
+mod text_encoder;
+mod tokens;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::app::{App, Model, View};
+use super::pixels::PlacedPicture;
+use super::run::{Run, RunState};
+use super::screen::wrap_words;
+use super::text;
+use crate::trace::Stats;
+
+/// Draws the view on the screen in `area`; returns its pictures.
+pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
+    let area = sentence(buffer, area, app);
+    match app.view {
+        View::Prompt => prompt::draw(buffer, area, app),
+        View::Tokens => tokens::draw(buffer, area, app),
+        View::Embedding => embedding::draw(buffer, area, app),
+        View::TextEncoder => text_encoder::draw(buffer, area, app),
+        View::Noise => noise::draw(buffer, area, app),
+        View::Schedule => schedule::draw(buffer, area, app),
+        View::Denoising => return denoising::draw(buffer, area, app),
+        View::Attention => return attention::draw(buffer, area, app),
+        View::Image => return image::draw(buffer, area, app),
+    }
+    Vec::new()
+}
+
+/// Draws the sentence of the view and returns the place beneath it.
+fn sentence(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
+    let words = match app.view {
+        View::Prompt => "What is asked for. With the model, it decides every number that follows.",
+        View::Tokens => "The text is cut into pieces that the model has a number for, always 77.",
+        View::Embedding => {
+            "Each token's number picks a vector from a table; like words have like vectors."
+        }
+        View::TextEncoder => {
+            "Layer by layer, each token takes in the tokens before it. The output goes to the UNet."
+        }
+        View::Noise => "A picture begins as noise. The seed fixes every number of it.",
+        View::Schedule => "How much noise each step begins with (sigma), down to none.",
+        View::Denoising => "The UNet tells what of x_t is noise; each step takes a part of it out.",
+        View::Attention => "Each place of the picture listens to the words: bright is where to this one.",
+        View::Image => "The autoencoder's decoder turns the last latents into pixels.",
+    };
+    let lines = wrap_words(words, area.width.into());
+    for (row, line) in lines.iter().enumerate().take(area.height.into()) {
+        let y = area.y + row as u16;
+        buffer.set_stringn(area.x, y, line, area.width.into(), app.theme.muted());
+    }
+    // A gap where there is room for one.
+    let gap = usize::from(area.height >= 24);
+    below(area, (lines.len() + gap) as u16)
+}
+
+/// `area` without its first `rows` rows.
+fn below(area: Rect, rows: u16) -> Rect {
+    let rows = rows.min(area.height);
+    Rect {
+        y: area.y + rows,
+        height: area.height - rows,
+        ..area
+    }
+}
+
+/// The first `rows` rows of `area`.
+fn top(area: Rect, rows: u16) -> Rect {
+    Rect {
+        height: rows.min(area.height),
+        ..area
+    }
+}
+
+/// `count` columns of equal width with gaps between them.
+fn columns(area: Rect, count: u16, gap: u16) -> Vec<Rect> {
+    let width = (area.width + gap) / count.max(1);
+    (0..count)
+        .map(|index| Rect {
+            x: area.x + index * width,
+            width: width.saturating_sub(gap),
+            ..area
+        })
+        .collect()
+}
+
+/// Puts one line of text at the top of `area` and returns the place beneath it.
+fn line(buffer: &mut Buffer, area: Rect, words: &str, style: Style) -> Rect {
+    if area.height > 0 {
+        let words = text::truncate(words, area.width.into());
+        buffer.set_stringn(area.x, area.y, words, area.width.into(), style);
+    }
+    below(area, 1)
+}
+
+/// Says why there is nothing to see yet, and what brings it.
+fn empty(buffer: &mut Buffer, area: Rect, app: &App, what: &str) {
+    let why = match (&app.model, &app.run) {
+        (Model::Failed(failure), _) => format!("{} {}", failure.what, failure.advice),
+        (Model::Loading, _) => format!("{what} will stand here: the model is being loaded."),
+        (_, None) => format!("{what} will stand here: r starts a run."),
+        (_, Some(run)) => match run.state {
+            RunState::Running | RunState::Pausing => {
+                format!("{what} will stand here: the run has not come so far yet.")
+            }
+            RunState::Paused | RunState::Cancelled | RunState::Cancelling => {
+                format!("{what} will stand here when the run gets there: space lets it go on.")
+            }
+            RunState::Failed => {
+                format!("{what} is missing because the run failed: r runs again, p changes the request.")
+            }
+            RunState::Done => format!("{what} was not recorded: r runs again."),
+        },
+    };
+    let area = below(area, 1);
+    for (row, words) in wrap_words(&text::clean(&why), area.width.into())
+        .iter()
+        .enumerate()
+        .take(area.height.into())
+    {
+        let y = area.y + row as u16;
+        buffer.set_stringn(area.x, y, words, area.width.into(), app.theme.text());
+    }
+}
+
+/// The statistics that stand below a tensor.
+fn statistics(stats: &Stats) -> String {
+    let mut words = format!(
+        "mean {}  std {}",
+        text::fixed(stats.mean, 3),
+        text::fixed(stats.std, 3)
+    );
+    if stats.non_finite > 0 {
+        words.push_str(&format!("  {} not finite", stats.non_finite));
+    }
+    words
+}
+
+/// The cosine of the angle between two vectors; `NaN` where one is zero.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let products = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y));
+        products.sum()
+    };
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    if norms > 0.0 { dot(a, b) / norms } else { f64::NAN }
+}
+
+/// The first of `rows` visible ones among `count`, so that `selected` is in their middle where that is possible.
+fn scroll(selected: usize, count: usize, rows: usize) -> usize {
+    selected
+        .saturating_sub(rows / 2)
+        .min(count.saturating_sub(rows))
+}
+
+/// Draws the token strip at the top of `area` and returns the place beneath it.
+fn strip(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
+    let row = top(area, 1);
+    if row.height > 0 {
+        super::widgets::token_strip::draw(
+            buffer,
+            row,
+            run.tokens(),
+            app.cursor.token,
+            &run.unseen,
+            app.theme,
+        );
+    }
+    below(area, if area.height >= 22 { 2 } else { 1 })
+}
