@@ -349,9 +349,7 @@ impl App {
 
     /// Should [`Action::Tick`] come soon, because something on the screen depends on the time?
     pub fn wants_ticks(&self) -> bool {
-        self.is_busy()
-            || self.playback.is_some()
-            || matches!(self.notice, Some(Notice::Done(..)))
+        self.is_busy() || self.playback.is_some() || matches!(self.notice, Some(Notice::Done(..)))
     }
 
     /// Is the worker at something, so that updates will come?
@@ -398,8 +396,14 @@ impl App {
         match self.view {
             View::Prompt => self.run.is_some(),
             View::Tokens | View::Embedding => self.shows_tokens(),
-            View::TextEncoder => self.run.as_ref().is_some_and(|run| run.trace.text.is_some()),
-            View::Noise => self.run.as_ref().is_some_and(|run| run.trace.noise.is_some()),
+            View::TextEncoder => self
+                .run
+                .as_ref()
+                .is_some_and(|run| run.trace.text.is_some()),
+            View::Noise => self
+                .run
+                .as_ref()
+                .is_some_and(|run| run.trace.noise.is_some()),
             View::Schedule | View::Denoising | View::Attention => self.has_steps(),
             View::Image => false,
         }
@@ -407,8 +411,13 @@ impl App {
 
     /// Are there tokens to select?
     pub fn shows_tokens(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| !run.tokens().is_empty())
-            && !matches!(self.view, View::Prompt | View::Noise | View::Schedule | View::Image)
+        self.run
+            .as_ref()
+            .is_some_and(|run| !run.tokens().is_empty())
+            && !matches!(
+                self.view,
+                View::Prompt | View::Noise | View::Schedule | View::Image
+            )
     }
 
     /// Can the request be edited?
@@ -538,7 +547,10 @@ impl App {
             self.notice = None;
         }
         if self.playback.is_some_and(|until| until <= clock) {
-            if self.newest().is_some_and(|newest| self.cursor.step < newest) {
+            if self
+                .newest()
+                .is_some_and(|newest| self.cursor.step < newest)
+            {
                 self.cursor.step += 1;
                 self.playback = Some(clock + PLAYBACK);
             } else {
@@ -737,7 +749,11 @@ impl App {
                 let at = moved(at, layers + 1, forward);
                 self.cursor.layer = at.checked_sub(1);
                 // Layers may differ in their number of heads.
-                if self.cursor.head.is_some_and(|head| head >= self.head_count()) {
+                if self
+                    .cursor
+                    .head
+                    .is_some_and(|head| head >= self.head_count())
+                {
                     self.cursor.head = None;
                 }
             }
@@ -776,7 +792,11 @@ impl App {
     fn wants(&mut self) -> Vec<Command> {
         let step = self.cursor.step;
         let settled = self.playback.is_none() && !(self.is_running() && self.cursor.follow);
-        let Some(run) = self.run.as_ref().filter(|run| settled && step < run.trace.steps.len()) else {
+        let Some(run) = self
+            .run
+            .as_ref()
+            .filter(|run| settled && step < run.trace.steps.len())
+        else {
             return Vec::new();
         };
         if matches!(run.state, RunState::Failed) {

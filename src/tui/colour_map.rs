@@ -132,7 +132,10 @@ mod tests {
             assert!(difference.abs() < 0.08, "{value}: {difference}");
         }
         let [red, green, blue] = at(0.0);
-        assert!(red.abs_diff(green) < 3 && green.abs_diff(blue) < 3, "zero is grey");
+        assert!(
+            red.abs_diff(green) < 3 && green.abs_diff(blue) < 3,
+            "zero is grey"
+        );
     }
 
     #[test]

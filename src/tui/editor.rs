@@ -19,7 +19,8 @@ pub const SCHEDULERS: [SchedulerKind; 7] = [
 
 /// The name that users type for a scheduler.
 pub fn scheduler_name(kind: SchedulerKind) -> String {
-    clap::ValueEnum::to_possible_value(&kind).map_or_else(String::new, |value| value.get_name().to_owned())
+    clap::ValueEnum::to_possible_value(&kind)
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// A field of a request.
@@ -288,7 +289,10 @@ mod tests {
         assert_eq!(line("苹果", &[Backspace]), parts("苹", ""));
         assert_eq!(line("a horse", &[Start, Delete]), parts("", " horse"));
         assert_eq!(line("a red horse", &[DeleteWord]), parts("a red ", ""));
-        assert_eq!(line("red", &[Start, Insert("a ".into())]), parts("a ", "red"));
+        assert_eq!(
+            line("red", &[Start, Insert("a ".into())]),
+            parts("a ", "red")
+        );
         assert_eq!(line("", &[Backspace, Delete, DeleteWord]), parts("", ""));
     }
 
@@ -314,7 +318,9 @@ mod tests {
         assert!(matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("5x")));
         editor.apply(&Typing::DeleteToStart);
         editor.apply(&Typing::Insert("5000".into()));
-        assert!(matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("1000")));
+        assert!(
+            matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("1000"))
+        );
     }
 
     #[test]

@@ -308,8 +308,16 @@ const TYPING: &[(KeyCode, KeyModifiers, Action)] = &[
     (KeyCode::Backspace, NONE, Action::Type(Typing::Backspace)),
     (KeyCode::Char('h'), CONTROL, Action::Type(Typing::Backspace)),
     (KeyCode::Delete, NONE, Action::Type(Typing::Delete)),
-    (KeyCode::Char('w'), CONTROL, Action::Type(Typing::DeleteWord)),
-    (KeyCode::Char('u'), CONTROL, Action::Type(Typing::DeleteToStart)),
+    (
+        KeyCode::Char('w'),
+        CONTROL,
+        Action::Type(Typing::DeleteWord),
+    ),
+    (
+        KeyCode::Char('u'),
+        CONTROL,
+        Action::Type(Typing::DeleteToStart),
+    ),
 ];
 
 /// The table for `mode`, and whether the keys that always work belong to it.
@@ -364,7 +372,12 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings_in_one_table() {
-        for (bindings, more) in [(BROWSE, ALWAYS), (EDIT, &[][..]), (JUMP, &[]), (HELP, ALWAYS)] {
+        for (bindings, more) in [
+            (BROWSE, ALWAYS),
+            (EDIT, &[][..]),
+            (JUMP, &[]),
+            (HELP, ALWAYS),
+        ] {
             let mut seen = Vec::new();
             for (code, modifiers, _) in bindings.iter().chain(more).flat_map(|b| b.dispatch) {
                 assert!(!seen.contains(&(code, modifiers)), "{code:?} {modifiers:?}");

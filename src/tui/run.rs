@@ -107,7 +107,10 @@ impl Run {
         };
         while kept.len() >= RECOMPUTED_STEPS && !kept.contains_key(&step) {
             // The one farthest from where the reader is.
-            let farthest = kept.keys().copied().max_by_key(|other| other.abs_diff(step));
+            let farthest = kept
+                .keys()
+                .copied()
+                .max_by_key(|other| other.abs_diff(step));
             kept.remove(&farthest.unwrap_or(step));
         }
         kept.insert(step, maps);
@@ -173,7 +176,8 @@ impl Run {
         };
         let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
         let mut states = Vec::new();
-        if let (Some(token), Some(position)) = (find("token_embedding"), find("position_embedding")) {
+        if let (Some(token), Some(position)) = (find("token_embedding"), find("position_embedding"))
+        {
             states.push(("input".to_owned(), sum(token, position)));
         }
         for state in &text.prompt {

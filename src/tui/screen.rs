@@ -273,7 +273,9 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
     let (bindings, always) = keys::active(app);
     let words = match (&app.mode, &app.notice) {
         (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
-        (_, Some(Notice::Done(words, _))) => Some((format!(" ✓ {}", text::clean(words)), theme.good())),
+        (_, Some(Notice::Done(words, _))) => {
+            Some((format!(" ✓ {}", text::clean(words)), theme.good()))
+        }
         _ => None,
     };
     let mut keys = area;

@@ -51,7 +51,10 @@ pub fn truncate(text: &str, columns: usize) -> String {
 /// `text` in exactly `columns` columns, cut or padded on the right.
 pub fn fit(text: &str, columns: usize) -> String {
     let mut text = truncate(text, columns);
-    text.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&text))));
+    text.extend(std::iter::repeat_n(
+        ' ',
+        columns.saturating_sub(width(&text)),
+    ));
     text
 }
 
@@ -95,7 +98,11 @@ pub fn number(value: f64) -> String {
     } else {
         format!("{magnitude:.3}")
     };
-    if value < 0.0 { format!("−{text}") } else { text }
+    if value < 0.0 {
+        format!("−{text}")
+    } else {
+        text
+    }
 }
 
 /// A signed number with `decimals` decimals and a true minus sign: equal columns line up.

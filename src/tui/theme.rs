@@ -38,13 +38,16 @@ impl Colours {
     /// `NO_COLOR` (any value that is not empty) and `TERM=dumb` mean none; `COLORTERM=truecolor` or `24bit` and terminals
     /// that are known for it mean 24 bits; anything else 256 colours.
     pub fn detect(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let is = |name: &str, test: fn(&str) -> bool| variable(name).is_some_and(|value| test(&value));
+        let is =
+            |name: &str, test: fn(&str) -> bool| variable(name).is_some_and(|value| test(&value));
         if is("NO_COLOR", |value| !value.is_empty())
             || is("TERM", |term| term == "dumb" || term.starts_with("vt1"))
         {
             Self::None
         } else if is("COLORTERM", |value| matches!(value, "truecolor" | "24bit"))
-            || is("TERM", |term| term.contains("direct") || term.contains("kitty"))
+            || is("TERM", |term| {
+                term.contains("direct") || term.contains("kitty")
+            })
         {
             Self::True
         } else {

@@ -366,6 +366,7 @@ impl State {
             layers: true,
             attention: AttentionDetail::Mean,
             cancel: self.cancel.clone(),
+            ..RecordOptions::default()
         };
         let recorder = guarded(|| Recorder::new(Arc::clone(pipeline), request, options));
         match flatten(recorder) {
@@ -500,7 +501,8 @@ impl State {
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Failure {
         what: format!("Diffuscope has a defect: {}", panics::take_message()),
-        advice: "The program goes on. r runs again; please report what you did and this message.".to_owned(),
+        advice: "The program goes on. r runs again; please report what you did and this message."
+            .to_owned(),
     })
 }
 

@@ -1,6 +1,5 @@
 //! Cross-attention: where in the picture which word is listened to.
 
-
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -26,7 +25,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let area = strip(buffer, area, app, run);
     let (maps, with_heads) = app.attention();
     if maps.is_empty() {
-        let words = "The memory for attention was full at this step: its maps are being computed again …";
+        let words =
+            "The memory for attention was full at this step: its maps are being computed again …";
         line(buffer, area, words, app.theme.text());
         return Vec::new();
     }
@@ -53,7 +53,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         scale,
     };
     let drawn = heat_map.draw(buffer, top(place, room), app.theme);
-    legend(buffer, top(below(place, drawn.height), 1), scale, "own scale", app.theme);
+    legend(
+        buffer,
+        top(below(place, drawn.height), 1),
+        scale,
+        "own scale",
+        app.theme,
+    );
     draw_shares(buffer, top(places[2], room + 2), app, run, &selection, &map);
     draw_grid(buffer, below(area, room + 3), app, run, &selection);
     Vec::new()
@@ -102,7 +108,10 @@ impl<'a> Selection<'a> {
         let mean = |values: &[f32]| {
             values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
         };
-        let shares = self.layers.iter().map(|layer| mean(self.values(layer, token)));
+        let shares = self
+            .layers
+            .iter()
+            .map(|layer| mean(self.values(layer, token)));
         shares.sum::<f64>() / self.layers.len().max(1) as f64
     }
 
@@ -120,7 +129,10 @@ impl<'a> Selection<'a> {
                 layer.width,
                 layer.height
             ),
-            _ => format!("mean of {} layers at {}×{}", self.all_layers, self.size.0, self.size.1),
+            _ => format!(
+                "mean of {} layers at {}×{}",
+                self.all_layers, self.size.0, self.size.1
+            ),
         };
         let head = match (app.cursor.head, self.head) {
             (Some(head), Some(_)) => format!("head {head}"),
@@ -150,9 +162,17 @@ fn draw_overlay(
 ) {
     let token = run.tokens().get(app.cursor.token);
     let word = token.map_or_else(String::new, token_strip::word);
-    let place = line(buffer, place, &format!("“{word}” over x0"), app.theme.title());
+    let place = line(
+        buffer,
+        place,
+        &format!("“{word}” over x0"),
+        app.theme.title(),
+    );
     let decoded = run.decoded.get(&app.cursor.step).filter(|_| app.decode);
-    let preview = run.pictures.get(app.cursor.step).map(|pictures| &pictures.x0);
+    let preview = run
+        .pictures
+        .get(app.cursor.step)
+        .map(|pictures| &pictures.x0);
     let Some(image) = decoded.or(preview) else {
         return;
     };
@@ -165,7 +185,11 @@ fn draw_overlay(
     let drawn = picture::draw_with(buffer, top(place, room), image, app.theme, |x, y, rgb| {
         overlay(rgb, scale.position(heat.sample(x, y)).unwrap_or(0.0))
     });
-    let words = if decoded.is_some() { "decoded by the VAE" } else { "quick preview; d decodes" };
+    let words = if decoded.is_some() {
+        "decoded by the VAE"
+    } else {
+        "quick preview; d decodes"
+    };
     line(buffer, below(place, drawn.height), words, app.theme.muted());
 }
 
@@ -175,7 +199,9 @@ fn overlay(rgb: Rgb, position: f32) -> Rgb {
     std::array::from_fn(|channel| {
         let own = f32::from(rgb[channel]) * (0.30 + 0.70 * position);
         let heat = f32::from(heat[channel]);
-        (own + (heat - own) * 0.35 * position).round().clamp(0.0, 255.0) as u8
+        (own + (heat - own) * 0.35 * position)
+            .round()
+            .clamp(0.0, 255.0) as u8
     })
 }
 
@@ -192,16 +218,28 @@ fn draw_shares(
     let token = app.cursor.token;
     let tokens = run.tokens();
     let sum_of = |kind: TokenKind| -> f64 {
-        let of_kind = tokens.iter().filter(|other| other.kind == kind && other.position != token);
+        let of_kind = tokens
+            .iter()
+            .filter(|other| other.kind == kind && other.position != token);
         of_kind.map(|other| selection.share(other.position)).sum()
     };
-    let name = tokens.get(token).map_or_else(String::new, token_strip::word);
+    let name = tokens
+        .get(token)
+        .map_or_else(String::new, token_strip::word);
     let rows = [
         (name, selection.share(token), theme.accent()),
         ("start".to_owned(), sum_of(TokenKind::Start), theme.text()),
-        ("other words".to_owned(), sum_of(TokenKind::Word), theme.text()),
+        (
+            "other words".to_owned(),
+            sum_of(TokenKind::Word),
+            theme.text(),
+        ),
         ("end".to_owned(), sum_of(TokenKind::End), theme.text()),
-        ("padding".to_owned(), sum_of(TokenKind::Padding), theme.text()),
+        (
+            "padding".to_owned(),
+            sum_of(TokenKind::Padding),
+            theme.text(),
+        ),
     ];
     let mut area = line(buffer, area, "share of attention", theme.title());
     let bar = usize::from(area.width).saturating_sub(20).min(16);
@@ -215,7 +253,11 @@ fn draw_shares(
         area = line(buffer, area, &words, style);
     }
     let (bits, most) = entropy(map);
-    let words = format!("spread {} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
+    let words = format!(
+        "spread {} of {} bit",
+        text::fixed(bits, 2),
+        text::fixed(most, 0)
+    );
     area = line(buffer, area, &words, theme.muted());
     if area.height > 3 + selection.all_layers as u16 || area.height > 8 {
         draw_layers(buffer, below(area, 1), app);
@@ -246,7 +288,11 @@ fn draw_layers(buffer: &mut Buffer, area: Rect, app: &App) {
             None => format!("mean of all {}", maps.len()),
             Some(map) => format!("{} · {}×{}", short_path(&map.path), map.width, map.height),
         };
-        let style = if index == selected { theme.accent() } else { theme.text() };
+        let style = if index == selected {
+            theme.accent()
+        } else {
+            theme.text()
+        };
         let mark = if index == selected { "▸" } else { " " };
         area = line(buffer, area, &format!("{mark} {words}"), style);
     }
@@ -297,8 +343,15 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selection: &
             height: rows,
         };
         let is_selected = *word == app.cursor.token;
-        let style = if is_selected { theme.accent() } else { theme.muted() };
-        let name = run.tokens().get(*word).map_or_else(String::new, token_strip::word);
+        let style = if is_selected {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
+        let name = run
+            .tokens()
+            .get(*word)
+            .map_or_else(String::new, token_strip::word);
         let place = line(buffer, place, &name, style);
         HeatMap {
             values: map,
@@ -327,4 +380,3 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selection: &
 fn top_line(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
     line(buffer, area, "every word", app.theme.title())
 }
-

@@ -40,7 +40,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let places = columns(area, 3, if area.width > 90 { 3 } else { 2 });
     let room = area.height.saturating_sub(figures + 3).max(3);
 
-    let drawn = draw_picture(buffer, places[0], room, "x_t: what goes in", &pictures.latents, app);
+    let drawn = draw_picture(
+        buffer,
+        places[0],
+        room,
+        "x_t: what goes in",
+        &pictures.latents,
+        app,
+    );
     caption(buffer, places[0], room, drawn, step.tensor("latents"), app);
 
     let decoded = run.decoded.get(&index).filter(|_| app.decode);
@@ -89,7 +96,11 @@ fn caption(
             statistics(&tensor.stats)
         } else {
             let stats = tensor.stats;
-            format!("{} ± {}", text::fixed(stats.mean, 2), text::fixed(stats.std, 2))
+            format!(
+                "{} ± {}",
+                text::fixed(stats.mean, 2),
+                text::fixed(stats.std, 2)
+            )
         };
         line(buffer, place, &words, app.theme.muted());
     }
@@ -139,7 +150,11 @@ fn difference(step: &StepTrace) -> Option<Snapshot> {
     let uncond = step.tensor("noise_uncond")?;
     let data = text.data.iter().zip(uncond.data.iter());
     let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
-    Some(Snapshot::from_values("difference", text.shape.clone(), data))
+    Some(Snapshot::from_values(
+        "difference",
+        text.shape.clone(),
+        data,
+    ))
 }
 
 /// For each place the length of the vector over channels, `(height, width)`.
@@ -164,7 +179,10 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, app: &App, run:
     let curves = [
         ("std(x_t)", curve(|figures| figures.latents_std)),
         ("sigma", curve(|figures| figures.sigma)),
-        ("rms(ε_text − ε_uncond)", curve(|figures| figures.guidance_rms.unwrap_or(0.0))),
+        (
+            "rms(ε_text − ε_uncond)",
+            curve(|figures| figures.guidance_rms.unwrap_or(0.0)),
+        ),
     ];
     for (place, (name, values)) in places.iter().zip(curves) {
         let place = below(*place, from);
@@ -174,6 +192,13 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, app: &App, run:
         let name = text::fit(name, width.saturating_sub(text::width(&number) + 1));
         let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
         let place = top(place, 6);
-        bars::steps(buffer, place, &values, run.total_steps(), Some(index), theme);
+        bars::steps(
+            buffer,
+            place,
+            &values,
+            run.total_steps(),
+            Some(index),
+            theme,
+        );
     }
 }

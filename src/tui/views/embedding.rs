@@ -21,7 +21,10 @@ const NUMBER: usize = 7;
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     let found = app.run.as_ref().and_then(|run| {
         let text = run.trace.text.as_deref()?;
-        let embedding = text.prompt.iter().find(|state| &*state.name == "token_embedding")?;
+        let embedding = text
+            .prompt
+            .iter()
+            .find(|state| &*state.name == "token_embedding")?;
         Some((run, embedding))
     });
     let Some((run, embedding)) = found else {
@@ -31,7 +34,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     let area = strip(buffer, area, app, run);
     let words = run.words();
     // Something to compare where the prompt is empty: start and end.
-    let rows: Vec<usize> = if words.is_empty() { vec![0, 1] } else { words.collect() };
+    let rows: Vec<usize> = if words.is_empty() {
+        vec![0, 1]
+    } else {
+        words.collect()
+    };
     let least_below = if area.height > 24 { 12 } else { 5 };
     let room = usize::from(area.height.saturating_sub(least_below + 2)).max(3);
     let used = draw_table(buffer, top(area, room as u16), app, run, embedding, &rows);
@@ -69,7 +76,12 @@ fn draw_table(
         "norm"
     );
     buffer.set_stringn(area.x, area.y, head, width, theme.muted());
-    for (index, &column) in rows.iter().skip(first_column).take(shown_columns).enumerate() {
+    for (index, &column) in rows
+        .iter()
+        .skip(first_column)
+        .take(shown_columns)
+        .enumerate()
+    {
         let x = matrix_x + (index * cell) as u16;
         let name = if cell >= 5 {
             text::fit(&token_name(run, column), cell - 1)
@@ -78,7 +90,11 @@ fn draw_table(
         } else {
             String::new()
         };
-        let style = if column == app.cursor.token { theme.accent() } else { theme.muted() };
+        let style = if column == app.cursor.token {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
         buffer.set_stringn(x, area.y, name, cell, style);
     }
     let scale = Scale::around_zero(1.0);
@@ -87,7 +103,11 @@ fn draw_table(
         let vector = embedding.row(row);
         let stats = Stats::of(vector);
         let is_selected = row == app.cursor.token;
-        let style = if is_selected { theme.accent() } else { theme.text() };
+        let style = if is_selected {
+            theme.accent()
+        } else {
+            theme.text()
+        };
         let name = text::fit(&token_name(run, row), NAMES - 1);
         buffer.set_stringn(area.x, y, name, width, style);
         let unseen = run.unseen.get(row).copied().unwrap_or(false);
@@ -103,7 +123,12 @@ fn draw_table(
         };
         let style = if unseen { theme.warning() } else { style };
         buffer.set_stringn(area.x + NAMES as u16, y, numbers, 5 * NUMBER, style);
-        for (index, &column) in rows.iter().skip(first_column).take(shown_columns).enumerate() {
+        for (index, &column) in rows
+            .iter()
+            .skip(first_column)
+            .take(shown_columns)
+            .enumerate()
+        {
             let x = matrix_x + (index * cell) as u16;
             let value = cosine(vector, embedding.row(column));
             if value.is_finite() {
@@ -143,7 +168,11 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embeddin
         return;
     }
     let name = token_name(run, app.cursor.token);
-    let title = format!("{name}: {} numbers, row {} of the table", vector.len(), id(app, run));
+    let title = format!(
+        "{name}: {} numbers, row {} of the table",
+        vector.len(),
+        id(app, run)
+    );
     let area = line(buffer, area, &title, app.theme.title());
     let limit = Scale::signed(vector.iter().copied()).high.max(0.01);
     let wide = area.width >= 90;
@@ -170,7 +199,9 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embeddin
 }
 
 fn id(app: &App, run: &Run) -> u32 {
-    run.tokens().get(app.cursor.token).map_or(0, |token| token.id)
+    run.tokens()
+        .get(app.cursor.token)
+        .map_or(0, |token| token.id)
 }
 
 /// The prompt's other tokens, the most alike first.
@@ -180,7 +211,12 @@ fn draw_nearest(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding
         .tokens()
         .iter()
         .filter(|token| token.kind != TokenKind::Padding && token.position != app.cursor.token)
-        .map(|token| (cosine(selected, embedding.row(token.position)), token.position))
+        .map(|token| {
+            (
+                cosine(selected, embedding.row(token.position)),
+                token.position,
+            )
+        })
         .filter(|(cosine, _)| cosine.is_finite())
         .collect();
     others.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -25,7 +25,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     };
     let step = app.cursor.step;
     let newest = step + 1 >= run.total_steps();
-    let finished = run.trace.image.as_deref().filter(|_| newest || !run.pictures.is_empty());
+    let finished = run
+        .trace
+        .image
+        .as_deref()
+        .filter(|_| newest || !run.pictures.is_empty());
     let decoded = run.decoded.get(&step).filter(|_| app.decode && !newest);
     let preview = run.pictures.get(step).map(|pictures| &pictures.x0);
     let place = Rect {
@@ -33,7 +37,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         ..area
     };
     let (image, what) = match (decoded, finished, preview) {
-        (Some(image), ..) => (Arc::clone(image), format!("predicted x0 of step {}, decoded", step + 1)),
+        (Some(image), ..) => (
+            Arc::clone(image),
+            format!("predicted x0 of step {}, decoded", step + 1),
+        ),
         (None, Some(data), _) if newest || !app.decode => {
             (Arc::new(data.image.clone()), "the picture".to_owned())
         }
@@ -53,7 +60,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         width: area.right().saturating_sub(x),
         ..area
     };
-    draw_request(buffer, beside, app, run, &what, (image.width(), image.height()));
+    draw_request(
+        buffer,
+        beside,
+        app,
+        run,
+        &what,
+        (image.width(), image.height()),
+    );
     vec![PlacedPicture { area: drawn, image }]
 }
 
@@ -71,7 +85,12 @@ fn draw_request(
     for words in wrap_words(what, area.width.into()) {
         area = line(buffer, area, &words, theme.title());
     }
-    area = line(buffer, area, &format!("{width}×{height} pixels"), theme.muted());
+    area = line(
+        buffer,
+        area,
+        &format!("{width}×{height} pixels"),
+        theme.muted(),
+    );
     area = below(area, 1);
     for words in wrap_words(&text::clean(&request.prompt), area.width.into())
         .iter()
@@ -94,7 +113,10 @@ fn draw_request(
     ];
     if let Some(image) = &run.trace.image {
         rows.push(("", String::new()));
-        rows.push(("text", time(run.trace.text.as_ref().map_or(0.0, |text| text.seconds))));
+        rows.push((
+            "text",
+            time(run.trace.text.as_ref().map_or(0.0, |text| text.seconds)),
+        ));
         let steps: f64 = run.trace.steps.iter().map(|step| step.seconds).sum();
         rows.push(("denoising", time(steps)));
         rows.push(("decoding", time(image.seconds)));

@@ -17,7 +17,14 @@ pub fn cell_width(count: usize, room: usize) -> usize {
 }
 
 /// Draws one cell, `width` columns wide: the value's colour, and the value itself where there is room.
-pub fn cell(buffer: &mut Buffer, (x, y): (u16, u16), width: usize, value: f32, scale: Scale, app: &App) {
+pub fn cell(
+    buffer: &mut Buffer,
+    (x, y): (u16, u16),
+    width: usize,
+    value: f32,
+    scale: Scale,
+    app: &App,
+) {
     let pixel = scale.pixel(value, app.theme);
     let style = app.theme.on(pixel.rgb);
     let words = if width >= 5 {

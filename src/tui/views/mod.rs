@@ -53,7 +53,9 @@ fn sentence(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
         View::Noise => "A picture begins as noise. The seed fixes every number of it.",
         View::Schedule => "How much noise each step begins with (sigma), down to none.",
         View::Denoising => "The UNet tells what of x_t is noise; each step takes a part of it out.",
-        View::Attention => "Each place of the picture listens to the words: bright is where to this one.",
+        View::Attention => {
+            "Each place of the picture listens to the words: bright is where to this one."
+        }
         View::Image => "The autoencoder's decoder turns the last latents into pixels.",
     };
     let lines = wrap_words(words, area.width.into());
@@ -119,7 +121,9 @@ fn empty(buffer: &mut Buffer, area: Rect, app: &App, what: &str) {
                 format!("{what} will stand here when the run gets there: space lets it go on.")
             }
             RunState::Failed => {
-                format!("{what} is missing because the run failed: r runs again, p changes the request.")
+                format!(
+                    "{what} is missing because the run failed: r runs again, p changes the request."
+                )
             }
             RunState::Done => format!("{what} was not recorded: r runs again."),
         },
@@ -155,7 +159,11 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
         products.sum()
     };
     let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { dot(a, b) / norms } else { f64::NAN }
+    if norms > 0.0 {
+        dot(a, b) / norms
+    } else {
+        f64::NAN
+    }
 }
 
 /// The first of `rows` visible ones among `count`, so that `selected` is in their middle where that is possible.

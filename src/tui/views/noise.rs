@@ -13,7 +13,10 @@ use crate::tui::widgets::histogram::Histogram;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
-    let found = app.run.as_ref().and_then(|run| Some((run, run.trace.noise.as_deref()?)));
+    let found = app
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, run.trace.noise.as_deref()?)));
     let Some((run, info)) = found else {
         empty(buffer, area, app, "The noise");
         return;
@@ -39,7 +42,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     let mut used = 0;
     for (channel, place) in places.iter().enumerate() {
         let is_selected = channel == app.cursor.channel;
-        let style = if is_selected { theme.accent() } else { theme.title() };
+        let style = if is_selected {
+            theme.accent()
+        } else {
+            theme.title()
+        };
         let mark = if is_selected { "▸ " } else { "" };
         let plane = line(buffer, *place, &format!("{mark}channel {channel}"), style);
         let map = HeatMap {
@@ -54,13 +61,23 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         let words = if place.width >= 24 {
             statistics(&stats)
         } else {
-            format!("{} ± {}", text::fixed(stats.mean, 2), text::fixed(stats.std, 2))
+            format!(
+                "{} ± {}",
+                text::fixed(stats.mean, 2),
+                text::fixed(stats.std, 2)
+            )
         };
         line(buffer, caption, &words, theme.muted());
         used = used.max(drawn.height + 2);
     }
     let area = below(area, used);
-    legend(buffer, top(area, 1), scale, "one scale for all channels", theme);
+    legend(
+        buffer,
+        top(area, 1),
+        scale,
+        "one scale for all channels",
+        theme,
+    );
     let area = below(area, 1 + u16::from(area.height > 8));
     let channel = noise.plane(app.cursor.channel.min(channels - 1));
     let words = format!(

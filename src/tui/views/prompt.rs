@@ -33,7 +33,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         let (words, style) = match &editor.error {
             Some(problem) => (text::clean(problem), app.theme.error()),
             None => (
-                "enter runs this request from its first stage; esc leaves everything as it was".to_owned(),
+                "enter runs this request from its first stage; esc leaves everything as it was"
+                    .to_owned(),
                 app.theme.muted(),
             ),
         };
@@ -60,7 +61,11 @@ fn draw_field(
         return area;
     }
     let is_selected = editor.map_or(app.cursor.field, |editor| editor.field) == field;
-    let style = if is_selected { theme.accent() } else { theme.muted() };
+    let style = if is_selected {
+        theme.accent()
+    } else {
+        theme.muted()
+    };
     let name = format!("{} {}", if is_selected { "▸" } else { " " }, field.name());
     buffer.set_stringn(area.x, area.y, name, area.width.into(), style);
     let x = area.x + NAMES.min(area.width);
@@ -96,7 +101,11 @@ fn draw_field(
     let mut start: usize = lines.iter().take(first).map(|words| words.len()).sum();
     for (row, words) in lines.iter().skip(first).take(rows).enumerate() {
         let y = area.y + row as u16;
-        let style = if value.is_empty() { theme.muted() } else { theme.text() };
+        let style = if value.is_empty() {
+            theme.muted()
+        } else {
+            theme.text()
+        };
         buffer.set_stringn(x, y, words, columns, style);
         if has_cursor && first + row == cursor_row && typed.is_some() {
             let column = text::width(&words[..(cursor - start).min(words.len())]);
@@ -127,7 +136,10 @@ fn value_of(request: &Request, field: Field) -> String {
         Field::Seed => request.seed.to_string(),
         Field::Steps => request.steps.to_string(),
         Field::Guidance if !request.is_guided() => {
-            format!("{} (off: the negative prompt is not used)", request.guidance_scale)
+            format!(
+                "{} (off: the negative prompt is not used)",
+                request.guidance_scale
+            )
         }
         Field::Guidance => request.guidance_scale.to_string(),
         Field::Scheduler => scheduler_name(request.scheduler),
@@ -144,17 +156,35 @@ fn draw_model(buffer: &mut Buffer, mut area: Rect, app: &App) {
         ("model", text::clean(&info.name)),
         ("", format!("{} parameters", thousands(info.parameters))),
         ("", format!("{} {}", info.device, info.dtype)),
-        ("text encoder", format!("{} layers, {} numbers a token", info.text_layers, info.hidden_size)),
-        ("latents", format!("{channels} channels of {width}×{height}")),
+        (
+            "text encoder",
+            format!(
+                "{} layers, {} numbers a token",
+                info.text_layers, info.hidden_size
+            ),
+        ),
+        (
+            "latents",
+            format!("{channels} channels of {width}×{height}"),
+        ),
         ("UNet", format!("{layers} layers of cross-attention")),
-        ("picture", format!("{}×{} pixels", info.image_size.0, info.image_size.1)),
+        (
+            "picture",
+            format!("{}×{} pixels", info.image_size.0, info.image_size.1),
+        ),
     ];
     for (name, value) in rows {
         if area.height == 0 {
             break;
         }
         let style = app.theme.muted();
-        buffer.set_stringn(area.x, area.y, format!("  {name}"), area.width.into(), style);
+        buffer.set_stringn(
+            area.x,
+            area.y,
+            format!("  {name}"),
+            area.width.into(),
+            style,
+        );
         let x = area.x + NAMES.min(area.width);
         let columns = usize::from(area.right().saturating_sub(x));
         buffer.set_stringn(x, area.y, value, columns, app.theme.text());

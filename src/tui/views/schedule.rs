@@ -13,7 +13,10 @@ use crate::tui::widgets::curve::Curves;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
-    let found = app.run.as_ref().and_then(|run| Some((run, run.schedule()?)));
+    let found = app
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, run.schedule()?)));
     let Some((run, schedule)) = found else {
         empty(buffer, area, app, "The schedule");
         return;
@@ -58,7 +61,11 @@ fn draw_curves(buffer: &mut Buffer, area: Rect, app: &App, schedule: &Schedule) 
         .flatten()
         .map(|&t| f64::from(t));
     let finite = training.iter().chain(&sigmas).map(|&(_, y)| y);
-    let low = finite.clone().filter(|y| y.is_finite()).fold(f64::MAX, f64::min).max(-2.0);
+    let low = finite
+        .clone()
+        .filter(|y| y.is_finite())
+        .fold(f64::MAX, f64::min)
+        .max(-2.0);
     let high = finite.filter(|y| y.is_finite()).fold(f64::MIN, f64::max);
     let labels = [low, high].map(|y| text::number(10_f64.powf(y)));
     let sigma = Curves {
@@ -138,7 +145,10 @@ fn draw_table(
                 text::number(ratio)
             )
         } else {
-            format!("{step:>4} {timestep:>8.2} {sigma:>7.3} {:>8}", text::number(ratio))
+            format!(
+                "{step:>4} {timestep:>8.2} {sigma:>7.3} {:>8}",
+                text::number(ratio)
+            )
         };
         let style = if app.has_steps() && index == app.cursor.step {
             theme.selected()

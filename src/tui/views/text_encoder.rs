@@ -35,7 +35,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     let before = selected.checked_sub(1).map(|before| &states[before].1);
     let least_below = if area.height > 20 { 9 } else { 4 };
     let table = top(area, area.height.saturating_sub(least_below).max(4));
-    let used = draw_table(buffer, table, app, run, (before, state), &states[selected].0);
+    let used = draw_table(
+        buffer,
+        table,
+        app,
+        run,
+        (before, state),
+        &states[selected].0,
+    );
     let area = below(area, used + u16::from(area.height > used + 8));
     draw_vectors(buffer, area, app, run, before, state);
 }
@@ -59,7 +66,11 @@ fn draw_states(
         used += width(&states[first].0);
     }
     for (index, (name, _)) in states.iter().enumerate().skip(first) {
-        let style = if index == selected { app.theme.selected() } else { app.theme.text() };
+        let style = if index == selected {
+            app.theme.selected()
+        } else {
+            app.theme.text()
+        };
         (x, _) = buffer.set_stringn(x, area.y, format!(" {name} "), room(x), style);
         if index + 1 < states.len() {
             (x, _) = buffer.set_stringn(x, area.y, " → ", room(x), app.theme.muted());
@@ -107,7 +118,11 @@ fn draw_table(
                 2 => format!("{column:>2}"),
                 _ => text::fit(&token_name(run, column), cell - 1),
             };
-            let style = if column == app.cursor.token { theme.accent() } else { theme.muted() };
+            let style = if column == app.cursor.token {
+                theme.accent()
+            } else {
+                theme.muted()
+            };
             buffer.set_stringn(matrix_x + (index * cell) as u16, area.y, words, cell, style);
         }
     } else {
@@ -122,7 +137,11 @@ fn draw_table(
         let row = first + index;
         let y = area.y + 1 + index as u16;
         let is_selected = row == app.cursor.token;
-        let style = if is_selected { theme.accent() } else { theme.text() };
+        let style = if is_selected {
+            theme.accent()
+        } else {
+            theme.text()
+        };
         let vector = state.row(row);
         let moved = before.map(|before| 1.0 - cosine(before.row(row), vector));
         let norm = text::fixed(Stats::of(vector).norm, 2);
@@ -131,7 +150,13 @@ fn draw_table(
         let name = text::fit(&token_name(run, row), NAMES);
         let words = format!("{name}{norm:>8}{moved_words:>8} ");
         let (x, _) = buffer.set_stringn(area.x, y, words, TABLE, style);
-        buffer.set_stringn(x, y, bar, 6, if is_selected { style } else { theme.muted() });
+        buffer.set_stringn(
+            x,
+            y,
+            bar,
+            6,
+            if is_selected { style } else { theme.muted() },
+        );
         if let Some(attention) = attention {
             for index in 0..columns {
                 let x = matrix_x + (index * cell) as u16;
@@ -153,8 +178,18 @@ fn draw_table(
         } else {
             words.to_owned()
         };
-        let room_left = if attention.is_some() { TABLE - 1 } else { usize::from(area.width) };
-        buffer.set_stringn(area.x, y, text::truncate(&words, room_left), room_left, theme.muted());
+        let room_left = if attention.is_some() {
+            TABLE - 1
+        } else {
+            usize::from(area.width)
+        };
+        buffer.set_stringn(
+            area.x,
+            y,
+            text::truncate(&words, room_left),
+            room_left,
+            theme.muted(),
+        );
         if attention.is_some() {
             let place = Rect {
                 x: matrix_x,
@@ -162,7 +197,13 @@ fn draw_table(
                 width: area.right().saturating_sub(matrix_x),
                 height: 1,
             };
-            legend(buffer, place, scale, "row attends to column, mean of heads", theme);
+            legend(
+                buffer,
+                place,
+                scale,
+                "row attends to column, mean of heads",
+                theme,
+            );
         }
     }
     2 + shown as u16
@@ -201,14 +242,22 @@ fn draw_vectors(
     if length == 0 || area.height < 3 || area.width < 20 {
         return;
     }
-    let scale = Scale::signed(vectors.iter().flat_map(|(_, vector)| vector.iter().copied()));
+    let scale = Scale::signed(
+        vectors
+            .iter()
+            .flat_map(|(_, vector)| vector.iter().copied()),
+    );
     let title = format!("{name}: its {length} numbers");
     let mut area = line(buffer, area, &title, app.theme.title());
     let label = 8;
     let room = usize::from(area.width) - label;
     let rows_for_each = (usize::from(area.height).saturating_sub(1) / vectors.len()).clamp(1, 6);
     // As wide as the place allows; two values a cell, one above the other.
-    let columns = length.div_ceil(2 * rows_for_each).max(length.min(room) / 2).min(room).max(1);
+    let columns = length
+        .div_ceil(2 * rows_for_each)
+        .max(length.min(room) / 2)
+        .min(room)
+        .max(1);
     let height = length.div_ceil(columns);
     for (name, vector) in &vectors {
         if area.height < 2 {

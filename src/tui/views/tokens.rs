@@ -52,7 +52,9 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
         starts.push(length);
         length += words.len();
     }
-    let marked_row = starts.partition_point(|&start| start <= marked.start).saturating_sub(1);
+    let marked_row = starts
+        .partition_point(|&start| start <= marked.start)
+        .saturating_sub(1);
     let first = scroll(marked_row, lines.len(), most);
     let mut start = starts.get(first).copied().unwrap_or(0);
     let mut y = area.y;
@@ -143,7 +145,17 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
         let shown = tokens.iter().skip(first + index * rows).take(rows);
         for (row, token) in shown.enumerate() {
             let y = part.y + 1 + row as u16;
-            draw_row(buffer, Rect { y, height: 1, ..*part }, app, run, token);
+            draw_row(
+                buffer,
+                Rect {
+                    y,
+                    height: 1,
+                    ..*part
+                },
+                app,
+                run,
+                token,
+            );
         }
     }
 }
@@ -152,7 +164,11 @@ fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, token: &Token
     let theme = app.theme;
     let is_unseen = run.unseen.get(token.position).copied().unwrap_or(false);
     let bytes: Vec<String> = match token.kind {
-        TokenKind::Word => token.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        TokenKind::Word => token
+            .bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
         _ => Vec::new(),
     };
     let unseen = if is_unseen && token.kind == TokenKind::Word {

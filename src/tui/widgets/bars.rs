@@ -59,7 +59,11 @@ pub fn steps(
 
 /// A bar across `columns` columns that is filled by `share`, 0 to 1.
 pub fn share(share: f64, columns: usize) -> String {
-    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let share = if share.is_finite() {
+        share.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     let eighths = (share * 8.0 * columns as f64).round() as usize;
     (0..columns)
         .map(|column| ACROSS[eighths.saturating_sub(8 * column).min(8)])

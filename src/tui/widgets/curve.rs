@@ -36,7 +36,13 @@ impl Curves<'_> {
         if area.height < 4 || area.width < 16 {
             return;
         }
-        buffer.set_stringn(area.x, area.y, self.title, usize::from(area.width), theme.title());
+        buffer.set_stringn(
+            area.x,
+            area.y,
+            self.title,
+            usize::from(area.width),
+            theme.title(),
+        );
         let labels = text::width(self.y_labels.0).max(text::width(self.y_labels.1)) as u16 + 1;
         let plot = Rect {
             x: area.x + labels,
@@ -44,7 +50,8 @@ impl Curves<'_> {
             width: area.width - labels,
             height: area.height - 2,
         };
-        let right_aligned = |label: &str| format!("{label:>width$} ", width = usize::from(labels) - 1);
+        let right_aligned =
+            |label: &str| format!("{label:>width$} ", width = usize::from(labels) - 1);
         let style = theme.muted();
         buffer.set_string(area.x, plot.y, right_aligned(self.y_labels.1), style);
         let bottom = plot.bottom() - 1;
@@ -76,7 +83,8 @@ impl Curves<'_> {
                 }
                 context.layer();
                 for (points, colour) in self.points {
-                    let coords: Vec<(f64, f64)> = points.iter().map(|&(x, y)| (flip(x), y)).collect();
+                    let coords: Vec<(f64, f64)> =
+                        points.iter().map(|&(x, y)| (flip(x), y)).collect();
                     context.draw(&Points {
                         coords: &coords,
                         color: *colour,

@@ -74,7 +74,8 @@ pub fn draw(
                     cell.set_symbol("▀").set_fg(colour);
                 }
                 (None, bottom) => {
-                    let level = bottom.map_or(top.level / 2.0, |bottom| (top.level + bottom.level) / 2.0);
+                    let level =
+                        bottom.map_or(top.level / 2.0, |bottom| (top.level + bottom.level) / 2.0);
                     cell.set_symbol(shade(level)).set_style(Style::new());
                 }
             }

@@ -106,7 +106,10 @@ impl HeatMap<'_> {
             };
         }
         half_blocks::draw(buffer, area, size, theme, |x, y| {
-            let mean = self.mean(covered(x, size.0, self.width), covered(y, size.1, self.height));
+            let mean = self.mean(
+                covered(x, size.0, self.width),
+                covered(y, size.1, self.height),
+            );
             self.scale.pixel(mean, theme)
         });
         area

@@ -84,7 +84,11 @@ fn counts(values: &[f32], (low, high): (f32, f32), columns: usize) -> Vec<usize>
     let mut counts = vec![0; columns];
     let range = high - low;
     for value in values.iter().filter(|value| value.is_finite()) {
-        let place = if range > 0.0 { (value - low) / range } else { 0.5 };
+        let place = if range > 0.0 {
+            (value - low) / range
+        } else {
+            0.5
+        };
         let column = (place.clamp(0.0, 1.0) * columns as f32) as usize;
         counts[column.min(columns - 1)] += 1;
     }

@@ -61,9 +61,15 @@ impl Timeline<'_> {
         }
         if let Some(current) = self.current {
             let x = start + column(current) as u16;
-            buffer[(x, area.y)].set_symbol("●").set_style(theme.accent());
+            buffer[(x, area.y)]
+                .set_symbol("●")
+                .set_style(theme.accent());
         }
-        let style = if self.finished { theme.text() } else { theme.muted() };
+        let style = if self.finished {
+            theme.text()
+        } else {
+            theme.muted()
+        };
         buffer.set_string(end, area.y, "┤ ", theme.muted());
         buffer.set_string(end + 2, area.y, "picture", style);
     }

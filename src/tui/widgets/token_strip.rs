@@ -44,7 +44,9 @@ pub fn draw(
     theme: Theme,
 ) {
     let mut parts: Vec<(String, Style)> = Vec::new();
-    let padding = tokens.iter().filter(|token| token.kind == TokenKind::Padding);
+    let padding = tokens
+        .iter()
+        .filter(|token| token.kind == TokenKind::Padding);
     let padding = padding.count();
     let mut chosen = 0;
     for token in tokens {
@@ -79,7 +81,9 @@ pub fn draw(
     let skip = if total <= room {
         0
     } else {
-        (before + width / 2).saturating_sub(room / 2).min(total - room)
+        (before + width / 2)
+            .saturating_sub(room / 2)
+            .min(total - room)
     };
     let mut column = 0;
     for (name, style) in &parts {
