@@ -109,10 +109,13 @@ impl Reader {
             .as_f64()
             .filter(|number| range.contains(number))
             .ok_or_else(|| {
-                self.wrong(
-                    key,
-                    &format!("a number from {:e} to {:e}", range.start(), range.end()),
-                )
+                let (least, most) = (range.start(), range.end());
+                let expected = if *most < f64::MAX {
+                    format!("a number from {least:?} to {most:?}")
+                } else {
+                    format!("a number of at least {least:?}")
+                };
+                self.wrong(key, &expected)
             })
     }
 
