@@ -18,7 +18,6 @@ pub const DEFAULT_PROMPT: &str = "a photograph of an astronaut riding a horse";
     name = "diffuscope",
     version,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
     after_help = TOP_EXAMPLES
 )]
 pub struct Cli {

@@ -523,6 +523,24 @@ fn a_prompt_of_ten_thousand_words_is_cut_and_says_so() {
 }
 
 #[test]
+fn words_that_the_model_never_saw_are_named() {
+    let folder = here();
+    let args = [
+        "run",
+        "-p",
+        "a horse 苹果, Quantum horse quantum!",
+        "--steps",
+        "1",
+        "--negative",
+        "zyzzyva",
+    ];
+    diffuscope(&folder, &args)
+        .assert()
+        .success()
+        .stderr(contains("never saw “苹果”, “Quantum”, “zyzzyva”").and(contains("horse”").not()));
+}
+
+#[test]
 fn a_picture_that_is_named_is_replaced_whole() {
     let folder = here();
     fs::write(folder.path().join("a.png"), "old").unwrap();
@@ -548,7 +566,7 @@ fn everything() -> &'static Path {
             "-p",
             ASTRONAUT,
             "--negative",
-            "a dog",
+            "a horse",
             "--seed",
             "-5",
             "--steps",
@@ -570,6 +588,10 @@ fn everything() -> &'static Path {
         folder
     });
     folder.path()
+}
+
+fn everything_document() -> RunDocument {
+    document(&everything().join("out"))
 }
 
 fn document(folder: &Path) -> RunDocument {
@@ -608,7 +630,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
         document.request,
         Request {
             prompt: ASTRONAUT.into(),
-            negative_prompt: "a dog".into(),
+            negative_prompt: "a horse".into(),
             seed: -5,
             steps: 3,
             guidance_scale: document.request.guidance_scale,
@@ -629,7 +651,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
 
 #[test]
 fn the_export_has_the_tokens() {
-    let document = document(&everything().join("out"));
+    let document = everything_document();
     let ids = |tokens: &[diffuscope::trace::document::TokenEntry]| -> Vec<u32> {
         tokens.iter().map(|token| token.id).collect()
     };
@@ -641,7 +663,7 @@ fn the_export_has_the_tokens() {
     );
     assert_eq!(
         ids(&document.tokens.negative_prompt)[..4],
-        [49406, 320, 1929, 49407]
+        [49406, 320, 4558, 49407]
     );
     let astronaut = &document.tokens.prompt[5];
     assert_eq!(
@@ -653,7 +675,7 @@ fn the_export_has_the_tokens() {
 
 #[test]
 fn the_export_has_the_schedule_and_a_step_for_each_of_its_timesteps() {
-    let document = document(&everything().join("out"));
+    let document = everything_document();
     let schedule = &document.schedule;
     assert_eq!(schedule.timesteps.len(), 3);
     assert_eq!(schedule.sigmas.len(), 4);
@@ -669,7 +691,7 @@ fn the_export_has_the_schedule_and_a_step_for_each_of_its_timesteps() {
 
 #[test]
 fn the_export_has_every_tensor_by_its_name() {
-    let document = document(&everything().join("out"));
+    let document = everything_document();
     let found: BTreeSet<&str> = document.tensors.keys().map(String::as_str).collect();
     for name in [
         "token_embedding",
@@ -776,7 +798,7 @@ fn recording_everything_leaves_the_picture_bit_identical_to_recording_nothing() 
         "-p",
         ASTRONAUT,
         "--negative",
-        "a dog",
+        "a horse",
         "--seed",
         "-5",
         "--steps",
@@ -919,6 +941,39 @@ fn without_guidance_there_is_no_unconditional_half() {
 }
 
 #[test]
+fn the_statistics_of_every_module_are_exported_on_request() {
+    let folder = here();
+    let args = [
+        "run",
+        "-p",
+        "a cat",
+        "--steps",
+        "1",
+        "--json",
+        "out",
+        "--tensors",
+        "x0",
+        "--modules",
+    ];
+    diffuscope(&folder, &args).assert().success();
+    let out = folder.path().join("out");
+    assert_valid(
+        "run",
+        &json(&fs::read_to_string(out.join("run.json")).unwrap()),
+    );
+    let document = document(&out);
+    let modules = &document.steps[0].modules;
+    let attention = modules
+        .iter()
+        .find(|module| module.path.contains("attentions"));
+    assert!(
+        attention.is_some_and(|module| module.stats.std > 0.0),
+        "{modules:?}"
+    );
+    assert!(everything_document().steps[0].modules.is_empty());
+}
+
+#[test]
 fn pndm_exports_its_additional_step() {
     let folder = here();
     let args = [
@@ -983,6 +1038,31 @@ fn a_folder_with_something_in_it_is_refused_before_the_run_and_replaced_only_by_
 }
 
 #[test]
+fn a_folder_may_be_written_with_a_slash_or_with_parts() {
+    let folder = here();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    for path in ["castle/", "./in/../fox", "in/owl/"] {
+        let args = [
+            "run",
+            "-p",
+            "a cat",
+            "--steps",
+            "1",
+            "--json",
+            path,
+            "--tensors",
+            "x0",
+        ];
+        diffuscope(&folder, &args)
+            .assert()
+            .success()
+            .stdout(format!("{path}\n"));
+        document(&folder.path().join(path));
+    }
+    assert_eq!(names(folder.path()), ["castle", "fox", "in"]);
+}
+
+#[test]
 fn an_empty_folder_is_filled() {
     let folder = here();
     let args = [
@@ -1009,7 +1089,7 @@ fn a_place_that_cannot_be_written_to_is_an_error_before_the_run() {
         (["--png", "nowhere/a.png"], "create the folder"),
         (["--json", "nowhere/out"], "create the folder"),
         (["--png", "file/a.png"], "cannot write `file/a.png`"),
-        (["--json", "file"], "`file` is a file"),
+        (["--json", "file"], "`file` is no folder"),
         (["--png", "folder"], "`folder` is a folder"),
     ] {
         // A model that does not exist: the place is looked at first.

@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::checkpoint::Source;
 use crate::cli::{Cli, Command};
@@ -82,7 +82,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     }
     complain("error", &whole_message(error));
     if error.is::<UsageError>() {
-        complain("usage", &Cli::command().render_usage().to_string());
+        let _ = writeln!(io::stderr(), "\nFor more information, try '--help'.");
         return ExitCode::from(WRONG_USAGE);
     }
     ExitCode::from(FAILED)

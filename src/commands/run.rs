@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use candle_core::DType;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::{AttentionChoice, RunArgs};
 use crate::generation::{ModelInfo, Pipeline, Request};
 use crate::model::AttentionDetail;
+use crate::model::tokenizer::{Token, Tokens};
 use crate::trace::document::{DataType, Model};
 use crate::trace::{
     CancelToken, Event, Export, Heading, ImageData, OutputFile, OutputFolder, RecordOptions,
@@ -71,8 +73,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             Export::new(folder, heading, selection)
         })
         .transpose()?;
-    let recorder = Recorder::new(Arc::new(pipeline), request.clone(), options)?;
-    let (image, export) = generate(recorder, export, &progress)?;
+    let pipeline = Arc::new(pipeline);
+    let recorder = Recorder::new(Arc::clone(&pipeline), request.clone(), options)?;
+    let (image, export) = generate(&pipeline, recorder, export, &progress)?;
     let mut written: Vec<PathBuf> = Vec::new();
     if let Some(png) = png {
         written.push(png.publish(|out| write_png(out, &image.image, &request, &model))?);
@@ -86,6 +89,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 
 /// Runs the generation to its end, exporting what happens.
 fn generate(
+    pipeline: &Pipeline,
     mut recorder: Recorder,
     mut export: Option<Export>,
     progress: &Progress,
@@ -95,7 +99,11 @@ fn generate(
         if let Some(export) = &mut export {
             export.write(&event)?;
         }
-        progress.show(&event, recorder.request());
+        if let Event::Tokens(tokens) = &event {
+            let warnings = warnings(pipeline, recorder.request(), tokens)?;
+            progress.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
+        }
+        progress.show(&event);
         if let Event::Image(done) = event {
             image = Some(done);
         }
@@ -222,9 +230,14 @@ impl Progress {
         Self { bar }
     }
 
-    fn show(&self, event: &Event, request: &Request) {
+    /// Prints something else while the bar is out of the way.
+    fn interrupt(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
+    fn show(&self, event: &Event) {
         match event {
-            Event::Tokens(tokens) => self.bar.suspend(|| warn_of_truncation(tokens, request)),
+            Event::Tokens(_) => self.bar.set_message("encoding the prompt"),
             Event::Text(_) => self.bar.set_message("drawing the noise"),
             Event::Noise(noise) => {
                 self.bar.set_length(noise.schedule.timesteps.len() as u64);
@@ -252,15 +265,69 @@ impl Drop for Progress {
     }
 }
 
-fn warn_of_truncation(tokens: &TokensTrace, request: &Request) {
-    let negative = (!request.negative_prompt.is_empty()).then_some(&tokens.negative_prompt);
-    let warnings = [
-        truncation("prompt", &tokens.prompt),
-        negative.and_then(|tokens| truncation("negative prompt", tokens)),
-    ];
-    for warning in warnings.into_iter().flatten() {
-        warn(&warning);
+/// What the user should know of the prompts: what did not fit, and what the model knows nothing of.
+fn warnings(
+    pipeline: &Pipeline,
+    request: &Request,
+    tokens: &TokensTrace,
+) -> anyhow::Result<Vec<String>> {
+    let mut prompts = vec![("prompt", &request.prompt, &tokens.prompt)];
+    if !request.negative_prompt.is_empty() {
+        let negative = &tokens.negative_prompt;
+        prompts.push(("negative prompt", &request.negative_prompt, negative));
     }
+    let mut warnings: Vec<String> = Vec::new();
+    let mut unseen: Vec<String> = Vec::new();
+    for (name, text, tokens) in prompts {
+        warnings.extend(truncation(name, tokens));
+        for word in words(text, tokens) {
+            let name = format!("“{}”", word.text);
+            let is_named = |named: &String| named.to_lowercase() == name.to_lowercase();
+            if !unseen.iter().any(is_named) && is_unseen(pipeline, word.tokens)? {
+                unseen.push(name);
+            }
+        }
+    }
+    if !unseen.is_empty() {
+        warnings.push(format!(
+            "{} never saw {} in its training, and cannot draw it",
+            pipeline.info().name,
+            unseen.join(", ")
+        ));
+    }
+    Ok(warnings)
+}
+
+/// A word of a prompt, and the pieces that it is cut into.
+struct Word<'a> {
+    text: &'a str,
+    tokens: &'a [Token],
+}
+
+/// The prompt's words; punctuation is none.
+fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
+    let pieces = tokens
+        .words()
+        .split_inclusive(|token| token.piece.ends_with("</w>"));
+    pieces.filter_map(|tokens| {
+        let start = tokens.first()?.span.as_ref()?.start;
+        let end = tokens.last()?.span.as_ref()?.end;
+        let text = text.get(start..end)?;
+        let is_word = text.chars().any(char::is_alphanumeric);
+        is_word.then_some(Word { text, tokens })
+    })
+}
+
+/// Has one of the tokens no embedding? What a model was never trained on has a row of zeros.
+fn is_unseen(pipeline: &Pipeline, tokens: &[Token]) -> candle_core::Result<bool> {
+    for token in tokens {
+        let row = pipeline.token_embeddings().get(token.id as usize)?;
+        let largest = row.abs()?.max_all()?.to_dtype(DType::F32)?;
+        if largest.to_scalar::<f32>()? == 0.0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn style(template: &str) -> ProgressStyle {

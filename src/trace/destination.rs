@@ -31,8 +31,8 @@ pub enum DestinationError {
         .0.display()
     )]
     InTheWay(PathBuf),
-    /// A file where a folder is needed.
-    #[error("`{}` is a file, and the export needs a folder; name another one", .0.display())]
+    /// A file, or a link to nowhere, where a folder is needed.
+    #[error("`{}` is no folder, and the export needs a folder; name another one", .0.display())]
     NotAFolder(PathBuf),
     /// A folder where a file is needed.
     #[error("`{}` is a folder; name a file in it, such as `{}`", .0.display(), .0.join("picture.png").display())]
@@ -213,6 +213,10 @@ impl OutputFolder {
         let exists = match fs::metadata(path) {
             Ok(existing) if existing.is_dir() => true,
             Ok(_) => return Err(DestinationError::NotAFolder(path.to_owned())),
+            // A link to nowhere: the folder could not take its place in the end.
+            Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+                return Err(DestinationError::NotAFolder(path.to_owned()));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(failed()(error)),
         };
