@@ -3,6 +3,8 @@
 use std::io::{self, Stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(unix)]
+use std::{process, thread, time::Duration};
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -13,6 +15,10 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
+
+/// How long the screen has to end by itself after a signal.
+#[cfg(unix)]
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The terminal, taken over; dropping it gives it back.
 pub struct Screen {
@@ -66,12 +72,22 @@ impl Screen {
         Ok(())
     }
 
+    /// Notes a signal that asks the program to end, and sees to it that it ends: once its terminal has gone away, a read
+    /// from it may never return.
     #[cfg(unix)]
     fn listen_to_signals(&self) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        for signal in [SIGTERM, SIGHUP, SIGINT] {
-            signal_hook::flag::register(signal, Arc::clone(&self.terminated))?;
-        }
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT])?;
+        let terminated = Arc::clone(&self.terminated);
+        let wait = move || {
+            if let Some(signal) = signals.forever().next() {
+                terminated.store(true, Ordering::Relaxed);
+                thread::sleep(GRACE);
+                restore();
+                process::exit(128 + signal);
+            }
+        };
+        thread::Builder::new().name("signals".into()).spawn(wait)?;
         Ok(())
     }
 
