@@ -1,0 +1,388 @@
+//! The same request gives the same picture, bit for bit: looked at or not, in one go, with steps taken back, branched
+//! off and back, or cancelled and gone on with.
+
+use std::sync::{Arc, LazyLock};
+
+use candle_core::{Device, Tensor};
+use diffuscope::checkpoint::{Checkpoint, Source};
+use diffuscope::generation::{Error, Generation, Pipeline, Progress, Request, Stage};
+use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
+use diffuscope::scheduler::SchedulerKind;
+use diffuscope::trace::{AttentionMaps, Event, Half, RecordOptions, Recorder};
+use image::RgbImage;
+
+static PIPELINE: LazyLock<Arc<Pipeline>> = LazyLock::new(|| {
+    let checkpoint = Checkpoint::open(&Source::Embedded).expect("the embedded checkpoint opens");
+    Arc::new(Pipeline::load(&checkpoint, &Device::Cpu).expect("the embedded checkpoint loads"))
+});
+
+const STEPS: usize = 4;
+const MID_BLOCK: &str = "mid_block.attentions.0.transformer_blocks.0.attn2";
+
+fn request(scheduler: SchedulerKind) -> Request {
+    Request {
+        steps: STEPS,
+        scheduler,
+        ..PIPELINE.default_request("a red apple on a table")
+    }
+}
+
+fn recorder(request: Request, options: RecordOptions) -> Recorder {
+    Recorder::new(PIPELINE.clone(), request, options).expect("a valid request")
+}
+
+fn everything() -> RecordOptions {
+    RecordOptions {
+        layers: true,
+        attention: AttentionDetail::Heads,
+        ..RecordOptions::default()
+    }
+}
+
+/// Goes on until the picture is there.
+fn finish(recorder: &mut Recorder) -> RgbImage {
+    let mut picture = None;
+    while let Some(event) = recorder.advance().expect("the run goes on") {
+        if let Event::Image(image) = event {
+            picture = Some(image.image.clone());
+        }
+    }
+    picture.expect("a run ends with a picture")
+}
+
+/// Goes on until only the picture is missing, and gives the bits of the final latents.
+fn finish_latents(recorder: &mut Recorder) -> Vec<u32> {
+    let mut latents = None;
+    while recorder.stage() != Stage::Image {
+        if let Some(Event::Step(step)) = recorder.advance().expect("the run goes on") {
+            let next = step.tensor("latents_next").expect("always recorded");
+            latents = Some(next.data.iter().map(|value| value.to_bits()).collect());
+        }
+    }
+    latents.expect("there was a step")
+}
+
+/// Goes on until `stage` is next.
+fn advance_to(recorder: &mut Recorder, stage: Stage) {
+    while recorder.stage() != stage {
+        let event = recorder.advance().expect("the run goes on");
+        assert!(event.is_some(), "the run ended before {stage:?}");
+    }
+}
+
+/// Final latents of a generation with `hook` on it from the first step.
+fn latents_with(hook: &mut dyn Hook) -> Vec<u32> {
+    let mut generation =
+        Generation::new(PIPELINE.clone(), request(SchedulerKind::Lms)).expect("a valid request");
+    let mut latents = None;
+    while generation.stage() != Stage::Image {
+        match generation.advance(hook).expect("the run goes on") {
+            Some(Progress::Step(step)) => latents = Some(step.latents_next),
+            Some(_) => {}
+            None => panic!("the run ended before its picture"),
+        }
+    }
+    bits(&latents.expect("there was a step"))
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+    let values = values.expect("f32 values");
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn recording_everything_leaves_the_picture_as_it_is_without() {
+    for scheduler in [SchedulerKind::Lms, SchedulerKind::EulerAncestral] {
+        let nothing = finish(&mut recorder(request(scheduler), RecordOptions::default()));
+        let all = finish(&mut recorder(request(scheduler), everything()));
+        let mean = RecordOptions {
+            attention: AttentionDetail::Mean,
+            ..RecordOptions::default()
+        };
+        let mean = finish(&mut recorder(request(scheduler), mean));
+        assert!(
+            nothing == all,
+            "{scheduler:?}: all heads change the picture"
+        );
+        assert!(
+            nothing == mean,
+            "{scheduler:?}: mean attention changes the picture"
+        );
+    }
+}
+
+#[test]
+fn a_picture_of_8_bits_hides_nothing_the_latents_are_the_same_too() {
+    struct All;
+    impl Hook for All {
+        fn wants_output(&self, _path: &str) -> bool {
+            true
+        }
+        fn wants_attention(&self, _path: &str) -> AttentionDetail {
+            AttentionDetail::Heads
+        }
+    }
+    assert_eq!(latents_with(&mut NoHook), latents_with(&mut All));
+}
+
+#[test]
+fn going_back_and_on_again_gives_the_same_latents_with_every_scheduler() {
+    for scheduler in <SchedulerKind as clap::ValueEnum>::value_variants() {
+        let mut run = recorder(request(*scheduler), RecordOptions::default());
+        let straight = finish_latents(&mut run);
+        // From the end, then from half-way.
+        run.rewind(1).expect("step 1 was reached");
+        assert_eq!(run.stage(), Stage::Step(1));
+        assert!(straight == finish_latents(&mut run), "{scheduler:?}");
+        run.rewind(2).expect("step 2 was reached");
+        advance_to(&mut run, Stage::Step(3));
+        run.rewind(2).expect("step 2 was reached");
+        assert!(straight == finish_latents(&mut run), "{scheduler:?}, again");
+    }
+}
+
+#[test]
+fn a_step_that_was_not_reached_cannot_be_gone_back_to() {
+    let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
+    assert!(matches!(run.rewind(0), Err(Error::NoSuchStep(0))));
+    advance_to(&mut run, Stage::Step(1));
+    assert!(matches!(run.rewind(3), Err(Error::NoSuchStep(3))));
+    assert_eq!(run.stage(), Stage::Step(1));
+}
+
+#[test]
+fn a_branch_differs_and_branching_back_gives_the_same_latents() {
+    let original = request(SchedulerKind::DpmPlusPlus2M);
+    let other = Request {
+        prompt: "a blue house in the snow".to_owned(),
+        ..original.clone()
+    };
+    let mut run = recorder(original.clone(), RecordOptions::default());
+    let straight = finish_latents(&mut run);
+
+    run.branch(2, other.clone()).expect("step 2 was reached");
+    assert_eq!(run.stage(), Stage::Step(2));
+    assert_eq!(run.request(), &other);
+    let branched = finish_latents(&mut run);
+    assert!(straight != branched, "another prompt gave the same latents");
+
+    // From the beginning, a branch is nothing but a run of the other prompt.
+    run.branch(0, other.clone()).expect("step 0 was reached");
+    let anew = finish_latents(&mut recorder(other, RecordOptions::default()));
+    assert!(finish_latents(&mut run) == anew);
+
+    run.branch(0, original).expect("step 0 was reached");
+    assert!(finish_latents(&mut run) == straight, "the way back is lost");
+}
+
+#[test]
+fn a_branch_to_another_scheduler_is_refused_and_nothing_is_lost() {
+    let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
+    advance_to(&mut run, Stage::Step(2));
+    let refused = run.branch(1, request(SchedulerKind::Euler));
+    assert!(matches!(refused, Err(Error::Branch { .. })), "{refused:?}");
+    assert_eq!(run.stage(), Stage::Step(2));
+    assert_eq!(run.request().scheduler, SchedulerKind::Lms);
+}
+
+#[test]
+fn attention_recomputed_later_is_the_attention_that_was_recorded() {
+    let options = RecordOptions {
+        attention: AttentionDetail::Mean,
+        ..RecordOptions::default()
+    };
+    let mut run = recorder(request(SchedulerKind::EulerAncestral), options);
+    advance_to(&mut run, Stage::Step(2));
+    let Some(Event::Step(step)) = run.advance().expect("step 2 runs") else {
+        panic!("step 2 gave something else");
+    };
+    finish_latents(&mut run);
+    let recompute = |detail, half| run.attention_at(2, detail, half).expect("step 2 was done");
+
+    let mean = recompute(AttentionDetail::Mean, Half::Text);
+    assert!(!mean.is_empty());
+    assert!(mean == step.attention, "other numbers than those recorded");
+
+    let heads = recompute(AttentionDetail::Heads, Half::Text);
+    assert_eq!(heads.len(), mean.len());
+    for (heads, mean) in heads.iter().zip(&mean) {
+        assert_eq!(heads.path, mean.path);
+        let distance = distance(&mean_of(heads), &mean.data);
+        assert!(distance <= 1e-6, "{}: {distance}", heads.path);
+    }
+    let uncond = recompute(AttentionDetail::Mean, Half::Uncond);
+    assert!(
+        uncond != mean,
+        "the half without the prompt looks at the prompt"
+    );
+}
+
+fn mean_of(maps: &AttentionMaps) -> Vec<f32> {
+    let heads = maps.heads.expect("every head");
+    let size = maps.data.len() / heads;
+    (0..size)
+        .map(|i| {
+            (0..heads)
+                .map(|head| maps.data[head * size + i])
+                .sum::<f32>()
+                / heads as f32
+        })
+        .collect()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn without_guidance_there_is_no_unconditional_half_to_look_at() {
+    let unguided = Request {
+        guidance_scale: 1.0,
+        ..request(SchedulerKind::Lms)
+    };
+    let mut run = recorder(unguided, RecordOptions::default());
+    advance_to(&mut run, Stage::Step(1));
+    let maps = run.attention_at(0, AttentionDetail::Mean, Half::Uncond);
+    assert!(maps.expect("no error").is_empty());
+    let maps = run.attention_at(0, AttentionDetail::Mean, Half::Text);
+    assert!(!maps.expect("no error").is_empty());
+}
+
+#[test]
+fn a_run_cancelled_in_the_middle_of_a_step_goes_on_as_if_nothing_had_been() {
+    /// Cancels at the `left`-th module from now.
+    struct CancelAfter {
+        left: usize,
+    }
+    impl Hook for CancelAfter {
+        fn check(&mut self) -> Result<(), model::Error> {
+            self.left = self.left.checked_sub(1).ok_or(model::Error::Cancelled)?;
+            Ok(())
+        }
+    }
+    let straight = latents_with(&mut NoHook);
+    let mut generation =
+        Generation::new(PIPELINE.clone(), request(SchedulerKind::Lms)).expect("a valid request");
+    let mut latents = None;
+    let mut cancelled = 0;
+    while generation.stage() != Stage::Image {
+        let before = generation.stage();
+        for modules in [0, 1, 7, 20] {
+            let mut hook = CancelAfter { left: modules };
+            match generation.advance(&mut hook) {
+                Err(Error::Cancelled) => {
+                    assert_eq!(generation.stage(), before);
+                    cancelled += usize::from(modules > 1 && matches!(before, Stage::Step(_)));
+                }
+                // Short stages are through before the hook cancels them.
+                Ok(_) => break,
+                Err(error) => panic!("{before:?}, {modules} modules: {error}"),
+            }
+        }
+        if generation.stage() == before
+            && let Some(Progress::Step(step)) = generation.advance(&mut NoHook).expect("it goes on")
+        {
+            latents = Some(step.latents_next);
+        }
+    }
+    assert_eq!(cancelled, 2 * STEPS, "steps were not cancelled half-way");
+    assert_eq!(straight, bits(&latents.expect("there was a step")));
+}
+
+#[test]
+fn a_cancelled_recorder_goes_on_once_it_is_let() {
+    let options = RecordOptions::default();
+    let straight = finish_latents(&mut recorder(request(SchedulerKind::Lms), options.clone()));
+    let cancel = options.cancel.clone();
+    let mut run = recorder(request(SchedulerKind::Lms), options);
+    advance_to(&mut run, Stage::Step(2));
+    cancel.cancel();
+    for _ in 0..2 {
+        assert!(matches!(run.advance(), Err(Error::Cancelled)));
+        assert_eq!(run.stage(), Stage::Step(2));
+    }
+    cancel.reset();
+    assert!(straight == finish_latents(&mut run));
+}
+
+#[test]
+fn a_hook_that_replaces_an_output_changes_what_comes_of_it() {
+    /// Replaces what a module gives by `by` times that.
+    struct Scale {
+        path: &'static str,
+        by: f64,
+        seen: usize,
+    }
+    impl Hook for Scale {
+        fn wants_output(&self, path: &str) -> bool {
+            path == self.path
+        }
+        fn output(&mut self, _path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
+            self.seen += 1;
+            Ok(Some((value * self.by)?))
+        }
+    }
+    let straight = latents_with(&mut NoHook);
+    for path in [
+        "time_embedding",
+        "down_blocks.0.resnets.0",
+        "mid_block.attentions.0",
+        "mid_block.attentions.0.transformer_blocks.0.attn2",
+        "text_model.encoder.layers.0",
+    ] {
+        let scaled = |by| {
+            let mut hook = Scale { path, by, seen: 0 };
+            let latents = latents_with(&mut hook);
+            assert!(hook.seen > 0, "nothing is called {path}");
+            latents
+        };
+        assert_eq!(straight, scaled(1.0), "{path} replaced by itself");
+        assert_ne!(straight, scaled(0.5), "{path} halved");
+    }
+}
+
+#[test]
+fn a_hook_that_replaces_attention_changes_the_picture_and_is_what_others_see() {
+    /// Takes a text position's attention away in one layer.
+    struct Silence {
+        token: usize,
+        seen: Vec<f32>,
+    }
+    impl Hook for Silence {
+        fn replaces_attention(&self, path: &str) -> bool {
+            path == MID_BLOCK
+        }
+        fn replace_attention(
+            &mut self,
+            _path: &str,
+            probs: &Tensor,
+        ) -> Result<Tensor, model::Error> {
+            let keys = probs.dim(3)?;
+            let keep: Vec<f32> = (0..keys).map(|key| f32::from(key != self.token)).collect();
+            Ok(probs.broadcast_mul(&Tensor::from_vec(keep, keys, probs.device())?)?)
+        }
+        fn wants_attention(&self, path: &str) -> AttentionDetail {
+            if path == MID_BLOCK {
+                AttentionDetail::Mean
+            } else {
+                AttentionDetail::None
+            }
+        }
+        fn attention(&mut self, _path: &str, probs: &Tensor) -> Result<(), model::Error> {
+            let column = probs.narrow(2, self.token, 1)?;
+            self.seen.push(column.flatten_all()?.max(0)?.to_scalar()?);
+            Ok(())
+        }
+    }
+    let mut hook = Silence {
+        token: 2,
+        seen: Vec::new(),
+    };
+    assert_ne!(latents_with(&mut NoHook), latents_with(&mut hook));
+    assert_eq!(hook.seen, vec![0.0; STEPS]);
+}

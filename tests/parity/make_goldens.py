@@ -1,0 +1,469 @@
+"""Make the goldens that tests/parity.rs compares the engine with: what diffusers computes, in f32 on the CPU.
+
+    python tests/parity/make_goldens.py lessons/little-world/checkpoint tests/parity/goldens
+
+Writes `goldens.json` (cases, versions, and how far two exact attention implementations of PyTorch are apart from
+each other on the same cases: the noise floor), `goldens.safetensors` (tensors, f32 and i32) and one PNG a case.
+Running it again gives the same bytes. It takes about a minute.
+
+The denoising loop is written out here so that each step's values can be kept. That it is the loop of
+`StableDiffusionPipeline.__call__` is not assumed: the images of every case must equal the pipeline's own, bit for bit.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import shutil
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+)
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from PIL import Image
+from safetensors.torch import save_file
+
+SCHEDULERS = {
+    "lms": (LMSDiscreteScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler-a": (EulerAncestralDiscreteScheduler, {}),
+    "ddim": (DDIMScheduler, {}),
+    "dpm++-2m": (DPMSolverMultistepScheduler, {}),
+    "dpm++-2m-karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "pndm": (PNDMScheduler, {}),
+}
+
+ASTRONAUT = "a photograph of an astronaut riding a horse"
+TWO_OBJECTS = "a red apple to the left of a blue house at night"
+CHINESE = "苹果 in the snow"
+OVER_LONG = ", ".join(["a small green tree and a yellow star above the river in the evening"] * 7)
+NEGATIVE = "a blue house, snow, blurry"
+
+# Attention maps are kept for these text positions: the prompt's words, and some padding up to the last.
+POSITIONS = [*range(12), 40, 76]
+# Every head, and the unconditional half, are kept for layers of at most this many pixels.
+SMALL_LAYER = 64
+
+# How near the engine's noise predictions must be. Where two exact ways of computing attention in PyTorch itself are
+# further apart than a third of it, the value is ill-conditioned (at a sigma of 0.03 the noise prediction is thirty times
+# as sensitive as the latents). Such a tensor is listed under `ill_conditioned` with that distance, and the latents that
+# it was computed from are kept, so that the network can be compared on equal input.
+NOISE_BOUND = 1e-4
+
+
+@dataclass
+class Case:
+    """One generation, and how much of it is kept."""
+
+    name: str
+    scheduler: str
+    prompt: str
+    seed: int
+    guidance_scale: float
+    steps: int = 8
+    negative_prompt: str = ""
+    # Steps whose noise predictions are kept; None keeps every step's.
+    keep: list[int] | None = None
+    # Steps whose head-averaged cross-attention (prompt's half) is kept.
+    attention: list[int] = field(default_factory=list)
+    # The step of which every head, of both halves, is kept.
+    heads: int | None = None
+
+
+CASES = [
+    Case("astronaut-lms", "lms", ASTRONAUT, 42, 7.5, attention=[0, 7], heads=2),
+    Case("two-objects-euler", "euler", TWO_OBJECTS, 0, 7.5),
+    Case("chinese-euler-a", "euler-a", CHINESE, -1, 3.0),
+    Case("over-long-ddim", "ddim", OVER_LONG, 2**32 + 7, 7.5),
+    Case("negative-dpm", "dpm++-2m", TWO_OBJECTS, 42, 5.0, negative_prompt=NEGATIVE),
+    Case("astronaut-dpm-karras", "dpm++-2m-karras", ASTRONAUT, 7, 7.5),
+    Case("empty-pndm", "pndm", "", 0, 3.0),
+    Case("unguided-lms", "lms", TWO_OBJECTS, 42, 1.0),
+    Case("astronaut-lms-25", "lms", ASTRONAUT, 42, 7.5, steps=25, keep=[0, 12, 24]),
+    Case("two-objects-pndm-20", "pndm", TWO_OBJECTS, 42, 7.5, steps=20, keep=[0, 1, 10, 20]),
+    Case("astronaut-euler-a-25", "euler-a", ASTRONAUT, 42, 7.5, steps=25, keep=[24]),
+    Case("one-step-dpm", "dpm++-2m", ASTRONAUT, 3, 7.5, steps=1, keep=[]),
+]
+
+# Schedules alone, without a network, for these numbers of steps.
+SCHEDULE_STEPS = [1, 2, 3, 7, 25, 50, 100]
+
+
+class Tap:
+    """Captures the cross-attention probabilities of chosen layers on the side; the output stays the processor's own."""
+
+    def __init__(self, unet):
+        self.probs = {}
+        self.on = False
+        self.unet = unet
+        self.plain = AttnProcessor2_0()
+        self.use(self.plain)
+
+    def use(self, processor):
+        self.unet.set_attn_processor(
+            {name: self._wrap(name.removesuffix(".processor"), processor) for name in self.unet.attn_processors}
+        )
+
+    def _wrap(self, path, processor):
+        tap = self
+
+        class Processor:
+            def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+                if tap.on and path.endswith("attn2"):
+                    tap.probs[path] = tap.probabilities(attn, hidden_states, encoder_hidden_states)
+                return processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+
+        return Processor()
+
+    @staticmethod
+    def probabilities(attn, hidden_states, text):
+        """`(batch, heads, queries, keys)`: an explicit softmax."""
+        batch = hidden_states.shape[0]
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+        key = attn.head_to_batch_dim(attn.to_k(text))
+        return attn.get_attention_scores(query, key).unflatten(0, (batch, attn.heads))
+
+
+def with_scheduler(pipe, name):
+    """The named scheduler in the place of the checkpoint's own, made from its configuration."""
+    kind, options = SCHEDULERS[name]
+    return kind.from_config(pipe.scheduler.config, **options)
+
+
+def sigmas_of(scheduler):
+    """Noise level before each step, and after the last, as f32.
+
+    DDIM and PNDM have none of their own: theirs is sqrt((1 - a) / a) at each timestep, in f64 and rounded once.
+    """
+    if hasattr(scheduler, "sigmas"):
+        return scheduler.sigmas.to(torch.float32)
+    alphas = scheduler.alphas_cumprod[scheduler.timesteps.long()].double()
+    alphas = torch.cat([alphas, scheduler.final_alpha_cumprod.double().reshape(1)])
+    return ((1 - alphas) / alphas).sqrt().float()
+
+
+def tokenize(pipe, text):
+    return pipe.tokenizer(
+        text, padding="max_length", max_length=pipe.tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+@contextlib.contextmanager
+def outputs_of(modules, into):
+    """Keeps the output of each named module while the block runs."""
+
+    def keep(name):
+        def hook(_module, _inputs, output):
+            output = output if isinstance(output, torch.Tensor) else output[0]
+            if isinstance(output, torch.Tensor):
+                into[name] = output.detach().clone()
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield into
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def text_modules(encoder):
+    """Modules of the text encoder by the names that the trace gives them."""
+    modules = {}
+    for path, module in encoder.named_modules():
+        tail = path.removeprefix("text_model.")
+        if tail == "embeddings.token_embedding":
+            modules["token_embedding"] = module
+        elif tail == "embeddings.position_embedding":
+            modules["position_embedding"] = module
+        elif tail.startswith("encoder.layers.") and tail.count(".") == 2:
+            modules[f"text_model.{tail}"] = module
+    return modules
+
+
+def encode(pipe, text, layers=None):
+    """What the UNet gets, `(1, 77, hidden)`; each layer's output goes into `layers`."""
+    modules = text_modules(pipe.text_encoder) if layers is not None else {}
+    with outputs_of(modules, layers if layers is not None else {}):
+        return pipe.encode_prompt(text, "cpu", 1, False)[0]
+
+
+def generate(pipe, tap, case):
+    """The pipeline's own loop, keeping what passes. Returns tensors by name and the image, `(height, width, 3)` u8."""
+    kept = {}
+    guided = case.guidance_scale > 1
+    scheduler = with_scheduler(pipe, case.scheduler)
+    prompt = encode(pipe, case.prompt)
+    text = torch.cat([encode(pipe, case.negative_prompt), prompt]) if guided else prompt
+
+    scheduler.set_timesteps(case.steps, device="cpu")
+    kept["timesteps"] = scheduler.timesteps.to(torch.float32)
+    kept["sigmas"] = sigmas_of(scheduler)
+    kept["init_noise_sigma"] = torch.tensor(float(scheduler.init_noise_sigma))
+
+    generator = torch.Generator("cpu").manual_seed(case.seed)
+    size = pipe.unet.config.sample_size
+    noise = torch.randn((1, pipe.unet.config.in_channels, size, size), generator=generator)
+    kept["initial_noise"] = noise
+    latents = noise * scheduler.init_noise_sigma
+    extra = pipe.prepare_extra_step_kwargs.__func__(type("Holder", (), {"scheduler": scheduler})(), generator, 0.0)
+
+    for index, timestep in enumerate(scheduler.timesteps):
+        keep = case.keep is None or index in case.keep
+        tap.on, tap.probs = index in case.attention or index == case.heads, {}
+        model_input = torch.cat([latents] * 2) if guided else latents
+        model_input = scheduler.scale_model_input(model_input, timestep)
+        noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
+        if guided:
+            noise_uncond, noise_text = noise.chunk(2)
+            noise = noise_uncond + case.guidance_scale * (noise_text - noise_uncond)
+            if keep:
+                kept[f"steps/{index}/noise_uncond"] = noise_uncond
+        else:
+            noise_text = noise
+        if keep:
+            kept[f"steps/{index}/noise_text"] = noise_text
+            kept[f"steps/{index}/latents"] = latents
+        output = scheduler.step(noise, timestep, latents, **extra)
+        latents = output.prev_sample
+        if index == len(scheduler.timesteps) // 2:
+            kept[f"steps/{index}/latents_next"] = latents
+            if getattr(output, "pred_original_sample", None) is not None:
+                kept[f"steps/{index}/x0"] = output.pred_original_sample
+            elif case.scheduler.startswith("dpm++"):
+                kept[f"steps/{index}/x0"] = scheduler.model_outputs[-1]  # DPM-Solver++ predicts x0
+        for path, probs in tap.probs.items():
+            # (halves, heads, queries, keys) -> (halves, heads, positions, queries)
+            probs = probs[..., POSITIONS].transpose(-1, -2)
+            if index in case.attention:
+                kept[f"steps/{index}/attention/{path}"] = probs[-1].mean(0)
+            if index == case.heads and probs.shape[-1] <= SMALL_LAYER:
+                kept[f"steps/{index}/heads/{path}"] = probs[-1]
+                kept[f"steps/{index}/uncond/{path}"] = probs[0].mean(0)
+    tap.on = False
+    kept["latents"] = latents
+
+    decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
+    image = pipe.image_processor.postprocess(decoded, output_type="np", do_denormalize=[True])[0]
+    kept = {name: tensor.detach().contiguous().clone() for name, tensor in kept.items()}
+    return {name: t.squeeze(0) if t.ndim == 4 and t.shape[0] == 1 else t for name, t in kept.items()}, image
+
+
+def module_outputs(pipe, case):
+    """Number of values, norm and mean of what each module of the UNet gives in the first step, by the module's path."""
+    scheduler = with_scheduler(pipe, case.scheduler)
+    scheduler.set_timesteps(case.steps)
+    size = pipe.unet.config.sample_size
+    noise = torch.randn((1, pipe.unet.config.in_channels, size, size), generator=torch.manual_seed(case.seed))
+    model_input = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, scheduler.timesteps[0])
+    text = torch.cat([encode(pipe, case.negative_prompt), encode(pipe, case.prompt)])
+    modules = {path: module for path, module in pipe.unet.named_modules() if path}
+    with outputs_of(modules, {}) as outputs:
+        pipe.unet(torch.cat([model_input] * 2), scheduler.timesteps[0], encoder_hidden_states=text)
+    return {
+        path: [output.numel(), output.double().norm().item(), output.double().mean().item()]
+        for path, output in outputs.items()
+    }
+
+
+def check_against_pipeline(pipe, case, image):
+    """The loop above is the pipeline's, or the goldens are worth nothing."""
+    own = pipe.scheduler
+    pipe.scheduler = with_scheduler(pipe, case.scheduler)
+    expected = pipe(
+        case.prompt,
+        negative_prompt=case.negative_prompt or None,
+        num_inference_steps=case.steps,
+        guidance_scale=case.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(case.seed),
+        output_type="np",
+    ).images[0]
+    pipe.scheduler = own
+    if not np.array_equal(image, expected):
+        raise SystemExit(f"{case.name}: differs from the pipeline by up to {np.abs(image - expected).max():.3g}")
+
+
+def make_schedules(pipe, tensors):
+    """Timesteps and sigmas of every scheduler; and the linear schedule that textbooks show."""
+    for name in SCHEDULERS:
+        for steps in SCHEDULE_STEPS:
+            scheduler = with_scheduler(pipe, name)
+            try:
+                scheduler.set_timesteps(steps)
+            except (IndexError, ValueError) as error:
+                print(f"  diffusers has no {name} schedule of {steps} steps: {error}")
+                continue
+            store_schedule(tensors, f"schedules/checkpoint/{name}/{steps}", scheduler)
+    linear = LMSDiscreteScheduler(beta_start=0.0001, beta_end=0.02, beta_schedule="linear")
+    linear.set_timesteps(100)
+    store_schedule(tensors, "schedules/linear/lms/100", linear)
+
+
+def store_schedule(tensors, prefix, scheduler):
+    tensors[f"{prefix}/timesteps"] = scheduler.timesteps.to(torch.float32)
+    tensors[f"{prefix}/sigmas"] = sigmas_of(scheduler)
+    tensors[f"{prefix}/init_noise_sigma"] = torch.tensor(float(scheduler.init_noise_sigma))
+
+
+def kind_of(name):
+    """The row of the table of bounds that a tensor belongs to."""
+    if name.startswith("steps/") and name.endswith("/latents"):
+        return None  # the same as the step before's latents_next
+    last = name.rsplit("/", 1)[-1]
+    if "/attention/" in name or "/heads/" in name or "/uncond/" in name:
+        return "attention probabilities"
+    if last.startswith("noise_"):
+        return "noise predictions"
+    return {"latents": "final latents", "latents_next": "latents of a step", "x0": "x0 of a step"}.get(last)
+
+
+def noise_floor(pipe, tap, results):
+    """PyTorch against PyTorch: the same cases with an explicit softmax instead of the fused attention.
+
+    Returns the maxima of each kind, and the noise predictions that are further apart than a third of their bound.
+    """
+    floor, ill_conditioned = text_floor(pipe), {}
+    tap.use(AttnProcessor())
+    for case, (kept, image) in zip(CASES, results, strict=True):
+        other, other_image = generate(pipe, tap, case)
+        for name, tensor in kept.items():
+            if kind := kind_of(name):
+                distance = (tensor - other[name]).abs().max().item()
+                if kind == "noise predictions" and distance > NOISE_BOUND / 3:
+                    ill_conditioned[f"cases/{case.name}/{name}"] = distance
+                    kind = "noise, ill-conditioned"
+                floor[kind] = max(floor.get(kind, 0.0), distance)
+        levels = np.abs(to_u8(image).astype(int) - to_u8(other_image)).max()
+        floor["pixels"] = max(floor.get("pixels", 0), int(levels))
+    tap.use(tap.plain)
+    return floor, ill_conditioned
+
+
+def text_floor(pipe):
+    """The same for the text encoder."""
+    fused, explicit, maxima = {}, {}, []
+    for text in {text for case in CASES for text in (case.prompt, case.negative_prompt)}:
+        pipe.text_encoder.set_attn_implementation("eager")
+        other = encode(pipe, text, explicit)
+        pipe.text_encoder.set_attn_implementation("sdpa")
+        maxima.append((encode(pipe, text, fused) - other).abs().max().item())
+    # Values of the residual stream reach 70: distances are relative to those above 1.
+    layers = [((fused[name] - explicit[name]).abs() / fused[name].abs().clamp(min=1)).max().item() for name in fused]
+    return {"prompt embedding": max(maxima), "every layer": max(layers)}
+
+
+def to_u8(image):
+    """As `VaeImageProcessor.numpy_to_pil` rounds."""
+    return (image * 255).round().astype("uint8")
+
+
+def compact(document):
+    """JSON with a line for each entry of the second level."""
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            entries = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items()]
+        elif isinstance(value, list) and isinstance(value[0], dict):
+            entries = [f"  {json.dumps(v, ensure_ascii=False)}" for v in value]
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+            continue
+        opening, closing = "{}" if isinstance(value, dict) else "[]"
+        lines.append(f" {json.dumps(key)}: {opening}\n" + ",\n".join(entries) + f"\n {closing}")
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def digest(checkpoint):
+    """SHA-256 of each weights file, so that a test can tell stale goldens from a wrong engine."""
+    return {
+        str(path.relative_to(checkpoint)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(checkpoint.glob("*/*.safetensors"))
+    }
+
+
+@torch.no_grad()
+def main():
+    parser = argparse.ArgumentParser(description="Make the goldens of tests/parity.rs with diffusers.")
+    parser.add_argument("checkpoint", type=Path, help="a diffusers folder")
+    parser.add_argument("out", type=Path, help="where the goldens go; what is there is replaced")
+    options = parser.parse_args()
+
+    torch.set_num_threads(1)  # the number of threads decides how sums are split
+    torch.use_deterministic_algorithms(True)
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    diffusers.logging.set_verbosity_error()
+
+    pipe = StableDiffusionPipeline.from_pretrained(options.checkpoint, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    tap = Tap(pipe.unet)
+
+    tensors, texts = {}, []
+    for case in CASES:
+        texts += [text for text in (case.prompt, case.negative_prompt) if text not in texts]
+    for index, text in enumerate(texts):
+        tensors[f"texts/{index}/ids"] = tokenize(pipe, text)[0].to(torch.int32)
+        tensors[f"texts/{index}/prompt_embedding"] = encode(pipe, text)[0].clone()
+    layers = {}
+    encode(pipe, ASTRONAUT, layers)
+    for name, tensor in layers.items():
+        tensors[f"layers/{name}"] = tensor.reshape(tensor.shape[-2:]).contiguous()
+    make_schedules(pipe, tensors)
+
+    results, images = [], {}
+    for case in CASES:
+        kept, image = generate(pipe, tap, case)
+        check_against_pipeline(pipe, case, image)
+        results.append((kept, image))
+        images[case.name] = to_u8(image)
+        tensors |= {f"cases/{case.name}/{name}": tensor for name, tensor in kept.items()}
+        print(f"  {case.name}: equals the pipeline; mean {image.mean():.3f}, std {image.std():.3f}")
+    floor, ill_conditioned = noise_floor(pipe, tap, results)
+    wanted = {name.rsplit("/", 1)[0] for name in ill_conditioned}
+    for name in [name for name in tensors if "/steps/" in name and name.endswith("/latents")]:
+        if name.removesuffix("/latents") not in wanted:
+            del tensors[name]
+    for kind, value in (floor | ill_conditioned).items():
+        print(f"  PyTorch against itself, {kind}: {value:.3g}")
+
+    document = {
+        "made_by": "tests/parity/make_goldens.py",
+        "versions": {m.__name__: m.__version__ for m in (torch, diffusers, transformers)},
+        "weights_sha256": digest(options.checkpoint),
+        "layers_of": ASTRONAUT,
+        "attention_positions": POSITIONS,
+        "noise_floor": floor,
+        "ill_conditioned": ill_conditioned,
+        "modules_of": CASES[0].name,
+        "modules": module_outputs(pipe, CASES[0]),
+        "texts": texts,
+        "lengths": [len(pipe.tokenizer(text).input_ids) for text in texts],
+        "cases": [asdict(case) for case in CASES],
+    }
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    (options.out / "goldens.json").write_text(compact(document) + "\n")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, options.out / "goldens.safetensors")
+    (options.out / "goldens.safetensors").chmod(0o644)
+    for name, image in images.items():
+        Image.fromarray(image).save(options.out / f"{name}.png", optimize=True)
+    size = sum(path.stat().st_size for path in options.out.iterdir())
+    print(f"{options.out}: {len(CASES)} cases, {len(tensors)} tensors, {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
