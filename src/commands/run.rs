@@ -246,9 +246,13 @@ impl Progress {
                 self.bar.set_message("");
             }
             Event::Step(step) => {
-                self.bar
-                    .set_message(format!("{:.0} ms a step", step.seconds * 1000.0));
                 self.bar.inc(1);
+                if self.bar.length() == Some(self.bar.position()) {
+                    self.bar.set_message("decoding the picture");
+                } else {
+                    let milliseconds = step.seconds * 1000.0;
+                    self.bar.set_message(format!("{milliseconds:.0} ms a step"));
+                }
             }
             Event::Image(_) => self.bar.set_message("writing"),
         }
