@@ -1,0 +1,148 @@
+"""Stage 5: train the judge, a small classifier that knows renders only.
+
+Reads WORK/pictures.npy and WORK/scenes.jsonl, writes WORK/judge.pt. It never sees a generated picture: it learns what
+is in a render (layout, things, colours, place, position), from renders made a little blurred or noisy at random.
+Pictures in a painter's or a dream's manner are left out, here and in the evaluation.
+
+    python train_judge.py --minutes 5
+"""
+
+import argparse
+import math
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import common
+import world
+
+THINGS = list(world.DRAWINGS)
+COLOURS = list(world.COLOURS)
+PLACES = list(world.PLACE_WORDS)
+LAYOUTS = ["one", "beside", "above", "riding"]
+POSITIONS = ["left", "", "right"]
+# What is asked of a picture, and how many answers there are. `first` is the left or upper thing, or the only one.
+QUESTIONS = {
+    "layout": len(LAYOUTS),
+    "first": len(THINGS),
+    "first_colour": len(COLOURS),
+    "second": len(THINGS),
+    "second_colour": len(COLOURS),
+    "place": len(PLACES),
+    "background": len(COLOURS),
+    "position": len(POSITIONS),
+}
+SLOTS = {"first": 0, "first_colour": 0, "second": 1, "second_colour": 1}
+UNASKED = -1  # the question does not apply to this picture
+
+
+def answers(scene):
+    """The right answers for a scene (as a dictionary, in the order of QUESTIONS), or UNASKED."""
+    things = scene["things"]
+    layout = scene["kind"]
+    if layout == "two":
+        dx, dy = (abs(things[0][axis] - things[1][axis]) for axis in "xy")
+        layout = "beside" if dx > dy else "above"
+        things = sorted(things, key=lambda thing: thing["x" if layout == "beside" else "y"])
+    second = things[1] if len(things) > 1 else None
+    named = scene["background"]
+    return {
+        "layout": LAYOUTS.index(layout),
+        "first": THINGS.index(things[0]["name"]),
+        "first_colour": COLOURS.index(things[0]["colour"]),
+        "second": THINGS.index(second["name"]) if second else UNASKED,
+        "second_colour": COLOURS.index(second["colour"]) if second else UNASKED,
+        "place": PLACES.index(scene["place"]),
+        "background": COLOURS.index(named) if named else UNASKED,
+        "position": POSITIONS.index(scene["position"]) if layout == "one" else UNASKED,
+    }
+
+
+class Judge(nn.Module):
+    """Six convolutions, and then two ways of looking.
+
+    What the two things are is asked of two places that the network chooses itself, by what is there and by where it
+    is, so that a thing looks the same to it wherever it stands. The other questions are asked of the whole picture.
+    """
+
+    def __init__(self, widths=(24, 48, 80, 112, 112, 112), strides=(2, 2, 2, 2, 1, 1)):
+        super().__init__()
+        layers = []
+        for before, width, stride in zip((3, *widths), widths, strides):
+            layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        side = world.SIZE // math.prod(strides)
+        self.looking = nn.Conv2d(widths[-1], 2, 1)
+        self.where = nn.Parameter(torch.zeros(2, side, side))
+        self.thing = nn.Sequential(nn.Linear(widths[-1], 192), nn.ReLU())
+        self.whole = nn.Sequential(
+            nn.Conv2d(widths[-1], 16, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16 * side * side, 128), nn.ReLU()
+        )
+        self.questions = nn.ModuleDict(
+            {name: nn.Linear(192 if name in SLOTS else 128, count) for name, count in QUESTIONS.items()}
+        )
+
+    def forward(self, x):
+        features = self.features(x)
+        attention = (self.looking(features) + self.where).flatten(2).softmax(-1)
+        things = self.thing(attention @ features.flatten(2).transpose(1, 2))
+        whole = self.whole(features)
+        return {
+            name: question(things[:, SLOTS[name]] if name in SLOTS else whole)
+            for name, question in self.questions.items()
+        }
+
+
+def roughen(x):
+    """Blurs half of the pictures and adds a little noise, so that sharpness is no clue."""
+    blurred = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+    chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+    x = torch.where(chosen, blurred, x)
+    return x + 0.06 * torch.rand(len(x), 1, 1, 1, device=x.device) * torch.randn_like(x)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    common.add_work_option(parser)
+    common.add_device_options(parser)
+    parser.add_argument("--minutes", type=float, help="end after so many minutes")
+    parser.add_argument("--steps", type=int, help="end after so many steps")
+    parser.add_argument("--resume", action="store_true", help="go on from WORK/judge.pt")
+    parser.add_argument("--batch", type=int, default=48, help="pictures a step (default 48)")
+    parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default 0.002)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    work, device = common.prepare(options, options.seed)
+    pictures, scenes = common.load_pictures(work), common.load_scenes(work)
+    plain = np.array([i for i, scene in enumerate(scenes) if not scene["style"]])
+    right = torch.tensor([list(answers(scenes[i]).values()) for i in plain], device=device)
+    judge = Judge().to(device, memory_format=torch.channels_last).train()
+    if options.resume:
+        judge.load_state_dict(torch.load(work / "judge.pt", map_location=device))
+    print(f"{sum(p.numel() for p in judge.parameters()) / 1e6:.2f} M parameters, {len(plain)} renders", flush=True)
+    optimiser = torch.optim.AdamW(judge.parameters(), options.lr, weight_decay=1e-2)
+    rng = np.random.default_rng(options.seed)
+    budget = common.Budget(options.minutes, options.steps)
+    while (done := budget.fraction) < 1:
+        rows = np.sort(rng.integers(0, len(plain), options.batch))
+        guesses = judge(roughen(common.to_tensor(pictures[plain[rows]], device)))
+        loss = sum(
+            F.cross_entropy(guess, right[rows, i], ignore_index=UNASKED, reduction="sum") / options.batch
+            for i, guess in enumerate(guesses.values())
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = options.lr * (min(1, (budget.step + 1) / 50) * (1 - done) + 0.005)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        budget.step += 1
+        if budget.step % 50 == 0:
+            print(f"{budget.line()}; loss {loss.item():.3f}", flush=True)
+    common.save_state(work / "judge.pt", judge.state_dict())
+    print(f"done: {budget.step} steps, {budget.seconds / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
