@@ -19,6 +19,7 @@ macro_rules! files {
 
 /// All files of the embedded checkpoint: their paths in the folder, and their contents.
 pub const FILES: &[(&str, &[u8])] = files![
+    "diffuscope.json",
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
