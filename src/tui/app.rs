@@ -284,6 +284,10 @@ impl App {
             } => {
                 if let Some(current) = self.run.as_mut().filter(|current| current.id == run) {
                     current.record(event, pictures);
+                    if current.trace.text.is_some() && self.cursor.text_layer == usize::MAX {
+                        // The last layer: it has attention to show, which the output has not.
+                        self.cursor.text_layer = current.text_states().len().saturating_sub(2);
+                    }
                     if !unseen.is_empty() {
                         current.unseen = unseen;
                         self.cursor.token = last_word(current).unwrap_or(1);

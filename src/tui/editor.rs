@@ -122,7 +122,11 @@ impl Editor {
     pub fn request(&self) -> Result<Request, (Field, String)> {
         let text = |field: Field| self.lines[field as usize].text();
         let number = |field: Field, wanted: &str| {
-            let problem = format!("{:?} is not a {}: type {wanted}", text(field), field.name());
+            let problem = format!(
+                "{} must be {wanted}, and {:?} is not",
+                field.name(),
+                text(field)
+            );
             (field, problem)
         };
         let request = Request {

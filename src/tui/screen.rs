@@ -47,7 +47,7 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
     .areas(area);
     let wide = area.width >= 100;
     let [rail, rule, middle] = Layout::horizontal([
-        Constraint::Length(if wide { 16 } else { 11 }),
+        Constraint::Length(if wide { 17 } else { 11 }),
         Constraint::Length(1),
         Constraint::Fill(1),
     ])
@@ -59,13 +59,19 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
     };
     draw_header(buffer, header, app);
     draw_rules(buffer, [upper, lower], rule, app);
+    let margin = u16::from(wide);
+    let rail = Rect {
+        x: rail.x + margin,
+        width: rail.width - margin,
+        ..rail
+    };
     draw_rail(buffer, rail, app, wide);
     let mut pictures = views::draw(buffer, middle, app);
     draw_timeline(buffer, when, app);
     draw_foot(buffer, keys, app);
     match (&app.mode, &app.notice) {
         (Mode::Help(scroll), _) => {
-            draw_help(buffer, body, *scroll, app);
+            draw_help(buffer, middle, *scroll, app);
             pictures.clear();
         }
         (_, Some(Notice::Failed(failure))) => {

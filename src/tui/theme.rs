@@ -139,6 +139,11 @@ impl Theme {
         self.colour(ACCENT).unwrap_or(Color::Reset)
     }
 
+    /// The colour of rules, for curves in the background.
+    pub fn rule_colour(self) -> Color {
+        self.colour(RULE).unwrap_or(Color::Reset)
+    }
+
     /// The muted colour, for curves.
     pub fn muted_colour(self) -> Color {
         self.colour(MUTED).unwrap_or(Color::Reset)

@@ -36,15 +36,15 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let area = below(area, u16::from(area.height > 18));
 
     let grid = match area.height {
-        0..=15 => 6,
-        16..=26 => 8,
+        0..=20 => 6,
+        21..=26 => 8,
         _ => 11,
     };
-    let room = area.height.saturating_sub(grid + 3).max(3);
-    let places = columns(area, 3, if area.width > 90 { 3 } else { 2 });
+    let gap = u16::from(area.height > 18);
+    let room = area.height.saturating_sub(grid + 2 + gap).max(3);
+    let places = columns(area, 3, 2);
     let map = selection.map(app.cursor.token, selection.size);
     let scale = Scale::magnitudes(map.iter().copied());
-    draw_overlay(buffer, places[0], room, app, run, &selection, &map, scale);
     let place = line(buffer, places[1], "attention alone", app.theme.title());
     let heat_map = HeatMap {
         values: &map,
@@ -60,8 +60,19 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         "own scale",
         app.theme,
     );
+    draw_overlay(buffer, places[0], drawn, app, run, &heat_map);
     draw_shares(buffer, top(places[2], room + 2), app, run, &selection, &map);
-    draw_grid(buffer, below(area, room + 3), app, run, &selection);
+    // Where the place is wide and low, the maps end early and the grid gets what is left.
+    let used = (drawn.bottom() + 1)
+        .saturating_sub(area.y)
+        .max(if area.width > 90 { 16 } else { 0 });
+    draw_grid(
+        buffer,
+        below(area, used.min(room + 2) + gap),
+        app,
+        run,
+        &selection,
+    );
     Vec::new()
 }
 
@@ -143,22 +154,26 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// `down_blocks.0.attentions.1.transformer_blocks.0.attn2` without what all layers share.
+/// `down_blocks.0.attentions.1.transformer_blocks.0.attn2` as `down 0.1`, `mid_block.attentions.0…` as `mid 0`.
 fn short_path(path: &str) -> String {
-    let path = path.strip_suffix(".attn2").unwrap_or(path);
-    text::clean(path.strip_suffix(".transformer_blocks.0").unwrap_or(path))
+    let path = path
+        .strip_suffix(".transformer_blocks.0.attn2")
+        .unwrap_or(path);
+    let short = path.replace("_blocks.", " ").replace("_block", "").replace(
+        ".attentions.",
+        if path.starts_with("mid") { " " } else { "." },
+    );
+    text::clean(&short)
 }
 
-#[allow(clippy::too_many_arguments)]
+/// The picture of this step, in as many cells as the map beside it, lit where the attention lies.
 fn draw_overlay(
     buffer: &mut Buffer,
     place: Rect,
-    room: u16,
+    map_area: Rect,
     app: &App,
     run: &Run,
-    selection: &Selection,
-    map: &[f32],
-    scale: Scale,
+    map: &HeatMap,
 ) {
     let token = run.tokens().get(app.cursor.token);
     let word = token.map_or_else(String::new, token_strip::word);
@@ -176,14 +191,13 @@ fn draw_overlay(
     let Some(image) = decoded.or(preview) else {
         return;
     };
-    let heat = HeatMap {
-        values: map,
-        width: selection.size.0,
-        height: selection.size.1,
-        scale,
+    let area = Rect {
+        width: map_area.width.min(place.width),
+        height: map_area.height.min(place.height),
+        ..place
     };
-    let drawn = picture::draw_with(buffer, top(place, room), image, app.theme, |x, y, rgb| {
-        overlay(rgb, scale.position(heat.sample(x, y)).unwrap_or(0.0))
+    let drawn = picture::draw_with(buffer, area, image, app.theme, |x, y, rgb| {
+        overlay(rgb, map.scale.position(map.sample(x, y)).unwrap_or(0.0))
     });
     let words = if decoded.is_some() {
         "decoded by the VAE"
@@ -242,7 +256,7 @@ fn draw_shares(
         ),
     ];
     let mut area = line(buffer, area, "share of attention", theme.title());
-    let bar = usize::from(area.width).saturating_sub(20).min(16);
+    let bar = usize::from(area.width).saturating_sub(22).min(16);
     for (name, share, style) in rows {
         let words = format!(
             "{}{:>6} % {}",
@@ -250,7 +264,7 @@ fn draw_shares(
             text::fixed(100.0 * share, 1),
             bars::share(share, bar)
         );
-        area = line(buffer, area, &words, style);
+        area = line(buffer, area, words.trim_end(), style);
     }
     let (bits, most) = entropy(map);
     let words = format!(

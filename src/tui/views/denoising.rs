@@ -37,8 +37,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let area = line(buffer, area, &words, theme.text());
     let area = below(area, u16::from(area.height > 18));
     let figures = if area.height > 22 { 7 } else { 3 };
-    let places = columns(area, 3, if area.width > 90 { 3 } else { 2 });
-    let room = area.height.saturating_sub(figures + 3).max(3);
+    let places = columns(area, 3, 2);
+    // A tall screen has room for every tensor of the noise prediction at once.
+    let tall = area.height >= 44;
+    let room = if tall {
+        area.height.saturating_sub(figures + 7) / 2
+    } else {
+        area.height.saturating_sub(figures + 3).max(3)
+    };
 
     let drawn = draw_picture(
         buffer,
@@ -57,11 +63,28 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         (None, false) => "predicted x0",
     };
     let x0 = decoded.unwrap_or(&pictures.x0);
-    let area_x0 = draw_picture(buffer, places[1], room, title, x0, app);
+    let place = Rect {
+        width: drawn.width.min(places[1].width),
+        ..places[1]
+    };
+    let area_x0 = draw_picture(buffer, place, drawn.height, title, x0, app);
     caption(buffer, places[1], room, area_x0, step.tensor("x0"), app);
 
-    draw_tensor(buffer, places[2], room, app, step);
-    draw_figures(buffer, &places, room + 3, app, run);
+    draw_tensor(buffer, places[2], room, app.cursor.tensor, app, step);
+    let mut from = area_x0.bottom();
+    if tall {
+        let others = StepTensor::ALL
+            .into_iter()
+            .filter(|&other| other != app.cursor.tensor);
+        let rest = below(area, (drawn.bottom() + 2).saturating_sub(area.y));
+        for (place, tensor) in columns(rest, 3, 2).into_iter().zip(others) {
+            draw_tensor(buffer, place, room, tensor, app, step);
+        }
+        from = rest.y + 1 + drawn.height;
+    }
+    // Where the place is wide and low, the pictures end early and the curves get what is left.
+    let from = from + 1 + u16::from(figures > 3);
+    draw_figures(buffer, &places, from.saturating_sub(area.y), app, run);
     let pixels = decoded.map(|image| PlacedPicture {
         area: area_x0,
         image: Arc::clone(image),
@@ -106,10 +129,17 @@ fn caption(
     }
 }
 
-/// The third picture: a tensor of the noise prediction as a heat map of magnitudes over channels.
-fn draw_tensor(buffer: &mut Buffer, place: Rect, room: u16, app: &App, step: &StepTrace) {
+/// A tensor of the noise prediction as a heat map of magnitudes over channels.
+fn draw_tensor(
+    buffer: &mut Buffer,
+    place: Rect,
+    room: u16,
+    which: StepTensor,
+    app: &App,
+    step: &StepTrace,
+) {
     let theme = app.theme;
-    let (title, tensor) = match app.cursor.tensor {
+    let (title, tensor) = match which {
         StepTensor::Difference => ("|ε_text − ε_uncond|", difference(step)),
         StepTensor::Text => ("|ε_text|", step.tensor("noise_text").cloned()),
         StepTensor::Uncond => ("|ε_uncond|", step.tensor("noise_uncond").cloned()),
@@ -191,7 +221,7 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, app: &App, run:
         let width = usize::from(place.width);
         let name = text::fit(name, width.saturating_sub(text::width(&number) + 1));
         let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
-        let place = top(place, 6);
+        let place = top(place, 9);
         bars::steps(
             buffer,
             place,

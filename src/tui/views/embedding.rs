@@ -112,7 +112,7 @@ fn draw_table(
         buffer.set_stringn(area.x, y, name, width, style);
         let unseen = run.unseen.get(row).copied().unwrap_or(false);
         let numbers = if unseen {
-            "  never seen by this model: all zero".to_owned()
+            "   never seen: a row of zeros".to_owned()
         } else {
             let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
             let numbers = numbers.iter().map(|&number| text::fixed(number, 3));

@@ -42,20 +42,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
     let words = match app.view {
-        View::Prompt => "What is asked for. With the model, it decides every number that follows.",
-        View::Tokens => "The text is cut into pieces that the model has a number for, always 77.",
-        View::Embedding => {
-            "Each token's number picks a vector from a table; like words have like vectors."
-        }
-        View::TextEncoder => {
-            "Layer by layer, each token takes in the tokens before it. The output goes to the UNet."
-        }
+        View::Prompt => "What is asked for. With the model, it decides all that follows.",
+        View::Tokens => "The text becomes pieces, each with a number; always 77 of them.",
+        View::Embedding => "Each token's id picks a vector; like words have like vectors.",
+        View::TextEncoder => "Layer by layer, each token takes in the tokens before it.",
         View::Noise => "A picture begins as noise. The seed fixes every number of it.",
         View::Schedule => "How much noise each step begins with (sigma), down to none.",
-        View::Denoising => "The UNet tells what of x_t is noise; each step takes a part of it out.",
-        View::Attention => {
-            "Each place of the picture listens to the words: bright is where to this one."
-        }
+        View::Denoising => "The UNet says what of x_t is noise; a step takes part of it out.",
+        View::Attention => "Bright is where the picture listens to the selected word.",
         View::Image => "The autoencoder's decoder turns the last latents into pixels.",
     };
     let lines = wrap_words(words, area.width.into());

@@ -28,7 +28,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     };
     let sigma = f64::from(info.schedule.init_noise_sigma);
     let words = format!(
-        "seed {} · {channels} channels of {width}×{height} · times the initial sigma {} = latents with std {}",
+        "seed {} · {channels}×{height}×{width} · times sigma {} gives latents with std {}",
         run.trace.request.seed,
         text::fixed(sigma, 4),
         text::fixed(sigma * noise.stats.std, 2)

@@ -10,7 +10,7 @@ use crate::tui::editor::{Editor, Field, scheduler_name};
 use crate::tui::text;
 
 /// Columns of the fields' names.
-const NAMES: u16 = 17;
+const NAMES: u16 = 18;
 /// Rows that a long text may take.
 const TEXT_ROWS: usize = 5;
 
@@ -24,7 +24,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         Mode::Edit(editor) => Some(editor.as_ref()),
         _ => None,
     };
-    let mut area = below(area, u16::from(area.height > 12));
+    let mut area = area;
     for field in Field::ALL {
         area = draw_field(buffer, area, app, request, editor, field);
     }

@@ -22,7 +22,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         return;
     };
     let wide = area.width >= 90;
-    let table = if wide { 52 } else { 32 };
+    let table = if wide { 56 } else { 31 };
     let [left, _, right] = Layout::horizontal([
         Constraint::Fill(1),
         Constraint::Length(2),
@@ -70,7 +70,7 @@ fn draw_curves(buffer: &mut Buffer, area: Rect, app: &App, schedule: &Schedule) 
     let labels = [low, high].map(|y| text::number(10_f64.powf(y)));
     let sigma = Curves {
         title: "sigma, logarithmic; • the steps",
-        lines: &[(&training, theme.muted_colour())],
+        lines: &[(&training, theme.rule_colour())],
         points: &[(&sigmas, theme.warning_colour())],
         x: (last, 0.0),
         y: (low, high),
@@ -79,7 +79,7 @@ fn draw_curves(buffer: &mut Buffer, area: Rect, app: &App, schedule: &Schedule) 
         mark,
     };
     let kept_curve = Curves {
-        title: "alphas_cumprod: the picture's share of the variance",
+        title: "alphas_cumprod, the picture's share",
         lines: &[(&kept, theme.muted_colour())],
         points: &[],
         x: (last, 0.0),

@@ -252,13 +252,7 @@ fn draw_vectors(
     let label = 8;
     let room = usize::from(area.width) - label;
     let rows_for_each = (usize::from(area.height).saturating_sub(1) / vectors.len()).clamp(1, 6);
-    // As wide as the place allows; two values a cell, one above the other.
-    let columns = length
-        .div_ceil(2 * rows_for_each)
-        .max(length.min(room) / 2)
-        .min(room)
-        .max(1);
-    let height = length.div_ceil(columns);
+    let (columns, height) = fold(length, (room, 2 * rows_for_each));
     for (name, vector) in &vectors {
         if area.height < 2 {
             break;
@@ -287,4 +281,30 @@ fn draw_vectors(
         ..top(area, 1)
     };
     legend(buffer, place, scale, "shared scale", app.theme);
+}
+
+/// Columns and rows that `length` numbers fold into without a rest, so that each is drawn as large as possible in
+/// `room` (columns, rows of pixels).
+fn fold(length: usize, room: (usize, usize)) -> (usize, usize) {
+    (1..=length.min(room.0))
+        .filter(|columns| length.is_multiple_of(*columns))
+        .map(|columns| (columns, length / columns))
+        .filter(|&(_, rows)| rows <= room.1)
+        .max_by_key(|&(columns, rows)| ((room.0 / columns).min(room.1 / rows), columns))
+        .unwrap_or_else(|| {
+            let columns = length.min(room.0).max(1);
+            (columns, length.div_ceil(columns))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn numbers_fold_without_a_rest_into_large_pixels() {
+        assert_eq!(fold(96, (93, 12)), (24, 4));
+        assert_eq!(fold(768, (93, 12)), (64, 12));
+        assert_eq!(fold(97, (50, 4)), (50, 2), "a prime number has a rest");
+    }
 }

@@ -90,6 +90,7 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect 
         format!("position {}", token.position),
         format!("id {}", token.id),
         text::clean(&token.piece),
+        format!("{} bytes", token.bytes.len()),
     ];
     match token.kind {
         TokenKind::Start => parts.push("begins every text".to_owned()),
@@ -140,7 +141,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
     let first = scroll(app.cursor.token, tokens.len(), visible);
     for (index, part) in parts.iter().enumerate() {
         let columns = usize::from(part.width);
-        let head = " pos     id  token             bytes";
+        let head = " pos     id  token          bytes";
         buffer.set_stringn(part.x, part.y, head, columns, app.theme.title());
         let shown = tokens.iter().skip(first + index * rows).take(rows);
         for (row, token) in shown.enumerate() {
@@ -180,7 +181,7 @@ fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, token: &Token
         "{:>4} {:>6}  {} {unseen}{}",
         token.position,
         token.id,
-        text::fit(&token_strip::label(token), 17),
+        text::fit(&token_strip::label(token), 14),
         bytes.join(" ")
     );
     let style = if token.position == app.cursor.token {

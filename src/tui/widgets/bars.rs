@@ -57,7 +57,7 @@ pub fn steps(
     }
 }
 
-/// A bar across `columns` columns that is filled by `share`, 0 to 1.
+/// A bar that fills `share`, 0 to 1, of `columns` columns.
 pub fn share(share: f64, columns: usize) -> String {
     let share = if share.is_finite() {
         share.clamp(0.0, 1.0)
@@ -65,9 +65,10 @@ pub fn share(share: f64, columns: usize) -> String {
         0.0
     };
     let eighths = (share * 8.0 * columns as f64).round() as usize;
-    (0..columns)
+    let bar: String = (0..columns)
         .map(|column| ACROSS[eighths.saturating_sub(8 * column).min(8)])
-        .collect()
+        .collect();
+    bar.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -76,9 +77,9 @@ mod tests {
 
     #[test]
     fn a_share_fills_its_part() {
-        assert_eq!(share(0.5, 4), "██  ");
-        assert_eq!(share(0.3125, 2), "▋ ");
+        assert_eq!(share(0.5, 4), "██");
+        assert_eq!(share(0.3125, 2), "▋");
         assert_eq!(share(7.0, 2), "██");
-        assert_eq!(share(f64::NAN, 2), "  ");
+        assert_eq!(share(f64::NAN, 2), "");
     }
 }

@@ -26,7 +26,7 @@ pub fn fit(image: (usize, usize), area: Rect) -> (usize, usize) {
     let down = 2.0 * f64::from(area.height) / height as f64;
     let exact = across.min(down);
     let whole = exact.floor();
-    let factor = if whole >= 1.0 && whole / exact >= 0.72 {
+    let factor = if whole >= 1.0 && whole / exact >= 0.6 {
         whole
     } else {
         exact
@@ -98,7 +98,7 @@ mod tests {
         let area = |width, height| Rect::new(0, 0, width, height);
         assert_eq!(fit((16, 16), area(35, 20)), (32, 32));
         assert_eq!(fit((16, 16), area(50, 10)), (16, 16), "20 would be uneven");
-        assert_eq!(fit((16, 16), area(26, 13)), (26, 26), "16 would waste it");
+        assert_eq!(fit((16, 16), area(29, 30)), (29, 29), "16 would waste it");
         assert_eq!(fit((128, 128), area(64, 40)), (64, 64));
         assert_eq!(fit((64, 32), area(64, 40)), (64, 32), "the aspect is kept");
         assert_eq!(fit((16, 16), area(0, 40)), (0, 0));

@@ -24,7 +24,14 @@ impl Histogram<'_> {
         if area.height < 3 || area.width < 8 {
             return;
         }
-        let columns = usize::from(area.width);
+        // Few values in many columns would be all gaps.
+        let most_columns = ((self.values.len() / 4).max(8)).min(64);
+        let each = usize::from(area.width).div_ceil(most_columns).max(1);
+        let columns = usize::from(area.width) / each;
+        let area = Rect {
+            width: (columns * each) as u16,
+            ..area
+        };
         let counts = counts(self.values, self.range, columns);
         let total: f64 = counts.iter().map(|&count| count as f64).sum();
         let expected: Vec<f64> = (0..columns)
@@ -38,9 +45,10 @@ impl Histogram<'_> {
         };
         let rows = area.height - 1;
         let eighths = |count: f64| (count / most * 8.0 * f64::from(rows)).round() as usize;
-        for column in 0..columns {
-            let filled = eighths(counts[column] as f64);
+        for column in 0..columns * each {
             let x = area.x + column as u16;
+            let column = column / each;
+            let filled = eighths(counts[column] as f64);
             for row in 0..rows {
                 let beneath = 8 * usize::from(rows - 1 - row);
                 let part = filled.saturating_sub(beneath).min(8);
@@ -51,11 +59,15 @@ impl Histogram<'_> {
             if self.normal {
                 let height = eighths(expected[column]);
                 let row = rows - 1 - ((height / 8) as u16).min(rows - 1);
-                buffer[(x, area.y + row)]
-                    .set_symbol("•")
-                    .set_style(theme.accent());
+                let cell = &mut buffer[(x, area.y + row)];
+                // On a full bar the dot lies on the bar's colour.
+                if cell.symbol() == "█" && !theme.is_monochrome() {
+                    cell.set_bg(theme.muted_colour());
+                }
+                cell.set_symbol("•").set_style(theme.accent());
             }
         }
+        let columns = usize::from(area.width);
         let (low, high) = self.range;
         let bottom = area.bottom() - 1;
         let style = theme.muted();

@@ -21,7 +21,7 @@ pub fn draw(
     let width = |binding: &Binding| text::width(binding.keys) + 1 + text::width(binding.word);
     let right: usize = always.iter().map(|binding| width(binding) + 2).sum();
     let mut x = area.right().saturating_sub(right as u16).max(area.x);
-    let limit = usize::from(x.saturating_sub(area.x));
+    let limit = usize::from(x.saturating_sub(area.x + 2));
     for binding in always {
         put(buffer, x, area, binding, theme);
         x += width(binding) as u16 + 2;

@@ -33,7 +33,7 @@ impl Timeline<'_> {
         let right = format!("{count}   {}", self.status);
         // At least a third of the row is line, and what stands at the right does not move it while numbers change.
         let room = usize::from(area.width);
-        let right_room = (room / 2).min(46);
+        let right_room = (room * 11 / 20).min(46);
         let right = text::truncate(&right, right_room);
         let right_x = area.right() - right_room as u16;
         buffer.set_stringn(right_x, area.y, &right, right_room, theme.text());

@@ -1,0 +1,640 @@
+//! Whole screens of the inspector, on a real run of the embedded model: what is read on them, and in which colours.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use diffuscope::checkpoint::{Checkpoint, Source};
+use diffuscope::generation::{DeviceChoice, Pipeline, RequestOverrides};
+use diffuscope::scheduler::SchedulerKind;
+use diffuscope::tui::action::{Action, Typing};
+use diffuscope::tui::app::{App, Model, View};
+use diffuscope::tui::colour_map::ColourMap;
+use diffuscope::tui::keys;
+use diffuscope::tui::screen;
+use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::worker::{Loader, Worker};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::Color;
+
+const PROMPT: &str = "a photograph of an astronaut riding a horse";
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+/// A user at the inspector: presses keys, waits for the worker, looks at the screen.
+struct Session {
+    app: App,
+    worker: Worker,
+}
+
+impl Session {
+    fn start(loader: Loader, prompt: &str, steps: usize) -> Self {
+        let request = RequestOverrides {
+            prompt: Some(prompt.to_owned()),
+            steps: Some(steps),
+            guidance_scale: Some(5.0),
+            scheduler: Some(SchedulerKind::Lms),
+            ..RequestOverrides::default()
+        };
+        Self {
+            app: App::new(Theme::new(Colours::True), 64 << 20),
+            worker: Worker::spawn(loader, request).unwrap(),
+        }
+    }
+
+    /// Runs until `reached`, which must happen within two minutes.
+    fn until(mut self, reached: impl Fn(&App) -> bool) -> Self {
+        let start = Instant::now();
+        while !reached(&self.app) {
+            assert!(start.elapsed() < Duration::from_secs(120), "it never came");
+            if let Ok(update) = self.worker.updates.recv_timeout(Duration::from_millis(50)) {
+                for command in self.app.apply(update) {
+                    self.worker.send(command);
+                }
+            }
+        }
+        self
+    }
+
+    fn act(mut self, action: Action) -> Self {
+        for command in self.app.update(action) {
+            self.worker.send(command);
+        }
+        self
+    }
+}
+
+fn pipeline() -> Arc<Pipeline> {
+    static PIPELINE: OnceLock<Arc<Pipeline>> = OnceLock::new();
+    let load = || {
+        let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
+        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap()).unwrap())
+    };
+    Arc::clone(PIPELINE.get_or_init(load))
+}
+
+fn loader() -> Loader {
+    Box::new(|| Ok(pipeline()))
+}
+
+fn has_picture(app: &App) -> bool {
+    !app.is_busy()
+        && app
+            .run
+            .as_ref()
+            .is_some_and(|run| run.trace.image.is_some())
+}
+
+/// A finished run of four steps.
+fn finished() -> App {
+    static APP: OnceLock<App> = OnceLock::new();
+    let run = || Session::start(loader(), PROMPT, 4).until(has_picture).app;
+    APP.get_or_init(run).clone()
+}
+
+fn after(mut app: App, actions: &[Action]) -> App {
+    for action in actions {
+        app.update(action.clone());
+    }
+    app
+}
+
+fn draw(app: &App, (width, height): (u16, u16)) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let frame = |frame: &mut ratatui::Frame| {
+        screen::render(frame.buffer_mut(), app);
+    };
+    terminal.draw(frame).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn lines(buffer: &Buffer) -> Vec<String> {
+    let rows = buffer.area.rows();
+    rows.map(|row| {
+        row.positions()
+            .map(|place| buffer[place].symbol())
+            .collect()
+    })
+    .collect()
+}
+
+fn text(app: &App, size: (u16, u16)) -> String {
+    lines(&draw(app, size)).join("\n")
+}
+
+/// The row and column of `words`, which must be on the screen.
+fn find(buffer: &Buffer, words: &str) -> (u16, u16) {
+    let lines = lines(buffer);
+    let found = lines.iter().enumerate().find_map(|(y, line)| {
+        let index = line.find(words)?;
+        Some((line[..index].chars().count() as u16, y as u16))
+    });
+    found.unwrap_or_else(|| panic!("{words:?} is not on the screen:\n{}", lines.join("\n")))
+}
+
+#[test]
+fn every_stage_shows_what_the_run_really_did_at_every_size() {
+    let app = finished();
+    let run = app.run.as_ref().unwrap();
+    let step = &run.trace.steps[3];
+    let noise = &run.trace.noise.as_ref().unwrap();
+    let sigma = format!("{:.3}", noise.schedule.sigmas[1]);
+    let step_sigma = format!("sigma {:.4}", step.sigma);
+    let image = &run.trace.image.as_ref().unwrap().image;
+    let pixels = format!("{}×{} pixels", image.width(), image.height());
+    let expected = [
+        (View::Prompt, vec![PROMPT, "seed", "42", "guidance scale"]),
+        (
+            View::Tokens,
+            vec!["18376", "astronaut␣", "4558", "68 6f 72 73 65"],
+        ),
+        (View::Embedding, vec!["astronaut", "norm", "cosine"]),
+        (
+            View::TextEncoder,
+            vec!["layer 0", "output", "moved", "before", "after"],
+        ),
+        (
+            View::Noise,
+            vec!["seed 42", "channel 3", "normal distribution"],
+        ),
+        (
+            View::Schedule,
+            vec!["999.00", sigma.as_str(), "SNR", "lms · 4 steps"],
+        ),
+        (
+            View::Denoising,
+            vec!["step 4", step_sigma.as_str(), "predicted x0", "std(x_t)"],
+        ),
+        (
+            View::Attention,
+            vec!["horse", "padding", "share of attention", "every word"],
+        ),
+        (View::Image, vec![pixels.as_str(), "the picture", "seed"]),
+    ];
+    for size in SIZES {
+        for (view, expected) in &expected {
+            let app = after(app.clone(), &[Action::Show(*view)]);
+            let screen = text(&app, size);
+            for words in expected {
+                // At 80 columns the cosine's legend has no room for its name.
+                if size.0 == 80 && *words == "cosine" {
+                    continue;
+                }
+                assert!(
+                    screen.contains(words),
+                    "{view:?} at {size:?} lacks {words:?}:\n{screen}"
+                );
+            }
+            let last = screen.lines().last().unwrap().trim_end().to_owned();
+            assert!(last.ends_with("q quit"), "{view:?} at {size:?}: {last}");
+        }
+    }
+}
+
+#[test]
+fn a_window_that_is_too_small_says_what_is_needed() {
+    let screen = text(&finished(), (30, 8));
+    let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("needs 40×12"), "{screen}");
+    assert!(words.contains("has 30×8"), "{screen}");
+    for size in [(1, 1), (5, 3), (40, 12), (41, 13), (300, 12), (40, 100)] {
+        for view in View::ALL {
+            draw(&after(finished(), &[Action::Show(view)]), size);
+        }
+    }
+}
+
+#[test]
+fn the_noise_is_drawn_in_the_colours_of_its_values() {
+    let app = after(finished(), &[Action::Show(View::Noise)]);
+    let noise = &app
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .noise
+        .as_ref()
+        .unwrap()
+        .initial_noise;
+    let (width, plane) = (noise.shape[2], noise.plane(0));
+    let limit = noise
+        .data
+        .iter()
+        .fold(0.0_f32, |limit, value| limit.max(value.abs()));
+    let colour = |value: f32| {
+        let [red, green, blue] = ColourMap::Signed.at((value / limit + 1.0) / 2.0);
+        Color::Rgb(red, green, blue)
+    };
+    // At 80 columns a value is one pixel: half a cell.
+    let buffer = draw(&app, (80, 24));
+    let (x, y) = find(&buffer, "▸ channel 0");
+    for (column, row) in [(0, 0), (5, 1), (15, 7)] {
+        let cell = &buffer[(x + column, y + 1 + row)];
+        let index = 2 * usize::from(row) * width + usize::from(column);
+        assert_eq!(cell.symbol(), "▀");
+        assert_eq!(
+            cell.fg,
+            colour(plane[index]),
+            "upper half at {column},{row}"
+        );
+        assert_eq!(
+            cell.bg,
+            colour(plane[index + width]),
+            "lower half at {column},{row}"
+        );
+    }
+}
+
+#[test]
+fn the_place_that_listens_most_is_the_brightest() {
+    let app = after(finished(), &[Action::Show(View::Attention), Action::Down]);
+    let map = app.attention().0[0].clone();
+    let values = map.map(None, app.cursor.token);
+    let largest = (0..values.len())
+        .max_by(|&a, &b| values[a].total_cmp(&values[b]))
+        .unwrap();
+    let buffer = draw(&app, (80, 24));
+    let (x, y) = find(&buffer, "attention alone");
+    let (column, row) = ((largest % map.width) as u16, (largest / map.width) as u16);
+    let cell = &buffer[(x + column, y + 1 + row / 2)];
+    let colour = if row % 2 == 0 { cell.fg } else { cell.bg };
+    let [red, green, blue] = ColourMap::Magnitude.at(1.0);
+    assert_eq!(colour, Color::Rgb(red, green, blue));
+}
+
+#[test]
+fn a_terminal_without_colours_gets_shades_and_not_one_colour() {
+    for view in View::ALL {
+        let mut app = after(finished(), &[Action::Show(view)]);
+        app.theme = Theme::new(Colours::None);
+        let buffer = draw(&app, (120, 40));
+        for cell in &buffer.content {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{view:?}");
+        }
+        if matches!(
+            view,
+            View::Noise | View::Denoising | View::Attention | View::Image
+        ) {
+            let shades = buffer
+                .content
+                .iter()
+                .filter(|cell| "░▒▓█".contains(cell.symbol()));
+            assert!(shades.count() > 100, "{view:?}");
+        }
+    }
+}
+
+#[test]
+fn a_terminal_with_256_colours_gets_only_those() {
+    for view in View::ALL {
+        let mut app = after(finished(), &[Action::Show(view)]);
+        app.theme = Theme::new(Colours::Indexed);
+        for cell in &draw(&app, (100, 30)).content {
+            for colour in [cell.fg, cell.bg] {
+                assert!(
+                    matches!(colour, Color::Reset | Color::Indexed(_)),
+                    "{view:?}: {colour:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn going_back_and_forth_changes_the_moment_in_every_view_and_loses_nothing() {
+    let app = finished();
+    let kept = app.run.as_ref().unwrap().trace.steps.len();
+    let back = after(app.clone(), &[Action::StepBack, Action::StepBack]);
+    assert!(text(&back, (120, 40)).contains("step  2 / 4"));
+    for view in [View::Schedule, View::Denoising, View::Attention] {
+        let now = after(app.clone(), &[Action::Show(view)]);
+        let then = after(back.clone(), &[Action::Show(view)]);
+        assert_ne!(draw(&now, (120, 40)), draw(&then, (120, 40)), "{view:?}");
+    }
+    let forth = after(back, &[Action::LastStep]);
+    assert_eq!(forth.run.as_ref().unwrap().trace.steps.len(), kept);
+    assert_eq!(draw(&forth, (120, 40)), draw(&app, (120, 40)));
+    let first = after(app.clone(), &[Action::FirstStep, Action::StepBack]);
+    assert!(text(&first, (80, 24)).contains("step  1 / 4"));
+    let jumped = [Action::Jump, Action::Type(Typing::Insert("3".into()))];
+    let jumped = after(app, &jumped);
+    assert!(text(&jumped, (80, 24)).contains("go to step: 3"));
+    let jumped = after(jumped, &[Action::Type(Typing::Submit)]);
+    assert!(text(&jumped, (80, 24)).contains("step  3 / 4"));
+}
+
+#[test]
+fn the_selected_token_is_the_same_in_every_view() {
+    let app = after(
+        finished(),
+        &[Action::Show(View::Tokens), Action::Up, Action::Up],
+    );
+    let selected = Theme::new(Colours::True).selected();
+    for view in [View::Embedding, View::TextEncoder, View::Attention] {
+        let buffer = draw(&after(app.clone(), &[Action::Show(view)]), (120, 40));
+        let (x, y) = find(&buffer, " riding ");
+        assert_eq!(buffer[(x + 1, y)].bg, selected.bg.unwrap(), "{view:?}");
+    }
+    let buffer = draw(&app, (120, 40));
+    let (x, y) = find(&buffer, PROMPT);
+    let riding = PROMPT.find("riding").unwrap() as u16;
+    assert_eq!(buffer[(x + riding, y)].bg, selected.bg.unwrap());
+    assert_ne!(buffer[(x + riding - 1, y)].bg, selected.bg.unwrap());
+}
+
+#[test]
+fn the_last_line_has_only_keys_that_work_here() {
+    let line = |app: &App| text(app, (200, 60)).lines().last().unwrap().to_owned();
+    let app = finished();
+    let attention = line(&after(app.clone(), &[Action::Show(View::Attention)]));
+    assert!(
+        attention.contains("h head") && !attention.contains("cancel"),
+        "{attention}"
+    );
+    let image = line(&after(app.clone(), &[Action::Show(View::Image)]));
+    assert!(
+        !image.contains("head") && image.contains("s save"),
+        "{image}"
+    );
+    let editing = line(&after(app, &[Action::Edit]));
+    assert!(
+        editing.contains("enter run") && !editing.contains("quit"),
+        "{editing}"
+    );
+    let loading = line(&App::new(Theme::default(), 0));
+    assert!(
+        !loading.contains("step") && loading.contains("q quit"),
+        "{loading}"
+    );
+}
+
+#[test]
+fn the_help_names_every_key() {
+    let app = after(finished(), &[Action::Help]);
+    let screen = text(&app, (120, 60));
+    for binding in keys::BROWSE.iter().chain(keys::ALWAYS) {
+        let start: String = binding.sentence.chars().take(24).collect();
+        assert!(screen.contains(&start), "{start:?} is missing:\n{screen}");
+    }
+    let closed = after(app, &[Action::Dismiss]);
+    assert!(!text(&closed, (120, 60)).contains("put the program to sleep"));
+}
+
+#[test]
+fn another_seed_runs_again_and_gives_another_picture() {
+    let before = finished().run.unwrap().trace.image.unwrap().image.clone();
+    let session = Session::start(loader(), PROMPT, 4).until(has_picture);
+    let same = session
+        .app
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .image
+        .as_ref()
+        .unwrap()
+        .image
+        .clone();
+    assert!(before == same, "the same request gives the same picture");
+    let session = session
+        .act(Action::Edit)
+        .act(Action::Type(Typing::NextField))
+        .act(Action::Type(Typing::NextField))
+        .act(Action::Type(Typing::Insert("7".into())));
+    assert!(text(&session.app, (80, 24)).contains("427"));
+    let session = session.act(Action::Type(Typing::Submit)).until(has_picture);
+    assert!(text(&session.app, (80, 24)).contains("seed 427"));
+    let other = &session
+        .app
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .image
+        .as_ref()
+        .unwrap()
+        .image;
+    assert!(*other != before);
+}
+
+#[test]
+fn a_wrong_number_is_refused_where_it_was_typed() {
+    let typed = [
+        Action::Edit,
+        Action::Type(Typing::PreviousField),
+        Action::Type(Typing::PreviousField),
+        Action::Type(Typing::Insert("many".into())),
+        Action::Type(Typing::Submit),
+    ];
+    let screen = text(&after(finished(), &typed), (80, 24));
+    assert!(
+        screen.contains("guidance scale must be a number"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("5many"),
+        "what was typed is still there: {screen}"
+    );
+}
+
+#[test]
+fn one_head_is_computed_on_demand_and_differs_from_the_mean() {
+    let session = Session::start(loader(), PROMPT, 2)
+        .until(has_picture)
+        .act(Action::Show(View::Attention));
+    let mean = draw(&session.app, (120, 40));
+    let session = session.act(Action::NextHead);
+    assert!(text(&session.app, (120, 40)).contains("head 0 is being computed"));
+    let session = session.until(|app| app.attention().1);
+    assert!(text(&session.app, (120, 40)).contains("head 0"));
+    let (x, y) = find(&mean, "attention alone");
+    let head = draw(&session.app, (120, 40));
+    let differing =
+        (0..16).filter(|&column| mean[(x + column, y + 4)] != head[(x + column, y + 4)]);
+    assert!(differing.count() > 4);
+    // The mean over the heads is what was recorded.
+    let run = session.app.run.as_ref().unwrap();
+    let (heads, means) = (run.heads(1).unwrap(), run.attention(1));
+    for (heads, mean) in heads.iter().zip(means) {
+        let count = heads.heads.unwrap();
+        for place in 0..mean.width * mean.height {
+            let of_heads = (0..count).map(|head| heads.map(Some(head), 5)[place]);
+            let average = of_heads.sum::<f32>() / count as f32;
+            assert!((average - mean.map(None, 5)[place]).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_step_is_decoded_on_demand() {
+    let session = Session::start(loader(), PROMPT, 2)
+        .until(has_picture)
+        .act(Action::StepBack)
+        .act(Action::Decode);
+    assert!(text(&session.app, (120, 40)).contains("predicted x0, decoding"));
+    let session = session.until(|app| !app.is_busy());
+    assert!(text(&session.app, (120, 40)).contains("predicted x0, decoded"));
+    let run = session.app.run.as_ref().unwrap();
+    let size = run.trace.image.as_ref().unwrap().image.dimensions();
+    assert_eq!(run.decoded[&0].dimensions(), size);
+}
+
+#[test]
+fn a_cancelled_run_keeps_what_was_done_and_goes_on() {
+    let steps = |app: &App| app.run.as_ref().map_or(0, |run| run.trace.steps.len());
+    let session = Session::start(loader(), PROMPT, 30)
+        .until(|app| steps(app) >= 2)
+        .act(Action::Cancel)
+        .until(|app| app.can_continue());
+    let done = steps(&session.app);
+    assert!((2..30).contains(&done));
+    assert!(text(&session.app, (80, 24)).contains("space goes on"));
+    // One step by hand, then on to the end.
+    let session = session
+        .act(Action::StepForward)
+        .until(|app| app.can_continue());
+    assert_eq!(steps(&session.app), done + 1);
+    let session = session.act(Action::PlayPause).until(has_picture);
+    assert_eq!(steps(&session.app), 30);
+    let whole = Session::start(loader(), PROMPT, 30).until(has_picture);
+    let image = |session: &Session| {
+        session
+            .app
+            .run
+            .as_ref()
+            .unwrap()
+            .trace
+            .image
+            .as_ref()
+            .unwrap()
+            .image
+            .clone()
+    };
+    assert!(
+        image(&session) == image(&whole),
+        "interrupting changes nothing"
+    );
+}
+
+#[test]
+fn nothing_in_a_prompt_can_steer_the_terminal() {
+    let prompt = "a \u{1b}[31mred\u{7} \u{202e}apple\u{9b} 苹果 👩‍🚀";
+    let session = Session::start(loader(), prompt, 1).until(has_picture);
+    for view in View::ALL {
+        for size in SIZES {
+            let app = after(session.app.clone(), &[Action::Show(view)]);
+            for cell in &draw(&app, size).content {
+                let steers = |character: char| character.is_control() || character == '\u{202e}';
+                assert!(
+                    !cell.symbol().chars().any(steers),
+                    "{view:?}: {:?}",
+                    cell.symbol()
+                );
+            }
+        }
+    }
+    let app = after(session.app, &[Action::Show(View::Prompt)]);
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("␛[31mred␇"), "{screen}");
+}
+
+#[test]
+fn an_over_long_prompt_says_what_was_cut_off() {
+    let prompt = "red apple ".repeat(50);
+    let session = Session::start(loader(), &prompt, 1).until(has_picture);
+    for size in SIZES {
+        for view in View::ALL {
+            draw(&after(session.app.clone(), &[Action::Show(view)]), size);
+        }
+        let app = after(session.app.clone(), &[Action::Show(View::Tokens)]);
+        let screen = text(&app, size);
+        assert!(screen.contains("25 tokens were cut off"), "{screen}");
+    }
+}
+
+#[test]
+fn words_that_the_model_never_saw_are_marked() {
+    let session = Session::start(loader(), "a xylophone", 1).until(has_picture);
+    let app = after(session.app, &[Action::Show(View::Tokens)]);
+    let screen = text(&app, (120, 40));
+    assert!(screen.contains("never seen"), "{screen}");
+    assert!(
+        !text(&after(finished(), &[Action::Show(View::Tokens)]), (120, 40)).contains("never seen")
+    );
+}
+
+#[test]
+fn without_guidance_the_difference_is_explained_and_not_invented() {
+    let session = Session::start(loader(), PROMPT, 1)
+        .until(has_picture)
+        .act(Action::Edit);
+    let mut session = session;
+    for _ in 0..4 {
+        session = session.act(Action::Type(Typing::NextField));
+    }
+    let session = session
+        .act(Action::Type(Typing::DeleteToStart))
+        .act(Action::Type(Typing::Insert("1".into())))
+        .act(Action::Type(Typing::Submit))
+        .until(has_picture)
+        .act(Action::Show(View::Denoising));
+    assert!(text(&session.app, (120, 40)).contains("Guidance is off"));
+}
+
+#[test]
+fn a_model_that_does_not_load_leaves_a_screen_that_says_why() {
+    let missing: Loader = Box::new(|| anyhow::bail!("there is no folder `nowhere`"));
+    let broken: Loader = Box::new(|| panic!("a defect"));
+    for (loader, words) in [
+        (missing, "there is no folder `nowhere`"),
+        (broken, "has a defect"),
+    ] {
+        let session =
+            Session::start(loader, PROMPT, 1).until(|app| matches!(app.model, Model::Failed(_)));
+        for view in View::ALL {
+            let app = after(session.app.clone(), &[Action::Show(view)]);
+            let screen = text(&app, (80, 24));
+            let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.contains(words), "{view:?}:\n{screen}");
+            assert!(screen.contains("q quit"));
+        }
+    }
+}
+
+#[test]
+fn before_anything_is_there_every_view_says_so() {
+    let app = App::new(Theme::default(), 64 << 20);
+    for view in View::ALL {
+        let screen = text(&after(app.clone(), &[Action::Show(view)]), (80, 24));
+        assert!(screen.contains("the model is being"), "{view:?}:\n{screen}");
+        assert!(screen.contains("loading the model"), "{view:?}:\n{screen}");
+    }
+}
+
+#[test]
+fn attention_that_did_not_fit_its_memory_is_computed_again() {
+    let mut session = Session::start(loader(), PROMPT, 2);
+    session.app = App::new(Theme::new(Colours::True), 0);
+    let session = session
+        .until(has_picture)
+        .act(Action::Show(View::Attention));
+    assert!(text(&session.app, (80, 24)).contains("memory for attention was full"));
+    let session = session.until(|app| !app.is_busy());
+    assert!(text(&session.app, (80, 24)).contains("share of attention"));
+    let (recomputed, recorded) = (session.app.attention().0, finished());
+    assert_eq!(recomputed.len(), recorded.attention().0.len());
+}
+
+#[test]
+fn a_frame_of_any_view_is_drawn_quickly() {
+    // Generous: a debug build on a busy machine. What it catches is work that belongs to the worker.
+    for view in View::ALL {
+        let app = after(finished(), &[Action::Show(view)]);
+        let best = (0..5).map(|_| {
+            let start = Instant::now();
+            draw(&app, (200, 60));
+            start.elapsed()
+        });
+        assert!(best.min().unwrap() < Duration::from_millis(100), "{view:?}");
+    }
+}
