@@ -3,35 +3,34 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty, open};
 
+/// Columns and rows.
 const SIZE: (u16, u16) = (100, 30);
 
-/// The program in a terminal of which everything is known.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_diffuscope");
+
+/// A program in a terminal of which everything is known.
 struct Session {
-    master: Box<dyn MasterPty + Send>,
-    input: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    terminal: Arc<Pty>,
+    child: Child,
     screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Session {
-    fn start(arguments: &[&str]) -> Self {
-        let (cols, rows) = SIZE;
-        let size = PtySize {
-            rows,
-            cols,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
-        let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_diffuscope"));
-        command.args(arguments);
-        command.env("TERM", "xterm-256color");
+    fn start(program: &str, arguments: &[&str]) -> Self {
+        let (columns, rows) = SIZE;
+        let (terminal, inside) = open().unwrap();
+        terminal.resize(Size::new(rows, columns)).unwrap();
+        let mut command = Command::new(program)
+            .args(arguments)
+            .env("TERM", "xterm-256color");
         for variable in [
             "NO_COLOR",
             "TMUX",
@@ -40,32 +39,28 @@ impl Session {
             "KITTY_WINDOW_ID",
             "LC_TERMINAL",
         ] {
-            command.env_remove(variable);
+            command = command.env_remove(variable);
         }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let [tall, wide] = [rows, cols].map(|length| NonZeroU16::new(length).unwrap());
-        let parser = vt100::Parser::new(tall, wide, 0);
-        let screen = Arc::new(Mutex::new(parser));
-        let mut output = pair.master.try_clone_reader().unwrap();
-        let shared = Arc::clone(&screen);
+        let child = command.spawn(inside).unwrap();
+        let [tall, wide] = [rows, columns].map(|length| NonZeroU16::new(length).unwrap());
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(tall, wide, 0)));
+        let terminal = Arc::new(terminal);
+        let (output, shared) = (Arc::clone(&terminal), Arc::clone(&screen));
         thread::spawn(move || {
             let mut bytes = [0; 65536];
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
+            while let Ok(count @ 1..) = (&*output).read(&mut bytes) {
                 shared.lock().unwrap().process(&bytes[..count]);
             }
         });
         Self {
-            input: pair.master.take_writer().unwrap(),
-            master: pair.master,
+            terminal,
             child,
             screen,
         }
     }
 
-    fn press(&mut self, keys: &str) {
-        self.input.write_all(keys.as_bytes()).unwrap();
-        self.input.flush().unwrap();
+    fn press(&self, keys: &str) {
+        (&*self.terminal).write_all(keys.as_bytes()).unwrap();
     }
 
     fn contents(&self) -> String {
@@ -87,13 +82,13 @@ impl Session {
     }
 
     /// Waits for the program's end and answers its exit code.
-    fn end(&mut self) -> u32 {
+    fn end(&mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 // What it wrote last is still on its way.
                 thread::sleep(Duration::from_millis(200));
-                return status.exit_code();
+                return status.code();
             }
             assert!(start.elapsed() < Duration::from_secs(20), "it does not end");
             thread::sleep(Duration::from_millis(10));
@@ -103,14 +98,10 @@ impl Session {
 
 #[test]
 fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
-    let mut session = Session::start(&["--steps", "3"]);
-    let echoes = |session: &Session| {
-        let modes = session.master.get_termios().unwrap().local_flags;
-        format!("{modes:?}")
-    };
+    // A shell says what the terminal's settings are before and after.
+    let script = "echo before $(stty -g | cksum); \"$0\" --steps 3; code=$?; echo after $(stty -g | cksum), exit $code";
+    let mut session = Session::start("sh", &["-c", script, PROGRAM]);
     session.until("diffuscope", Duration::from_secs(30));
-    let raw = echoes(&session);
-    assert!(!raw.contains("ECHO"), "{raw}");
     session.until("✓ in", Duration::from_secs(180));
     session.press("9");
     session.until("the picture", Duration::from_secs(10));
@@ -132,7 +123,7 @@ fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
     session.press("\x1b");
     session.until("q quit", Duration::from_secs(10));
     session.press("q");
-    assert_eq!(session.end(), 0);
+    assert_eq!(session.end(), Some(0));
     let parser = session.screen.lock().unwrap();
     let screen = parser.screen();
     assert!(!screen.alternate_screen(), "still on the alternate screen");
@@ -147,20 +138,20 @@ fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
 
 #[test]
 fn quitting_while_the_model_works_is_immediate() {
-    let mut session = Session::start(&["--steps", "500"]);
+    let mut session = Session::start(PROGRAM, &["--steps", "500"]);
     session.until("a step", Duration::from_secs(120));
     let start = Instant::now();
     session.press("\x03");
-    assert_eq!(session.end(), 0);
+    assert_eq!(session.end(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(!session.screen.lock().unwrap().screen().alternate_screen());
 }
 
 #[test]
 fn a_terminate_signal_gives_the_terminal_back() {
-    let mut session = Session::start(&["--steps", "500"]);
+    let mut session = Session::start(PROGRAM, &["--steps", "500"]);
     session.until("a step", Duration::from_secs(120));
-    let id = session.child.process_id().unwrap().to_string();
+    let id = session.child.id().to_string();
     let killed = std::process::Command::new("kill")
         .arg(&id)
         .status()
@@ -176,7 +167,7 @@ fn a_terminate_signal_gives_the_terminal_back() {
 #[test]
 #[ignore = "a measurement"]
 fn latency_from_key_to_frame_while_generating() {
-    let mut session = Session::start(&["--steps", "1000"]);
+    let mut session = Session::start(PROGRAM, &["--steps", "1000"]);
     session.until("a step", Duration::from_secs(120));
     let views = [
         ("2", "always 77 of them"),
