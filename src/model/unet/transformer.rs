@@ -44,7 +44,7 @@ impl SpatialTransformer {
             .map(|index| {
                 let path = format!("{path}.transformer_blocks.{index}");
                 let weights = weights.pp("transformer_blocks").pp(index);
-                TransformerBlock::new(config, channels, heads, path, &weights)
+                TransformerBlock::new(config, channels, heads, &path, &weights)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -107,7 +107,7 @@ impl TransformerBlock {
         config: &UNetConfig,
         channels: usize,
         heads: usize,
-        path: String,
+        path: &str,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let norm = |name: &str| LayerNorm::new(channels, 1e-5, &weights.pp(name));
