@@ -239,7 +239,7 @@ impl App {
                 Vec::new()
             }
             action => match &mut self.mode {
-                Mode::Browse => self.browse(action),
+                Mode::Browse => self.browse(&action),
                 Mode::Edit(_) => self.edit(&action),
                 Mode::Jump(_) => self.jump(&action),
                 Mode::Help(scroll) => {
@@ -565,8 +565,8 @@ impl App {
         Vec::new()
     }
 
-    fn browse(&mut self, action: Action) -> Vec<Command> {
-        match action {
+    fn browse(&mut self, action: &Action) -> Vec<Command> {
+        match *action {
             Action::Help => self.mode = Mode::Help(0),
             Action::Dismiss => self.notice = None,
             Action::NextView => self.turn(1),

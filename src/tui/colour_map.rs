@@ -69,7 +69,7 @@ fn interpolate(table: &[Rgb], position: f32) -> Rgb {
     })
 }
 
-/// The diverging map at `value`, -1 to 1: lightness grows linearly with the magnitude in OKLab, the hue tells the sign.
+/// The diverging map at `value`, -1 to 1: lightness grows linearly with the magnitude in `OKLab`, the hue tells the sign.
 fn signed(value: f32) -> Rgb {
     let magnitude = value.abs();
     let (hue, chroma_at_end): (f32, f32) = if value < 0.0 {
@@ -84,7 +84,7 @@ fn signed(value: f32) -> Rgb {
     oklab_to_srgb(lightness, chroma * cos, chroma * sin)
 }
 
-/// Björn Ottosson's OKLab (<https://bottosson.github.io/posts/oklab/>), to 8-bit sRGB.
+/// Björn Ottosson's `OKLab` (<https://bottosson.github.io/posts/oklab/>), to 8-bit sRGB.
 fn oklab_to_srgb(lightness: f32, a: f32, b: f32) -> Rgb {
     let l = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
     let m = (lightness - 0.105_561_346 * a - 0.063_854_17 * b).powi(3);
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn signs_differ_in_hue_and_magnitudes_in_lightness() {
-        let at = |value: f32| ColourMap::Signed.at((value + 1.0) / 2.0);
+        let at = |value: f32| ColourMap::Signed.at(f32::midpoint(value, 1.0));
         let [red, _, blue] = at(-0.8);
         assert!(blue > red, "below zero is blue");
         let [red, _, blue] = at(0.8);

@@ -210,19 +210,18 @@ fn progress(app: &App, view: View) -> Progress {
 
 fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App) {
     let status = status(app);
-    match &app.run {
-        Some(run) => Timeline {
+    if let Some(run) = &app.run {
+        Timeline {
             current: app.has_steps().then_some(app.cursor.step),
             done: run.trace.steps.len(),
             total: run.total_steps(),
             finished: run.trace.image.is_some(),
             status: &status,
         }
-        .draw(buffer, area, app.theme),
-        None => {
-            let words = format!(" {status}");
-            buffer.set_stringn(area.x, area.y, words, area.width.into(), app.theme.text());
-        }
+        .draw(buffer, area, app.theme);
+    } else {
+        let words = format!(" {status}");
+        buffer.set_stringn(area.x, area.y, words, area.width.into(), app.theme.text());
     }
 }
 

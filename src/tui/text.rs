@@ -87,7 +87,7 @@ pub fn number(value: f64) -> String {
         } else {
             "−∞".to_owned()
         };
-    } else if magnitude >= 10_000.0 || magnitude < 0.0005 {
+    } else if !(0.0005..10_000.0).contains(&magnitude) {
         format!("{magnitude:.1e}")
     } else if magnitude >= 1000.0 {
         format!("{magnitude:.0}")

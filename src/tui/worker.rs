@@ -347,7 +347,8 @@ impl State {
                     }
                 }
                 (None, Some(current)) => {
-                    if self.advance(pipeline, current)?.is_break() {
+                    let ended = self.advance(pipeline, current)?.is_break();
+                    if ended {
                         running = None;
                     }
                 }

@@ -116,10 +116,11 @@ fn draw_table(
         } else {
             let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
             let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
-            numbers
+            let numbers: Vec<String> = numbers
                 .chain([text::fixed(stats.norm, 2)])
                 .map(|number| format!("{number:>NUMBER$}"))
-                .collect()
+                .collect();
+            numbers.concat()
         };
         let style = if unseen { theme.warning() } else { style };
         buffer.set_stringn(area.x + NAMES as u16, y, numbers, 5 * NUMBER, style);

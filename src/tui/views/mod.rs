@@ -135,15 +135,11 @@ fn empty(buffer: &mut Buffer, area: Rect, app: &App, what: &str) {
 
 /// The statistics that stand below a tensor.
 fn statistics(stats: &Stats) -> String {
-    let mut words = format!(
-        "mean {}  std {}",
-        text::fixed(stats.mean, 3),
-        text::fixed(stats.std, 3)
-    );
-    if stats.non_finite > 0 {
-        words.push_str(&format!("  {} not finite", stats.non_finite));
+    let (mean, std) = (text::fixed(stats.mean, 3), text::fixed(stats.std, 3));
+    match stats.non_finite {
+        0 => format!("mean {mean}  std {std}"),
+        count => format!("mean {mean}  std {std}  {count} not finite"),
     }
-    words
 }
 
 /// The cosine of the angle between two vectors; `NaN` where one is zero.

@@ -74,8 +74,9 @@ pub fn draw(
                     cell.set_symbol("▀").set_fg(colour);
                 }
                 (None, bottom) => {
-                    let level =
-                        bottom.map_or(top.level / 2.0, |bottom| (top.level + bottom.level) / 2.0);
+                    let level = bottom.map_or(top.level / 2.0, |bottom| {
+                        f32::midpoint(top.level, bottom.level)
+                    });
                     cell.set_symbol(shade(level)).set_style(Style::new());
                 }
             }

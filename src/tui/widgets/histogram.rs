@@ -25,7 +25,7 @@ impl Histogram<'_> {
             return;
         }
         // Few values in many columns would be all gaps.
-        let most_columns = ((self.values.len() / 4).max(8)).min(64);
+        let most_columns = (self.values.len() / 4).clamp(8, 64);
         let each = usize::from(area.width).div_ceil(most_columns).max(1);
         let columns = usize::from(area.width) / each;
         let area = Rect {
