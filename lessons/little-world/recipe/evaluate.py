@@ -226,21 +226,15 @@ def measure_attention(model, count):
     }
 
 
-@torch.no_grad()
 def cosines(model):
-    """Cosines between words: of token embeddings, and of what the text encoder makes of each word alone."""
-    table = model.text_encoder.get_input_embeddings().weight
+    """Cosines between the token embeddings of words."""
+    table = model.text_encoder.get_input_embeddings().weight.detach()
 
-    def vectors(word):
-        positions = word_positions(model.tokenizer, word, word)[0]
-        ids = common.token_ids(model.tokenizer, [word])[0]
-        return table[ids[positions]].mean(0), model.embed([word])[0, positions[-1]]
+    def vector(word):
+        return table[model.tokenizer(word, add_special_tokens=False).input_ids].mean(0)
 
-    result = {}
-    for a, b in PAIRS:
-        embedded, encoded = (float(F.cosine_similarity(u, v, dim=0)) for u, v in zip(vectors(a), vectors(b)))
-        result[f"{a} / {b}"] = {"embedding": round(embedded, 3), "encoded": round(encoded, 3)}
-    return result
+    pairs = {f"{a} / {b}": F.cosine_similarity(vector(a), vector(b), dim=0) for a, b in PAIRS}
+    return {pair: round(float(cosine), 3) for pair, cosine in pairs.items()}
 
 
 def sheet(pictures, columns, path):
@@ -286,7 +280,7 @@ def main():
 
     captions = [caption for caption in SHEET for _ in range(2)]
     samples = generate(model, captions + [RIDING] * 12, [*range(len(captions)), *range(12)], guidance)
-    sheet(samples[: len(captions)], 8, work / "samples.png")
+    sheet(samples[: len(captions) + 8], 8, work / "samples.png")
     sheet(samples[len(captions) :], 6, work / "riding.png")
     riding = judged(judge, samples[len(captions) :], device)
     seen = (riding["layout"] == LAYOUTS.index("riding")) & (riding["first"] == THINGS.index("horse"))
