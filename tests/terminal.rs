@@ -129,11 +129,13 @@ fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
     assert!(!screen.alternate_screen(), "still on the alternate screen");
     assert!(!screen.hide_cursor(), "the cursor is hidden");
     assert!(!screen.bracketed_paste(), "paste is still bracketed");
-    assert_eq!(
-        screen.contents().trim(),
-        "",
-        "something was left on the screen"
-    );
+    let contents = screen.contents();
+    let lines: Vec<&str> = contents.lines().map(str::trim).collect();
+    let [before, after] = lines[..] else {
+        panic!("something else was left on the screen:\n{contents}");
+    };
+    let settings = before.strip_prefix("before ").unwrap();
+    assert_eq!(after, format!("after {settings}, exit 0"));
 }
 
 #[test]

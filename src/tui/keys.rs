@@ -48,7 +48,7 @@ pub const BROWSE: &[Binding] = &[
         ],
     },
     Binding {
-        keys: "[ ]",
+        keys: "[]",
         word: "token",
         sentence: "the token before or after, in every view",
         works: |app| app.shows_tokens(),

@@ -202,7 +202,7 @@ fn draw_overlay(
     let words = if decoded.is_some() {
         "decoded by the VAE"
     } else {
-        "quick preview; d decodes"
+        "preview; d decodes"
     };
     line(buffer, below(place, drawn.height), words, app.theme.muted());
 }

@@ -172,7 +172,7 @@ fn draw_table(
     }
     let y = area.y + 1 + shown as u16;
     if y < area.bottom() {
-        let words = "moved: 1 − cosine with the state before";
+        let words = "moved: 1 − cosine to the one before";
         let words = if shown < count {
             format!("{shown} of {count} · moved: 1 − cosine")
         } else {
