@@ -47,7 +47,7 @@ impl Session {
         let terminal = Arc::new(terminal);
         let (output, shared) = (Arc::clone(&terminal), Arc::clone(&screen));
         thread::spawn(move || {
-            let mut bytes = [0; 65536];
+            let mut bytes = [0; 16384];
             while let Ok(count @ 1..) = (&*output).read(&mut bytes) {
                 shared.lock().unwrap().process(&bytes[..count]);
             }
@@ -102,7 +102,7 @@ fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
     let script = "echo before $(stty -g | cksum); \"$0\" --steps 3; code=$?; echo after $(stty -g | cksum), exit $code";
     let mut session = Session::start("sh", &["-c", script, PROGRAM]);
     session.until("diffuscope", Duration::from_secs(30));
-    session.until("✓ in", Duration::from_secs(180));
+    session.until("✓ in", Duration::from_mins(3));
     session.press("9");
     session.until("the picture", Duration::from_secs(10));
     {
@@ -141,7 +141,7 @@ fn the_inspector_draws_a_picture_and_gives_the_terminal_back() {
 #[test]
 fn quitting_while_the_model_works_is_immediate() {
     let mut session = Session::start(PROGRAM, &["--steps", "500"]);
-    session.until("a step", Duration::from_secs(120));
+    session.until("a step", Duration::from_mins(2));
     let start = Instant::now();
     session.press("\x03");
     assert_eq!(session.end(), Some(0));
@@ -152,7 +152,7 @@ fn quitting_while_the_model_works_is_immediate() {
 #[test]
 fn a_terminate_signal_gives_the_terminal_back() {
     let mut session = Session::start(PROGRAM, &["--steps", "500"]);
-    session.until("a step", Duration::from_secs(120));
+    session.until("a step", Duration::from_mins(2));
     let id = session.child.id().to_string();
     let killed = std::process::Command::new("kill")
         .arg(&id)
@@ -170,7 +170,7 @@ fn a_terminate_signal_gives_the_terminal_back() {
 #[ignore = "a measurement"]
 fn latency_from_key_to_frame_while_generating() {
     let mut session = Session::start(PROGRAM, &["--steps", "1000"]);
-    session.until("a step", Duration::from_secs(120));
+    session.until("a step", Duration::from_mins(2));
     let views = [
         ("2", "always 77 of them"),
         ("3", "like vectors"),
