@@ -62,10 +62,7 @@ impl DownBlock {
 
     /// Path and number of heads of each cross-attention layer.
     pub fn cross_attention(&self) -> Vec<(String, usize)> {
-        self.attentions
-            .iter()
-            .flat_map(SpatialTransformer::cross_attention)
-            .collect()
+        cross_attention(&self.attentions)
     }
 
     /// Pushes a skip after every layer; returns what the next level gets.
@@ -212,10 +209,7 @@ impl UpBlock {
 
     /// Path and number of heads of each cross-attention layer.
     pub fn cross_attention(&self) -> Vec<(String, usize)> {
-        self.attentions
-            .iter()
-            .flat_map(SpatialTransformer::cross_attention)
-            .collect()
+        cross_attention(&self.attentions)
     }
 
     /// Pops a skip for every layer; returns what the next level gets.
@@ -244,6 +238,14 @@ impl UpBlock {
         }
         Ok(x)
     }
+}
+
+/// Path and number of heads of each cross-attention layer in `attentions`.
+fn cross_attention(attentions: &[SpatialTransformer]) -> Vec<(String, usize)> {
+    attentions
+        .iter()
+        .flat_map(SpatialTransformer::cross_attention)
+        .collect()
 }
 
 /// The attentions of one block: `count` of them where it has heads, else none.

@@ -62,9 +62,8 @@ impl UNet {
         // Sines and cosines of the time are taken in f32 even where weights are f16: f16 rounds 988.909 to 989.
         let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
         let mut cross_attention = Vec::new();
-        let mut note = |block: &str, attentions: Vec<(String, usize)>, halvings: usize| {
+        let mut note = |attentions: Vec<(String, usize)>, halvings: usize| {
             cross_attention.extend(attentions.into_iter().map(|(path, heads)| {
-                debug_assert!(path.starts_with(block));
                 CrossAttentionSite {
                     path,
                     heads,
@@ -87,14 +86,14 @@ impl UNet {
                 &path,
                 &weights.pp(&path),
             )?;
-            note(&path, block.cross_attention(), level);
+            note(block.cross_attention(), level);
             down_blocks.push(block);
             inputs = outputs;
         }
 
         let mid_heads = config.attention_heads[levels - 1];
         let mid_block = MidBlock::new(config, deepest, mid_heads, &weights.pp("mid_block"))?;
-        note("mid_block", mid_block.cross_attention(), levels - 1);
+        note(mid_block.cross_attention(), levels - 1);
 
         let mut up_blocks = Vec::with_capacity(levels);
         let mut previous = deepest;
@@ -114,7 +113,7 @@ impl UNet {
                 &path,
                 &weights.pp(&path),
             )?;
-            note(&path, block.cross_attention(), level);
+            note(block.cross_attention(), level);
             previous = channels[level];
             up_blocks.push(block);
         }
