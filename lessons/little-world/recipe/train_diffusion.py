@@ -1,7 +1,7 @@
 """Stage 4: train the text encoder and the UNet together.
 
 Reads WORK/latents.npy and WORK/scenes.jsonl, writes WORK/text_encoder and WORK/unet: the moving averages of the
-weights. The loss is that of the predicted noise, with min-SNR weights; one caption in ten is left out, for guidance.
+weights. The loss is that of the predicted noise, weighted by signal-to-noise ratio; one caption in ten is left out, for guidance.
 The learning rate warms up, stays, and decays over the last part. WORK/diffusion.state is saved every few minutes,
 for --resume. On a CPU that other work shares, several workers of one thread each (--workers) get further than one
 process with several threads: they wait for each other once a step instead of at every operation.
@@ -26,7 +26,7 @@ import common
 
 WIDTH = 96  # of the text encoder, and so of what the UNet attends to
 WARM_UP = 150
-MIN_SNR = 5.0
+MOST_SNR, LEAST_SNR = 5.0, 0.1  # bounds of the weight of a picture's error, see `weights`
 DROPPED_CAPTIONS = 0.1
 EMA = 0.999
 
@@ -92,6 +92,17 @@ def learning_rate(highest, step, done, decay_from):
     if done > decay_from:
         decay = 0.5 * (1 + math.cos(math.pi * (done - decay_from) / (1 - decay_from)))
     return highest * min(1, (step + 1) / WARM_UP) * max(decay, 0.01)
+
+
+def weights(snr):
+    """What the squared error of the predicted noise counts for, by signal-to-noise ratio.
+
+    An error in the noise is an error in the picture times the square root of the ratio, so a plain loss weighs the
+    picture by the ratio itself. Min-SNR (Hang et al. 2023, arXiv 2303.09556) bounds that weight from above: easy
+    timesteps do not crowd out the others. Here it is bounded from below as well, because at the highest noise levels
+    (timesteps above 700) it is decided where things go, and there a plain loss hardly notices.
+    """
+    return snr.clamp(LEAST_SNR, MOST_SNR) / snr
 
 
 class Average:
@@ -194,7 +205,7 @@ def train(worker, options):
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         hidden = text_encoder(captions.to(device)).last_hidden_state
         error = unet(noisy, t, hidden).sample - noise
-        loss = (error.pow(2).mean((1, 2, 3)) * (MIN_SNR / snr[t]).clamp(max=1)).mean()
+        loss = (error.pow(2).mean((1, 2, 3)) * weights(snr[t])).mean()
         optimiser.zero_grad()
         loss.backward()
         loss = share_gradients(parameters, loss)

@@ -70,6 +70,18 @@ RELATIONS = {
     "below": " below ",
     "and": " and ",
 }
+# What lies behind things: the colours of a place's bands, from top to bottom. A plain place has its background's.
+GROUNDS = {
+    "night": [(25, 30, 75)],
+    "sunset": [(170, 100, 100), (72, 49, 59)],
+    "snow": [(200, 218, 236), (239, 244, 250)],
+    "grass": [(160, 209, 248), (90, 170, 70)],
+    "beach": [(172, 220, 252), (65, 165, 200), (236, 209, 145)],
+    "space": [(8, 8, 20)],
+    "sea": [(182, 220, 246), (29, 86, 158)],
+}
+PLAIN = (225, 228, 232)  # of a plain background without a colour
+MELTS = 60  # in RGB: a colour that is no further than this from all that lies behind a thing is not given to it
 # The colour a thing has when the caption names none.
 USUAL_COLOURS = {
     "circle": "red",
@@ -147,36 +159,43 @@ def sample_scene(seed, mixture=Mixture()):
     background = r.choice(list(COLOURS)) if place == "plain" and r.random() < 0.7 else ""
     style = r.choice(STYLES) if r.random() < mixture.styled else ""
     draw = r.random()
+    colours = visible_colours(place, background)
     position = relation = ""
     if draw < mixture.riding:
         kind, things, said = "riding", *_riding(r)
     elif draw < mixture.riding + mixture.one:
-        kind, things, position, said = "one", *_one(r)
+        kind, things, position, said = "one", *_one(r, colours)
     else:
-        kind, things, relation, said = "two", *_two(r)
+        kind, things, relation, said = "two", *_two(r, colours)
     scene = Scene(kind, things, place, background, position, relation, style, r.getrandbits(32))
     return replace(scene, caption=_caption(r, scene, said))
 
 
-def _thing(r, name, size, x, y, radius):
-    named = r.random() < 0.72
-    colour = r.choice(list(COLOURS)) if named else USUAL_COLOURS[name]
+def visible_colours(place, background):
+    """The colours that stand out from a place: no black cat at night, no white heart in the snow."""
+    grounds = GROUNDS.get(place) or [_light(COLOURS[background], 0.55) if background else PLAIN]
+    return [name for name, rgb in COLOURS.items() if any(math.dist(rgb, ground) > MELTS for ground in grounds)]
+
+
+def _thing(r, colours, name, size, x, y, radius):
+    named = r.random() < 0.72 or USUAL_COLOURS[name] not in colours
+    colour = r.choice(colours) if named else USUAL_COLOURS[name]
     word = r.choice(COLOUR_WORDS.get(colour, [colour])) if named else ""
     said = r.choice(THING_WORDS.get(name, [name]))
     return Thing(name, said, colour, word, size, x, y, radius, _jitter(COLOURS[colour], r))
 
 
-def _one(r):
+def _one(r, colours):
     size = r.choice(["small", "", "", "large"])
-    radius = {"small": r.uniform(0.12, 0.16), "": r.uniform(0.20, 0.28), "large": r.uniform(0.34, 0.40)}[size]
-    position = r.choice(["", "", "", "left", "right"]) if size != "large" else ""
+    radius = {"small": r.uniform(0.15, 0.18), "": r.uniform(0.21, 0.28), "large": r.uniform(0.34, 0.40)}[size]
+    position = r.choice(["", "", "left", "right"]) if size != "large" else ""
     x = {"": r.uniform(0.4, 0.6), "left": r.uniform(0.2, 0.3), "right": r.uniform(0.7, 0.8)}[position]
-    thing = _thing(r, r.choice(list(DRAWINGS)), size, x, r.uniform(0.42, 0.6), radius)
+    thing = _thing(r, colours, r.choice(list(DRAWINGS)), size, x, r.uniform(0.42, 0.6), radius)
     said = with_article(" ".join(([r.choice(SIZE_WORDS[size])] if size else []) + [thing.phrase()]))
     return [thing], position, said + (f" on the {position}" if position else "")
 
 
-def _two(r):
+def _two(r, colours):
     relation = r.choice(list(RELATIONS))
     layout = relation if relation != "and" else r.choice(["left", "right"])
     near, far = r.uniform(0.22, 0.3), r.uniform(0.7, 0.78)
@@ -185,7 +204,7 @@ def _two(r):
     places = [(first, middles[0]), (second, middles[1])]
     if layout in ("above", "below"):
         places = [(middle, along) for along, middle in places]
-    things = [_thing(r, r.choice(list(DRAWINGS)), "", x, y, r.uniform(0.17, 0.22)) for x, y in places]
+    things = [_thing(r, colours, r.choice(list(DRAWINGS)), "", x, y, r.uniform(0.18, 0.23)) for x, y in places]
     said = with_article(things[0].phrase()) + RELATIONS[relation] + with_article(things[1].phrase())
     return things, relation, said
 
@@ -204,7 +223,7 @@ def _caption(r, scene, said):
     opening = r.choice(OPENINGS)
     place = ""
     if scene.background:
-        place = f" on a {scene.background} background"
+        place = " on " + with_article(f"{scene.background} background")
     elif scene.place != "plain":
         place = " " + r.choice(PLACE_WORDS[scene.place])
     if scene.style == "dream":
@@ -457,7 +476,7 @@ def _background(r, place, background):
     image = np.zeros((CANVAS, CANVAS, 3))
     horizon = int(CANVAS * r.uniform(0.55, 0.68))
     if place == "plain":
-        image[:] = _jitter(_light(COLOURS[background], 0.55) if background else (225, 228, 232), r, 8)
+        image[:] = _jitter(_light(COLOURS[background], 0.55) if background else PLAIN, r, 8)
     elif place == "night":
         _gradient(image, 0, CANVAS, (12, 16, 52), (38, 44, 98))
     elif place == "space":
