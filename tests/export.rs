@@ -79,6 +79,7 @@ fn text() -> Event {
         ],
         negative_prompt_embedding: snapshot("negative_prompt_embedding"),
         attention: vec![snapshot("text_model.encoder.layers.0.self_attn")],
+        heads: Vec::new(),
         modules: Vec::new(),
         seconds: 0.5,
     }))

@@ -357,7 +357,8 @@ impl ClipTokenizer {
         }
     }
 
-    fn bytes_of(&self, piece: &str) -> Vec<u8> {
+    /// The bytes that a piece, spelt as in the vocabulary, stands for; its end-of-word mark is none of them.
+    pub fn bytes_of(&self, piece: &str) -> Vec<u8> {
         piece
             .strip_suffix(END_OF_WORD)
             .unwrap_or(piece)

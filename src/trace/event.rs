@@ -46,6 +46,8 @@ pub struct TextTrace {
     /// Causal self-attention of each layer for the prompt, head-averaged `(77, 77)`:
     /// `text_model.encoder.layers.N.self_attn`. Empty where layers are not recorded.
     pub attention: Vec<Snapshot>,
+    /// The same for every head, `(heads, 77, 77)` each: to look at, not exported.
+    pub heads: Vec<Snapshot>,
     /// Statistics of every module's output, in the order in which they came. Empty where they are not recorded.
     pub modules: Vec<ModuleStats>,
     /// Seconds that the stage took.

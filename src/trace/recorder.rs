@@ -242,6 +242,7 @@ fn text_event(
         prompt: snapshots,
         negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
         attention: capture.text_attention,
+        heads: capture.text_heads,
         modules: capture.modules,
         seconds: start.elapsed().as_secs_f64(),
     })))
@@ -254,6 +255,7 @@ struct Capture<'a> {
     half: Half,
     outputs: Vec<Snapshot>,
     text_attention: Vec<Snapshot>,
+    text_heads: Vec<Snapshot>,
     modules: Vec<ModuleStats>,
     maps: Vec<AttentionMaps>,
 }
@@ -266,6 +268,7 @@ impl<'a> Capture<'a> {
             half,
             outputs: Vec::new(),
             text_attention: Vec::new(),
+            text_heads: Vec::new(),
             modules: Vec::new(),
             maps: Vec::new(),
         }
@@ -353,7 +356,7 @@ impl Hook for Capture<'_> {
         if self.layer(path).is_some() {
             self.options.attention
         } else if self.options.layers && path.starts_with("text_model.") {
-            AttentionDetail::Mean
+            AttentionDetail::Heads
         } else {
             AttentionDetail::None
         }
@@ -362,7 +365,13 @@ impl Hook for Capture<'_> {
     fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
         match self.layer(path).cloned() {
             Some(layer) => self.cross_attention(&layer, probs)?,
-            None => self.text_attention.push(Snapshot::of(path, probs)?),
+            None => {
+                // The heads are few and small here; their mean is what is exported.
+                let heads = probs.dim(1)?;
+                let mean = (probs.sum(1)? / heads as f64)?;
+                self.text_attention.push(Snapshot::of(path, &mean)?);
+                self.text_heads.push(Snapshot::of(path, probs)?);
+            }
         }
         Ok(())
     }

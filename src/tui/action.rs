@@ -41,6 +41,16 @@ pub enum Action {
     NextToken,
     /// Another head of the attention layer: mean, 0, 1, …
     NextHead,
+    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve.
+    Switch,
+    /// The schedule's axis: linear or logarithmic.
+    SwitchAxis,
+    /// Lay the next scheduler's schedule over this run's.
+    NextSchedule,
+    /// Fewer steps for the schedule that lies over this run's.
+    FewerSteps,
+    /// More steps for it.
+    MoreSteps,
     /// Run on, pause, or play back what was recorded.
     PlayPause,
     /// Stop the run at once; what was done is kept.

@@ -9,6 +9,7 @@ use image::RgbImage;
 use super::action::{Action, Typing};
 use super::editor::{Editor, Field, LineEditor};
 use super::run::{Run, RunState};
+use super::selection::Detail;
 use super::theme::Theme;
 use super::worker::{Command, Failure, Saving, Update, Work};
 use crate::generation::{ModelInfo, Request};
@@ -119,6 +120,8 @@ pub struct Cursor {
     pub head: Option<usize>,
     /// The request's field.
     pub field: Field,
+    /// What the views of the text, the noise and the schedule show.
+    pub detail: Detail,
 }
 
 /// What the denoising view shows beside `x_t` and predicted x0.
@@ -210,6 +213,7 @@ impl App {
                 layer: None,
                 head: None,
                 field: Field::Prompt,
+                detail: Detail::default(),
             },
             mode: Mode::Browse,
             notice: None,
@@ -341,6 +345,11 @@ impl App {
                     }
                 }
             }
+            Update::Insight { run, insight } => {
+                if let Some(current) = self.run.as_mut().filter(|current| current.id == run) {
+                    current.insights.take(insight);
+                }
+            }
             Update::Saved(Ok(path)) => {
                 let text = format!("saved {}", path.display());
                 self.notice = Some(Notice::Done(text, self.clock + NOTICE));
@@ -411,6 +420,33 @@ impl App {
             View::Schedule | View::Denoising | View::Attention => self.has_steps(),
             View::Image => false,
         }
+    }
+
+    /// Are there heads to choose among?
+    pub fn has_heads(&self) -> bool {
+        match self.view {
+            View::Attention => self.has_steps(),
+            View::TextEncoder => self.text_heads() > 0,
+            _ => false,
+        }
+    }
+
+    /// Heads of the text encoder's layers, as recorded.
+    pub fn text_heads(&self) -> usize {
+        let text = self.run.as_ref().and_then(|run| run.trace.text.as_deref());
+        text.and_then(|text| text.heads.first()?.shape.first().copied())
+            .unwrap_or(0)
+    }
+
+    /// Can this view show something else, too?
+    pub fn can_switch(&self) -> bool {
+        let trace = self.run.as_ref().map(|run| &run.trace);
+        trace.is_some_and(|trace| match self.view {
+            View::Tokens => trace.tokens.is_some(),
+            View::Embedding => trace.text.is_some(),
+            View::Noise | View::Schedule => trace.noise.is_some(),
+            _ => false,
+        })
     }
 
     /// Are there tokens to select?
@@ -585,7 +621,16 @@ impl App {
             Action::Down => self.select(true),
             Action::PreviousToken => self.select_token(false),
             Action::NextToken => self.select_token(true),
-            Action::NextHead => self.next_head(),
+            Action::NextHead if self.view == View::Attention => self.next_head(),
+            Action::NextHead
+            | Action::Switch
+            | Action::SwitchAxis
+            | Action::NextSchedule
+            | Action::FewerSteps
+            | Action::MoreSteps => {
+                let heads = self.text_heads();
+                self.cursor.detail.update(action, self.view, heads);
+            }
             Action::PlayPause => return self.play_or_pause(),
             Action::Cancel if self.is_running() => {
                 if let Some(run) = &mut self.run {
@@ -771,13 +816,11 @@ impl App {
     }
 
     fn next_head(&mut self) {
-        if self.view == View::Attention {
-            self.cursor.head = match self.cursor.head {
-                None => Some(0),
-                Some(head) => Some(head + 1),
-            }
-            .filter(|&head| head < self.head_count());
+        self.cursor.head = match self.cursor.head {
+            None => Some(0),
+            Some(head) => Some(head + 1),
         }
+        .filter(|&head| head < self.head_count());
     }
 
     /// Heads of the selected layer; of all layers, the fewest that one has.

@@ -60,9 +60,43 @@ pub const BROWSE: &[Binding] = &[
     Binding {
         keys: "h",
         word: "head",
-        sentence: "another attention head: the mean of all, then one after the other, computed anew from the step's latents",
-        works: |app| app.view == View::Attention && app.has_steps(),
+        sentence: "another attention head: the mean of all, then one after the other; the UNet's are computed anew from the step's latents",
+        works: App::has_heads,
         dispatch: &[(KeyCode::Char('h'), NONE, Action::NextHead)],
+    },
+    Binding {
+        keys: "v",
+        word: "switch",
+        sentence: "what else this view can show: the negative prompt, an embedding's token and position part, noise times sigma, another curve",
+        works: App::can_switch,
+        dispatch: &[(KeyCode::Char('v'), NONE, Action::Switch)],
+    },
+    Binding {
+        keys: "o",
+        word: "overlay",
+        sentence: "lay another scheduler's schedule over this run's: one after the other, then none",
+        works: |app| app.view == View::Schedule && app.can_switch(),
+        dispatch: &[(KeyCode::Char('o'), NONE, Action::NextSchedule)],
+    },
+    Binding {
+        keys: "- +",
+        word: "its steps",
+        sentence: "fewer or more steps for the schedule that lies over this run's",
+        works: |app| {
+            app.view == View::Schedule && app.can_switch() && app.cursor.detail.other.is_some()
+        },
+        dispatch: &[
+            (KeyCode::Char('-'), NONE, Action::FewerSteps),
+            (KeyCode::Char('+'), NONE, Action::MoreSteps),
+            (KeyCode::Char('='), NONE, Action::MoreSteps),
+        ],
+    },
+    Binding {
+        keys: "y",
+        word: "axis",
+        sentence: "the schedule's axis: linear or logarithmic",
+        works: |app| app.view == View::Schedule && app.can_switch(),
+        dispatch: &[(KeyCode::Char('y'), NONE, Action::SwitchAxis)],
     },
     Binding {
         keys: "tab",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::insight::Insights;
 use super::worker::Pictures;
 use crate::generation::Request;
 use crate::model::tokenizer::{Token, TokenKind};
@@ -56,6 +57,8 @@ pub struct Run {
     pub state: RunState,
     /// For each of the prompt's 77 positions: does the model have no embedding (a row of zeros) for its token?
     pub unseen: Vec<bool>,
+    /// What was worked out about it.
+    pub insights: Insights,
     /// The quick preview of each step.
     pub pictures: Vec<Pictures>,
     /// The figures of each step.
@@ -74,6 +77,7 @@ impl Run {
             trace: Trace::new(request, attention_budget),
             state: RunState::Running,
             unseen: Vec::new(),
+            insights: Insights::default(),
             pictures: Vec::new(),
             figures: Vec::new(),
             decoded: BTreeMap::new(),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 
-use candle_core::DType;
 use image::RgbImage;
 
+use super::insight::{self, Insight};
 use super::panics;
 use crate::generation::{self, ModelInfo, Pipeline, Request, RequestOverrides, Stage};
 use crate::model::AttentionDetail;
@@ -109,6 +109,13 @@ pub enum Update {
         pictures: Option<Pictures>,
         /// With [`Event::Tokens`]: which positions hold tokens that the model has no embedding for.
         unseen: Vec<bool>,
+    },
+    /// Something was worked out about the run.
+    Insight {
+        /// The run.
+        run: u64,
+        /// What.
+        insight: Insight,
     },
     /// The run waits.
     Paused {
@@ -420,7 +427,8 @@ impl State {
                 }
                 Some(Event::Tokens(tokens)) => {
                     let ids: Vec<u32> = tokens.prompt.ids();
-                    (None, unseen(pipeline, &ids).unwrap_or_default())
+                    let table = pipeline.token_embeddings();
+                    (None, insight::unseen(table, &ids).unwrap_or_default())
                 }
                 _ => (None, Vec::new()),
             };
@@ -430,10 +438,11 @@ impl State {
             Ok(Ok((Some(event), pictures, unseen))) => {
                 self.say(Update::Recorded {
                     run,
-                    event,
+                    event: event.clone(),
                     pictures,
                     unseen,
                 })?;
+                self.say_insight(pipeline, current, &event)?;
                 if matches!(current.recorder.stage(), Stage::Done) {
                     current.playing = false;
                     self.say(Update::Done { run })?;
@@ -484,6 +493,22 @@ impl State {
         self.say(Update::Decoded { run, step, image })
     }
 
+    /// What `event` gives reason to work out. It goes without saying where that fails: the run itself is not touched.
+    fn say_insight(
+        &self,
+        pipeline: &Pipeline,
+        current: &Running,
+        event: &Event,
+    ) -> Result<(), Gone> {
+        let run = current.run;
+        if let Ok(Ok(insights)) = guarded(|| insight::of(pipeline, event)) {
+            for insight in insights {
+                self.say(Update::Insight { run, insight })?;
+            }
+        }
+        Ok(())
+    }
+
     fn say_paused(&self, current: &Running, cancelled: bool) -> Result<(), Gone> {
         let run = current.run;
         if matches!(current.recorder.stage(), Stage::Done) {
@@ -529,14 +554,4 @@ fn failure(error: &generation::Error) -> Failure {
         what,
         advice: advice.to_owned(),
     }
-}
-
-/// Which of `ids` have a row of zeros for an embedding: words that the model never saw.
-fn unseen(pipeline: &Pipeline, ids: &[u32]) -> candle_core::Result<Vec<bool>> {
-    let table = pipeline.token_embeddings();
-    let rows = ids.iter().map(|&id| {
-        let row = table.get(id as usize)?.to_dtype(DType::F32)?;
-        Ok(row.to_vec1::<f32>()?.iter().all(|&value| value == 0.0))
-    });
-    rows.collect()
 }

@@ -1,0 +1,206 @@
+//! What the views of the text, the noise and the schedule show beside the shared cursor: small choices, each with one key.
+
+use super::action::Action;
+use super::app::View;
+use super::editor::SCHEDULERS;
+use crate::scheduler::SchedulerKind;
+
+/// Step counts that the schedule laid over this run's can have.
+pub const OTHER_STEPS: [usize; 9] = [4, 8, 10, 15, 20, 25, 30, 50, 100];
+
+/// Which of the two texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// The prompt.
+    #[default]
+    Prompt,
+    /// The negative prompt.
+    Negative,
+}
+
+/// Which part of what the text encoder's first layer gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Part {
+    /// The row that the token's id picks.
+    #[default]
+    Token,
+    /// The row of its place in the text.
+    Position,
+    /// Both added: what goes in.
+    Sum,
+}
+
+impl Part {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: [Self; 3] = [Self::Token, Self::Position, Self::Sum];
+
+    /// Its name on the screen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Position => "position",
+            Self::Sum => "sum",
+        }
+    }
+}
+
+/// What the schedule's view draws against the timesteps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Curve {
+    /// Noise over signal.
+    #[default]
+    Sigma,
+    /// Variance of the signal that is left.
+    Alphas,
+    /// Variance of the noise that each training timestep adds.
+    Betas,
+}
+
+impl Curve {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: [Self; 3] = [Self::Sigma, Self::Alphas, Self::Betas];
+
+    /// Its name in papers and in diffusers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sigma => "sigmas",
+            Self::Alphas => "alphas_cumprod",
+            Self::Betas => "betas",
+        }
+    }
+}
+
+/// How a curve's vertical axis goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Axis {
+    /// In equal steps.
+    Linear,
+    /// In equal ratios.
+    #[default]
+    Logarithmic,
+}
+
+/// The choices of the views of the text, the noise and the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Detail {
+    /// The text whose tokens are shown.
+    pub side: Side,
+    /// The part of the embedding.
+    pub part: Part,
+    /// The text encoder's attention head; `None` for the mean over all.
+    pub text_head: Option<usize>,
+    /// Is the noise shown times the initial sigma?
+    pub scaled: bool,
+    /// The schedule's curve.
+    pub curve: Curve,
+    /// Its vertical axis.
+    pub axis: Axis,
+    /// The scheduler whose schedule lies over this run's.
+    pub other: Option<SchedulerKind>,
+    /// How many steps that schedule has; `None` for as many as this run was asked for.
+    pub other_steps: Option<usize>,
+}
+
+impl Detail {
+    /// Carries out `action` in `view`. `heads` is the number of heads that the text encoder's layer has.
+    pub fn update(&mut self, action: &Action, view: View, heads: usize) {
+        match (action, view) {
+            (Action::Switch, View::Tokens) => {
+                self.side = match self.side {
+                    Side::Prompt => Side::Negative,
+                    Side::Negative => Side::Prompt,
+                }
+            }
+            (Action::Switch, View::Embedding) => self.part = after(&Part::ALL, self.part),
+            (Action::Switch, View::Noise) => self.scaled = !self.scaled,
+            (Action::Switch, View::Schedule) => self.curve = after(&Curve::ALL, self.curve),
+            (Action::SwitchAxis, View::Schedule) => {
+                self.axis = match self.axis {
+                    Axis::Linear => Axis::Logarithmic,
+                    Axis::Logarithmic => Axis::Linear,
+                }
+            }
+            (Action::NextSchedule, View::Schedule) => {
+                self.other = match self.other {
+                    None => Some(SCHEDULERS[0]),
+                    Some(last) if Some(&last) == SCHEDULERS.last() => None,
+                    Some(kind) => Some(after(&SCHEDULERS, kind)),
+                }
+            }
+            (Action::FewerSteps, View::Schedule) => self.step_down(),
+            (Action::MoreSteps, View::Schedule) => self.step_up(),
+            (Action::NextHead, View::TextEncoder) => {
+                self.text_head = match self.text_head {
+                    None => Some(0),
+                    Some(head) => Some(head + 1),
+                }
+                .filter(|&head| head < heads);
+            }
+            _ => {}
+        }
+    }
+
+    /// Below the fewest lies: as many as this run.
+    fn step_down(&mut self) {
+        let at = OTHER_STEPS
+            .iter()
+            .rposition(|&steps| self.other_steps.is_some_and(|now| steps < now));
+        self.other_steps = at.map(|at| OTHER_STEPS[at]);
+    }
+
+    fn step_up(&mut self) {
+        let now = self.other_steps.unwrap_or(0);
+        let next = OTHER_STEPS.iter().find(|&&steps| steps > now);
+        self.other_steps = next.copied().or(self.other_steps);
+    }
+}
+
+/// The one after `now` in `all`; the first after the last.
+fn after<T: Copy + PartialEq>(all: &[T], now: T) -> T {
+    let at = all.iter().position(|&one| one == now).unwrap_or(0);
+    all[(at + 1) % all.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn press(detail: &mut Detail, view: View, action: &Action, times: usize) {
+        for _ in 0..times {
+            detail.update(action, view, 2);
+        }
+    }
+
+    #[test]
+    fn every_choice_comes_round_again() {
+        let mut detail = Detail::default();
+        press(&mut detail, View::Tokens, &Action::Switch, 1);
+        assert_eq!(detail.side, Side::Negative);
+        press(&mut detail, View::Tokens, &Action::Switch, 1);
+        press(&mut detail, View::Embedding, &Action::Switch, 3);
+        press(&mut detail, View::Schedule, &Action::Switch, 3);
+        press(&mut detail, View::Schedule, &Action::NextSchedule, 8);
+        press(&mut detail, View::TextEncoder, &Action::NextHead, 3);
+        assert_eq!(detail, Detail::default());
+    }
+
+    #[test]
+    fn the_other_schedule_has_more_or_fewer_steps() {
+        let mut detail = Detail::default();
+        press(&mut detail, View::Schedule, &Action::MoreSteps, 2);
+        assert_eq!(detail.other_steps, Some(8));
+        press(&mut detail, View::Schedule, &Action::MoreSteps, 20);
+        assert_eq!(detail.other_steps, Some(100));
+        press(&mut detail, View::Schedule, &Action::FewerSteps, 20);
+        assert_eq!(detail.other_steps, None);
+    }
+
+    #[test]
+    fn a_key_changes_nothing_in_another_view() {
+        let mut detail = Detail::default();
+        press(&mut detail, View::Image, &Action::Switch, 1);
+        press(&mut detail, View::Tokens, &Action::NextSchedule, 1);
+        press(&mut detail, View::Attention, &Action::NextHead, 1);
+        assert_eq!(detail, Detail::default());
+    }
+}
