@@ -15,6 +15,7 @@ pub mod action;
 pub mod app;
 pub mod colour_map;
 pub mod editor;
+pub mod explain;
 pub mod insight;
 pub mod keys;
 mod options;
