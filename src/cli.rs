@@ -44,6 +44,9 @@ pub enum Command {
     /// Print a noise schedule; needs no model
     #[command(after_help = SCHEDULE_EXAMPLES)]
     Schedule(ScheduleArgs),
+    /// Download, list and check models
+    #[command(after_help = MODEL_EXAMPLES)]
+    Model(ModelCommandArgs),
     /// Print the JSON Schema of exported documents (`run --json`)
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
@@ -57,6 +60,7 @@ Examples:
   diffuscope run -p \"a red fox\" --json fox/       every tensor of the run as JSON
   diffuscope tokenize \"a red fox\"                 how the prompt is cut up
   diffuscope schedule --scheduler lms --steps 25  timesteps and noise levels
+  diffuscope model fetch sd-v1-5                  download Stable Diffusion v1.5
 
 `diffuscope <COMMAND> --help` explains each.
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled by Ctrl-C.";
@@ -122,6 +126,42 @@ Columns:
                   before the step; sigma_next: after it
   alpha_cumprod   1 / (sigma² + 1), the picture's share of the variance
   snr             1 / sigma², the signal-to-noise ratio";
+
+const MODEL_EXAMPLES: &str = "\
+Examples:
+  diffuscope model fetch sd-v1-5                    Stable Diffusion v1.5
+  diffuscope model fetch owner/name --variant fp16  its weights in half precision
+  diffuscope run -p \"a castle\" --model sd-v1-5    runs it, offline
+  diffuscope model list                             what is there
+  diffuscope model check ~/models/some.safetensors  can it be run? what is in it?
+
+Only `model fetch` reaches the network. Models lie in the cache that all
+programs for the hub share: $HF_HUB_CACHE, else $HF_HOME/hub, else
+~/.cache/huggingface/hub.";
+
+const FETCH_EXAMPLES: &str = "\
+Only the files that are needed are downloaded: the configurations, the
+tokenizer and the weights of the text encoder, UNet and autoencoder as
+safetensors. What is there is not downloaded again; after an interruption the
+same command goes on where it stopped. Sizes and hashes are checked.
+
+Environment:
+  HF_TOKEN                 the token of an account, for gated repositories
+                           (else the one that is stored in $HF_HOME/token)
+  HF_HOME, HF_HUB_CACHE    where models lie
+  HF_ENDPOINT              another hub
+  HF_HUB_OFFLINE           1: do not reach the network
+  HF_HUB_DOWNLOAD_TIMEOUT  seconds without an answer until a connection counts
+                           as broken [default: 30]";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  diffuscope model check little-world
+  diffuscope model check ~/models/some.safetensors
+  diffuscope model check sd-v1-5 --json | jq .problems
+
+Every missing, wrong-shaped and unexpected tensor is named, and every file's
+SHA-256 is printed. Exit status 1 when the model cannot be run.";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
@@ -227,7 +267,7 @@ pub struct RequestArgs {
 /// The model and its device.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// The embedded `little-world`, or the path of a Stable Diffusion v1 folder as diffusers stores it
+    /// `little-world` (embedded), a downloaded model (`sd-v1-5`, owner/name, owner/name@revision), or the path of a Stable Diffusion v1 or v2 folder as diffusers stores it, or of a single .safetensors file of v1
     #[arg(long, value_name = "MODEL", default_value = "little-world")]
     pub model: OsString,
     /// The device to run on; auto takes CUDA where there is one
@@ -249,7 +289,7 @@ pub struct TokenizeArgs {
     /// Print JSON: all 77 positions
     #[arg(long)]
     pub json: bool,
-    /// The model whose tokenizer to use: `little-world` or a folder
+    /// The model whose tokenizer to use, as for `run`
     #[arg(long, value_name = "MODEL", default_value = "little-world")]
     pub model: OsString,
 }
@@ -284,6 +324,52 @@ pub struct ScheduleArgs {
     /// The last beta
     #[arg(long, value_name = "Y", default_value = "0.012", allow_negative_numbers = true, value_parser = beta)]
     pub beta_end: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `model`.
+#[derive(Debug, Args)]
+pub struct ModelCommandArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Download a model from the hub: the only command that reaches the network
+    #[command(after_help = FETCH_EXAMPLES)]
+    Fetch(FetchArgs),
+    /// List the embedded model and the downloaded ones
+    List,
+    /// Say what is in a model, what is wrong with it, and whether it can be run
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+}
+
+/// Options of `model fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// `sd-v1-5`, `sd-v1-4`, or any repository as owner/name
+    #[arg(value_name = "NAME|OWNER/NAME")]
+    pub name: String,
+    /// A branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+    /// Which weights: `fp16` for those in half precision, where the repository has them [default: the plain ones]
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<String>,
+}
+
+/// Options of `model check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A folder, a single file, a downloaded model's name or `little-world`
+    #[arg(value_name = "MODEL")]
+    pub model: OsString,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -151,7 +151,7 @@ fn link(from: &Path, to: &Path) {
 }
 
 fn open(path: &Path) -> Result<Checkpoint, String> {
-    Checkpoint::open(&Source::Folder(path.to_owned())).map_err(|error| error.to_string())
+    Checkpoint::open(&Source::Path(path.to_owned())).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -436,20 +436,23 @@ fn a_path_that_is_no_checkpoint_is_refused() {
             "unet/config.json",
         ],
     );
-    for (name, parts) in [
+    for (name, of_file, of_folder) in [
         (
             "model.safetensors",
-            ["single file of weights", "from_single_file"],
+            "not a safetensors file",
+            "give the path of that file",
         ),
-        ("notes.txt", ["single file", "diffusers' layout"]),
-        ("model.ckpt", ["pickle", "safe_serialization"]),
+        (
+            "notes.txt",
+            "neither a folder nor",
+            "model_index.json is not in it",
+        ),
+        ("model.ckpt", "safe_serialization", "pickle"),
     ] {
         let path = folder.path().join(name);
-        fs::write(&path, "x").unwrap();
-        refused(at(name), &parts);
-        if name != "notes.txt" {
-            refused(at("."), &[&parts[..], &[name]].concat());
-        }
+        fs::write(&path, "<!DOCTYPE html>").unwrap();
+        refused(at(name), &[name, of_file]);
+        refused(at("."), &[of_folder]);
         fs::remove_file(path).unwrap();
     }
     refused(at("\u{1b}[2Jclear"), &["\\u{1b}[2Jclear"]);

@@ -9,22 +9,55 @@ use crate::model::tokenizer::TokenizerError;
 pub enum CheckpointError {
     /// Nothing exists at the given path.
     #[error(
-        "{path}: there is no such file or folder; a model is `little-world` (built in) or the path of a Stable Diffusion v1 checkpoint in diffusers' folder layout"
+        "{path}: there is no such file or folder; a model is `little-world` (built in), the path of a Stable Diffusion checkpoint (a folder in diffusers' layout or a single .safetensors file), or the name of one that `diffuscope model fetch` has downloaded (`sd-v1-5`, owner/name)"
     )]
     NotFound {
         /// The path that was given.
         path: String,
     },
-    /// The path is a file; a folder is needed.
+    /// The path is a file of an unknown kind.
     #[error(
-        "{path} is a single file{kind}, and a checkpoint is a folder in diffusers' layout; convert it with diffusers (StableDiffusionPipeline.from_single_file, then save_pretrained) and give the folder"
+        "{path} is neither a folder nor a .safetensors file; a checkpoint is a folder in diffusers' layout or a single .safetensors file"
     )]
-    SingleFile {
+    UnknownFile {
         /// The path that was given.
         path: String,
-        /// What the file seems to be, as a clause that follows "a single file".
-        kind: &'static str,
     },
+    /// The folder is none of diffusers', and has single files in it.
+    #[error(
+        "{folder} is not a checkpoint folder, but {file} in it may be a checkpoint in a single file; give the path of that file"
+    )]
+    HoldsSingleFile {
+        /// The path that was given.
+        folder: String,
+        /// The file in it.
+        file: String,
+    },
+    /// A single file that is not a checkpoint of Stable Diffusion v1.
+    #[error(
+        "{file}: {reason}; a single file is read where it holds the text encoder, UNet and autoencoder of Stable Diffusion v1, with the names that these were first published with (LDM)"
+    )]
+    OtherKind {
+        /// The file.
+        file: String,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The checkpoint is in a repository that was not downloaded.
+    #[error(
+        "{name} is not in the cache of downloaded models ({cache}), and nothing of that name is on this machine; `diffuscope model fetch {fetch}` downloads it"
+    )]
+    NotFetched {
+        /// What was asked for.
+        name: String,
+        /// The folder of the cache.
+        cache: String,
+        /// What the command that fetches it takes.
+        fetch: String,
+    },
+    /// The name of a repository or of a revision cannot be one.
+    #[error("{0}")]
+    Name(String),
     /// The folder holds nothing of a checkpoint.
     #[error(
         "{path} is not a checkpoint: {looked_for} is not in it; a checkpoint folder in diffusers' layout has {LAYOUT}"
@@ -49,11 +82,13 @@ pub enum CheckpointError {
     },
     /// Only pickled weights are there.
     #[error(
-        "{file}: weights in Python's pickle format are not read, because loading them can run code; save the checkpoint again with diffusers' save_pretrained(…, safe_serialization=True), which writes safetensors"
+        "{file}: weights in Python's pickle format are not read, because loading them can run code; convert them in Python with diffusers: {convert}"
     )]
     Pickle {
         /// The pickled file.
         file: String,
+        /// The Python that converts it.
+        convert: String,
     },
     /// A file cannot be read.
     #[error("{file}: cannot be read: {source}")]
@@ -108,9 +143,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A weights file lacks tensors, or has them in other shapes or types.
-    #[error(
-        "{file}: {first}{others}; the file does not belong to its config.json, or is of another kind of model"
-    )]
+    #[error("{file}: {first}{others}; {doubt}")]
     Tensors {
         /// The file.
         file: String,
@@ -118,6 +151,8 @@ pub enum CheckpointError {
         first: String,
         /// How many others do not fit, in brackets; empty where there is none.
         others: String,
+        /// What is to be thought of such a file.
+        doubt: &'static str,
     },
     /// The tokenizer's files are damaged.
     #[error("{file}: {source}")]

@@ -1,4 +1,4 @@
-//! Where a checkpoint's bytes come from: the program itself, or a folder.
+//! Where a checkpoint's bytes come from: the program itself, a folder, or a single file.
 
 use std::{borrow::Cow, fs, io::Read as _, ops::Deref, path::PathBuf};
 
@@ -17,6 +17,8 @@ pub enum Files {
     Embedded,
     /// In a folder on this machine.
     Folder(PathBuf),
+    /// All in one file, whatever the path in the folder.
+    Single(PathBuf),
 }
 
 impl Files {
@@ -24,7 +26,16 @@ impl Files {
     pub fn shown(&self) -> String {
         match self {
             Self::Embedded => format!("{} (built in)", embedded::NAME),
-            Self::Folder(folder) => shown(folder),
+            Self::Folder(path) | Self::Single(path) => shown(path),
+        }
+    }
+
+    /// The files that hold the tokenizer: a single file has none, and all checkpoints of Stable Diffusion v1 and v2
+    /// have CLIP's, which is the embedded one.
+    pub fn of_tokenizer(&self) -> Self {
+        match self {
+            Self::Embedded | Self::Single(_) => Self::Embedded,
+            Self::Folder(folder) => Self::Folder(folder.clone()),
         }
     }
 
@@ -33,6 +44,7 @@ impl Files {
         match self {
             Self::Embedded => format!("{} (built in): {path}", embedded::NAME),
             Self::Folder(folder) => shown(&folder.join(path)),
+            Self::Single(file) => shown(file),
         }
     }
 
@@ -41,6 +53,7 @@ impl Files {
         match self {
             Self::Embedded => embedded_file(path).is_some(),
             Self::Folder(folder) => folder.join(path).is_file(),
+            Self::Single(_) => false,
         }
     }
 
@@ -71,6 +84,7 @@ impl Files {
                 .filter(|(parent, _)| *parent == folder)
                 .map(|(_, name)| name.to_owned())
                 .collect(),
+            Self::Single(_) => Vec::new(),
             Self::Folder(root) => fs::read_dir(root.join(folder))
                 .into_iter()
                 .flatten()
@@ -82,12 +96,13 @@ impl Files {
 
     /// The whole contents of a text file.
     pub fn read(&self, path: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
-        let folder = match self {
+        let full = match self {
             Self::Embedded => return self.embedded(path).map(Cow::Borrowed),
-            Self::Folder(folder) => folder,
+            Self::Folder(folder) => folder.join(path),
+            Self::Single(file) => file.clone(),
         };
         let failed = |source| self.failed(path, source);
-        let file = fs::File::open(folder.join(path)).map_err(failed)?;
+        let file = fs::File::open(full).map_err(failed)?;
         let mut bytes = Vec::new();
         file.take(LONGEST_TEXT + 1)
             .read_to_end(&mut bytes)
@@ -103,12 +118,13 @@ impl Files {
 
     /// The contents of a weights file, without reading them yet.
     pub fn map(&self, path: &str) -> Result<Bytes, CheckpointError> {
-        let folder = match self {
+        let full = match self {
             Self::Embedded => return self.embedded(path).map(Bytes::Embedded),
-            Self::Folder(folder) => folder,
+            Self::Folder(folder) => folder.join(path),
+            Self::Single(file) => file.clone(),
         };
         let failed = |source| self.failed(path, source);
-        let file = fs::File::open(folder.join(path)).map_err(failed)?;
+        let file = fs::File::open(full).map_err(failed)?;
         // SAFETY: a mapping is sound while nobody changes or shortens the file. Weights files are written once and
         // then only read; reading them into memory instead would cost gigabytes. No value read from the mapping is
         // trusted to stay what it was: tensors are copied out of it before they are used.

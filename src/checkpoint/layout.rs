@@ -4,11 +4,14 @@
 //! its configuration is refused at once and by name. Names and shapes are those of diffusers' `UNet2DConditionModel`
 //! and `AutoencoderKL` and of transformers' `CLIPTextModel`.
 
+use std::collections::HashSet;
+
 use candle_core::DType;
+use serde::Serialize;
 
 use super::{
     config::{DownBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig},
-    error::CheckpointError,
+    error::{CheckpointError, printable},
     weights::Weights,
 };
 
@@ -164,25 +167,42 @@ impl Layout {
         layout
     }
 
-    /// Holds a weights file against the layout. Tensors beyond it are allowed: some files carry position ids or
-    /// moving averages.
-    pub fn check(&self, weights: &Weights) -> Result<(), CheckpointError> {
-        let mut problems = self
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|expected| &expected.name[..])
+    }
+
+    /// How many bytes the tensors take with numbers of `size` bytes.
+    pub fn bytes(&self, size: usize) -> usize {
+        self.0
+            .iter()
+            .map(|expected| expected.shape.iter().product::<usize>() * size)
+            .sum()
+    }
+
+    /// Holds a weights file against the layout: everything that does not fit, in the layout's order.
+    pub fn problems(&self, weights: &Weights) -> Vec<TensorProblem> {
+        self.0
+            .iter()
+            .filter_map(|expected| expected.problem(weights))
+            .collect()
+    }
+
+    /// Tensors of the file that are not in the layout, in alphabetical order. They are allowed: some files carry
+    /// position ids or moving averages.
+    pub fn unexpected(&self, weights: &Weights) -> Vec<String> {
+        let known: HashSet<&str> = self
             .0
             .iter()
-            .filter_map(|expected| expected.problem(weights));
-        let Some(first) = problems.next() else {
-            return Ok(());
-        };
-        Err(CheckpointError::Tensors {
-            file: weights.file().to_owned(),
-            first,
-            others: match problems.count() {
-                0 => String::new(),
-                1 => " (and 1 other tensor does not fit)".to_owned(),
-                count => format!(" (and {count} other tensors do not fit)"),
-            },
-        })
+            .flat_map(|expected| std::iter::once(&expected.name).chain(&expected.old_name))
+            .map(String::as_str)
+            .collect();
+        weights
+            .parameters()
+            .into_iter()
+            .map(|parameter| parameter.name)
+            .filter(|name| !known.contains(&name[..]))
+            .collect()
     }
 
     fn add(&mut self, name: &str, shape: &[usize]) {
@@ -277,28 +297,112 @@ impl Layout {
 
 impl Expected {
     /// What is wrong with the tensor in the file, if anything is.
-    fn problem(&self, weights: &Weights) -> Option<String> {
+    fn problem(&self, weights: &Weights) -> Option<TensorProblem> {
         let names = std::iter::once(&self.name).chain(&self.old_name);
         let mut found = names.filter_map(|name| Some((name, weights.shape(name)?)));
         let Some((name, shape)) = found.next() else {
-            return Some(format!("tensor {} is missing", self.name));
+            return Some(TensorProblem::Missing {
+                name: weights.own_name(&self.name).to_owned(),
+                expected: self.shape.clone(),
+            });
         };
         let convolution =
             self.or_convolution && shape.strip_prefix(&self.shape[..]) == Some(&[1, 1]);
         if shape != self.shape && !convolution {
-            let expected = &self.shape;
-            return Some(format!(
-                "tensor {name} has shape {shape:?}, expected {expected:?} from config.json"
-            ));
+            return Some(TensorProblem::Shape {
+                name: weights.own_name(name).to_owned(),
+                found: shape.to_vec(),
+                expected: self.shape.clone(),
+            });
         }
-        match weights.dtype(name)? {
-            Ok(DType::F32 | DType::F16 | DType::BF16) => None,
-            Ok(other) => Some(wrong_type(name, other.as_str())),
-            Err(other) => Some(wrong_type(name, &other)),
+        let found = match weights.dtype(name)? {
+            Ok(DType::F32 | DType::F16 | DType::BF16) => return None,
+            Ok(other) => other.as_str().to_owned(),
+            Err(other) => other,
+        };
+        Some(TensorProblem::Type {
+            name: weights.own_name(name).to_owned(),
+            found,
+        })
+    }
+}
+
+/// Why a tensor in a weights file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "problem")]
+pub enum TensorProblem {
+    /// It is not there.
+    Missing {
+        /// Its name, as the file would spell it.
+        name: String,
+        /// The shape that it should have.
+        expected: Vec<usize>,
+    },
+    /// It has another shape.
+    Shape {
+        /// Its name in the file.
+        name: String,
+        /// The shape that it has.
+        found: Vec<usize>,
+        /// The shape that it should have.
+        expected: Vec<usize>,
+    },
+    /// Its numbers are of a type that networks are not computed in.
+    Type {
+        /// Its name in the file.
+        name: String,
+        /// The type.
+        found: String,
+    },
+}
+
+impl TensorProblem {
+    /// The problem in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Missing { name, expected } => {
+                format!(
+                    "tensor {} of shape {expected:?} is missing",
+                    printable(name)
+                )
+            }
+            Self::Shape {
+                name,
+                found,
+                expected,
+            } => format!(
+                "tensor {} has shape {found:?}, expected {expected:?}",
+                printable(name)
+            ),
+            Self::Type { name, found } => format!(
+                "tensor {} holds {found}, expected F32, F16 or BF16",
+                printable(name)
+            ),
         }
     }
 }
 
-fn wrong_type(name: &str, found: &str) -> String {
-    format!("tensor {name} holds {found}, expected F32, F16 or BF16")
+/// The error that a file's tensors do not fit: the first problem in words, and how many others there are.
+pub fn refuse(weights: &Weights, problems: &[TensorProblem]) -> Result<(), CheckpointError> {
+    let [first, others @ ..] = problems else {
+        return Ok(());
+    };
+    Err(CheckpointError::Tensors {
+        file: weights.file().to_owned(),
+        first: match first {
+            TensorProblem::Missing { name, .. } => {
+                format!("tensor {} is missing", printable(name))
+            }
+            TensorProblem::Shape { .. } => {
+                format!("{} {}", first.describe(), weights.described_by().origin())
+            }
+            TensorProblem::Type { .. } => first.describe(),
+        },
+        others: match others.len() {
+            0 => String::new(),
+            1 => " (and 1 other tensor does not fit)".to_owned(),
+            count => format!(" (and {count} other tensors do not fit)"),
+        },
+        doubt: weights.described_by().doubt(),
+    })
 }

@@ -1,6 +1,10 @@
 //! Finding a checkpoint's parts: is a path a checkpoint at all, of which kind, and which files hold its weights?
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use super::{
     Component, Source,
@@ -8,45 +12,49 @@ use super::{
     embedded,
     error::{CheckpointError, printable, shown},
     files::Files,
+    hub,
 };
 
 /// The file that says what kind of pipeline a folder holds.
 pub const INDEX: &str = "model_index.json";
 
-/// Finds the folder and makes sure that it looks like a checkpoint, of the right kind as far as its index tells.
+/// Finds the folder or file and makes sure that it looks like a checkpoint, of the right kind as far as its index tells.
 pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
     let path = match source {
         Source::Embedded => return Ok(Files::Embedded),
-        Source::Folder(path) => path,
+        Source::Path(path) => path.clone(),
+        Source::Hub(repository) => hub::snapshot(repository)?,
     };
-    let metadata = match fs::metadata(path) {
+    let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CheckpointError::NotFound { path: shown(path) });
+            return Err(CheckpointError::NotFound { path: shown(&path) });
         }
         Err(source) => {
             return Err(CheckpointError::Read {
-                file: shown(path),
+                file: shown(&path),
                 source,
             });
         }
     };
     if !metadata.is_dir() {
-        return Err(single_file(path));
+        return single_file(path);
     }
     let files = Files::Folder(path.clone());
     if files.first(&[INDEX, "unet/config.json"]).is_none() {
-        let names = files.names_in("");
-        if let Some(name) = names.iter().find(|name| has_extension(name, &["ckpt"])) {
-            return Err(CheckpointError::Pickle {
-                file: files.shown_file(name),
-            });
-        }
+        let mut names = files.names_in("");
+        names.sort_unstable();
         if let Some(name) = names
             .iter()
             .find(|name| has_extension(name, &["safetensors"]))
         {
-            return Err(single_file(&path.join(name)));
+            return Err(CheckpointError::HoldsSingleFile {
+                folder: files.shown(),
+                file: printable(name),
+            });
+        }
+        if let Some(name) = names.iter().find(|name| has_extension(name, &["ckpt"])) {
+            return Err(pickled_file(&path.join(name)));
         }
         return Err(CheckpointError::NotACheckpoint {
             path: files.shown(),
@@ -106,15 +114,22 @@ pub fn weights_path(files: &Files, component: Component) -> Result<&'static str,
     {
         return Err(CheckpointError::Pickle {
             file: files.shown_file(&format!("{folder}/{name}")),
+            convert: format!(
+                "StableDiffusionPipeline.from_pretrained({:?}).save_pretrained(\"converted\", safe_serialization=True)",
+                files.shown()
+            ),
         });
     }
     files.need(&paths, what)
 }
 
-/// The folder's own name, also where the path ends in `.` or `..`.
+/// The file's or folder's own name, also where the path ends in `.` or `..`.
 pub fn name(files: &Files) -> String {
     match files {
         Files::Embedded => embedded::NAME.to_owned(),
+        Files::Single(path) => path
+            .file_stem()
+            .map_or_else(|| shown(path), |name| printable(&name.to_string_lossy())),
         Files::Folder(path) => {
             let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
             whole
@@ -124,19 +139,32 @@ pub fn name(files: &Files) -> String {
     }
 }
 
-/// The error for a path that is a file.
-fn single_file(path: &Path) -> CheckpointError {
+/// A path that is a file: one of weights, or the error for what it is instead.
+fn single_file(path: PathBuf) -> Result<Files, CheckpointError> {
     let name = path.to_string_lossy();
-    if has_extension(&name, &["ckpt", "bin", "pt", "pth"]) {
-        return CheckpointError::Pickle { file: shown(path) };
+    if has_extension(&name, &["ckpt", "bin", "pt", "pth"]) || is_pickled(&path) {
+        return Err(pickled_file(&path));
     }
-    CheckpointError::SingleFile {
-        path: shown(path),
-        kind: if has_extension(&name, &["safetensors"]) {
-            " of weights"
-        } else {
-            ""
-        },
+    if has_extension(&name, &["safetensors"]) {
+        return Ok(Files::Single(path));
+    }
+    Err(CheckpointError::UnknownFile { path: shown(&path) })
+}
+
+/// Does the file begin as PyTorch's do: a zip archive, or the bare pickle of older ones?
+fn is_pickled(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && (start == *b"PK\x03\x04" || start[..2] == [0x80, 0x02])
+}
+
+fn pickled_file(path: &Path) -> CheckpointError {
+    CheckpointError::Pickle {
+        file: shown(path),
+        convert: format!(
+            "StableDiffusionPipeline.from_single_file({:?}).save_pretrained(\"converted\", safe_serialization=True)",
+            shown(path)
+        ),
     }
 }
 

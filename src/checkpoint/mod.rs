@@ -1,17 +1,23 @@
 //! Find, read and check a checkpoint of Stable Diffusion v1's structure.
 //!
-//! A checkpoint is a folder in diffusers' layout: the one inside the program ([`Source::Embedded`]) or one on this
-//! machine. [`Checkpoint::open`] reads its configurations and the headers of its weights and refuses, with a reason,
-//! whatever this program would not run correctly; after that, building the networks from [`Checkpoint::weights`]
-//! meets no surprise. Weights are mapped into memory and converted when they are asked for.
+//! A checkpoint is a folder in diffusers' layout (the one inside the program, one on this machine, or one that was
+//! downloaded from the hub) or a single file with the original names. [`Checkpoint::open`] reads its configurations and
+//! the headers of its weights and refuses, with a reason, whatever this program would not run correctly; after that,
+//! building the networks from [`Checkpoint::weights`] meets no surprise. [`Report::of`] says everything that is wrong.
+//! Weights are mapped into memory and converted when they are asked for.
 
 mod config;
 mod embedded;
 mod error;
 mod extras;
 mod files;
+pub mod hub;
 mod layout;
 mod locate;
+mod memory;
+mod parts;
+mod report;
+mod single_file;
 mod tokenizer;
 mod weights;
 
@@ -24,6 +30,7 @@ use std::{
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 pub use config::{
@@ -31,14 +38,18 @@ pub use config::{
 };
 pub use error::CheckpointError;
 pub use extras::{Extras, LatentRgb};
+pub use layout::TensorProblem;
+pub use memory::{MemoryEstimate, available_memory};
+pub use report::{ComponentReport, Report};
 pub use weights::Parameter;
 
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
-use config::Reader;
-use error::{printable, shown};
+use error::shown;
 use files::Files;
-use layout::{Layout, TEXT_PREFIX};
+use hub::Repository;
+use layout::{Layout, refuse};
+use parts::{Part, Parts};
 use weights::Weights;
 
 /// Where a checkpoint is.
@@ -46,17 +57,26 @@ use weights::Weights;
 pub enum Source {
     /// Little World, the model inside the program.
     Embedded,
-    /// A folder in diffusers' layout.
-    Folder(PathBuf),
+    /// A folder in diffusers' layout, or a single `.safetensors` file.
+    Path(PathBuf),
+    /// A repository that was downloaded from the hub.
+    Hub(Repository),
 }
 
 impl Source {
-    /// What a user types: `little-world`, or a folder's path. A folder of that name is reached as `./little-world`.
+    /// What a user types: `little-world`, a path, or the name of a repository (`sd-v1-5`, `owner/name`,
+    /// `owner/name@revision`). What is there as a path is a path, except for the names without a slash: a folder of
+    /// such a name is reached as `./little-world`.
     pub fn parse(text: &str) -> Self {
         if text == embedded::NAME {
-            Self::Embedded
-        } else {
-            Self::Folder(PathBuf::from(text))
+            return Self::Embedded;
+        }
+        let path = PathBuf::from(text);
+        match Repository::parse(text) {
+            Some(repository) if Repository::is_short_name(text) || !path.exists() => {
+                Self::Hub(repository)
+            }
+            _ => Self::Path(path),
         }
     }
 }
@@ -65,26 +85,43 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Embedded => f.write_str(embedded::NAME),
-            Self::Folder(path) => f.write_str(&shown(path)),
+            Self::Path(path) => f.write_str(&shown(path)),
+            Self::Hub(repository) => repository.fmt(f),
         }
     }
 }
 
 /// A network of the checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Component {
     /// CLIP's text model. Tensor names begin with `text_model.`, whichever way the file spells them.
     TextEncoder,
     /// The noise predictor.
+    #[serde(rename = "unet")]
     UNet,
     /// The autoencoder.
     Vae,
 }
 
+impl Component {
+    /// All of them, in the order in which a generation uses them.
+    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::UNet, Self::Vae];
+
+    /// The name of its folder in diffusers' layout.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text_encoder",
+            Self::UNet => "unet",
+            Self::Vae => "vae",
+        }
+    }
+}
+
 /// A checkpoint whose configurations and weights' headers have been read and found sound.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// `little-world`, or the folder's name.
+    /// `little-world`, the file's or folder's name, or the repository's.
     pub name: String,
     /// The text encoder's shape.
     pub text_encoder: TextEncoderConfig,
@@ -100,7 +137,7 @@ pub struct Checkpoint {
     text_encoder_weights: Arc<Weights>,
     unet_weights: Arc<Weights>,
     vae_weights: Arc<Weights>,
-    weight_paths: [&'static str; 3],
+    weight_paths: Vec<&'static str>,
     sha256: OnceLock<String>,
 }
 
@@ -108,63 +145,43 @@ impl Checkpoint {
     /// Reads and checks a checkpoint: everything but the weights' values.
     pub fn open(source: &Source) -> Result<Self, CheckpointError> {
         let files = locate::locate(source)?;
-        let json = |path: &str, what| {
-            let path = files.need(&[path], what)?;
-            Reader::new(&files.shown_file(path), &files.read(path)?)
-        };
-        let text_json = json(
-            "text_encoder/config.json",
-            "the text encoder's configuration is",
-        )?;
-        let unet_json = json("unet/config.json", "the UNet's configuration is")?;
-        let vae_json = json("vae/config.json", "the autoencoder's configuration is")?;
-        let text_encoder = TextEncoderConfig::read(&text_json)?;
-        let unet = UNetConfig::read(&unet_json)?;
-        let vae = VaeConfig::read(&vae_json)?;
-        if unet.cross_attention_dim != text_encoder.hidden_size {
-            let expected = format!(
-                "{}, the text encoder's hidden_size",
-                text_encoder.hidden_size
-            );
-            return Err(unet_json.wrong("cross_attention_dim", &expected));
+        let parts = Parts::of(&files)?;
+        let paths = [parts.text_encoder.path, parts.unet.path, parts.vae.path];
+        // Configurations first: they say best what kind of checkpoint it is.
+        let text_encoder = parts.text_encoder.config?;
+        let unet = parts.unet.config?;
+        let vae = parts.vae.config?;
+        let scheduler = parts.scheduler?;
+        parts.vocabulary?;
+        let text_encoder_weights = parts.text_encoder.weights?;
+        let unet_weights = parts.unet.weights?;
+        let vae_weights = parts.vae.weights?;
+        for (layout, weights) in [
+            (Layout::text_encoder(&text_encoder), &text_encoder_weights),
+            (Layout::unet(&unet), &unet_weights),
+            (Layout::vae(&vae), &vae_weights),
+        ] {
+            refuse(weights, &layout.problems(weights))?;
         }
-        if vae.latent_channels != unet.in_channels {
-            let expected = format!("{}, the UNet's in_channels", unet.in_channels);
-            return Err(vae_json.wrong("latent_channels", &expected));
-        }
-        let scheduler = read_scheduler(&files)?;
-        tokenizer::vocabulary(&files)?;
-        let weight_paths = [
-            locate::weights_path(&files, Component::TextEncoder)?,
-            locate::weights_path(&files, Component::UNet)?,
-            locate::weights_path(&files, Component::Vae)?,
-        ];
-        let [text_path, unet_path, vae_path] = weight_paths;
-        let text_encoder_weights = Weights::open(&files, text_path, TEXT_PREFIX)?;
-        Layout::text_encoder(&text_encoder).check(&text_encoder_weights)?;
-        let unet_weights = Weights::open(&files, unet_path, "")?;
-        Layout::unet(&unet).check(&unet_weights)?;
-        let vae_weights = Weights::open(&files, vae_path, "")?;
-        Layout::vae(&vae).check(&vae_weights)?;
         Ok(Self {
-            name: locate::name(&files),
+            name: name(source, &files),
             text_encoder_weights: Arc::new(text_encoder_weights),
             unet_weights: Arc::new(unet_weights),
             vae_weights: Arc::new(vae_weights),
-            extras: Extras::read(&files)?,
+            extras: parts.extras?,
             text_encoder,
             unet,
             vae,
             scheduler,
             files,
-            weight_paths,
+            weight_paths: paths.into_iter().flatten().collect(),
             sha256: OnceLock::new(),
         })
     }
 
     /// The tokenizer that the text encoder was trained with.
     pub fn tokenizer(&self) -> Result<ClipTokenizer, CheckpointError> {
-        tokenizer::read(&self.files, &self.text_encoder)
+        tokenizer::read(&self.files.of_tokenizer(), &self.text_encoder)
     }
 
     /// The weights of one network, handed out as `dtype` on `device`.
@@ -187,7 +204,13 @@ impl Checkpoint {
         self.file(component).parameters()
     }
 
-    /// What identifies the checkpoint: the SHA-256 of the list of its files' SHA-256, as lower-case hexadecimal.
+    /// How many bytes the weights of one network take in its file.
+    pub fn stored_bytes(&self, component: Component) -> u64 {
+        self.file(component).stored_bytes()
+    }
+
+    /// What identifies the checkpoint, as lower-case hexadecimal: of a single file its SHA-256, of a folder the SHA-256
+    /// of the list of its files' SHA-256.
     ///
     /// The list has a line for each file that is read (`model_index.json`, the configurations, the weights, the
     /// tokenizer's files, `diffuscope.json`; those that exist), in byte order of their paths in the folder, each
@@ -198,22 +221,9 @@ impl Checkpoint {
         if let Some(known) = self.sha256.get() {
             return Ok(known);
         }
-        let mut paths = tokenizer::vocabulary(&self.files)?;
-        paths.extend(self.weight_paths);
-        paths.extend(DESCRIPTIONS.iter().filter(|path| self.files.has(path)));
-        paths.sort_unstable();
-        let digests: Vec<String> = paths
-            .par_iter()
-            .map(|path| Ok(hexadecimal(&Sha256::digest(&*self.files.map(path)?))))
-            .collect::<Result<_, CheckpointError>>()?;
-        let mut list = String::new();
-        for (digest, path) in digests.iter().zip(&paths) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(list, "{digest}  {path}");
-        }
-        Ok(self
-            .sha256
-            .get_or_init(|| hexadecimal(&Sha256::digest(&list))))
+        let digests = digests(&self.files, &self.weight_paths)?;
+        let digest = checkpoint_digest(&self.files, &digests);
+        Ok(self.sha256.get_or_init(|| digest))
     }
 
     fn file(&self, component: Component) -> &Arc<Weights> {
@@ -239,21 +249,45 @@ const DESCRIPTIONS: [&str; 8] = [
     "vae/config.json",
 ];
 
-/// The scheduler's configuration, with values that some sampler can work with.
-fn read_scheduler(files: &Files) -> Result<SchedulerConfig, CheckpointError> {
-    let path = files.need(&[SCHEDULER], "the scheduler's configuration is")?;
-    let bytes = files.read(path)?;
-    let file = files.shown_file(path);
-    // For the better message where it is no JSON object at all.
-    Reader::new(&file, &bytes)?;
-    let wrong = |error: &dyn std::fmt::Display| CheckpointError::Scheduler {
-        file: file.clone(),
-        reason: printable(&error.to_string()),
-    };
-    let scheduler: SchedulerConfig =
-        serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
-    scheduler.validate().map_err(|error| wrong(&error))?;
-    Ok(scheduler)
+/// What the checkpoint is called.
+fn name(source: &Source, files: &Files) -> String {
+    match source {
+        Source::Hub(repository) => repository.to_string(),
+        Source::Embedded | Source::Path(_) => locate::name(files),
+    }
+}
+
+/// The SHA-256 of each file that is read, by its path in the folder, in byte order of the paths.
+fn digests(
+    files: &Files,
+    weight_paths: &[&'static str],
+) -> Result<Vec<(&'static str, String)>, CheckpointError> {
+    let mut paths = Vec::new();
+    if let Files::Single(_) = files {
+        paths.push("");
+    } else {
+        paths.extend(tokenizer::vocabulary(files).unwrap_or_default());
+        paths.extend(weight_paths);
+        paths.extend(DESCRIPTIONS.iter().filter(|path| files.has(path)));
+        paths.sort_unstable();
+    }
+    paths
+        .par_iter()
+        .map(|path| Ok((*path, hexadecimal(&Sha256::digest(&*files.map(path)?)))))
+        .collect()
+}
+
+/// What identifies the checkpoint, from the digests of its files.
+fn checkpoint_digest(files: &Files, digests: &[(&'static str, String)]) -> String {
+    if let (Files::Single(_), [(_, digest)]) = (files, digests) {
+        return digest.clone();
+    }
+    let mut list = String::new();
+    for (path, digest) in digests {
+        // Writing to a string cannot fail.
+        let _ = writeln!(list, "{digest}  {path}");
+    }
+    hexadecimal(&Sha256::digest(&list))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! One safetensors file: its header checked when it is opened, its tensors converted when they are asked for.
+//! Safetensors files: the header is checked when one is opened, tensors are converted when they are asked for.
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
@@ -22,25 +22,52 @@ pub struct Parameter {
     pub dtype: String,
 }
 
-/// An open weights file.
+impl Parameter {
+    /// How many numbers it has.
+    pub fn numbers(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// An open safetensors file, its header checked: tensors by the names that they have in it.
 #[derive(Debug)]
-pub struct Weights {
+pub struct TensorFile {
     file: String,
-    bytes: Bytes,
+    bytes: Arc<Bytes>,
     tensors: HashMap<String, Stored>,
 }
 
-/// Where a tensor lies in the file.
+/// The weights of one network: tensors by the names that diffusers and transformers give them.
 #[derive(Debug)]
+pub struct Weights {
+    file: String,
+    bytes: Arc<Bytes>,
+    tensors: HashMap<String, Stored>,
+    /// What the file itself calls a tensor, where that is another name.
+    own_names: HashMap<String, String>,
+    described_by: DescribedBy,
+}
+
+/// What says which tensors a file should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DescribedBy {
+    /// The `config.json` beside it.
+    Config,
+    /// The structure that its other tensors show.
+    Structure,
+}
+
+/// Where a tensor lies in the file.
+#[derive(Debug, Clone)]
 struct Stored {
     dtype: Dtype,
     shape: Vec<usize>,
     range: Range<usize>,
 }
 
-impl Weights {
-    /// Opens the file at `path` and checks its header. Every tensor's name gets `prefix` unless one has it already.
-    pub fn open(files: &Files, path: &str, prefix: &str) -> Result<Self, CheckpointError> {
+impl TensorFile {
+    /// Opens the file at `path` and checks its header.
+    pub fn open(files: &Files, path: &str) -> Result<Self, CheckpointError> {
         let file = files.shown_file(path);
         let bytes = files.map(path)?;
         let (header, metadata) =
@@ -50,7 +77,7 @@ impl Weights {
             })?;
         // `read_metadata` has checked that every range lies in the file and fits shape and type.
         let start = header + size_of::<u64>();
-        let tensors: HashMap<String, Stored> = metadata
+        let tensors = metadata
             .tensors()
             .into_iter()
             .map(|(name, info)| {
@@ -62,17 +89,9 @@ impl Weights {
                 (name, stored)
             })
             .collect();
-        let tensors = if tensors.keys().any(|name| name.starts_with(prefix)) {
-            tensors
-        } else {
-            tensors
-                .into_iter()
-                .map(|(name, stored)| (format!("{prefix}{name}"), stored))
-                .collect()
-        };
         Ok(Self {
             file,
-            bytes,
+            bytes: Arc::new(bytes),
             tensors,
         })
     }
@@ -80,6 +99,79 @@ impl Weights {
     /// The file, for messages.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// The names of all tensors, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|stored| &stored.shape[..])
+    }
+
+    /// The whole file as the weights of one network. Every tensor's name gets `prefix` unless one has it already.
+    pub fn into_weights(self, prefix: &str) -> Weights {
+        let has_prefix = self.tensors.keys().any(|name| name.starts_with(prefix));
+        let tensors = if has_prefix {
+            self.tensors
+        } else {
+            self.tensors
+                .into_iter()
+                .map(|(name, stored)| (format!("{prefix}{name}"), stored))
+                .collect()
+        };
+        Weights {
+            file: self.file,
+            bytes: self.bytes,
+            tensors,
+            own_names: HashMap::new(),
+            described_by: DescribedBy::Config,
+        }
+    }
+
+    /// A network's share of the file. `own_names` gives for each name of diffusers the one in the file; those of them
+    /// that are in the file are taken, and 1x1 convolutions become linear layers' matrices where `is_linear` says so.
+    pub fn share(
+        &self,
+        own_names: HashMap<String, String>,
+        is_linear: impl Fn(&str) -> bool,
+    ) -> Weights {
+        let tensors = own_names
+            .iter()
+            .filter_map(|(name, own)| {
+                let mut stored = self.tensors.get(own)?.clone();
+                if is_linear(name) && stored.shape.ends_with(&[1, 1]) && stored.shape.len() == 4 {
+                    stored.shape.truncate(2);
+                }
+                Some((name.clone(), stored))
+            })
+            .collect();
+        Weights {
+            file: self.file.clone(),
+            bytes: Arc::clone(&self.bytes),
+            tensors,
+            own_names,
+            described_by: DescribedBy::Structure,
+        }
+    }
+}
+
+impl Weights {
+    /// The file, for messages.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What the file itself calls the tensor.
+    pub fn own_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.own_names.get(name).map_or(name, String::as_str)
+    }
+
+    /// What says which tensors the file should have.
+    pub fn described_by(&self) -> DescribedBy {
+        self.described_by
     }
 
     /// All tensors, by name.
@@ -95,6 +187,14 @@ impl Weights {
             .collect();
         parameters.sort_by(|a, b| a.name.cmp(&b.name));
         parameters
+    }
+
+    /// How many bytes all tensors take in the file.
+    pub fn stored_bytes(&self) -> u64 {
+        self.tensors
+            .values()
+            .map(|stored| stored.range.len() as u64)
+            .sum()
     }
 
     /// The shape of a tensor.
@@ -121,8 +221,10 @@ impl Weights {
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         let stored = self.tensors.get(name).ok_or_else(|| {
             error(format!(
-                "{}: tensor {name} is missing; the file does not belong to its config.json, or is of another kind of model",
-                self.file
+                "{}: tensor {} is missing; {}",
+                self.file,
+                self.own_name(name),
+                self.described_by.doubt()
             ))
         })?;
         let Some(Ok(file_dtype)) = self.dtype(name) else {
@@ -136,6 +238,26 @@ impl Weights {
         Tensor::from_raw_buffer(bytes, file_dtype, &stored.shape, &Device::Cpu)?
             .to_dtype(dtype)?
             .to_device(device)
+    }
+}
+
+impl DescribedBy {
+    /// Where an expected shape is from, to follow it in a message.
+    pub fn origin(self) -> &'static str {
+        match self {
+            Self::Config => "from config.json",
+            Self::Structure => "from the shapes of the others",
+        }
+    }
+
+    /// What is to be thought of a file that does not fit.
+    pub fn doubt(self) -> &'static str {
+        match self {
+            Self::Config => {
+                "the file does not belong to its config.json, or is of another kind of model"
+            }
+            Self::Structure => "the file is incomplete, or of another kind of model",
+        }
     }
 }
 
@@ -156,9 +278,12 @@ impl SimpleBackend for Backend {
             && found != shape.dims()
         {
             return Err(error(format!(
-                "{}: tensor {name} has shape {found:?}, expected {:?} from config.json; the file does not belong to its config.json",
+                "{}: tensor {} has shape {found:?}, expected {:?} {}; {}",
                 self.0.file,
-                shape.dims()
+                self.0.own_name(name),
+                shape.dims(),
+                self.0.described_by.origin(),
+                self.0.described_by.doubt()
             )));
         }
         self.0.load(name, dtype, device)

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: printing, warnings, errors and exit codes.
 
 mod inspect;
+mod model;
 mod run;
 mod schedule;
 mod schema;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Tokenize(args)) => tokenize::tokenize(args),
         Some(Command::Schedule(args)) => schedule::schedule(&args),
+        Some(Command::Model(args)) => model::model(args.command),
         Some(Command::Schema(args)) => schema::schema(&args),
     });
     match result {
@@ -149,7 +151,7 @@ fn print_json(
 fn source(model: &OsStr) -> Source {
     match model.to_str() {
         Some(model) => Source::parse(model),
-        None => Source::Folder(PathBuf::from(model)),
+        None => Source::Path(PathBuf::from(model)),
     }
 }
 

@@ -35,7 +35,7 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let source = options.model.map_or(Source::Embedded, Source::Folder);
+    let source = options.model.map_or(Source::Embedded, Source::Path);
     let start = Instant::now();
     let checkpoint = Checkpoint::open(&source)?;
     let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu)?);

@@ -1,0 +1,215 @@
+//! Which files of a repository are needed, from the hub's list of them.
+
+use serde::Deserialize;
+
+use super::{HubError, Repository, is_commit};
+use crate::checkpoint::{Component, error::printable};
+
+/// A file of the repository that is to be downloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its path in the repository: `unet/config.json`.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256 in hexadecimal, where the hub knows it: of all large files.
+    pub sha256: Option<String>,
+    /// Its name in the cache, by which equal files of several revisions are kept once.
+    pub(super) blob: String,
+}
+
+impl RemoteFile {
+    /// Is it a network's weights, and so large?
+    pub(super) fn is_weights(&self) -> bool {
+        self.path.ends_with(".safetensors")
+    }
+}
+
+/// What is downloaded of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The commit that the revision stands for.
+    pub commit: String,
+    /// The files: the descriptions, then the weights, small ones first.
+    pub files: Vec<RemoteFile>,
+}
+
+/// The hub's description of a repository, as far as it is needed here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listing {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    blob_id: Option<String>,
+    lfs: Option<LargeFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LargeFile {
+    sha256: String,
+    size: u64,
+}
+
+/// Small files that are taken where they are there.
+const DESCRIPTIONS: [&str; 10] = [
+    "model_index.json",
+    "diffuscope.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/special_tokens_map.json",
+    "unet/config.json",
+    "vae/config.json",
+];
+
+/// The vocabulary in one file, where it is not there in two.
+const WHOLE_TOKENIZER: &str = "tokenizer/tokenizer.json";
+
+impl Plan {
+    /// Chooses the files. `variant` is what stands between the weights' name and their extension: `fp16`.
+    pub(super) fn of(
+        repository: &Repository,
+        listing: &Listing,
+        variant: Option<&str>,
+    ) -> Result<Self, HubError> {
+        let lacks = |lacks: String| HubError::Lacks {
+            repository: repository.to_string(),
+            lacks,
+        };
+        if !is_commit(&listing.sha) {
+            return Err(answer(repository, "it names no commit"));
+        }
+        let has = |path: &str| listing.siblings.iter().any(|file| file.rfilename == path);
+        if !has("model_index.json") && !has("unet/config.json") {
+            return Err(lacks(no_folder(listing)));
+        }
+        let mut paths: Vec<String> = DESCRIPTIONS.iter().map(|path| (*path).to_owned()).collect();
+        if !has("tokenizer/vocab.json") || !has("tokenizer/merges.txt") {
+            paths.push(WHOLE_TOKENIZER.to_owned());
+        }
+        paths.retain(|path| has(path));
+        for component in Component::ALL {
+            let path = weights(component, variant);
+            if !has(&path) {
+                return Err(lacks(no_weights(listing, component, variant)));
+            }
+            paths.push(path);
+        }
+        let files = listing
+            .siblings
+            .iter()
+            .filter(|file| paths.contains(&file.rfilename))
+            .map(|file| file.described(repository))
+            .collect::<Result<Vec<RemoteFile>, HubError>>()?;
+        let mut plan = Self {
+            commit: listing.sha.clone(),
+            files,
+        };
+        plan.files
+            .sort_by_key(|file| (file.is_weights(), file.size, file.path.clone()));
+        Ok(plan)
+    }
+
+    /// The sum of all files' sizes.
+    pub fn size(&self) -> u64 {
+        self.files
+            .iter()
+            .map(|file| file.size)
+            .fold(0, u64::saturating_add)
+    }
+}
+
+impl Sibling {
+    fn described(&self, repository: &Repository) -> Result<RemoteFile, HubError> {
+        let large = self.lfs.as_ref();
+        let size = large.map(|file| file.size).or(self.size);
+        let blob = large.map(|file| &file.sha256).or(self.blob_id.as_ref());
+        match (size, blob) {
+            // The blob's name becomes that of a file.
+            (Some(size), Some(blob)) if is_commit(blob) => Ok(RemoteFile {
+                path: self.rfilename.clone(),
+                size,
+                sha256: large.map(|file| file.sha256.to_lowercase()),
+                blob: blob.clone(),
+            }),
+            _ => Err(answer(
+                repository,
+                &format!("it gives no size or no hash of {}", self.rfilename),
+            )),
+        }
+    }
+}
+
+/// The weights of a network: `unet/diffusion_pytorch_model.fp16.safetensors`.
+fn weights(component: Component, variant: Option<&str>) -> String {
+    let stem = match component {
+        Component::TextEncoder => "model",
+        Component::UNet | Component::Vae => "diffusion_pytorch_model",
+    };
+    let variant = variant
+        .map(|variant| format!(".{variant}"))
+        .unwrap_or_default();
+    format!("{}/{stem}{variant}.safetensors", component.name())
+}
+
+/// What to say of a repository without a diffusers folder.
+fn no_folder(listing: &Listing) -> String {
+    let single = listing
+        .siblings
+        .iter()
+        .find(|file| file.rfilename.ends_with(".safetensors"));
+    match single {
+        Some(file) => format!(
+            "is no folder in diffusers' layout; if {} in it is a checkpoint of Stable Diffusion v1 in a single file, download that file and give its path to --model",
+            printable(&file.rfilename)
+        ),
+        None => "is not a checkpoint in diffusers' layout: it has neither model_index.json nor unet/config.json".to_owned(),
+    }
+}
+
+/// What to say where a network's weights are not there as they were asked for.
+fn no_weights(listing: &Listing, component: Component, variant: Option<&str>) -> String {
+    let path = weights(component, variant);
+    let plain = weights(component, None);
+    let (stem, _) = plain.split_once('.').unwrap_or((&plain, ""));
+    let variants: Vec<&str> = listing
+        .siblings
+        .iter()
+        .filter_map(|file| {
+            file.rfilename
+                .strip_prefix(stem)?
+                .strip_suffix(".safetensors")
+        })
+        .filter_map(|middle| middle.strip_prefix('.'))
+        .collect();
+    let has_plain = listing.siblings.iter().any(|file| file.rfilename == plain);
+    let split = listing.siblings.iter().any(|file| {
+        file.rfilename.starts_with(stem) && file.rfilename.ends_with(".safetensors.index.json")
+    });
+    let advice = if variant.is_some() && has_plain {
+        "leave --variant out".to_owned()
+    } else if let Some(other) = variants.first() {
+        format!("`--variant {}` would be there", printable(other))
+    } else if split {
+        "they are split over several files, which are not read".to_owned()
+    } else {
+        "weights in Python's pickle format (.bin) are not read, because loading them can run code"
+            .to_owned()
+    };
+    format!("has no {path}; {advice}")
+}
+
+fn answer(repository: &Repository, reason: &str) -> HubError {
+    HubError::Answer {
+        repository: repository.to_string(),
+        reason: printable(reason),
+    }
+}

@@ -1,0 +1,87 @@
+//! How much memory a run needs, worked out before it starts, and how much there is.
+
+use candle_core::DType;
+use sysinfo::System;
+
+use super::{Checkpoint, Layout};
+
+/// What a generation needs, in bytes. The mapped weights files are not in it: the system takes their memory back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// All networks' weights in the type that they are computed in.
+    pub weights: u64,
+    /// What the UNet needs beside its weights for one step with guidance.
+    pub denoising: u64,
+    /// What the autoencoder needs beside its weights for the picture.
+    pub decoding: u64,
+}
+
+impl MemoryEstimate {
+    /// What is needed at the same time: the weights, and the larger of the two stages.
+    pub fn total(&self) -> u64 {
+        self.weights + self.denoising.max(self.decoding)
+    }
+}
+
+/// Attention scores are worked off in portions of this many values (those of one head, where they are more).
+const SCORES: u64 = 64 << 20;
+/// How many copies of a portion are there at once: the scores, the scaled ones, their softmax.
+const COPIES_OF_SCORES: u64 = 3;
+/// How many feature maps of the largest size are there at once in a ResNet layer: the layer's input, what is normed,
+/// what is activated, what the convolution makes of it, and the copies that it needs for that. Measured, see
+/// `tests/README.md`.
+const FEATURE_MAPS: u64 = 6;
+
+impl Checkpoint {
+    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels.
+    ///
+    /// - The weights are all parameters in `dtype`.
+    /// - Denoising is the attention of the finest level that has one, `2 * heads * pixels^2` scores of which 64 Mi are
+    ///   there at once, three times over; and six feature maps of the finest level with what comes across beside
+    ///   it, for both halves of the guidance.
+    /// - Decoding is six feature maps of the picture's size with as many channels as the second finest level, which is
+    ///   what the decoder's finest level is given.
+    pub fn memory_estimate(&self, dtype: DType, (width, height): (usize, usize)) -> MemoryEstimate {
+        let size = dtype.size_in_bytes() as u64;
+        let weights = [
+            Layout::text_encoder(&self.text_encoder),
+            Layout::unet(&self.unet),
+            Layout::vae(&self.vae),
+        ]
+        .iter()
+        .map(|layout| layout.bytes(dtype.size_in_bytes()) as u64)
+        .sum();
+        let scale = self.vae.scale();
+        let latent_pixels = (width / scale * (height / scale)) as u64;
+        let finest = *self.unet.block_out_channels.first().unwrap_or(&0) as u64;
+        let second = *self.unet.block_out_channels.get(1).unwrap_or(&0) as u64;
+        let heads = *self.unet.attention_heads.first().unwrap_or(&1) as u64;
+        let one_head = 2 * latent_pixels.saturating_mul(latent_pixels);
+        let scores = one_head.saturating_mul(heads).min(SCORES.max(one_head));
+        let maps = 2 * (finest + second) * latent_pixels;
+        let vae_channels = &self.vae.block_out_channels;
+        let widest = *vae_channels.get(1).or(vae_channels.first()).unwrap_or(&0) as u64;
+        MemoryEstimate {
+            weights,
+            // Softmax is computed in f32 in any case.
+            denoising: scores
+                .saturating_mul(COPIES_OF_SCORES * 4)
+                .saturating_add(maps * FEATURE_MAPS * size),
+            decoding: FEATURE_MAPS * widest * (width * height) as u64 * size,
+        }
+    }
+}
+
+/// How much memory this process may still take, in bytes: what the system can give, within the limits that it may have
+/// been given itself. `None` where the system does not say.
+pub fn available_memory() -> Option<u64> {
+    let mut system = System::new();
+    system.refresh_memory();
+    let limit = system
+        .cgroup_limits()
+        .map_or(u64::MAX, |limits| limits.free_memory);
+    match system.available_memory() {
+        0 => None,
+        available => Some(available.min(limit)),
+    }
+}

@@ -1,0 +1,188 @@
+//! Everything there is to know of a checkpoint without running it, and everything that is wrong with it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    CheckpointError, Component, Layout, Part, Parts, Source, TensorProblem, checkpoint_digest,
+    digests, error::printable, files::Files, locate, name, weights::Weights,
+};
+use crate::scheduler::SchedulerConfig;
+
+/// What a check of a checkpoint found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `little-world`, the file's or folder's name, or the repository's.
+    pub name: String,
+    /// The folder or file, as it was found.
+    pub path: String,
+    /// Can it be run? It can where there are no problems.
+    pub can_run: bool,
+    /// What keeps it from being run, in words; the tensors that do not fit are counted here and named below.
+    pub problems: Vec<String>,
+    /// The networks.
+    pub components: Vec<ComponentReport>,
+    /// What it was trained to predict, and with which noise; none where it cannot be read.
+    pub scheduler: Option<SchedulerConfig>,
+    /// Width and height of its pictures, in pixels; none where it cannot be read.
+    pub picture_size: Option<usize>,
+    /// Tensors of a single file that belong to none of the networks.
+    pub other_tensors: Vec<String>,
+    /// The SHA-256 of each file that is read, by its path in the folder; of a single file, by its path.
+    pub files: BTreeMap<String, String>,
+    /// What identifies the checkpoint: see [`Checkpoint::sha256`](super::Checkpoint::sha256).
+    pub sha256: Option<String>,
+}
+
+/// What a check found of one network.
+#[derive(Debug, Serialize)]
+pub struct ComponentReport {
+    /// Which network.
+    pub component: Component,
+    /// The file that its weights are in; none where there is none.
+    pub file: Option<String>,
+    /// How many tensors there are.
+    pub tensors: usize,
+    /// How many numbers they hold.
+    pub parameters: usize,
+    /// How many of them in which type.
+    pub dtypes: BTreeMap<String, usize>,
+    /// Tensors that are missing, or have another shape or type, in the order of the network.
+    pub wrong: Vec<TensorProblem>,
+    /// Tensors that no layer asks for; they do no harm.
+    pub unexpected: Vec<String>,
+}
+
+impl Report {
+    /// Reads all of a checkpoint but the weights' values, and hashes its files: seconds for gigabytes.
+    ///
+    /// # Errors
+    /// Those of a path where there is no checkpoint at all, or one of another kind.
+    pub fn of(source: &Source) -> Result<Self, CheckpointError> {
+        let files = locate::locate(source)?;
+        let parts = Parts::of(&files)?;
+        let mut problems = Vec::new();
+        let components = vec![
+            component(
+                Component::TextEncoder,
+                &parts.text_encoder,
+                Layout::text_encoder,
+                &mut problems,
+            ),
+            component(Component::UNet, &parts.unet, Layout::unet, &mut problems),
+            component(Component::Vae, &parts.vae, Layout::vae, &mut problems),
+        ];
+        let picture_size = match (&parts.unet.config, &parts.vae.config) {
+            (Ok(unet), Ok(vae)) => Some(unet.sample_size * vae.scale()),
+            _ => None,
+        };
+        if let Ok(text_encoder) = &parts.text_encoder.config
+            && parts.vocabulary.is_ok()
+            && let Err(error) = super::tokenizer::read(&files.of_tokenizer(), text_encoder)
+        {
+            problems.push(error.to_string());
+        }
+        let paths: Vec<&'static str> = [parts.text_encoder.path, parts.unet.path, parts.vae.path]
+            .into_iter()
+            .flatten()
+            .collect();
+        let digests = match digests(&files, &paths) {
+            Ok(digests) => Some(digests),
+            Err(error) => {
+                problems.push(error.to_string());
+                None
+            }
+        };
+        problems.extend(parts.vocabulary.err().map(|error| error.to_string()));
+        problems.extend(parts.extras.err().map(|error| error.to_string()));
+        let scheduler = match parts.scheduler {
+            Ok(scheduler) => Some(scheduler),
+            Err(error) => {
+                problems.push(error.to_string());
+                None
+            }
+        };
+        let name = name(source, &files);
+        Ok(Self {
+            path: files.shown(),
+            can_run: problems.is_empty(),
+            problems,
+            components,
+            scheduler,
+            picture_size,
+            other_tensors: parts.others,
+            sha256: digests
+                .as_deref()
+                .map(|digests| checkpoint_digest(&files, digests)),
+            files: digests
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(path, digest)| match &files {
+                    Files::Single(_) => (files.shown(), digest),
+                    Files::Embedded | Files::Folder(_) => (path.to_owned(), digest),
+                })
+                .collect(),
+            name,
+        })
+    }
+
+    /// Everything that is wrong or unusual, a line each, tensor by tensor.
+    pub fn details(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for component in &self.components {
+            let name = component.component.name();
+            for problem in &component.wrong {
+                lines.push(format!("{name}: {}", problem.describe()));
+            }
+            for tensor in &component.unexpected {
+                let tensor = printable(tensor);
+                lines.push(format!(
+                    "{name}: tensor {tensor} is not asked for by any layer (no harm)"
+                ));
+            }
+        }
+        lines
+    }
+}
+
+fn component<C>(
+    component: Component,
+    part: &Part<C>,
+    layout: impl Fn(&C) -> Layout,
+    problems: &mut Vec<String>,
+) -> ComponentReport {
+    let fit = part.fit(layout);
+    problems.extend(part.config.as_ref().err().map(ToString::to_string));
+    problems.extend(part.weights.as_ref().err().map(ToString::to_string));
+    let weights = part.weights.as_ref().ok();
+    if let Some(weights) = weights
+        && !fit.problems.is_empty()
+    {
+        let count = fit.problems.len();
+        problems.push(format!(
+            "{}: {count} {} not fit; {}",
+            weights.file(),
+            if count == 1 {
+                "tensor does"
+            } else {
+                "tensors do"
+            },
+            weights.described_by().doubt()
+        ));
+    }
+    let parameters = weights.map(Weights::parameters).unwrap_or_default();
+    let mut dtypes = BTreeMap::new();
+    for parameter in &parameters {
+        *dtypes.entry(parameter.dtype.clone()).or_default() += parameter.numbers();
+    }
+    ComponentReport {
+        component,
+        file: weights.map(|weights| weights.file().to_owned()),
+        tensors: parameters.len(),
+        parameters: dtypes.values().sum(),
+        dtypes,
+        wrong: fit.problems,
+        unexpected: fit.unexpected,
+    }
+}

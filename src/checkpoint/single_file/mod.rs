@@ -1,0 +1,136 @@
+//! A checkpoint in one file, with the names of the code that Stable Diffusion v1 was first published with.
+//!
+//! Such a file has tensors and nothing else: no configurations, no tokenizer, no noise schedule. The tensors are told
+//! apart by the beginnings of their names, the configurations are read from their shapes ([`structure`]), the tokenizer
+//! is CLIP's, and the noise schedule is Stable Diffusion v1's.
+
+mod kind;
+mod names;
+mod structure;
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    error::CheckpointError,
+    extras::Extras,
+    files::Files,
+    layout::Layout,
+    parts::{Part, Parts},
+    tokenizer,
+    weights::{TensorFile, Weights},
+};
+use crate::scheduler::{PredictionType, SchedulerConfig};
+use structure::Structure;
+
+/// Reads the parts of a single file; the error is that of a file that cannot be opened or is of another kind.
+pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
+    let file = TensorFile::open(files, "")?;
+    kind::refuse_others(&file)?;
+    // Files that were saved again by newer transformers leave `text_model.` out.
+    let full = format!("{}text_model.", names::TEXT_ENCODER);
+    let text_prefix = if file.names().any(|name| name.starts_with(&full)) {
+        full
+    } else {
+        names::TEXT_ENCODER.to_owned()
+    };
+    let structure = Structure::of(&file, &text_prefix);
+
+    let text_encoder = Part::new(
+        structure.text_encoder,
+        &file,
+        Layout::text_encoder,
+        |name, _| format!("{text_prefix}{}", name.trim_start_matches("text_model.")),
+        false,
+    );
+    let mut unet = Part::new(structure.unet, &file, Layout::unet, names::unet, false);
+    // Its attention was written with 1x1 convolutions.
+    let mut vae = Part::new(structure.vae, &file, Layout::vae, names::vae, true);
+    if let (Ok(text), Ok(config)) = (&text_encoder.config, &unet.config)
+        && config.cross_attention_dim != text.hidden_size
+    {
+        unet.config = Err(CheckpointError::OtherKind {
+            file: file.file().to_owned(),
+            reason: format!(
+                "its UNet takes prompt embeddings of {} numbers and its text encoder gives {}",
+                config.cross_attention_dim, text.hidden_size
+            ),
+        });
+    }
+    if let (Ok(unet), Ok(config)) = (&unet.config, &vae.config)
+        && config.latent_channels != unet.in_channels
+    {
+        vae.config = Err(CheckpointError::OtherKind {
+            file: file.file().to_owned(),
+            reason: format!(
+                "its UNet takes latents of {} channels and its autoencoder those of {}",
+                unet.in_channels, config.latent_channels
+            ),
+        });
+    }
+    let others = others(&file, &[&text_encoder.weights, &unet.weights, &vae.weights]);
+    Ok(Parts {
+        scheduler: Ok(scheduler(&file)),
+        vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
+        extras: Ok(Extras::default()),
+        text_encoder,
+        unet,
+        vae,
+        others,
+    })
+}
+
+impl<C> Part<C> {
+    /// A network's share of a single file: `own_name` gives a tensor's original name.
+    fn new(
+        config: Result<C, CheckpointError>,
+        file: &TensorFile,
+        layout: impl Fn(&C) -> Layout,
+        own_name: impl Fn(&str, &C) -> String,
+        linear_attention: bool,
+    ) -> Self {
+        let names: HashMap<String, String> = match &config {
+            Ok(config) => layout(config)
+                .names()
+                .map(|name| (name.to_owned(), own_name(name, config)))
+                .collect(),
+            Err(_) => HashMap::new(),
+        };
+        let is_linear = |name: &str| linear_attention && name.contains(".attentions.");
+        Self {
+            config,
+            weights: Ok(file.share(names, is_linear)),
+            path: None,
+        }
+    }
+}
+
+/// Stable Diffusion v1's noise schedule. Fine-tunes that predict the velocity say so with a tensor named `v_pred`.
+fn scheduler(file: &TensorFile) -> SchedulerConfig {
+    SchedulerConfig {
+        prediction_type: if file.shape("v_pred").is_some() {
+            PredictionType::VPrediction
+        } else {
+            PredictionType::Epsilon
+        },
+        ..SchedulerConfig::stable_diffusion_v1()
+    }
+}
+
+/// The tensors that no network asks for, in alphabetical order.
+fn others(file: &TensorFile, networks: &[&Result<Weights, CheckpointError>]) -> Vec<String> {
+    let known: HashSet<String> = networks
+        .iter()
+        .filter_map(|weights| weights.as_ref().ok())
+        .flat_map(|weights| {
+            let parameters = weights.parameters().into_iter();
+            parameters.map(|parameter| weights.own_name(&parameter.name).to_owned())
+        })
+        .collect();
+    let mut others: Vec<String> = file
+        .names()
+        .filter(|name| !known.contains(*name))
+        .map(str::to_owned)
+        .collect();
+    others.sort_unstable();
+    others
+}
