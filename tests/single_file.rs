@@ -15,8 +15,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Both names of every tensor of a checkpoint, and its shape in a single file, from goldens/single_file.json: diffusers'
-/// own converter has read a file with these names (parity/single_file.py).
+/// Both names of every tensor of a checkpoint, and its shape in a single file, from `goldens/single_file.json`: diffusers'
+/// own converter has read a file with these names (`parity/single_file.py`).
 #[derive(serde::Deserialize)]
 struct Golden {
     title: String,
@@ -372,7 +372,7 @@ fn check_says_what_is_in_a_model_and_that_it_can_be_run() {
             .stdout(contains("F16").and(contains("the noise (epsilon)")));
     }
     let bytes = fs::read(folder.path().join("single.safetensors")).unwrap();
-    let report = json(run(&folder, &["model", "check", "single.safetensors", "--json"]).success());
+    let report = json(&run(&folder, &["model", "check", "single.safetensors", "--json"]).success());
     assert_eq!(report["sha256"], sha256(&bytes));
     assert_eq!(report["can_run"], true);
     assert_eq!(report["picture_size"], 128);
@@ -416,7 +416,7 @@ fn check_names_every_tensor_that_does_not_fit() {
         let says = contains(format!("tensor {name} of shape"));
         assert = assert.stdout(says);
     }
-    let report = json(run(&folder, &["model", "check", "single.safetensors", "--json"]).code(1));
+    let report = json(&run(&folder, &["model", "check", "single.safetensors", "--json"]).code(1));
     assert_eq!(report["can_run"], false);
     let wrong = report["components"][2]["wrong"].as_array().unwrap();
     assert_eq!(wrong.len(), 2);
@@ -461,12 +461,11 @@ fn check_reports_all_parts_of_a_broken_folder_at_once() {
     assert.stdout(predicates::str::is_match(format!("unet +{count} .*none")).unwrap());
 }
 
-fn json(assert: Assert) -> Value {
+fn json(assert: &Assert) -> Value {
     serde_json::from_slice(&assert.get_output().stdout).unwrap()
 }
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }

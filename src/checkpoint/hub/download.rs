@@ -41,15 +41,11 @@ pub fn download(
         .create(true)
         .open(&partial)
         .map_err(|source| failed(&partial, source))?;
-    match output.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(HubError::Busy {
-                file: file.path.clone(),
-            });
-        }
-        // Some file systems know no locks; then nothing guards against a second process.
-        Err(TryLockError::Error(_)) => {}
+    // Some file systems know no locks; there, nothing guards against a second process.
+    if let Err(TryLockError::WouldBlock) = output.try_lock() {
+        return Err(HubError::Busy {
+            file: file.path.clone(),
+        });
     }
     let resumed = length(&output, &partial)? > 0;
     progress.begin(file, length(&output, &partial)?);
@@ -104,9 +100,9 @@ fn receive(
             progress.begin(file, 0);
             continue;
         }
-        let reason = match receive_once(ask, before, file, output, partial, progress)? {
-            None => return Ok(()),
-            Some(reason) => reason,
+        let stopped = receive_once(ask, before, file, output, partial, progress)?;
+        let Some(reason) = stopped else {
+            return Ok(());
         };
         let received = length(output, partial)?;
         tries = if received > before { 1 } else { tries + 1 };

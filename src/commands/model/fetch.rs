@@ -111,7 +111,7 @@ fn show(folder: &Path) -> anyhow::Result<()> {
 
 /// A bar for all files and one for the file that is coming; where standard error is no terminal, a line a file.
 struct Bars {
-    bars: Option<MultiProgress>,
+    screen: Option<MultiProgress>,
     overall: ProgressBar,
     current: ProgressBar,
     /// Bytes of the current file that the overall bar has counted.
@@ -120,15 +120,15 @@ struct Bars {
 
 impl Bars {
     fn new(fetch: &Fetch) -> Self {
-        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let screen = std::io::stderr().is_terminal().then(MultiProgress::new);
         let bar = |length, template: &str| {
             let bar = ProgressBar::new(length);
             bar.set_style(
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
-            match &bars {
-                Some(bars) => bars.add(bar),
+            match &screen {
+                Some(screen) => screen.add(bar),
                 None => ProgressBar::hidden(),
             }
         };
@@ -141,7 +141,7 @@ impl Bars {
             "all\n{wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
         );
         Self {
-            bars,
+            screen,
             overall,
             current,
             counted: 0,
@@ -155,8 +155,8 @@ impl Bars {
     }
 
     fn line(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| say(line)),
+        match &self.screen {
+            Some(screen) => screen.suspend(|| say(line)),
             None => say(line),
         }
     }
