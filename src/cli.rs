@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::generation::{DeviceChoice, MAX_STEPS, Request, RequestOverrides};
+use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Request, RequestOverrides};
 use crate::scheduler::{BetaSchedule, SchedulerKind};
 use crate::tui::ImageMode;
 
@@ -77,6 +77,9 @@ Examples:
       writes diffuscope-42.png, or diffuscope-42-2.png where that exists,
       and prints its path
   diffuscope run -p \"a castle\" --seed -1 --steps 50 --png castle.png
+  diffuscope run -p \"a red apple on a table\" --weight apple=0 --swap red=table
+      as if the picture did not listen to “apple”, and “red” were in the
+      place of “table”; both are in the export's request
   diffuscope run -p \"a castle\" --json castle/ --attention heads
   diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
   diffuscope run -p \"a castle\" --json castle/ --tensors 'attention/mid_block.*'
@@ -262,6 +265,12 @@ pub struct RequestArgs {
     /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: lms]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "NAME")]
     pub scheduler: Option<SchedulerKind>,
+    /// Multiply the attention that WORD of the prompt gets by FACTOR, 0 to 100, wherever it stands; may be repeated
+    #[arg(long, value_name = "WORD=FACTOR", value_parser = weight)]
+    pub weight: Vec<Intervention>,
+    /// Exchange the attention of two words of the prompt; may be repeated
+    #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
+    pub swap: Vec<Intervention>,
 }
 
 /// The model and its device.
@@ -408,6 +417,7 @@ impl RequestArgs {
             steps: self.steps,
             guidance_scale: self.guidance,
             scheduler: self.scheduler,
+            interventions: self.weight.into_iter().chain(self.swap).collect(),
         }
     }
 }
@@ -421,6 +431,7 @@ fn valid_request() -> Request {
         steps: 1,
         guidance_scale: 1.0,
         scheduler: SchedulerKind::Lms,
+        interventions: Vec::new(),
     }
 }
 
@@ -465,6 +476,29 @@ fn guidance(text: &str) -> Result<f64, String> {
     };
     request.validate().map_err(|_| error())?;
     Ok(guidance_scale)
+}
+
+fn weight(text: &str) -> Result<Intervention, String> {
+    let error = || "a weight is WORD=FACTOR with a factor from 0 to 100, as in apple=2".to_owned();
+    let (word, factor) = pair(text).ok_or_else(error)?;
+    match factor.parse::<f32>() {
+        Ok(factor) if (0.0..=100.0).contains(&factor) => Ok(Intervention::weight(word, factor)),
+        _ => Err(error()),
+    }
+}
+
+fn swap(text: &str) -> Result<Intervention, String> {
+    match pair(text) {
+        Some((word, other)) => Ok(Intervention::swap(word, other)),
+        None => Err("a swap is WORD=OTHER, two words of the prompt, as in red=blue".into()),
+    }
+}
+
+/// `A=B`, neither empty.
+fn pair(text: &str) -> Option<(&str, &str)> {
+    let (left, right) = text.rsplit_once('=')?;
+    let (left, right) = (left.trim(), right.trim());
+    (!left.is_empty() && !right.is_empty()).then_some((left, right))
 }
 
 fn beta(text: &str) -> Result<f64, String> {

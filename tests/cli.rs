@@ -635,6 +635,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
             steps: 3,
             guidance_scale: document.request.guidance_scale,
             scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
         }
     );
     assert!(document.request.guidance_scale > 1.0);

@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use candle_core::{Device, Tensor};
 use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Error, Generation, Pipeline, Progress, Request, Stage};
+use diffuscope::generation::{
+    Error, Generation, Intervention, Pipeline, Progress, Request, Stage, StepRange,
+};
 use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
 use diffuscope::scheduler::SchedulerKind;
 use diffuscope::trace::{AttentionMaps, Event, Half, RecordOptions, Recorder};
@@ -177,11 +179,154 @@ fn a_branch_differs_and_branching_back_gives_the_same_latents() {
 }
 
 #[test]
-fn a_branch_to_another_scheduler_is_refused_and_nothing_is_lost() {
+fn a_branch_that_changes_nothing_gives_the_same_latents() {
+    for scheduler in [
+        SchedulerKind::Lms,
+        SchedulerKind::EulerAncestral,
+        SchedulerKind::Pndm,
+    ] {
+        let mut run = recorder(request(scheduler), RecordOptions::default());
+        let straight = finish_latents(&mut run);
+        for step in [0, 2] {
+            let (mut fork, _) = run.fork(step, request(scheduler)).expect("it was reached");
+            assert!(
+                finish_latents(&mut fork) == straight,
+                "{scheduler:?}, {step}"
+            );
+            assert!(fork.branches().is_empty(), "nothing was changed");
+        }
+    }
+}
+
+#[test]
+fn a_fork_leaves_the_run_that_it_comes_from_as_it_is() {
+    let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
+    let straight = finish_latents(&mut run);
+    run.rewind(1).expect("step 1 was reached");
+    let other = request(SchedulerKind::Lms).with_prompt("a blue house in the snow");
+    let (mut fork, events) = run.fork(2, other.clone()).expect("step 2 was reached");
+    assert!(
+        matches!(
+            events[..],
+            [Event::Tokens(_), Event::Text(_), Event::Noise(_)]
+        ),
+        "{} events",
+        events.len()
+    );
+    let forked = finish_latents(&mut fork);
+    assert!(straight != forked);
+    assert_eq!(fork.request(), &other);
+    assert_eq!(fork.branches().len(), 1);
+    assert_eq!(fork.branches()[0].step, 2);
+    assert_eq!(fork.branches()[0].request, request(SchedulerKind::Lms));
+
+    assert_eq!(run.stage(), Stage::Step(1));
+    assert!(finish_latents(&mut run) == straight);
+    // What came before the branch is the first run's, its request too.
+    fork.rewind(1).expect("step 1 was reached");
+    assert_eq!(fork.request(), run.request());
+    assert!(fork.branches().is_empty());
+    assert!(finish_latents(&mut fork) == straight);
+}
+
+#[test]
+fn a_branch_at_the_first_step_is_a_run_of_its_own_with_every_scheduler() {
+    let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
+    advance_to(&mut run, Stage::Step(1));
+    for scheduler in <SchedulerKind as clap::ValueEnum>::value_variants() {
+        let (mut fork, _) = run
+            .fork(0, request(*scheduler))
+            .expect("step 0 was reached");
+        let anew = finish_latents(&mut recorder(request(*scheduler), RecordOptions::default()));
+        assert!(finish_latents(&mut fork) == anew, "{scheduler:?}");
+    }
+}
+
+/// The latents before the next step, which is done for it, with what to divide them by for unit variance.
+fn next_latents(run: &mut Recorder) -> (Vec<f32>, f32, f32) {
+    let Some(Event::Step(step)) = run.advance().expect("the run goes on") else {
+        panic!("no step was left");
+    };
+    let latents = step.tensor("latents").expect("always recorded");
+    (latents.data.to_vec(), step.preview_scale, step.sigma)
+}
+
+#[test]
+fn another_scheduler_takes_over_the_latents_at_the_noise_that_they_have() {
+    use SchedulerKind::{Ddim, DpmPlusPlus2M, DpmPlusPlus2MKarras, Euler, EulerAncestral, Lms};
+    let kinds = [
+        Lms,
+        Euler,
+        EulerAncestral,
+        Ddim,
+        DpmPlusPlus2M,
+        DpmPlusPlus2MKarras,
+    ];
+    for from in kinds {
+        let mut run = recorder(request(from), RecordOptions::default());
+        advance_to(&mut run, Stage::Step(2));
+        for to in kinds {
+            let (mut fork, events) = run.fork(1, request(to)).expect("sigma goes on falling");
+            let Event::Noise(noise) = &events[2] else {
+                panic!("the schedule comes last");
+            };
+            assert!(
+                noise.schedule.sigmas.is_sorted_by(|a, b| a > b),
+                "{from:?} {to:?}"
+            );
+            let (latents, scale, sigma) = next_latents(&mut fork);
+            let (mut run, _) = run.fork(1, request(from)).expect("step 1 was reached");
+            let (expected, expected_scale, expected_sigma) = next_latents(&mut run);
+            assert_eq!(sigma.to_bits(), expected_sigma.to_bits());
+            // On a common scale they are the same latents.
+            let unit = |values: Vec<f32>, scale| -> Vec<f32> {
+                values.into_iter().map(|value| value / scale).collect()
+            };
+            let distance = distance(&unit(latents, scale), &unit(expected, expected_scale));
+            assert!(distance < 1e-6, "{from:?} to {to:?}: {distance}");
+            finish_latents(&mut fork);
+        }
+    }
+}
+
+#[test]
+fn schedulers_of_one_schedule_take_over_as_if_they_had_always_been_there() {
+    // Euler knows nothing of earlier steps: from Euler's own latents, a detour changes nothing.
+    let mut euler = recorder(request(SchedulerKind::Euler), RecordOptions::default());
+    let straight = finish_latents(&mut euler);
+    let (mut lms, _) = euler.fork(2, request(SchedulerKind::Lms)).expect("step 2");
+    let (mut back, _) = lms.fork(2, request(SchedulerKind::Euler)).expect("step 2");
+    assert!(finish_latents(&mut back) == straight);
+    assert!(back.branches().is_empty() || back.branches()[0].step == 2);
+    assert!(finish_latents(&mut lms) != straight);
+}
+
+#[test]
+fn a_branch_that_cannot_be_gone_on_with_is_refused_and_nothing_is_lost() {
     let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
     advance_to(&mut run, Stage::Step(2));
-    let refused = run.branch(1, request(SchedulerKind::Euler));
-    assert!(matches!(refused, Err(Error::Branch { .. })), "{refused:?}");
+    let more = Request {
+        steps: STEPS + 1,
+        ..request(SchedulerKind::Lms)
+    };
+    let refused = run.branch(1, more);
+    assert!(
+        matches!(refused, Err(Error::Branch { steps: STEPS })),
+        "{refused:?}"
+    );
+    let refused = run
+        .branch(1, request(SchedulerKind::Pndm))
+        .expect_err("one step more");
+    assert!(
+        refused
+            .to_string()
+            .contains("pndm cannot take over at step 1"),
+        "{refused}"
+    );
+    assert!(matches!(
+        run.branch(3, request(SchedulerKind::Lms)),
+        Err(Error::NoSuchStep(3))
+    ));
     assert_eq!(run.stage(), Stage::Step(2));
     assert_eq!(run.request().scheduler, SchedulerKind::Lms);
 }
@@ -385,4 +530,131 @@ fn a_hook_that_replaces_attention_changes_the_picture_and_is_what_others_see() {
     };
     assert_ne!(latents_with(&mut NoHook), latents_with(&mut hook));
     assert_eq!(hook.seen, vec![0.0; STEPS]);
+}
+
+/// The final latents of a run with `interventions`, and the attention that its first step recorded, every head.
+fn intervened(interventions: Vec<Intervention>) -> (Vec<u32>, Vec<AttentionMaps>) {
+    let request = Request {
+        interventions,
+        ..request(SchedulerKind::Lms)
+    };
+    let mut run = recorder(request, everything());
+    advance_to(&mut run, Stage::Step(0));
+    let Some(Event::Step(step)) = run.advance().expect("the run goes on") else {
+        panic!("a step comes first");
+    };
+    let again = run.attention_at(0, AttentionDetail::Heads, Half::Text);
+    assert!(
+        again.expect("step 0 was done") == step.attention,
+        "recomputed"
+    );
+    (finish_latents(&mut run), step.attention.clone())
+}
+
+/// All that the text position gets, in every layer.
+fn share(maps: &[AttentionMaps], position: usize) -> Vec<f32> {
+    let heads = |maps: &AttentionMaps| maps.heads.expect("every head");
+    maps.iter()
+        .flat_map(|maps| (0..heads(maps)).flat_map(move |head| maps.map(Some(head), position)))
+        .copied()
+        .collect()
+}
+
+/// Of "a red apple on a table".
+const RED: usize = 2;
+const APPLE: usize = 3;
+const TABLE: usize = 6;
+
+#[test]
+fn a_weight_of_one_gives_the_same_latents_bit_for_bit() {
+    let (straight, maps) = intervened(Vec::new());
+    let (weighed, weighed_maps) = intervened(vec![Intervention::weight("apple", 1.0)]);
+    assert!(straight == weighed);
+    assert!(maps == weighed_maps);
+}
+
+#[test]
+fn a_weight_of_zero_takes_all_attention_from_the_word_and_two_doubles_it() {
+    let (straight, maps) = intervened(Vec::new());
+    let (without, without_maps) = intervened(vec![Intervention::weight("Apple", 0.0)]);
+    assert!(straight != without);
+    assert!(
+        share(&without_maps, APPLE)
+            .iter()
+            .all(|&value| value == 0.0)
+    );
+    assert!(share(&without_maps, RED).iter().all(|&value| value > 0.0));
+    let (_, twice) = intervened(vec![Intervention::weight("apple", 2.0)]);
+    // The first layer sees what it saw before; those after it see what became of the picture.
+    let first = |maps: &[AttentionMaps], position| share(&maps[..1], position);
+    let doubled: Vec<f32> = first(&maps, APPLE)
+        .iter()
+        .map(|value| value * 2.0)
+        .collect();
+    assert_eq!(first(&twice, APPLE), doubled);
+    assert_eq!(first(&twice, RED), first(&maps, RED));
+}
+
+#[test]
+fn a_swap_exchanges_two_maps() {
+    let (_, maps) = intervened(Vec::new());
+    let (_, swapped) = intervened(vec![Intervention::swap("red", "table")]);
+    let first = |maps: &[AttentionMaps], position| share(&maps[..1], position);
+    assert_eq!(first(&swapped, RED), first(&maps, TABLE));
+    assert_eq!(first(&swapped, TABLE), first(&maps, RED));
+    assert_eq!(first(&swapped, APPLE), first(&maps, APPLE));
+}
+
+#[test]
+fn an_intervention_leaves_the_half_without_the_prompt_and_other_steps_alone() {
+    let only = |first, last| {
+        let mut intervention = Intervention::weight("apple", 0.0);
+        intervention.steps = Some(StepRange { first, last });
+        Request {
+            interventions: vec![intervention],
+            ..request(SchedulerKind::Lms)
+        }
+    };
+    let mut plain = recorder(request(SchedulerKind::Lms), RecordOptions::default());
+    let straight = finish_latents(&mut plain);
+    let mut early = recorder(only(0, 0), RecordOptions::default());
+    let mut never = recorder(only(STEPS, STEPS), RecordOptions::default());
+    assert!(finish_latents(&mut early) != straight);
+    assert!(finish_latents(&mut never) == straight);
+    let uncond = |run: &Recorder| {
+        let maps = run.attention_at(0, AttentionDetail::Heads, Half::Uncond);
+        maps.expect("step 0 was done")
+    };
+    assert!(uncond(&early) == uncond(&plain));
+
+    // From a branch on: what was before is the plain run.
+    let (fork, _) = plain.fork(2, only(0, STEPS)).expect("step 2 was reached");
+    let maps = |run: &Recorder, step| run.attention_at(step, AttentionDetail::Mean, Half::Text);
+    assert!(maps(&fork, 1).expect("done") == maps(&plain, 1).expect("done"));
+}
+
+#[test]
+fn interventions_name_words_that_are_there() {
+    let refused = |prompt: &str, intervention| {
+        let request = Request {
+            interventions: vec![intervention],
+            ..PIPELINE.default_request(prompt)
+        };
+        let refused = Recorder::new(PIPELINE.clone(), request, RecordOptions::default());
+        refused.expect_err("no such word").to_string()
+    };
+    let error = refused("a red apple", Intervention::weight("tiger", 2.0));
+    assert!(error.contains("“tiger”; it has a, red, apple"), "{error}");
+    let error = refused("a red apple", Intervention::swap("red", "app"));
+    assert!(error.contains("“app”"), "half a word is none: {error}");
+    let long = format!("{} apple", "a ".repeat(90));
+    let error = refused(&long, Intervention::weight("apple", 2.0));
+    assert!(error.contains("past the end"), "{error}");
+
+    let everywhere = Request {
+        interventions: vec![Intervention::weight("red apple", 2.0)],
+        ..PIPELINE.default_request("Red apple, green apple, RED  Apple")
+    };
+    let run = recorder(everywhere, RecordOptions::default());
+    assert_eq!(run.request().interventions[0].positions, [1, 2, 7, 8]);
 }

@@ -25,6 +25,7 @@ fn request(steps: usize) -> Request {
         steps,
         guidance_scale: 7.5,
         scheduler: SchedulerKind::Euler,
+        interventions: Vec::new(),
     }
 }
 

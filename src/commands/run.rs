@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::{AttentionChoice, RunArgs};
-use crate::generation::{ModelInfo, Pipeline, Request};
+use crate::generation::{self, ModelInfo, Pipeline, Request, words};
 use crate::model::AttentionDetail;
-use crate::model::tokenizer::{Token, Tokens};
+use crate::model::tokenizer::Token;
 use crate::trace::document::{DataType, Model};
 use crate::trace::{
     CancelToken, Event, Export, Heading, ImageData, OutputFile, OutputFolder, RecordOptions,
@@ -39,7 +39,6 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let pipeline = Pipeline::load(&checkpoint, &args.model.device.open()?)?;
     let info = pipeline.info().clone();
     let request = overrides.apply(pipeline.default_request(""));
-    request.validate()?;
     let png = match (png, &folder) {
         (None, None) => {
             let name = format!("diffuscope-{}.png", request.seed);
@@ -62,6 +61,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         name: info.name.clone(),
         sha256: info.sha256.clone(),
     };
+    let pipeline = Arc::new(pipeline);
+    let recorder = Recorder::new(Arc::clone(&pipeline), request, options).map_err(usage)?;
+    let request = recorder.request().clone();
     let export = folder
         .map(|folder| {
             let heading = Heading {
@@ -73,8 +75,6 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             Export::new(folder, heading, selection)
         })
         .transpose()?;
-    let pipeline = Arc::new(pipeline);
-    let recorder = Recorder::new(Arc::clone(&pipeline), request.clone(), options)?;
     let (image, export) = generate(&pipeline, recorder, export, &progress)?;
     let mut written: Vec<PathBuf> = Vec::new();
     if let Some(png) = png {
@@ -85,6 +85,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     progress.finish();
     show(&written)
+}
+
+/// A request that cannot be carried out, such as a word that the prompt does not have, is wrong usage.
+fn usage(error: generation::Error) -> anyhow::Error {
+    match error {
+        generation::Error::Request(error) => UsageError(error.to_string()).into(),
+        error => error.into(),
+    }
 }
 
 /// Runs the generation to its end, exporting what happens.
@@ -300,26 +308,6 @@ fn warnings(
         ));
     }
     Ok(warnings)
-}
-
-/// A word of a prompt, and the pieces that it is cut into.
-struct Word<'a> {
-    text: &'a str,
-    tokens: &'a [Token],
-}
-
-/// The prompt's words; punctuation is none.
-fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
-    let pieces = tokens
-        .words()
-        .split_inclusive(|token| token.piece.ends_with("</w>"));
-    pieces.filter_map(|tokens| {
-        let start = tokens.first()?.span.as_ref()?.start;
-        let end = tokens.last()?.span.as_ref()?.end;
-        let text = text.get(start..end)?;
-        let is_word = text.chars().any(char::is_alphanumeric);
-        is_word.then_some(Word { text, tokens })
-    })
 }
 
 /// Has one of the tokens no embedding? What a model was never trained on has a row of zeros.

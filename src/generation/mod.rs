@@ -7,9 +7,12 @@
 //! A [`Moment`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a branch is
 //! restoring one and changing the request.
 
+mod branch;
 mod device;
+mod intervention;
 mod pipeline;
 mod request;
+mod words;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,15 +20,19 @@ use std::time::Instant;
 use candle_core::Tensor;
 use image::RgbImage;
 
+pub use branch::BranchPoint;
 pub use device::{DeviceChoice, DeviceError};
+pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};
+pub use words::{Word, words};
 
 use crate::checkpoint::CheckpointError;
 use crate::model::tokenizer::{TokenizerError, Tokens};
 use crate::model::{self, Hook};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
+use intervention::Intervened;
 
 /// Why a generation could not go on. It stands where it stood before.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +45,9 @@ pub enum Error {
     Request(#[from] RequestError),
     /// A branch asked for something that only a new run can change.
     #[error(
-        "a branch keeps the scheduler and the number of steps of its run ({scheduler:?}, {steps}); start a new run to change them"
+        "a branch keeps its run's number of steps, which is {steps}; start a new run to change it"
     )]
     Branch {
-        /// The run's scheduler.
-        scheduler: crate::scheduler::SchedulerKind,
         /// The run's number of steps.
         steps: usize,
     },
@@ -144,15 +149,20 @@ pub struct StepResult {
     pub seconds: f64,
 }
 
-/// Where a generation stands: everything that decides what comes next, besides model and request.
+/// Where a generation stands: everything that decides what comes next, besides the model. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Moment {
     stage: Stage,
-    tokens: Option<(Tokens, Tokens)>,
+    request: Arc<Request>,
+    /// Where the request was changed on the way here, in the order of the steps.
+    branches: Arc<Vec<BranchPoint>>,
+    tokens: Option<Arc<(Tokens, Tokens)>>,
     /// Prompt and negative prompt, `(1, 77, hidden)` each.
     embeddings: Option<(Tensor, Tensor)>,
     scheduler: Scheduler,
     generator: Generator,
+    /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
+    initial_noise: Option<Tensor>,
     latents: Option<Tensor>,
 }
 
@@ -161,19 +171,24 @@ impl Moment {
     pub fn stage(&self) -> Stage {
         self.stage
     }
+
+    /// What was asked for from here on.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
 }
 
 /// A run in progress.
 #[derive(Debug, Clone)]
 pub struct Generation {
     pipeline: Arc<Pipeline>,
-    request: Request,
     moment: Moment,
 }
 
 impl Generation {
-    /// A generation at its very beginning.
+    /// A generation at its very beginning. Interventions that name a word without its positions get them.
     pub fn new(pipeline: Arc<Pipeline>, request: Request) -> Result<Self, Error> {
+        let request = words::with_positions(request, pipeline.tokenizer())?;
         request.validate()?;
         let scheduler = Scheduler::new(
             request.scheduler,
@@ -182,17 +197,16 @@ impl Generation {
         )?;
         let moment = Moment {
             stage: Stage::Tokens,
+            branches: Arc::default(),
             tokens: None,
             embeddings: None,
             scheduler,
             generator: Generator::manual_seed(request.seed),
+            initial_noise: None,
             latents: None,
+            request: Arc::new(request),
         };
-        Ok(Self {
-            pipeline,
-            request,
-            moment,
-        })
+        Ok(Self { pipeline, moment })
     }
 
     /// The model it runs on.
@@ -200,9 +214,14 @@ impl Generation {
         &self.pipeline
     }
 
-    /// What was asked for.
+    /// What was asked for, from the last branch on.
     pub fn request(&self) -> &Request {
-        &self.request
+        &self.moment.request
+    }
+
+    /// Where the request was changed on the way here, in the order of the steps.
+    pub fn branches(&self) -> &[BranchPoint] {
+        &self.moment.branches
     }
 
     /// The scheduler, with its timesteps and sigmas.
@@ -212,7 +231,12 @@ impl Generation {
 
     /// Prompt's and negative prompt's tokens, once known.
     pub fn tokens(&self) -> Option<&(Tokens, Tokens)> {
-        self.moment.tokens.as_ref()
+        self.moment.tokens.as_deref()
+    }
+
+    /// The initial noise before it is multiplied with the initial sigma, `(1, channels, height, width)`, once drawn.
+    pub fn initial_noise(&self) -> Option<&Tensor> {
+        self.moment.initial_noise.as_ref()
     }
 
     /// Prompt's and negative prompt's embeddings, `(1, 77, hidden)` each, once computed.
@@ -233,35 +257,6 @@ impl Generation {
     /// Stand at `moment` again, which must be of this generation.
     pub fn restore(&mut self, moment: &Moment) {
         self.moment = moment.clone();
-    }
-
-    /// A generation that goes on from `moment` (of this one) with another prompt, negative prompt, guidance, or seed of
-    /// the noise that is still to be drawn. Both prompts are tokenized and encoded anew.
-    pub fn branch(
-        &self,
-        moment: &Moment,
-        request: Request,
-        hook: &mut dyn Hook,
-    ) -> Result<Self, Error> {
-        request.validate()?;
-        if (request.scheduler, request.steps) != (self.request.scheduler, self.request.steps) {
-            return Err(Error::Branch {
-                scheduler: self.request.scheduler,
-                steps: self.request.steps,
-            });
-        }
-        let mut branch = Self {
-            pipeline: self.pipeline.clone(),
-            request,
-            moment: moment.clone(),
-        };
-        if branch.request.seed != self.request.seed {
-            branch.moment.generator = Generator::manual_seed(branch.request.seed);
-        }
-        branch.tokenize()?;
-        branch.encode(hook)?;
-        branch.moment.stage = moment.stage;
-        Ok(branch)
     }
 
     /// Does the next stage, or the next denoising step. `None` when there is nothing left to do.
@@ -316,33 +311,33 @@ impl Generation {
     fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {
         let tokenizer = self.pipeline.tokenizer();
         let tokens = (
-            tokenizer.encode(&self.request.prompt)?,
-            tokenizer.encode(&self.request.negative_prompt)?,
+            tokenizer.encode(&self.moment.request.prompt)?,
+            tokenizer.encode(&self.moment.request.negative_prompt)?,
         );
-        self.moment.tokens = Some(tokens.clone());
+        self.moment.tokens = Some(Arc::new(tokens.clone()));
         Ok(tokens)
     }
 
     /// The hook sees the prompt; the negative prompt passes with nobody looking.
     fn encode(&mut self, hook: &mut dyn Hook) -> Result<(Tensor, Tensor), Error> {
-        let (prompt, negative) = match self.moment.tokens.take() {
-            Some(tokens) => tokens,
-            None => self.tokenize()?,
+        let tokens = match &self.moment.tokens {
+            Some(tokens) => Arc::clone(tokens),
+            None => Arc::new(self.tokenize()?),
         };
+        let (prompt, negative) = &*tokens;
         let encoder = self.pipeline.text_encoder();
         let embeddings = (
             encoder.forward(&[prompt.ids()], hook)?,
             encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
         );
-        self.moment.tokens = Some((prompt, negative));
         self.moment.embeddings = Some(embeddings.clone());
         Ok(embeddings)
     }
 
     fn draw_noise(&mut self) -> Result<Tensor, Error> {
         let noise = self.randn()?;
-        let sigma = f64::from(self.moment.scheduler.schedule().init_noise_sigma);
-        self.moment.latents = Some((&noise * sigma)?);
+        self.moment.latents = Some(initial_latents(&noise, &self.moment.scheduler)?);
+        self.moment.initial_noise = Some(noise.clone());
         Ok(noise)
     }
 
@@ -357,14 +352,23 @@ impl Generation {
         let timestep = self.moment.scheduler.schedule().timesteps[index];
         let input = self.moment.scheduler.scale_model_input(&latents, index)?;
         let unet = self.pipeline.unet();
+        let request = &self.moment.request;
+        let hook = &mut Intervened::new(
+            hook,
+            unet.cross_attention(),
+            &request.interventions,
+            index,
+            prompt.dim(1)?,
+            self.pipeline.device(),
+        )?;
 
-        let (noise_uncond, noise_text, noise_guided) = if self.request.is_guided() {
+        let (noise_uncond, noise_text, noise_guided) = if request.is_guided() {
             // Both halves in one batch, uncond first, as diffusers does.
             let both = Tensor::cat(&[&input, &input], 0)?;
             let context = Tensor::cat(&[negative, prompt], 0)?;
             let noise = unet.forward(&both, timestep, &context, hook)?;
             let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
-            let guided = (&uncond + ((&text - &uncond)? * self.request.guidance_scale)?)?;
+            let guided = (&uncond + ((&text - &uncond)? * request.guidance_scale)?)?;
             (Some(uncond), text, guided)
         } else {
             let noise = unet.forward(&input, timestep, prompt, hook)?;
@@ -405,6 +409,11 @@ impl Generation {
             .generator
             .randn_tensor(&[1, channels, height, width], self.pipeline.device())?)
     }
+}
+
+/// The latents before the first step: `noise` times the initial sigma.
+fn initial_latents(noise: &Tensor, scheduler: &Scheduler) -> candle_core::Result<Tensor> {
+    noise * f64::from(scheduler.schedule().init_noise_sigma)
 }
 
 /// Lets the inner hook cancel, and look at nothing.

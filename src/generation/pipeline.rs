@@ -196,6 +196,7 @@ impl Pipeline {
             steps: 25,
             guidance_scale: self.info.default_guidance,
             scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
         }
     }
 

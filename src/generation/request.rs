@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Intervention;
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -27,6 +28,9 @@ pub struct Request {
     pub guidance_scale: f64,
     /// The sampler and its noise schedule.
     pub scheduler: SchedulerKind,
+    /// Changes of the prompt's cross-attention, one after another. None by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
 }
 
 /// The parts of a request that a user named; the model's defaults fill the rest.
@@ -44,6 +48,8 @@ pub struct RequestOverrides {
     pub guidance_scale: Option<f64>,
     /// See [`Request::scheduler`].
     pub scheduler: Option<SchedulerKind>,
+    /// See [`Request::interventions`]; none leaves the request's.
+    pub interventions: Vec<Intervention>,
 }
 
 impl RequestOverrides {
@@ -59,6 +65,11 @@ impl RequestOverrides {
             steps: self.steps.unwrap_or(request.steps),
             guidance_scale: self.guidance_scale.unwrap_or(request.guidance_scale),
             scheduler: self.scheduler.unwrap_or(request.scheduler),
+            interventions: if self.interventions.is_empty() {
+                request.interventions
+            } else {
+                self.interventions.clone()
+            },
         }
     }
 }
@@ -79,10 +90,55 @@ pub enum RequestError {
         max = 0xffff_ffff_ffff_ffff_i128
     )]
     Seed(i128),
+    /// An intervention's factor is not finite or out of range.
+    #[error("a word's weight is {0}; it must be a number from 0 to 100")]
+    Factor(f32),
+    /// An intervention's text positions are none, twice the same, or not there.
+    #[error("the positions of “{word}” cannot be used: {reason}")]
+    Positions {
+        /// The word, or the whole intervention.
+        word: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// An intervention's steps end before they begin.
+    #[error("an intervention is to act from step {first} to step {last}, which is before it")]
+    StepRange {
+        /// The first step.
+        first: usize,
+        /// The last one.
+        last: usize,
+    },
+    /// An intervention names a word that the prompt does not have.
+    #[error("the prompt has no word “{word}”; it has {}", if words.is_empty() { "none" } else { words })]
+    NoSuchWord {
+        /// The word.
+        word: String,
+        /// The prompt's words, with commas between them.
+        words: String,
+    },
+    /// An intervention names a word that the model does not see.
+    #[error("“{word}” is past the end of what the model sees of the prompt; shorten the prompt")]
+    WordCutOff {
+        /// The word.
+        word: String,
+    },
 }
 
 impl Request {
-    /// Checks every field's range.
+    /// The same request for another prompt. Interventions that name their word act on it wherever the new prompt has it;
+    /// their positions are looked up when the run begins.
+    #[must_use]
+    pub fn with_prompt(&self, prompt: &str) -> Self {
+        let mut request = self.clone();
+        prompt.clone_into(&mut request.prompt);
+        for intervention in &mut request.interventions {
+            intervention.forget_positions();
+        }
+        request
+    }
+
+    /// Checks every field's range. Interventions must have positions, as those of a generation have.
     pub fn validate(&self) -> Result<(), RequestError> {
         if self.steps == 0 || self.steps > MAX_STEPS {
             return Err(RequestError::Steps(self.steps));
@@ -93,7 +149,9 @@ impl Request {
         if !(-(1_i128 << 63)..(1_i128 << 64)).contains(&self.seed) {
             return Err(RequestError::Seed(self.seed));
         }
-        Ok(())
+        self.interventions
+            .iter()
+            .try_for_each(Intervention::validate)
     }
 
     /// Is classifier-free guidance on? (diffusers: `guidance_scale > 1`.)

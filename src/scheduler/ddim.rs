@@ -7,7 +7,7 @@
 use candle_core::Result;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
-use super::noise_schedule::NoiseSchedule;
+use super::noise_schedule::{NoiseSchedule, sigma_of};
 use super::prediction::{epsilon_preserving, scale, x0_preserving};
 use super::schedule::{final_alpha_cumprod, spacing_or};
 use super::{SchedulerKind, StepInput, StepOutput, spacing};
@@ -52,6 +52,16 @@ impl Ddim {
             .unwrap_or(true)
             .then(|| config.clip_sample_range.unwrap_or(1.0));
         Self { alphas, clip }
+    }
+
+    /// Begins the step at `index` where the noise over the signal is `sigma`, wherever its own timestep would.
+    pub fn begin_at(&mut self, index: usize, sigma: f32) {
+        let alpha_cumprod = 1.0 / (sigma * sigma + 1.0);
+        // Where that is the timestep's own, its digits stay as diffusers has them.
+        let own = self.alphas[index].0;
+        if sigma_of(own).to_bits() != sigma.to_bits() {
+            self.alphas[index].0 = alpha_cumprod;
+        }
     }
 
     pub fn step(&self, input: &StepInput<'_>) -> Result<StepOutput> {

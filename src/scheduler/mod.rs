@@ -65,6 +65,14 @@ pub enum SchedulerKind {
     Pndm,
 }
 
+/// The name that users type.
+impl std::fmt::Display for SchedulerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = clap::ValueEnum::to_possible_value(self);
+        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
 /// A schedule, a sampler and what the sampler remembers of earlier steps.
 ///
 /// A clone is a snapshot: it goes on from the same step with the same history.
@@ -172,6 +180,18 @@ pub enum SchedulerError {
         /// The number of steps.
         len: usize,
     },
+    /// Another sampler stands where this one cannot go on.
+    #[error(
+        "{kind} cannot take over at step {step}: {reason}; change the scheduler at another step, or start a new run"
+    )]
+    TakeOver {
+        /// The sampler that was to go on, by the name users type.
+        kind: String,
+        /// The step.
+        step: usize,
+        /// Why it cannot.
+        reason: String,
+    },
     /// An ancestral sampler was given no noise.
     #[error("this scheduler needs fresh noise at every step")]
     MissingNoise,
@@ -209,6 +229,55 @@ impl Scheduler {
             sampler,
             next: 0,
         })
+    }
+
+    /// A scheduler that goes on where `other` stands before step `index`, with the steps after it its own.
+    ///
+    /// Noise levels of two samplers differ a little at the same index. The latents have the noise that they have, so the
+    /// first step of the new sampler begins at `other`'s timestep and sigma, and ends at its own next sigma: timesteps
+    /// and sigmas up to `index` are `other`'s, those after it are what [`Scheduler::new`] gives. Multistep samplers begin
+    /// without a history.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::new`]; a sampler that makes another number of model calls (PNDM); one whose next noise level
+    /// is not below the one that has been reached.
+    pub fn taking_over(
+        kind: SchedulerKind,
+        config: &SchedulerConfig,
+        steps: usize,
+        other: &Self,
+        index: usize,
+    ) -> Result<Self, SchedulerError> {
+        let mut scheduler = Self::new(kind, config, steps)?;
+        let mut schedule = scheduler.schedule().clone();
+        let refused = |reason: String| SchedulerError::TakeOver {
+            kind: kind.to_string(),
+            step: index,
+            reason,
+        };
+        if schedule.len() != other.len() || index >= other.len() {
+            return Err(refused(format!(
+                "it makes {} model calls where {} makes {}",
+                schedule.len(),
+                other.kind,
+                other.len()
+            )));
+        }
+        let (here, next) = (other.schedule().sigmas[index], schedule.sigmas[index + 1]);
+        if next >= here {
+            return Err(refused(format!(
+                "sigma is {here} there, and its next one, {next}, is not below that"
+            )));
+        }
+        schedule.timesteps[..=index].copy_from_slice(&other.schedule().timesteps[..=index]);
+        schedule.sigmas[..=index].copy_from_slice(&other.schedule().sigmas[..=index]);
+        schedule.init_noise_sigma = other.schedule().init_noise_sigma;
+        if let Sampler::Ddim(ddim) = &mut scheduler.sampler {
+            ddim.begin_at(index, here);
+        }
+        scheduler.schedule = Arc::new(schedule);
+        scheduler.next = index;
+        Ok(scheduler)
     }
 
     /// Which sampler this is.

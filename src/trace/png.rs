@@ -87,6 +87,7 @@ mod tests {
             steps: 7,
             guidance_scale: 7.5,
             scheduler: SchedulerKind::DpmPlusPlus2M,
+            interventions: Vec::new(),
         };
         let model = Model {
             name: "little-world".into(),

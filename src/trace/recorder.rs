@@ -11,7 +11,8 @@ use super::{
     TokensTrace,
 };
 use crate::generation::{
-    AttentionLayer, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
+    AttentionLayer, BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage,
+    StepResult,
 };
 use crate::model::{self, AttentionDetail, Hook};
 
@@ -59,8 +60,9 @@ pub enum Half {
     Uncond,
 }
 
-/// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing.
-#[derive(Debug)]
+/// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing. A clone shares
+/// the tensors.
+#[derive(Debug, Clone)]
 pub struct Recorder {
     generation: Generation,
     options: RecordOptions,
@@ -82,9 +84,19 @@ impl Recorder {
         })
     }
 
-    /// What was asked for.
+    /// What was asked for, from the last branch on; interventions have their positions.
     pub fn request(&self) -> &Request {
         self.generation.request()
+    }
+
+    /// Where the request was changed on the way here, in the order of the steps.
+    pub fn branches(&self) -> &[BranchPoint] {
+        self.generation.branches()
+    }
+
+    /// The model it runs on.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        self.generation.pipeline()
     }
 
     /// What [`Recorder::advance`] does next.
@@ -130,7 +142,10 @@ impl Recorder {
         Ok(())
     }
 
-    /// Goes on from the latents before `step` with another request; returns the text stages' events anew.
+    /// Goes on from the latents before `step` with another request, which may change everything but the number of steps
+    /// (see [`Generation::branch`]); returns the events of the text stages and of the schedule anew.
+    ///
+    /// After an error the recorder stands where it stood before.
     pub fn branch(&mut self, step: usize, request: Request) -> Result<Vec<Event>, Error> {
         let start = Instant::now();
         let here = self.generation.moment();
@@ -142,34 +157,40 @@ impl Recorder {
         let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
         let branch = self.generation.branch(moment, request, &mut capture)?;
         let (prompt, negative) = branch.tokens().cloned().ok_or(Error::NoSuchStep(step))?;
-        let (text, uncond) = branch
-            .embeddings()
-            .cloned()
-            .ok_or(Error::NoSuchStep(step))?;
+        let (text, uncond) = branch.embeddings().ok_or(Error::NoSuchStep(step))?;
+        let noise = branch.initial_noise().ok_or(Error::NoSuchStep(step))?;
         let events = vec![
             Event::Tokens(Arc::new(TokensTrace {
                 prompt,
                 negative_prompt: negative,
             })),
-            text_event(&text, &uncond, capture, start)?,
+            text_event(text, uncond, capture, start)?,
+            noise_event(&branch, noise)?,
         ];
         self.moments.truncate(step);
         self.generation = branch;
         Ok(events)
     }
 
+    /// The same as a recorder of its own: this one stays as it is, and both can be gone on with.
+    pub fn fork(&self, step: usize, request: Request) -> Result<(Self, Vec<Event>), Error> {
+        let mut fork = self.clone();
+        let events = fork.branch(step, request)?;
+        Ok((fork, events))
+    }
+
     /// Cross-attention of a step that was done, of either half and in any detail: the step is run again from its latents,
-    /// which gives the same numbers. Empty for [`Half::Uncond`] of a run without guidance.
+    /// with its interventions, which gives the same numbers. Empty for [`Half::Uncond`] of a run without guidance.
     pub fn attention_at(
         &self,
         step: usize,
         detail: AttentionDetail,
         half: Half,
     ) -> Result<Vec<AttentionMaps>, Error> {
-        if half == Half::Uncond && !self.request().is_guided() {
+        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
+        if half == Half::Uncond && !moment.request().is_guided() {
             return Ok(Vec::new());
         }
-        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
         let mut generation = self.generation.clone();
         generation.restore(moment);
         let options = RecordOptions {
@@ -189,10 +210,7 @@ impl Recorder {
                 negative_prompt: negative,
             })),
             Progress::Text { prompt, negative } => text_event(&prompt, &negative, capture, start)?,
-            Progress::Noise { initial_noise } => Event::Noise(Arc::new(ScheduleInfo {
-                schedule: self.generation.scheduler().schedule().clone(),
-                initial_noise: Snapshot::of("initial_noise", &initial_noise)?,
-            })),
+            Progress::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
             Progress::Step(step) => self.step_event(&step, capture)?,
             Progress::Image(image) => Event::Image(Arc::new(ImageData {
                 image,
@@ -228,6 +246,13 @@ impl Recorder {
             preview_scale: scheduler.preview_scale(step.index),
         })))
     }
+}
+
+fn noise_event(generation: &Generation, initial_noise: &Tensor) -> Result<Event, Error> {
+    Ok(Event::Noise(Arc::new(ScheduleInfo {
+        schedule: generation.scheduler().schedule().clone(),
+        initial_noise: Snapshot::of("initial_noise", initial_noise)?,
+    })))
 }
 
 fn text_event(

@@ -139,6 +139,7 @@ impl Editor {
             guidance_scale: parse(text(Field::Guidance))
                 .ok_or_else(|| number(Field::Guidance, "a number such as 7.5"))?,
             scheduler: self.scheduler,
+            interventions: Vec::new(),
         };
         request.validate().map_err(|error| {
             use crate::generation::RequestError;
@@ -146,6 +147,7 @@ impl Editor {
                 RequestError::Steps(_) => Field::Steps,
                 RequestError::Guidance(_) => Field::Guidance,
                 RequestError::Seed(_) => Field::Seed,
+                _ => Field::Prompt,
             };
             (field, error.to_string())
         })?;
@@ -315,6 +317,7 @@ mod tests {
             steps: 5,
             guidance_scale: 3.0,
             scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
         };
         let mut editor = Editor::new(&request, Field::Steps);
         assert_eq!(editor.request(), Ok(request));
@@ -336,6 +339,7 @@ mod tests {
             steps: 5,
             guidance_scale: 3.0,
             scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
         };
         let mut editor = Editor::new(&request, Field::Scheduler);
         editor.apply(&Typing::Right);

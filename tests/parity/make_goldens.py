@@ -81,6 +81,8 @@ class Case:
     attention: list[int] = field(default_factory=list)
     # The step of which every head, of both halves, is kept.
     heads: int | None = None
+    # Changes of the prompt's cross-attention, as `Request.interventions` has them, with positions.
+    interventions: list[dict] = field(default_factory=list)
 
 
 CASES = [
@@ -96,6 +98,25 @@ CASES = [
     Case("two-objects-pndm-20", "pndm", TWO_OBJECTS, 42, 7.5, steps=20, keep=[0, 1, 10, 20]),
     Case("astronaut-euler-a-25", "euler-a", ASTRONAUT, 42, 7.5, steps=25, keep=[24]),
     Case("one-step-dpm", "dpm++-2m", ASTRONAUT, 3, 7.5, steps=1, keep=[]),
+    Case(
+        "interventions-euler",
+        "euler",
+        TWO_OBJECTS,
+        42,
+        7.5,
+        steps=3,
+        attention=[0, 2],
+        interventions=[
+            {"word": "apple", "positions": [3], "change": {"weight": 2.0}},
+            {"word": "night", "positions": [12], "change": {"weight": 0.0}},
+            {
+                "word": "red",
+                "positions": [2],
+                "change": {"swap": {"word": "blue house", "positions": [9, 10]}},
+                "steps": {"first": 1, "last": 2},
+            },
+        ],
+    ),
 ]
 
 # Schedules alone, without a network, for these numbers of steps.
@@ -108,6 +129,7 @@ class Tap:
     def __init__(self, unet):
         self.probs = {}
         self.on = False
+        self.interventions = []
         self.unet = unet
         self.plain = AttnProcessor2_0()
         self.use(self.plain)
@@ -122,8 +144,14 @@ class Tap:
 
         class Processor:
             def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-                if tap.on and path.endswith("attn2"):
-                    tap.probs[path] = tap.probabilities(attn, hidden_states, encoder_hidden_states)
+                if path.endswith("attn2") and (tap.on or tap.interventions):
+                    probs = tap.probabilities(attn, hidden_states, encoder_hidden_states)
+                    for intervention in tap.interventions:
+                        probs[-1] = intervene(intervention, probs[-1])
+                    if tap.on:
+                        tap.probs[path] = probs
+                    if tap.interventions:
+                        return tap.attend(attn, probs, encoder_hidden_states)
                 return processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
         return Processor()
@@ -135,6 +163,35 @@ class Tap:
         query = attn.head_to_batch_dim(attn.to_q(hidden_states))
         key = attn.head_to_batch_dim(attn.to_k(text))
         return attn.get_attention_scores(query, key).unflatten(0, (batch, attn.heads))
+
+    @staticmethod
+    def attend(attn, probs, text):
+        """What `AttnProcessor` makes of probabilities: `(batch, queries, channels)`."""
+        value = attn.head_to_batch_dim(attn.to_v(text))
+        out = attn.batch_to_head_dim(torch.bmm(probs.flatten(0, 1), value))
+        return attn.to_out[1](attn.to_out[0](out))
+
+
+def intervene(intervention, probs):
+    """The probabilities `(heads, queries, keys)` of the prompt's half, changed."""
+    probs, positions = probs.clone(), intervention["positions"]
+    match intervention["change"]:
+        case {"weight": factor}:
+            probs[..., positions] *= factor
+        case {"swap": {"positions": other}}:
+            here, there = (probs[..., p].sum(-1, keepdim=True) for p in (positions, other))
+            probs[..., positions] = there / len(positions)
+            probs[..., other] = here / len(other)
+    return probs
+
+
+def acting(case, index):
+    """The case's interventions that act in step `index`."""
+    return [
+        intervention
+        for intervention in case.interventions
+        if "steps" not in intervention or intervention["steps"]["first"] <= index <= intervention["steps"]["last"]
+    ]
 
 
 def with_scheduler(pipe, name):
@@ -225,6 +282,7 @@ def generate(pipe, tap, case):
     for index, timestep in enumerate(scheduler.timesteps):
         keep = case.keep is None or index in case.keep
         tap.on, tap.probs = index in case.attention or index == case.heads, {}
+        tap.interventions = acting(case, index)
         model_input = torch.cat([latents] * 2) if guided else latents
         model_input = scheduler.scale_model_input(model_input, timestep)
         noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
@@ -254,7 +312,7 @@ def generate(pipe, tap, case):
             if index == case.heads and probs.shape[-1] <= SMALL_LAYER:
                 kept[f"steps/{index}/heads/{path}"] = probs[-1]
                 kept[f"steps/{index}/uncond/{path}"] = probs[0].mean(0)
-    tap.on = False
+    tap.on, tap.interventions = False, []
     kept["latents"] = latents
 
     decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
@@ -280,10 +338,16 @@ def module_outputs(pipe, case):
     }
 
 
-def check_against_pipeline(pipe, case, image):
+def check_against_pipeline(pipe, tap, case, image):
     """The loop above is the pipeline's, or the goldens are worth nothing."""
     own = pipe.scheduler
+
+    def begin_step(_pipe, index, _timestep, _tensors):
+        tap.interventions = acting(case, index + 1)
+        return {}
+
     pipe.scheduler = with_scheduler(pipe, case.scheduler)
+    tap.interventions = acting(case, 0)
     expected = pipe(
         case.prompt,
         negative_prompt=case.negative_prompt or None,
@@ -291,8 +355,10 @@ def check_against_pipeline(pipe, case, image):
         guidance_scale=case.guidance_scale,
         generator=torch.Generator("cpu").manual_seed(case.seed),
         output_type="np",
+        callback_on_step_end=begin_step,
     ).images[0]
     pipe.scheduler = own
+    tap.interventions = []
     if not np.array_equal(image, expected):
         raise SystemExit(f"{case.name}: differs from the pipeline by up to {np.abs(image - expected).max():.3g}")
 
@@ -427,7 +493,7 @@ def main():
     results, images = [], {}
     for case in CASES:
         kept, image = generate(pipe, tap, case)
-        check_against_pipeline(pipe, case, image)
+        check_against_pipeline(pipe, tap, case, image)
         results.append((kept, image))
         images[case.name] = to_u8(image)
         tensors |= {f"cases/{case.name}/{name}": tensor for name, tensor in kept.items()}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use diffuscope::generation::Request;
+use diffuscope::generation::{Intervention, Request};
 use diffuscope::scheduler::SchedulerKind;
 use image::RgbImage;
 use safetensors::{Dtype, SafeTensors};
@@ -52,6 +52,9 @@ pub struct Case {
     pub scheduler: SchedulerKind,
     /// The step of which every head is kept.
     pub heads: Option<usize>,
+    /// Changes of the prompt's cross-attention.
+    #[serde(default)]
+    pub interventions: Vec<Intervention>,
 }
 
 impl Case {
@@ -63,6 +66,7 @@ impl Case {
             steps: self.steps,
             guidance_scale: self.guidance_scale,
             scheduler: self.scheduler,
+            interventions: self.interventions.clone(),
         }
     }
 }

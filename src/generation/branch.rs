@@ -1,0 +1,112 @@
+//! Branches: going on from a step with another request.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Generation, Moment, Request, Stage, initial_latents, words};
+use crate::model::Hook;
+use crate::random::Generator;
+use crate::scheduler::{LatentSpace, Scheduler};
+
+/// Where a run went on with another request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchPoint {
+    /// The first step of the new request.
+    pub step: usize,
+    /// The request of the steps before it.
+    pub request: Request,
+}
+
+impl Generation {
+    /// A generation that goes on from `moment` (of this one) with another prompt, negative prompt, guidance, scheduler,
+    /// interventions, or seed of the noise that is still to be drawn. Both prompts are tokenized and encoded anew.
+    ///
+    /// Another scheduler begins without a history. At step 0 it begins from the initial noise, as in a run of its own;
+    /// later it takes over at the noise level that has been reached, see [`Scheduler::taking_over`]. Where only one of
+    /// the two works on latents whose variance grows with the noise, they are converted: with
+    /// `x = x0 + sigma eps` of the one and `x' = (x0 + sigma eps) / sqrt(sigma^2 + 1)` of the other,
+    /// `x = x' sqrt(sigma^2 + 1)` at the same sigma.
+    ///
+    /// # Errors
+    /// Another number of steps; a scheduler that cannot take over there; a request that cannot be carried out.
+    pub fn branch(
+        &self,
+        moment: &Moment,
+        request: Request,
+        hook: &mut dyn Hook,
+    ) -> Result<Self, Error> {
+        let request = words::with_positions(request, self.pipeline.tokenizer())?;
+        request.validate()?;
+        let before = moment.request.as_ref();
+        if request.steps != before.steps {
+            let steps = before.steps;
+            return Err(Error::Branch { steps });
+        }
+        let mut branch = Self {
+            pipeline: self.pipeline.clone(),
+            moment: moment.clone(),
+        };
+        let here = &mut branch.moment;
+        if request.seed != before.seed {
+            here.generator = Generator::manual_seed(request.seed);
+        }
+        if let Stage::Step(step) = here.stage {
+            if request.scheduler != before.scheduler {
+                branch.change_scheduler(&request, step)?;
+            }
+            let here = &mut branch.moment;
+            // Of two branches at one step, only the request before both was ever used.
+            if request != *before && here.branches.last().is_none_or(|last| last.step != step) {
+                let point = BranchPoint {
+                    step,
+                    request: before.clone(),
+                };
+                Arc::make_mut(&mut here.branches).push(point);
+            }
+        }
+        branch.moment.request = Arc::new(request);
+        branch.tokenize()?;
+        branch.encode(hook)?;
+        branch.moment.stage = moment.stage;
+        Ok(branch)
+    }
+
+    /// Puts the request's scheduler in the place of the one that stands before `step`, and the latents on its scale.
+    fn change_scheduler(&mut self, request: &Request, step: usize) -> Result<(), Error> {
+        let config = self.pipeline.scheduler_config();
+        let (kind, steps) = (request.scheduler, request.steps);
+        let old = &self.moment.scheduler;
+        if step == 0 {
+            let new = Scheduler::new(kind, config, steps)?;
+            if let Some(noise) = &self.moment.initial_noise {
+                self.moment.latents = Some(initial_latents(noise, &new)?);
+            }
+            self.moment.scheduler = new;
+            return Ok(());
+        }
+        let new = Scheduler::taking_over(kind, config, steps, old, step)?;
+        let latents = convert(self.latents()?, (old, &new), step)?;
+        self.moment.latents = Some(latents);
+        self.moment.scheduler = new;
+        Ok(())
+    }
+}
+
+/// The latents before `step` on the new scheduler's scale.
+fn convert(
+    latents: &Tensor,
+    (old, new): (&Scheduler, &Scheduler),
+    step: usize,
+) -> candle_core::Result<Tensor> {
+    use LatentSpace::{VarianceExploding, VariancePreserving};
+    let sigma = f64::from(old.schedule().sigmas[step]);
+    let scale = (sigma * sigma + 1.0).sqrt();
+    match (old.schedule().space, new.schedule().space) {
+        (VariancePreserving, VarianceExploding) => latents * scale,
+        (VarianceExploding, VariancePreserving) => latents / scale,
+        _ => Ok(latents.clone()),
+    }
+}

@@ -1,0 +1,100 @@
+//! The words of a prompt, and where they stand among its tokens.
+
+use super::{AttentionChange, Intervention, Request, RequestError};
+use crate::model::tokenizer::{ClipTokenizer, Token, TokenKind, Tokens};
+
+/// A word of a prompt, and the tokens that it is cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// As it was typed.
+    pub text: &'a str,
+    /// Its pieces, at least one.
+    pub tokens: &'a [Token],
+}
+
+/// The words of the prompt `text`, as far as the model sees them; punctuation is none.
+pub fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
+    let pieces = tokens
+        .words()
+        .split_inclusive(|token| token.piece.ends_with("</w>"));
+    pieces.filter_map(|tokens| {
+        let start = tokens.first()?.span.as_ref()?.start;
+        let end = tokens.last()?.span.as_ref()?.end;
+        let text = text.get(start..end)?;
+        let is_word = text.chars().any(char::is_alphanumeric);
+        is_word.then_some(Word { text, tokens })
+    })
+}
+
+/// `request` with the positions of those interventions that only name a word.
+pub(super) fn with_positions(
+    mut request: Request,
+    tokenizer: &ClipTokenizer,
+) -> Result<Request, super::Error> {
+    if request.interventions.is_empty() {
+        return Ok(request);
+    }
+    let prompt = request.prompt.clone();
+    let tokens = tokenizer.encode(&prompt)?;
+    let find = |word: &str, positions: &mut Vec<usize>| -> Result<(), super::Error> {
+        if positions.is_empty() {
+            *positions = positions_of(word, &prompt, &tokens, tokenizer)?;
+        }
+        Ok(())
+    };
+    for Intervention {
+        word,
+        positions,
+        change,
+        ..
+    } in &mut request.interventions
+    {
+        find(word, positions)?;
+        if let AttentionChange::Swap(other) = change {
+            find(&other.word, &mut other.positions)?;
+        }
+    }
+    Ok(request)
+}
+
+/// Every place in the prompt at which the tokens of `word` stand, which may be several words.
+fn positions_of(
+    word: &str,
+    prompt: &str,
+    tokens: &Tokens,
+    tokenizer: &ClipTokenizer,
+) -> Result<Vec<usize>, super::Error> {
+    let wanted = tokenizer.encode(word)?;
+    let wanted: Vec<u32> = wanted.words().iter().map(|token| token.id).collect();
+    let found = |within: &[Token]| -> Vec<usize> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let places = within.windows(wanted.len()).filter(|place| {
+            let is_word =
+                |(token, id): (&Token, &u32)| token.id == *id && token.kind == TokenKind::Word;
+            place.iter().zip(&wanted).all(is_word)
+        });
+        let mut positions: Vec<usize> = places.flatten().map(|token| token.position).collect();
+        // Places may overlap.
+        positions.sort_unstable();
+        positions.dedup();
+        positions
+    };
+    let positions = found(tokens.words());
+    if !positions.is_empty() {
+        return Ok(positions);
+    }
+    let word = word.to_owned();
+    if !found(&tokens.truncated).is_empty() {
+        return Err(RequestError::WordCutOff { word }.into());
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for word in words(prompt, tokens) {
+        if !names.contains(&word.text) {
+            names.push(word.text);
+        }
+    }
+    let words = names.join(", ");
+    Err(RequestError::NoSuchWord { word, words }.into())
+}
