@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AttentionMaps, AttentionStore, Snapshot, Stats};
-use crate::generation::Request;
+use crate::generation::{BranchPoint, Request};
 use crate::model::tokenizer::Tokens;
 use crate::scheduler::Schedule;
 
@@ -118,8 +118,10 @@ pub struct ImageData {
 /// A run so far, in memory: what the inspector shows. Built by applying events.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// What was asked for.
+    /// What was asked for, from the last branch on.
     pub request: Request,
+    /// Where the request was changed on the way, in the order of the steps.
+    pub branches: Vec<BranchPoint>,
     /// Both prompts as tokens, once known.
     pub tokens: Option<Arc<TokensTrace>>,
     /// What the text encoder did, once it ran.
@@ -139,6 +141,7 @@ impl Trace {
     pub fn new(request: Request, attention_budget: usize) -> Self {
         Self {
             request,
+            branches: Vec::new(),
             tokens: None,
             text: None,
             noise: None,
@@ -146,6 +149,19 @@ impl Trace {
             attention: AttentionStore::new(attention_budget),
             image: None,
         }
+    }
+
+    /// What a branch at `step` begins with: what came before it. `request` and `branches` are those of the branch's
+    /// recorder; its first events replace text and schedule.
+    #[must_use]
+    pub fn branch(&self, step: usize, request: Request, branches: &[BranchPoint]) -> Self {
+        let mut branch = self.clone();
+        branch.request = request;
+        branch.branches = branches.to_vec();
+        branch.steps.truncate(step);
+        branch.attention.truncate(step);
+        branch.image = None;
+        branch
     }
 
     /// Takes an event into the trace. A step whose index is already there replaces it and drops what came after.
