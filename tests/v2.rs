@@ -193,23 +193,53 @@ fn a_model_of_v2s_structure_computes_what_diffusers_computes() {
         let name = &case.scheduler;
         let of = |what: &str| format!("{name}: {what}");
         let embedding = read(&out, &run["tensors"]["prompt_embedding"]);
-        assert_close(&of("prompt embedding"), &embedding, &golden.prompt_embedding, 1e-5);
+        assert_close(
+            &of("prompt embedding"),
+            &embedding,
+            &golden.prompt_embedding,
+            1e-5,
+        );
         let steps = run["steps"].as_array().unwrap();
         assert_eq!(steps.len(), request.steps);
         let first = &steps[0]["tensors"];
         let last = &steps[request.steps - 1]["tensors"];
         for (what, entry, expected, bound) in [
-            ("velocity without prompt", &first["noise_uncond"], &case.outputs_of_step_0[0], 1e-4),
-            ("velocity with prompt", &first["noise_text"], &case.outputs_of_step_0[1], 1e-4),
-            ("latents after step 0", &first["latents_next"], &case.latents_after[0], 1e-3),
-            ("final latents", &last["latents_next"], &case.latents_after[1], 1e-3),
+            (
+                "velocity without prompt",
+                &first["noise_uncond"],
+                &case.outputs_of_step_0[0],
+                1e-4,
+            ),
+            (
+                "velocity with prompt",
+                &first["noise_text"],
+                &case.outputs_of_step_0[1],
+                1e-4,
+            ),
+            (
+                "latents after step 0",
+                &first["latents_next"],
+                &case.latents_after[0],
+                1e-3,
+            ),
+            (
+                "final latents",
+                &last["latents_next"],
+                &case.latents_after[1],
+                1e-3,
+            ),
         ] {
             assert_close(&of(what), &read(&out, entry), expected, bound);
         }
         if let Some(expected) = &case.image {
             let picture = image::open(out.join("image.png")).unwrap().to_rgb8();
             let levels = |bytes: &[u8]| bytes.iter().map(|&x| f32::from(x)).collect::<Vec<_>>();
-            assert_close(&of("image"), &levels(picture.as_raw()), &levels(expected), 1.0);
+            assert_close(
+                &of("image"),
+                &levels(picture.as_raw()),
+                &levels(expected),
+                1.0,
+            );
         }
     }
 }

@@ -82,6 +82,6 @@ pub fn available_memory() -> Option<u64> {
         .map_or(u64::MAX, |limits| limits.free_memory);
     match system.available_memory() {
         0 => None,
-        available => Some(available.min(limit)),
+        available => Some(available.saturating_add(system.free_swap()).min(limit)),
     }
 }

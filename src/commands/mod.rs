@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: printing, warnings, errors and exit codes.
 
 mod inspect;
+mod memory;
 mod model;
 mod run;
 mod schedule;

@@ -20,7 +20,7 @@ use crate::trace::{
 };
 
 use super::text::{or_standard_input, visible};
-use super::{UsageError, print, source, truncation, warn};
+use super::{UsageError, complain, memory, print, source, truncation, warn};
 
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -36,7 +36,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     cancel_on_signals(&cancel)?;
     let progress = Progress::new();
     let checkpoint = Checkpoint::open(&source(&args.model.model))?;
-    let pipeline = Pipeline::load(&checkpoint, &args.model.device.open()?)?;
+    let device = args.model.device.open()?;
+    if let Some(forecast) = memory::forecast(&checkpoint, DType::F32, &device)? {
+        progress.interrupt(|| complain("note", &forecast));
+    }
+    let pipeline = Pipeline::load(&checkpoint, &device)?;
     let info = pipeline.info().clone();
     let request = overrides.apply(pipeline.default_request(""));
     let png = match (png, &folder) {
