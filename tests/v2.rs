@@ -56,7 +56,7 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f32> {
     (0..count as u32).map(move |place| {
         let mut x = place.wrapping_add(seed);
         for _ in 0..2 {
-            x = (x ^ (x >> 16)).wrapping_mul(0x45D9_F3B);
+            x = (x ^ (x >> 16)).wrapping_mul(0x045D_9F3B);
         }
         x ^= x >> 16;
         (x >> 8) as f32 / 8_388_608.0 - 1.0

@@ -291,7 +291,7 @@ fn listing(state: &State) -> String {
         .map(|(path, contents)| {
             let sha256 = format!("{:x}", Sha256::digest(contents));
             let size = contents.len();
-            if path.ends_with(".safetensors") || path.ends_with(".ckpt") {
+            if path.ends_with(".safetensors") {
                 let lfs = json!({"sha256": sha256, "size": size, "pointerSize": 134});
                 json!({"rfilename": path, "size": size, "blobId": &sha256[..40], "lfs": lfs})
             } else {
