@@ -634,3 +634,366 @@ fn a_frame_of_any_view_is_drawn_quickly() {
         assert!(best.min().unwrap() < Duration::from_millis(250), "{view:?}");
     }
 }
+
+/// A finished run with a negative prompt and words of every kind: merged, never seen, not of letters.
+fn words() -> App {
+    static APP: OnceLock<App> = OnceLock::new();
+    let run = || {
+        let session = Session::start(loader(), "a dreambeach 苹果 xylophone horse", 2)
+            .until(has_picture)
+            .act(Action::Edit)
+            .act(Action::Type(Typing::NextField))
+            .act(Action::Type(Typing::Insert("dark zeppelin".into())))
+            .act(Action::Type(Typing::Submit));
+        session.until(has_picture).app
+    };
+    APP.get_or_init(run).clone()
+}
+
+/// The same with the prompt's token `position` selected.
+fn words_at(position: usize, view: View) -> App {
+    let mut app = words();
+    app.cursor.token = position;
+    after(app, &[Action::Show(view)])
+}
+
+#[test]
+fn merges_go_from_single_bytes_to_the_pieces_one_pair_at_a_time() {
+    // a dream beach␣: positions 1, 2 and 3.
+    let app = words_at(3, View::Tokens);
+    let ids = &app
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .tokens
+        .as_ref()
+        .unwrap()
+        .prompt;
+    assert_eq!((ids.tokens[2].id, ids.tokens[3].id), (4595, 2117));
+    for size in SIZES {
+        let buffer = draw(&app, size);
+        let screen = text(&app, size);
+        let (_, title) = find(&buffer, "how “dreambeach” is merged");
+        let (x, bytes) = find(&buffer, "d r e a m b e a c h␣");
+        assert_eq!(bytes, title + 1, "{screen}");
+        let (_, last) = find(&buffer, "dream beach␣ ");
+        assert!(last > bytes, "{screen}");
+        // One of its pieces is the selected token, and is marked as such.
+        let selected = Theme::new(Colours::True).selected();
+        let row = bytes + 1;
+        let joined = (x..x + 20)
+            .filter(|&x| buffer[(x, row)].fg != Color::Reset)
+            .count();
+        assert!(
+            (2..8).contains(&joined),
+            "the pair just joined has the accent: {screen}"
+        );
+        let marked = (x..x + 12).filter(|&x| buffer[(x, last)].bg == selected.bg.unwrap());
+        assert_eq!(marked.count(), "beach␣".chars().count(), "{screen}");
+    }
+}
+
+#[test]
+fn letters_that_no_merge_joins_stay_bytes() {
+    let app = words_at(4, View::Tokens);
+    let tokens = &app
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .tokens
+        .as_ref()
+        .unwrap()
+        .prompt;
+    let ids: Vec<u32> = tokens.tokens[4..10].iter().map(|token| token.id).collect();
+    assert_eq!(ids, [164, 233, 117, 162, 252, 506]);
+    let screen = text(&app, (120, 40));
+    assert!(
+        screen.contains("how “苹果” is merged") || screen.contains("is merged"),
+        "{screen}"
+    );
+    assert!(screen.contains("e8 8b b9 e6 9e 9c␣"), "{screen}");
+    let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("its 6 bytes"), "{screen}");
+}
+
+#[test]
+fn the_negative_prompt_stands_beside_the_prompt_and_can_be_looked_at() {
+    let app = words_at(2, View::Tokens);
+    for size in SIZES {
+        let screen = text(&app, size);
+        assert!(screen.contains("dark zeppelin"), "{screen}");
+        assert!(screen.contains("never seen in training"), "{screen}");
+    }
+    let negative = after(app, &[Action::Switch]);
+    let tokens = &negative
+        .run
+        .as_ref()
+        .unwrap()
+        .trace
+        .tokens
+        .as_ref()
+        .unwrap();
+    let id = tokens.negative_prompt.tokens[2].id.to_string();
+    let screen = text(&negative, (120, 40));
+    assert!(screen.contains(&format!("id {id}")), "{screen}");
+    assert!(screen.contains("▸ negative prompt"), "{screen}");
+    let buffer = draw(&negative, (120, 40));
+    let (x, y) = find(&buffer, "dark zeppelin");
+    let selected = Theme::new(Colours::True).selected();
+    assert_ne!(buffer[(x, y)].bg, selected.bg.unwrap());
+    assert_eq!(buffer[(x + 5, y)].bg, selected.bg.unwrap());
+}
+
+/// Cosine of two rows of the embedding table, computed here.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn the_nearest_words_are_those_of_the_whole_table() {
+    let app = after(finished(), &[Action::Show(View::Embedding)]);
+    let run = app.run.as_ref().unwrap();
+    let id = run.tokens()[app.cursor.token].id;
+    let pipeline = pipeline();
+    let table = pipeline
+        .token_embeddings()
+        .to_dtype(candle_core::DType::F32)
+        .unwrap();
+    let rows = table.to_vec2::<f32>().unwrap();
+    let known = rows
+        .iter()
+        .filter(|row| row.iter().any(|&value| value != 0.0))
+        .count();
+    let mut all: Vec<(f64, usize)> = (0..rows.len())
+        .filter(|&row| row != id as usize && rows[row].iter().any(|&value| value != 0.0))
+        .map(|row| (cosine(&rows[id as usize], &rows[row]), row))
+        .collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let nearest = run.insights.nearest.as_ref().unwrap();
+    assert_eq!((nearest.known, nearest.rows), (known, rows.len()));
+    for (found, (cosine, row)) in nearest.of[&id].iter().zip(&all) {
+        assert!((f64::from(found.cosine) - cosine).abs() < 1e-5);
+        assert!(found.id as usize == *row || (cosine - f64::from(found.cosine)).abs() < 1e-6);
+    }
+    let first = &nearest.of[&id][0];
+    let name = String::from_utf8(first.bytes.clone()).unwrap();
+    for size in SIZES {
+        let screen = text(&app, size);
+        assert!(screen.contains(&known.to_string()), "{screen}");
+        assert!(screen.contains(&name), "{name} is nearest:\n{screen}");
+    }
+}
+
+#[test]
+fn token_and_position_parts_are_looked_at_apart() {
+    let app = after(finished(), &[Action::Show(View::Embedding)]);
+    let run = app.run.as_ref().unwrap();
+    let state = |name: &str| {
+        let states = &run.trace.text.as_ref().unwrap().prompt;
+        states
+            .iter()
+            .find(|state| &*state.name == name)
+            .unwrap()
+            .clone()
+    };
+    let at = app.cursor.token;
+    let (token, position) = (state("token_embedding"), state("position_embedding"));
+    let norm = |row: &[f32]| {
+        row.iter()
+            .map(|x| f64::from(*x).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let sum: Vec<f32> = token
+        .row(at)
+        .iter()
+        .zip(position.row(at))
+        .map(|(a, b)| a + b)
+        .collect();
+    let expected = [norm(token.row(at)), norm(position.row(at)), norm(&sum)];
+    let mut app = app;
+    for expected in expected {
+        let screen = text(&app, (120, 40));
+        assert!(
+            screen.contains(&format!("norm {expected:.6}")),
+            "{expected}: {screen}"
+        );
+        app = after(app, &[Action::Switch]);
+    }
+}
+
+#[test]
+fn the_same_word_twice_has_the_same_row_and_another_place() {
+    // "a" stands at positions 1 and 7.
+    let mut app = finished();
+    app.cursor.token = 1;
+    let app = after(app, &[Action::Show(View::Embedding)]);
+    let screen = text(&app, (200, 60));
+    let (_, list) = screen.split_once("in this prompt").unwrap();
+    let first = list.lines().nth(1).unwrap();
+    assert!(first.contains("1.000"), "the other a: {first}");
+}
+
+#[test]
+fn any_head_of_the_text_encoder_can_be_looked_at_and_their_mean_is_what_was_recorded() {
+    let app = after(finished(), &[Action::Show(View::TextEncoder)]);
+    let run = app.run.as_ref().unwrap();
+    let text_trace = run.trace.text.as_ref().unwrap();
+    for (heads, mean) in text_trace.heads.iter().zip(&text_trace.attention) {
+        assert_eq!(heads.shape[1..], [77, 77]);
+        let count = heads.shape[0];
+        for place in (0..77 * 77).step_by(13) {
+            let sum: f32 = (0..count).map(|head| heads.plane(head)[place]).sum();
+            assert!((sum / count as f32 - mean.data[place]).abs() < 1e-6);
+        }
+    }
+    let mean = draw(&app, (120, 40));
+    let head = after(app.clone(), &[Action::NextHead, Action::NextHead]);
+    let buffer = draw(&head, (120, 40));
+    // The last word's attention to the start, in the colour of its value.
+    let value = text_trace.heads[app.cursor.text_layer - 1].plane(1)[app.cursor.token * 77];
+    let (_, y) = find(&buffer, "norm   moved");
+    let header = lines(&buffer)[usize::from(y)].clone();
+    let (before, _) = header.split_once("start").unwrap();
+    let place = (
+        before.chars().count() as u16,
+        y + 1 + app.cursor.token as u16,
+    );
+    let [red, green, blue] = ColourMap::Magnitude.at(value);
+    assert_eq!(buffer[place].bg, Color::Rgb(red, green, blue));
+    assert!(text(&head, (120, 40)).contains(&format!("{value:.2}")));
+    assert_ne!(buffer, mean);
+    let round = after(
+        head,
+        &[Action::NextHead, Action::NextHead, Action::NextHead],
+    );
+    assert_eq!(
+        draw(&round, (120, 40)),
+        mean,
+        "after the last head comes the mean"
+    );
+}
+
+#[test]
+fn the_start_tokens_row_is_the_same_for_every_prompt() {
+    for size in SIZES {
+        let screen = text(&words_at(1, View::TextEncoder), size);
+        assert!(screen.contains("0, exactly the same"), "{screen}");
+    }
+    let (one, other) = (finished(), words());
+    let output = |app: &App, position: usize| {
+        let text = app.run.as_ref().unwrap().trace.text.clone().unwrap();
+        let last = text.prompt.last().unwrap();
+        assert_eq!(&*last.name, "prompt_embedding");
+        last.row(position).to_vec()
+    };
+    assert!(output(&one, 0) == output(&other, 0));
+    assert!(output(&one, 2) != output(&other, 2));
+}
+
+#[test]
+fn the_noise_times_the_initial_sigma_are_the_first_latents() {
+    let app = after(finished(), &[Action::Show(View::Noise)]);
+    let run = app.run.as_ref().unwrap();
+    let info = run.trace.noise.as_ref().unwrap();
+    let latents = run.trace.steps[0].tensor("latents").unwrap();
+    let scaled = after(app.clone(), &[Action::Switch]);
+    let plane = latents.plane(0);
+    let mean = plane.iter().map(|x| f64::from(*x)).sum::<f64>() / plane.len() as f64;
+    let screen = text(&scaled, (120, 40));
+    let shown = format!("mean {mean:.3}").replace('-', "−");
+    assert!(screen.contains(&shown), "{shown}: {screen}");
+    // Colours follow the values: scaling all of them alike changes no pixel.
+    let (a, b) = (draw(&app, (120, 40)), draw(&scaled, (120, 40)));
+    let (x, y) = find(&a, "▸ channel 0");
+    for place in [(x, y + 1), (x + 7, y + 3), (x + 15, y + 8)] {
+        assert_eq!(a[place], b[place]);
+    }
+    let inside = info
+        .initial_noise
+        .plane(0)
+        .iter()
+        .filter(|x| x.abs() <= 1.0)
+        .count();
+    let share = 100.0 * inside as f64 / plane.len() as f64;
+    let screen = text(&app, (120, 40));
+    assert!(
+        screen.contains(&format!("{share:>7.1}    68.3 %")),
+        "{screen}"
+    );
+}
+
+#[test]
+fn the_schedule_shows_every_curve_on_both_axes_and_another_scheduler_over_it() {
+    let app = after(finished(), &[Action::Show(View::Schedule)]);
+    let run = app.run.clone().unwrap();
+    let schedule = run.schedule().unwrap();
+    let screen = text(&app, (120, 40));
+    for words in [
+        "sigmas",
+        "alphas_cumprod",
+        "betas",
+        "logarithmic",
+        "● 4 steps",
+    ] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    // Linear sigmas: the axis goes from 0 to the largest.
+    let linear = after(app.clone(), &[Action::SwitchAxis]);
+    assert!(text(&linear, (80, 24)).contains("0.000"));
+    let betas = after(
+        app.clone(),
+        &[Action::Switch, Action::Switch, Action::SwitchAxis],
+    );
+    let last = f64::from(*schedule.betas.last().unwrap());
+    assert!(text(&betas, (80, 24)).contains(&format!("{last:.3}")));
+    // The marked step stands under the line, in the selection's colours in the table.
+    let buffer = draw(&app, (120, 40));
+    let row = format!("   4 {:>8.3}", schedule.timesteps[3]);
+    let (x, y) = find(&buffer, &row);
+    assert_eq!(
+        buffer[(x, y)].bg,
+        Theme::new(Colours::True).selected().bg.unwrap()
+    );
+    // Another scheduler with ten steps: its own first sigma and timestep stand beside.
+    let other = after(
+        app,
+        &[
+            Action::NextSchedule,
+            Action::NextSchedule,
+            Action::NextSchedule,
+            Action::NextSchedule,
+        ],
+    );
+    let more = after(
+        other,
+        &[Action::MoreSteps, Action::MoreSteps, Action::MoreSteps],
+    );
+    let config = run.insights.training.as_ref().unwrap();
+    let expected = diffuscope::scheduler::Schedule::new(SchedulerKind::Ddim, config, 10).unwrap();
+    for size in SIZES {
+        let screen = text(&more, size);
+        assert!(screen.contains("◇ ddim · 10 steps"), "{screen}");
+    }
+    let screen = text(&more, (120, 40));
+    for index in [0, 9] {
+        let row = format!(
+            "{:.3}    {:>6.4}",
+            expected.timesteps[index], expected.sigmas[index]
+        );
+        let row = row.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(&row), "{row}: {screen}");
+    }
+    let buffer = draw(&more, (120, 40));
+    let marks = buffer.content.iter().filter(|cell| cell.symbol() == "◇");
+    assert!(marks.count() > 10, "its steps stand on the curves");
+}

@@ -134,6 +134,11 @@ impl Theme {
         self.foreground(ERROR, Modifier::BOLD)
     }
 
+    /// The colour of what is good, for curves.
+    pub fn good_colour(self) -> Color {
+        self.colour(GOOD).unwrap_or(Color::Reset)
+    }
+
     /// The accent as a colour, for curves.
     pub fn accent_colour(self) -> Color {
         self.colour(ACCENT).unwrap_or(Color::Reset)

@@ -1,4 +1,7 @@
-//! The prompt's tokens as vectors: their statistics, how alike they are, and how one is distributed.
+//! The prompt's tokens as vectors: their statistics, how alike they are, how one is distributed, and which words of the
+//! whole vocabulary lie nearest to it.
+
+use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,31 +10,32 @@ use super::{below, cosine, empty, line, matrix, scroll, strip, top};
 use crate::model::tokenizer::TokenKind;
 use crate::trace::{Snapshot, Stats};
 use crate::tui::app::App;
+use crate::tui::insight::Neighbour;
 use crate::tui::run::Run;
+use crate::tui::selection::Part;
 use crate::tui::text;
 use crate::tui::widgets::heat_map::{Scale, legend};
-use crate::tui::widgets::{histogram::Histogram, token_strip};
+use crate::tui::widgets::{bars, histogram::Histogram, tabs, token_strip};
 
 /// Columns of a token's name.
 const NAMES: usize = 11;
 /// Columns of one statistic.
 const NUMBER: usize = 7;
+/// The least columns for histogram and neighbours side by side.
+const WIDE: u16 = 90;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
-    let found = app.run.as_ref().and_then(|run| {
-        let text = run.trace.text.as_deref()?;
-        let embedding = text
-            .prompt
-            .iter()
-            .find(|state| &*state.name == "token_embedding")?;
-        Some((run, embedding))
-    });
+    let found = app
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, vectors(run, app.cursor.detail.part)?)));
     let Some((run, embedding)) = found else {
         empty(buffer, area, app, "The tokens' vectors");
         return;
     };
     let area = strip(buffer, area, app, run);
+    let area = draw_parts(buffer, area, app, run);
     let words = run.words();
     // Something to compare where the prompt is empty: start and end.
     let rows: Vec<usize> = if words.is_empty() {
@@ -39,11 +43,58 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     } else {
         words.collect()
     };
-    let least_below = if area.height > 24 { 12 } else { 5 };
-    let room = usize::from(area.height.saturating_sub(least_below + 2)).max(3);
-    let used = draw_table(buffer, top(area, room as u16), app, run, embedding, &rows);
+    let least_below = if area.height > 24 { 15 } else { 5 };
+    let room = usize::from(area.height.saturating_sub(least_below)).max(4);
+    let used = draw_table(buffer, top(area, room as u16), app, run, &embedding, &rows);
     let area = below(area, used + u16::from(area.height > used + 6));
-    draw_selected(buffer, area, app, run, embedding);
+    draw_selected(buffer, area, app, run, &embedding);
+}
+
+/// The selected part of what goes into the first layer, `(77, hidden)`.
+fn vectors(run: &Run, part: Part) -> Option<Cow<'_, Snapshot>> {
+    let text = run.trace.text.as_deref()?;
+    let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
+    match part {
+        Part::Token => find("token_embedding").map(Cow::Borrowed),
+        Part::Position => find("position_embedding").map(Cow::Borrowed),
+        Part::Sum => {
+            let (_, input) = run.text_states().into_iter().next()?;
+            Some(Cow::Owned(input))
+        }
+    }
+}
+
+/// The parts to choose among, and how long each is for the selected token.
+fn draw_parts(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
+    let selected = app.cursor.detail.part;
+    let names = Part::ALL.map(Part::name);
+    let x = tabs::draw(
+        buffer,
+        top(area, 1),
+        "v",
+        &names,
+        selected as usize,
+        app.theme,
+    );
+    let norms: Vec<f64> = [Part::Token, Part::Position]
+        .into_iter()
+        .filter_map(|part| Some(Stats::of(vectors(run, part)?.row(app.cursor.token)).norm))
+        .collect();
+    if let [token, position] = norms[..] {
+        let name = token_name(run, app.cursor.token);
+        let words = format!(
+            "   {name}: length {} + {}",
+            text::fixed(token, 3),
+            text::fixed(position, 3),
+        );
+        let place = Rect {
+            x,
+            width: area.right().saturating_sub(x),
+            ..area
+        };
+        line(buffer, place, &words, app.theme.muted());
+    }
+    below(area, 1 + u16::from(area.height > 24))
 }
 
 /// One row a token: statistics and cosines. Returns the rows used.
@@ -76,19 +127,16 @@ fn draw_table(
         "norm"
     );
     buffer.set_stringn(area.x, area.y, head, width, theme.muted());
-    for (index, &column) in rows
-        .iter()
-        .skip(first_column)
-        .take(shown_columns)
-        .enumerate()
-    {
+    let columns = || {
+        let shown = rows.iter().skip(first_column).take(shown_columns);
+        shown.enumerate()
+    };
+    for (index, &column) in columns() {
         let x = matrix_x + (index * cell) as u16;
         let name = if cell >= 5 {
             text::fit(&token_name(run, column), cell - 1)
-        } else if cell == 2 {
-            format!("{column:>2}")
         } else {
-            String::new()
+            matrix::heading(column, cell, app.cursor.token)
         };
         let style = if column == app.cursor.token {
             theme.accent()
@@ -101,35 +149,22 @@ fn draw_table(
     for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
         let y = area.y + 1 + index as u16;
         let vector = embedding.row(row);
-        let stats = Stats::of(vector);
-        let is_selected = row == app.cursor.token;
-        let style = if is_selected {
+        let style = if row == app.cursor.token {
             theme.accent()
         } else {
             theme.text()
         };
         let name = text::fit(&token_name(run, row), NAMES - 1);
         buffer.set_stringn(area.x, y, name, width, style);
-        let unseen = run.unseen.get(row).copied().unwrap_or(false);
-        let numbers = if unseen {
-            "   never seen: a row of zeros".to_owned()
+        let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
+        let (numbers, style) = if is_zero {
+            let words = "   never seen: a row of zeros".to_owned();
+            (words, theme.warning())
         } else {
-            let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
-            let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
-            let numbers: Vec<String> = numbers
-                .chain([text::fixed(stats.norm, 2)])
-                .map(|number| format!("{number:>NUMBER$}"))
-                .collect();
-            numbers.concat()
+            (numbers(&Stats::of(vector)), style)
         };
-        let style = if unseen { theme.warning() } else { style };
         buffer.set_stringn(area.x + NAMES as u16, y, numbers, 5 * NUMBER, style);
-        for (index, &column) in rows
-            .iter()
-            .skip(first_column)
-            .take(shown_columns)
-            .enumerate()
-        {
+        for (index, &column) in columns() {
             let x = matrix_x + (index * cell) as u16;
             let value = cosine(vector, embedding.row(column));
             if value.is_finite() {
@@ -156,75 +191,179 @@ fn draw_table(
     2 + shown_rows as u16
 }
 
+/// A row's statistics in columns.
+fn numbers(stats: &Stats) -> String {
+    let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
+    let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
+    let numbers: Vec<String> = numbers
+        .chain([text::fixed(stats.norm, 2)])
+        .map(|number| format!("{number:>NUMBER$}"))
+        .collect();
+    numbers.concat()
+}
+
 fn token_name(run: &Run, position: usize) -> String {
     run.tokens()
         .get(position)
         .map_or_else(String::new, token_strip::word)
 }
 
-/// How the selected token's numbers are distributed, and which tokens are nearest to it.
+/// How the selected token's numbers are distributed, and what lies nearest to it.
 fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
-    let vector = embedding.row(app.cursor.token);
-    if vector.is_empty() || area.height < 4 {
+    let token = app.cursor.token;
+    let vector = embedding.row(token);
+    if vector.is_empty() || area.height < 3 {
         return;
     }
-    let name = token_name(run, app.cursor.token);
-    let title = format!(
-        "{name}: {} numbers, row {} of the table",
-        vector.len(),
-        id(app, run)
-    );
+    let name = token_name(run, token);
+    let id = run.tokens().get(token).map_or(0, |token| token.id);
+    let stats = Stats::of(vector);
+    let whose = match app.cursor.detail.part {
+        Part::Token => format!("row {id} of the table"),
+        Part::Position => format!("position {token}"),
+        Part::Sum => format!("row {id} + position {token}"),
+    };
+    let mut title = format!("{name}: {} numbers, {whose}", vector.len());
+    if area.width >= WIDE {
+        let precise = format!(
+            " · mean {:.6}  std {:.6}  norm {:.6}",
+            stats.mean, stats.std, stats.norm
+        );
+        title.push_str(&precise.replace('-', "−"));
+    }
     let area = line(buffer, area, &title, app.theme.title());
-    let limit = Scale::signed(vector.iter().copied()).high.max(0.01);
-    let wide = area.width >= 90;
+    let wide = area.width >= WIDE;
+    let area = below(area, u16::from(wide && area.height > 12));
+    let histogram = area.width * if wide { 2 } else { 1 } / 5;
     let place = Rect {
-        width: if wide { area.width / 2 } else { area.width },
+        width: histogram,
         height: area.height.min(12),
         ..area
     };
+    let limit = Scale::signed(vector.iter().copied()).high.max(0.01);
     Histogram {
         values: vector,
         range: (-limit, limit),
         normal: false,
     }
     .draw(buffer, place, app.theme);
-    if wide {
-        let x = area.x + area.width / 2 + 3;
-        let place = Rect {
-            x,
-            width: area.right().saturating_sub(x),
-            ..area
-        };
-        draw_nearest(buffer, place, app, run, embedding);
+    let x = area.x + histogram + 3;
+    let place = Rect {
+        x,
+        width: area.right().saturating_sub(x),
+        ..area
+    };
+    let in_prompt = alike(run, embedding, token);
+    if app.cursor.detail.part == Part::Token {
+        draw_nearest(buffer, place, app, run, id, &in_prompt);
+    } else {
+        draw_alike(buffer, place, app, &in_prompt);
     }
 }
 
-fn id(app: &App, run: &Run) -> u32 {
-    run.tokens()
-        .get(app.cursor.token)
-        .map_or(0, |token| token.id)
-}
-
-/// The prompt's other tokens, the most alike first.
-fn draw_nearest(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
-    let selected = embedding.row(app.cursor.token);
-    let mut others: Vec<(f64, usize)> = run
+/// The prompt's other tokens with their cosines, the most alike first.
+fn alike(run: &Run, embedding: &Snapshot, token: usize) -> Vec<(String, f64)> {
+    let selected = embedding.row(token);
+    let mut others: Vec<(String, f64)> = run
         .tokens()
         .iter()
-        .filter(|token| token.kind != TokenKind::Padding && token.position != app.cursor.token)
-        .map(|token| {
-            (
-                cosine(selected, embedding.row(token.position)),
-                token.position,
-            )
+        .filter(|other| other.kind != TokenKind::Padding && other.position != token)
+        .map(|other| {
+            let cosine = cosine(selected, embedding.row(other.position));
+            (token_strip::word(other), cosine)
         })
-        .filter(|(cosine, _)| cosine.is_finite())
+        .filter(|(_, cosine)| cosine.is_finite())
         .collect();
-    others.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut area = line(buffer, area, "most alike in this prompt", app.theme.muted());
-    for (cosine, position) in others.into_iter().take(area.height.into()) {
-        let name = text::fit(&token_name(run, position), NAMES + 3);
-        let words = format!("{name} {:>6}", text::fixed(cosine, 3));
-        area = line(buffer, area, &words, app.theme.text());
+    others.sort_by(|a, b| b.1.total_cmp(&a.1));
+    others
+}
+
+/// The nearest words of the whole vocabulary; beside them, where there is room, those of this prompt.
+fn draw_nearest(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    run: &Run,
+    id: u32,
+    in_prompt: &[(String, f64)],
+) {
+    let theme = app.theme;
+    let Some(nearest) = run.insights.nearest.as_deref() else {
+        draw_alike(buffer, area, app, in_prompt);
+        return;
+    };
+    let both = area.width >= 52;
+    let width = if both { area.width * 3 / 5 } else { area.width };
+    let left = Rect {
+        width: width.saturating_sub(2),
+        ..area
+    };
+    let known = nearest.known;
+    let title = if nearest.known == nearest.rows || !both {
+        format!("nearest of {known} words")
+    } else {
+        format!("nearest of the {known} it has learnt")
+    };
+    let rows: Vec<(String, f64)> = nearest
+        .of
+        .get(&id)
+        .into_iter()
+        .flatten()
+        .map(|neighbour| (label(neighbour), f64::from(neighbour.cosine)))
+        .collect();
+    if rows.is_empty() {
+        let rest = line(buffer, left, &title, theme.muted());
+        line(buffer, rest, "none: it has no vector", theme.warning());
+    } else {
+        draw_list(buffer, left, app, &title, &rows);
+    }
+    if both {
+        let right = Rect {
+            x: area.x + width + 1,
+            width: area.width.saturating_sub(width + 1),
+            ..area
+        };
+        draw_alike(buffer, right, app, in_prompt);
+    }
+}
+
+fn draw_alike(buffer: &mut Buffer, area: Rect, app: &App, in_prompt: &[(String, f64)]) {
+    draw_list(buffer, area, app, "in this prompt", in_prompt);
+}
+
+/// A piece of the vocabulary, as the token strip writes it.
+fn label(neighbour: &Neighbour) -> String {
+    let mark = if neighbour.piece.ends_with("</w>") {
+        "␣"
+    } else {
+        ""
+    };
+    format!("{}{mark}", token_strip::spelling(&neighbour.bytes))
+}
+
+/// Words and their cosines, in as many columns as the place is wide and the rows are short of.
+fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, title: &str, rows: &[(String, f64)]) {
+    const NAME: usize = 12;
+    const PART: usize = NAME + 8;
+    let theme = app.theme;
+    let area = line(buffer, area, title, theme.muted());
+    let height = usize::from(area.height);
+    if height == 0 || area.width == 0 {
+        return;
+    }
+    let most = (usize::from(area.width) / PART).max(1);
+    let columns = rows.len().div_ceil(height).clamp(1, most);
+    let bar = if columns == 1 {
+        usize::from(area.width).saturating_sub(PART + 1).min(12)
+    } else {
+        0
+    };
+    for (index, (name, cosine)) in rows.iter().take(columns * height).enumerate() {
+        let x = area.x + ((index / height) * PART) as u16;
+        let y = area.y + (index % height) as u16;
+        let room = usize::from(area.right().saturating_sub(x));
+        let words = format!("{} {:>6} ", text::fit(name, NAME), text::fixed(*cosine, 3));
+        let (x, _) = buffer.set_stringn(x, y, words, room, theme.text());
+        buffer.set_stringn(x, y, bars::share(*cosine, bar), bar, theme.muted());
     }
 }

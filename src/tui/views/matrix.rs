@@ -16,6 +16,17 @@ pub fn cell_width(count: usize, room: usize) -> usize {
     }
 }
 
+/// The number of a narrow column: every second one, and the selected one, so that they do not run together.
+pub fn heading(column: usize, width: usize, selected: usize) -> String {
+    let shown = column == selected
+        || column.is_multiple_of(2) && (column < 9 || column.abs_diff(selected) > 1);
+    if width >= 2 && shown {
+        format!("{column:>width$}")
+    } else {
+        String::new()
+    }
+}
+
 /// Draws one cell, `width` columns wide: the value's colour, and the value itself where there is room.
 pub fn cell(
     buffer: &mut Buffer,

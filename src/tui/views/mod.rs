@@ -5,6 +5,7 @@ mod denoising;
 mod embedding;
 mod image;
 mod matrix;
+mod merges;
 mod noise;
 mod prompt;
 mod schedule;

@@ -1,15 +1,21 @@
-//! The initial noise: its channels, and whether it is as normal as it should be.
+//! The initial noise: its channels, whether it is as normal as it should be, and what it becomes times the initial sigma.
+
+use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{below, columns, empty, line, statistics, top};
-use crate::trace::Stats;
+use crate::trace::{ScheduleInfo, Stats};
 use crate::tui::app::App;
+use crate::tui::run::Run;
 use crate::tui::text;
-use crate::tui::widgets::half_blocks;
 use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::widgets::histogram::Histogram;
+use crate::tui::widgets::{half_blocks, tabs};
+
+/// Shares of a normal distribution within one, two and three standard deviations, in percent.
+const WITHIN: [(f32, f64); 3] = [(1.0, 68.27), (2.0, 95.45), (3.0, 99.73)];
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
@@ -21,22 +27,53 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         empty(buffer, area, app, "The noise");
         return;
     };
-    let theme = app.theme;
     let noise = &info.initial_noise;
     let [channels, height, width] = noise.shape[..] else {
         return;
     };
+    let scaled = app.cursor.detail.scaled;
+    let factor = scaled.then_some(info.schedule.init_noise_sigma);
+    let area = draw_head(buffer, area, app, run, info);
+    let area = draw_channels(buffer, area, app, info, (channels, height, width), factor);
+    let channel = app.cursor.channel.min(channels.saturating_sub(1));
+    draw_distribution(buffer, area, app, noise.plane(channel), (channel, factor));
+}
+
+/// Seed, shape, and the choice between the noise and the first latents.
+fn draw_head(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, info: &ScheduleInfo) -> Rect {
+    let noise = &info.initial_noise;
     let sigma = f64::from(info.schedule.init_noise_sigma);
+    let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
     let words = format!(
-        "seed {} · {channels}×{height}×{width} · times sigma {} gives latents with std {}",
+        "seed {} · {} numbers, {} · std {} × sigma {} = {}",
         run.trace.request.seed,
+        noise.data.len(),
+        shape.join("×"),
+        text::fixed(noise.stats.std, 3),
         text::fixed(sigma, 4),
         text::fixed(sigma * noise.stats.std, 2)
     );
-    let area = line(buffer, area, &words, theme.text());
-    let area = below(area, u16::from(area.height > 16));
-    let scale = Scale::around_zero(Scale::signed(noise.data.iter().copied()).high.max(1.0));
-    let least_below = if area.height > 24 { 10 } else { 5 };
+    let area = line(buffer, area, &words, app.theme.text());
+    let names = ["noise", "times sigma: the first latents"];
+    let selected = usize::from(app.cursor.detail.scaled);
+    tabs::draw(buffer, top(area, 1), "v", &names, selected, app.theme);
+    below(area, 1 + u16::from(area.height > 16))
+}
+
+/// The channels side by side on one scale. Returns the place beneath.
+fn draw_channels(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    info: &ScheduleInfo,
+    (channels, height, width): (usize, usize, usize),
+    factor: Option<f32>,
+) -> Rect {
+    let theme = app.theme;
+    let noise = &info.initial_noise;
+    let largest = Scale::signed(noise.data.iter().copied()).high.max(1.0);
+    let scale = Scale::around_zero(largest * factor.unwrap_or(1.0));
+    let least_below = if area.height > 24 { 13 } else { 6 };
     let places = columns(area, channels.clamp(1, 8) as u16, 1);
     let room = area.height.saturating_sub(least_below + 3).max(4);
     let mut used = 0;
@@ -49,53 +86,108 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         };
         let mark = if is_selected { "▸ " } else { "" };
         let plane = line(buffer, *place, &format!("{mark}channel {channel}"), style);
+        let values = times(noise.plane(channel), factor);
         let map = HeatMap {
-            values: noise.plane(channel),
+            values: &values,
             width,
             height,
             scale,
         };
         let drawn = map.draw(buffer, top(plane, room), theme);
-        let stats = Stats::of(noise.plane(channel));
+        let stats = Stats::of(&values);
         let caption = below(plane, drawn.height);
         let words = if place.width >= 24 {
             statistics(&stats)
         } else {
-            format!(
-                "{} ± {}",
-                text::fixed(stats.mean, 2),
-                text::fixed(stats.std, 2)
-            )
+            let (mean, std) = (text::fixed(stats.mean, 2), text::fixed(stats.std, 2));
+            format!("{mean} ± {std}")
         };
         line(buffer, caption, &words, theme.muted());
         used = used.max(drawn.height + 2);
     }
     let area = below(area, used);
-    legend(
-        buffer,
-        top(area, 1),
-        scale,
-        "one scale for all channels",
-        theme,
-    );
-    let area = below(area, 1 + u16::from(area.height > 8));
-    let channel = noise.plane(app.cursor.channel.min(channels - 1));
+    let place = top(area, 1);
+    legend(buffer, place, scale, "one scale for all channels", theme);
+    below(area, 1 + u16::from(area.height > 8))
+}
+
+fn times(values: &[f32], factor: Option<f32>) -> Cow<'_, [f32]> {
+    match factor {
+        None => Cow::Borrowed(values),
+        Some(factor) => values.iter().map(|value| value * factor).collect(),
+    }
+}
+
+/// A channel's histogram against the normal curve, and both in numbers.
+fn draw_distribution(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    values: &[f32],
+    (channel, factor): (usize, Option<f32>),
+) {
+    let theme = app.theme;
+    let spread = factor.map_or_else(String::new, |factor| {
+        format!(" of std {}", text::fixed(f64::from(factor), 2))
+    });
     let words = format!(
-        "channel {}: {} numbers   • the normal distribution",
-        app.cursor.channel,
-        channel.len()
+        "channel {channel}: {} numbers   • the normal distribution{spread}",
+        values.len()
     );
     let area = line(buffer, area, &words, theme.title());
-    let width = half_blocks::cells((96, 2), area).width;
+    let beside = area.width >= 60 && area.height >= 6;
+    let numbers = if beside { 29 } else { 0 };
+    let left = Rect {
+        width: area.width - numbers,
+        ..area
+    };
+    let width = half_blocks::cells((96, 2), left).width;
     let place = Rect {
         width,
-        height: area.height.min(14),
+        height: area.height.min(16),
         ..area
     };
     Histogram {
-        values: channel,
+        values,
         range: (-4.0, 4.0),
         normal: true,
     }
-    .draw(buffer, place, theme);
+    .draw_times(buffer, place, theme, factor.unwrap_or(1.0));
+    if beside {
+        let x = place.right() + 3;
+        let place = Rect {
+            x,
+            width: area.right().saturating_sub(x),
+            ..area
+        };
+        draw_shares(buffer, place, app, values, factor);
+    }
+}
+
+/// How many of the values lie within one, two and three standard deviations, and how many should.
+fn draw_shares(buffer: &mut Buffer, area: Rect, app: &App, values: &[f32], factor: Option<f32>) {
+    let theme = app.theme;
+    let mut area = line(buffer, area, "within    here  normal", theme.muted());
+    for (limit, expected) in WITHIN {
+        let inside = values.iter().filter(|value| value.abs() <= limit).count();
+        let share = 100.0 * inside as f64 / values.len().max(1) as f64;
+        let limit = match factor {
+            None => format!("±{limit}"),
+            Some(factor) => format!("±{}", text::number(f64::from(limit * factor))),
+        };
+        let words = format!("{limit:<7}{share:>7.1} {expected:>7.1} %");
+        area = line(buffer, area, &words, theme.text());
+    }
+    let stats = Stats::of(values);
+    let factor = f64::from(factor.unwrap_or(1.0));
+    let rows = [
+        ("mean", stats.mean * factor, 0.0),
+        ("std", stats.std * factor, factor),
+    ];
+    area = below(area, 1);
+    for (name, value, expected) in rows {
+        let (value, expected) = (text::fixed(value, 3), text::fixed(expected, 3));
+        let words = format!("{name:<7}{value:>7} {expected:>7}");
+        area = line(buffer, area, &words, theme.text());
+    }
 }

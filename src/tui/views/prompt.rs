@@ -13,6 +13,8 @@ use crate::tui::text;
 const NAMES: u16 = 18;
 /// Rows that a long text may take.
 const TEXT_ROWS: usize = 5;
+/// The least columns for the model and what the request becomes side by side.
+const WIDE: u16 = 90;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
@@ -45,7 +47,20 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         let words = "enter edits the selected field; it takes effect with the next run";
         area = line(buffer, area, words, app.theme.muted());
     }
-    draw_model(buffer, below(area, 1), app);
+    let area = below(area, 1);
+    if area.width >= WIDE {
+        let width = area.width / 2;
+        draw_model(buffer, Rect { width, ..area }, app);
+        let right = Rect {
+            x: area.x + width,
+            width: area.width - width,
+            ..area
+        };
+        draw_consequences(buffer, right, app);
+    } else {
+        let area = draw_model(buffer, area, app);
+        draw_consequences(buffer, below(area, 1), app);
+    }
 }
 
 fn draw_field(
@@ -146,9 +161,10 @@ fn value_of(request: &Request, field: Field) -> String {
     }
 }
 
-fn draw_model(buffer: &mut Buffer, mut area: Rect, app: &App) {
+/// The model; returns the place beneath.
+fn draw_model(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
     let Model::Ready(info) = &app.model else {
-        return;
+        return area;
     };
     let [channels, height, width] = info.latent_shape;
     let layers = info.cross_attention.len();
@@ -173,23 +189,74 @@ fn draw_model(buffer: &mut Buffer, mut area: Rect, app: &App) {
             format!("{}×{} pixels", info.image_size.0, info.image_size.1),
         ),
     ];
+    draw_rows(buffer, area, app, &rows)
+}
+
+/// What the run on the screen made of its request, as far as it has come.
+fn draw_consequences(buffer: &mut Buffer, area: Rect, app: &App) {
+    let Some(run) = &app.run else {
+        return;
+    };
+    let trace = &run.trace;
+    let request = &trace.request;
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    if let Some(tokens) = trace.tokens.as_deref() {
+        let places = tokens.prompt.tokens.len().saturating_sub(2);
+        rows.push((
+            "becomes",
+            format!("{} tokens in {places} places", tokens.prompt.words().len()),
+        ));
+        let cut_off = tokens.prompt.truncated.len();
+        if cut_off > 0 {
+            rows.push(("", format!("{cut_off} tokens were cut off")));
+        }
+        let unseen = run.unseen.iter().filter(|&&unseen| unseen).count();
+        if unseen > 0 {
+            rows.push(("", format!("{unseen} of them never seen in training")));
+        }
+    }
+    if let Some(output) = trace.text.as_deref().and_then(|text| text.prompt.last()) {
+        let [positions, hidden] = output.shape[..] else {
+            return;
+        };
+        rows.push(("", format!("{positions} vectors of {hidden} numbers")));
+    }
+    if let Some(noise) = trace.noise.as_deref() {
+        let first = text::number(f64::from(noise.schedule.init_noise_sigma));
+        let count = noise.initial_noise.data.len();
+        rows.push(("", format!("{count} numbers of noise, times {first}")));
+        let calls = noise.schedule.timesteps.len();
+        let both = if request.is_guided() {
+            "in two halves: without and with the prompt"
+        } else {
+            "with the prompt alone"
+        };
+        rows.push(("", format!("{calls} calls of the UNet")));
+        rows.push(("", both.to_owned()));
+    }
+    if let Some(image) = trace.image.as_deref() {
+        let (width, height) = image.image.dimensions();
+        let seconds = text::seconds(run.seconds());
+        rows.push(("", format!("a picture of {width}×{height}, in {seconds}")));
+    }
+    draw_rows(buffer, area, app, &rows);
+}
+
+/// Names and values in two columns; returns the place beneath.
+fn draw_rows(buffer: &mut Buffer, mut area: Rect, app: &App, rows: &[(&str, String)]) -> Rect {
     for (name, value) in rows {
         if area.height == 0 {
             break;
         }
-        let style = app.theme.muted();
-        buffer.set_stringn(
-            area.x,
-            area.y,
-            format!("  {name}"),
-            area.width.into(),
-            style,
-        );
+        let width = usize::from(area.width);
+        let name = format!("  {name}");
+        buffer.set_stringn(area.x, area.y, name, width, app.theme.muted());
         let x = area.x + NAMES.min(area.width);
         let columns = usize::from(area.right().saturating_sub(x));
         buffer.set_stringn(x, area.y, value, columns, app.theme.text());
         area = below(area, 1);
     }
+    area
 }
 
 /// A whole number with narrow gaps between thousands.

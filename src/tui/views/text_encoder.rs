@@ -1,21 +1,32 @@
-//! The text encoder, layer by layer: how far each token moved, whom it attended to, and its vector before and after.
+//! The text encoder, layer by layer: how far each token moved, whom any head of it attended to, its vector before and
+//! after, and what is the same for every prompt.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{below, cosine, empty, line, matrix, scroll, strip, top};
-use crate::model::tokenizer::TokenKind;
+use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Snapshot, Stats};
 use crate::tui::app::App;
 use crate::tui::run::Run;
+use crate::tui::screen::wrap_words;
 use crate::tui::text;
 use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
-use crate::tui::widgets::{bars, token_strip};
+use crate::tui::widgets::{bars, tabs, token_strip};
 
 /// Columns of a token's name.
 const NAMES: usize = 11;
 /// Columns of name, norm and movement.
 const TABLE: usize = NAMES + 8 + 8 + 8;
+/// The least columns for the panel at the right of the vectors.
+const WIDE: u16 = 90;
+
+/// The state that is looked at.
+struct State<'a> {
+    name: &'a str,
+    before: Option<&'a Snapshot>,
+    vectors: &'a Snapshot,
+}
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
@@ -27,27 +38,42 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         empty(buffer, area, app, "The text encoder's layers");
         return;
     };
+    let roomy = area.height > 24;
     let area = strip(buffer, area, app, run);
     let selected = app.cursor.text_layer.min(states.len() - 1);
     let area = draw_states(buffer, area, app, &states, selected);
-    let area = below(area, u16::from(area.height > 16));
-    let state = &states[selected].1;
-    let before = selected.checked_sub(1).map(|before| &states[before].1);
-    let least_below = if area.height > 20 { 9 } else { 4 };
+    let state = State {
+        name: &states[selected].0,
+        before: selected.checked_sub(1).map(|before| &states[before].1),
+        vectors: &states[selected].1,
+    };
+    let area = draw_heads(buffer, area, app, run, &state);
+    let area = below(area, u16::from(roomy));
+    let least_below = if roomy { 13 } else { 5 };
     let table = top(area, area.height.saturating_sub(least_below).max(4));
-    let used = draw_table(
-        buffer,
-        table,
-        app,
-        run,
-        (before, state),
-        &states[selected].0,
-    );
+    let used = draw_table(buffer, table, app, run, &state);
     let area = below(area, used + u16::from(area.height > used + 8));
-    draw_vectors(buffer, area, app, run, before, state);
+    if area.width >= WIDE && area.height >= 8 {
+        let width = area.width * 3 / 5;
+        let left = Rect { width, ..area };
+        let right = Rect {
+            x: area.x + width + 3,
+            width: area.width - width - 3,
+            ..area
+        };
+        draw_vectors(buffer, left, app, run, &state);
+        let right = draw_looks_at(buffer, right, app, run, &state);
+        draw_start(buffer, right, app, run);
+    } else {
+        let rows = area.height.saturating_sub(1);
+        draw_vectors(buffer, top(area, rows), app, run, &state);
+        if area.height > 0 {
+            draw_start(buffer, below(area, rows), app, run);
+        }
+    }
 }
 
-/// The states in a row, from input to output.
+/// The states in a row, from input to output; beneath them, where there is room, how far the selected token moved.
 fn draw_states(
     buffer: &mut Buffer,
     area: Rect,
@@ -55,39 +81,128 @@ fn draw_states(
     states: &[(String, Snapshot)],
     selected: usize,
 ) -> Rect {
-    let mut x = area.x;
-    let room = |x: u16| usize::from(area.right().saturating_sub(x));
+    let theme = app.theme;
+    let long = |index: usize| states[index].0.clone();
+    // Twelve layers have room only by their numbers.
+    let short = |index: usize| match states[index].0.strip_prefix("layer ") {
+        Some(number) => number.to_owned(),
+        None => states[index].0.clone(),
+    };
+    let width = |name: &str| text::width(name).max(4) + 2;
+    let room = usize::from(area.width);
+    let needed: usize = (0..states.len()).map(|index| width(&long(index)) + 3).sum();
+    let (names, gap): (Vec<String>, &str) = if needed <= room + 3 {
+        ((0..states.len()).map(long).collect(), " → ")
+    } else {
+        ((0..states.len()).map(short).collect(), "")
+    };
+    let each: Vec<usize> = names
+        .iter()
+        .map(|name| width(name) + text::width(gap))
+        .collect();
     // As many states as fit before the selected one.
-    let width = |name: &str| text::width(name) + 5;
     let mut first = selected;
-    let mut used = width(&states[selected].0);
-    while first > 0 && used + width(&states[first - 1].0) <= usize::from(area.width) {
+    let mut used = each[selected];
+    while first > 0 && used + each[first - 1] <= room {
         first -= 1;
-        used += width(&states[first].0);
+        used += each[first];
     }
-    for (index, (name, _)) in states.iter().enumerate().skip(first) {
-        let style = if index == selected {
-            app.theme.selected()
+    let with_moves = area.height > 20;
+    let mut x = area.x;
+    for (index, name) in names.iter().enumerate().skip(first) {
+        let room = |x: u16| usize::from(area.right().saturating_sub(x));
+        if room(x) == 0 {
+            break;
+        }
+        let (style, quiet) = if index == selected {
+            (theme.selected(), theme.accent())
         } else {
-            app.theme.text()
+            (theme.text(), theme.muted())
         };
-        (x, _) = buffer.set_stringn(x, area.y, format!(" {name} "), room(x), style);
-        if index + 1 < states.len() {
-            (x, _) = buffer.set_stringn(x, area.y, " → ", room(x), app.theme.muted());
+        let columns = width(name);
+        let words = format!(" {}", text::fit(name, columns - 1));
+        let (end, _) = buffer.set_stringn(x, area.y, words, room(x), style);
+        if with_moves && let Some(before) = index.checked_sub(1) {
+            let (before, after) = (&states[before].1, &states[index].1);
+            let moved = movement(before, after, app.cursor.token);
+            let words = format!(" {}", text::fixed(moved, 2));
+            buffer.set_stringn(x, area.y + 1, words, room(x).min(columns), quiet);
+        }
+        x = end;
+        if index + 1 < names.len() {
+            (x, _) = buffer.set_stringn(x, area.y, gap, room(x), theme.muted());
         }
     }
+    if with_moves {
+        let words = "moved by";
+        let end = x + 2;
+        if usize::from(area.right().saturating_sub(end)) > words.len() {
+            buffer.set_string(end, area.y + 1, words, theme.muted());
+        }
+    }
+    below(area, 1 + u16::from(with_moves))
+}
+
+/// How far the vector of `token` turned: 1 − cosine.
+fn movement(before: &Snapshot, after: &Snapshot, token: usize) -> f64 {
+    1.0 - cosine(before.row(token), after.row(token))
+}
+
+/// The heads to choose among.
+fn draw_heads(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &State) -> Rect {
+    let Some(heads) = heads_of(run, state.name).and_then(|heads| heads.shape.first()) else {
+        let words = "attention is within the layers";
+        return line(buffer, area, words, app.theme.muted());
+    };
+    let mut names = vec!["mean of heads".to_owned()];
+    names.extend((0..*heads).map(|head| {
+        if head == 0 {
+            "head 0".to_owned()
+        } else {
+            head.to_string()
+        }
+    }));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let selected = app.cursor.detail.text_head.map_or(0, |head| head + 1);
+    tabs::draw(buffer, top(area, 1), "h", &names, selected, app.theme);
     below(area, 1)
 }
 
+/// Every head's causal attention in the layer that `name` ("layer 3") is the output of, `(heads, 77, 77)`.
+fn heads_of<'a>(run: &'a Run, name: &str) -> Option<&'a Snapshot> {
+    let text = run.trace.text.as_deref()?;
+    let path = attention_path(name)?;
+    text.heads.iter().find(|map| *map.name == *path)
+}
+
+fn attention_path(name: &str) -> Option<String> {
+    let layer = name.strip_prefix("layer ")?;
+    Some(format!("text_model.encoder.layers.{layer}.self_attn"))
+}
+
+/// A position's row of the selected head's attention, or of the mean where none is selected.
+fn attention_row<'a>(app: &App, run: &'a Run, name: &str, position: usize) -> Option<&'a [f32]> {
+    let row = match app.cursor.detail.text_head {
+        Some(head) => {
+            let heads = heads_of(run, name)?;
+            let plane = heads.plane(head);
+            let keys = *heads.shape.last()?;
+            plane.get(position * keys..(position + 1) * keys)?
+        }
+        None => {
+            let text = run.trace.text.as_deref()?;
+            let path = attention_path(name)?;
+            text.attention
+                .iter()
+                .find(|map| *map.name == *path)?
+                .row(position)
+        }
+    };
+    (!row.is_empty()).then_some(row)
+}
+
 /// One row a token: norm, movement, and whom it attended to. Returns the rows used.
-fn draw_table(
-    buffer: &mut Buffer,
-    area: Rect,
-    app: &App,
-    run: &Run,
-    (before, state): (Option<&Snapshot>, &Snapshot),
-    name: &str,
-) -> u16 {
+fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &State) -> u16 {
     let theme = app.theme;
     // Start, words and end: padding attends to all of these, too, and is left to the token strip.
     let count = run
@@ -97,7 +212,7 @@ fn draw_table(
         .count();
     let shown = usize::from(area.height.saturating_sub(2)).min(count);
     let first = scroll(app.cursor.token, count, shown);
-    let attention = attention_of(run, name);
+    let has_attention = attention_row(app, run, state.name, 0).is_some();
     let room = usize::from(area.width).saturating_sub(TABLE);
     let cell = matrix::cell_width(count, room);
     let columns = (room / cell).min(count);
@@ -110,29 +225,34 @@ fn draw_table(
         high: 1.0,
         map: crate::tui::colour_map::ColourMap::Magnitude,
     };
-    if attention.is_some() {
+    if has_attention {
         for index in 0..columns {
             let column = first_column + index;
-            let words = match cell {
-                1 => String::new(),
-                2 => format!("{column:>2}"),
-                _ => text::fit(&token_name(run, column), cell - 1),
+            let words = if cell >= 5 {
+                text::fit(&token_name(run, column), cell - 1)
+            } else {
+                matrix::heading(column, cell, app.cursor.token)
             };
             let style = if column == app.cursor.token {
                 theme.accent()
             } else {
                 theme.muted()
             };
-            buffer.set_stringn(matrix_x + (index * cell) as u16, area.y, words, cell, style);
+            let x = matrix_x + (index * cell) as u16;
+            buffer.set_stringn(x, area.y, words, cell, style);
         }
     } else {
-        let words = if before.is_none() {
+        let words = if state.before.is_none() {
             "token + position: no attention yet"
         } else {
             "normalised: no attention here"
         };
         buffer.set_stringn(matrix_x, area.y, words, room, theme.muted());
     }
+    let moves: Vec<Option<f64>> = (0..count)
+        .map(|row| Some(movement(state.before?, state.vectors, row)))
+        .collect();
+    let farthest = moves.iter().flatten().copied().fold(0.0, f64::max);
     for index in 0..shown {
         let row = first + index;
         let y = area.y + 1 + index as u16;
@@ -142,68 +262,55 @@ fn draw_table(
         } else {
             theme.text()
         };
-        let vector = state.row(row);
-        let moved = before.map(|before| 1.0 - cosine(before.row(row), vector));
-        let norm = text::fixed(Stats::of(vector).norm, 2);
+        let moved = moves[row];
+        let norm = text::fixed(Stats::of(state.vectors.row(row)).norm, 2);
         let moved_words = moved.map_or("–".to_owned(), |moved| text::fixed(moved, 3));
-        let bar = moved.map_or_else(String::new, |moved| bars::share(moved, 6));
+        let bar = moved.map_or_else(String::new, |moved| bars::share(moved / farthest, 6));
         let name = text::fit(&token_name(run, row), NAMES);
         let words = format!("{name}{norm:>8}{moved_words:>8} ");
         let (x, _) = buffer.set_stringn(area.x, y, words, TABLE, style);
-        buffer.set_stringn(
-            x,
-            y,
-            bar,
-            6,
-            if is_selected { style } else { theme.muted() },
-        );
-        if let Some(attention) = attention {
-            for index in 0..columns {
-                let x = matrix_x + (index * cell) as u16;
-                let column = first_column + index;
-                if column <= row {
-                    let value = attention.row(row).get(column).copied().unwrap_or(f32::NAN);
-                    matrix::cell(buffer, (x, y), cell, value, scale, app);
-                } else {
-                    buffer.set_stringn(x, y, "·", cell, theme.rule());
-                }
+        let style = if is_selected { style } else { theme.muted() };
+        buffer.set_stringn(x, y, bar, 6, style);
+        let Some(attention) = attention_row(app, run, state.name, row) else {
+            continue;
+        };
+        for index in 0..columns {
+            let x = matrix_x + (index * cell) as u16;
+            let column = first_column + index;
+            if column <= row {
+                let value = attention.get(column).copied().unwrap_or(f32::NAN);
+                matrix::cell(buffer, (x, y), cell, value, scale, app);
+            } else {
+                buffer.set_stringn(x, y, "·", cell, theme.rule());
             }
         }
     }
     let y = area.y + 1 + shown as u16;
     if y < area.bottom() {
-        let words = "moved: 1 − cosine to the one before";
         let words = if shown < count {
             format!("{shown} of {count} · moved: 1 − cosine")
         } else {
-            words.to_owned()
+            "moved: 1 − cosine to before".to_owned()
         };
-        let room_left = if attention.is_some() {
+        let room_left = if has_attention {
             TABLE - 1
         } else {
             usize::from(area.width)
         };
-        buffer.set_stringn(
-            area.x,
-            y,
-            text::truncate(&words, room_left),
-            room_left,
-            theme.muted(),
-        );
-        if attention.is_some() {
+        let words = text::truncate(&words, room_left);
+        buffer.set_stringn(area.x, y, words, room_left, theme.muted());
+        if has_attention {
             let place = Rect {
                 x: matrix_x,
                 y,
                 width: area.right().saturating_sub(matrix_x),
                 height: 1,
             };
-            legend(
-                buffer,
-                place,
-                scale,
-                "row attends to column, mean of heads",
-                theme,
-            );
+            let whose = match app.cursor.detail.text_head {
+                Some(head) => format!("row attends to column, head {head}"),
+                None => "row attends to column, mean of heads".to_owned(),
+            };
+            legend(buffer, place, scale, &whose, theme);
         }
     }
     2 + shown as u16
@@ -215,30 +322,16 @@ fn token_name(run: &Run, position: usize) -> String {
         .map_or_else(String::new, token_strip::word)
 }
 
-/// The causal attention of the layer that `name` ("layer 3") is the output of.
-fn attention_of<'a>(run: &'a Run, name: &str) -> Option<&'a Snapshot> {
-    let layer = name.strip_prefix("layer ")?;
-    let path = format!("text_model.encoder.layers.{layer}.self_attn");
-    let text = run.trace.text.as_deref()?;
-    text.attention.iter().find(|map| *map.name == *path)
-}
-
 /// The selected token's vector before and after, number by number, on one scale.
-fn draw_vectors(
-    buffer: &mut Buffer,
-    area: Rect,
-    app: &App,
-    run: &Run,
-    before: Option<&Snapshot>,
-    after: &Snapshot,
-) {
+fn draw_vectors(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &State) {
     let token = app.cursor.token;
     let name = token_name(run, token);
-    let vectors: Vec<(&str, &[f32])> = match before {
-        Some(before) => vec![("before", before.row(token)), ("after", after.row(token))],
-        None => vec![("input", after.row(token))],
+    let after = state.vectors.row(token);
+    let vectors: Vec<(&str, &[f32])> = match state.before {
+        Some(before) => vec![("before", before.row(token)), ("after", after)],
+        None => vec![("input", after)],
     };
-    let length = after.row(token).len();
+    let length = after.len();
     if length == 0 || area.height < 3 || area.width < 20 {
         return;
     }
@@ -281,6 +374,107 @@ fn draw_vectors(
         ..top(area, 1)
     };
     legend(buffer, place, scale, "shared scale", app.theme);
+}
+
+/// The positions that the selected token attends to most. Returns the place beneath.
+fn draw_looks_at(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &State) -> Rect {
+    let theme = app.theme;
+    let token = app.cursor.token;
+    let Some(row) = attention_row(app, run, state.name, token) else {
+        return area;
+    };
+    let mut shares: Vec<(usize, f64)> = row
+        .iter()
+        .take(token + 1)
+        .map(|&share| f64::from(share))
+        .enumerate()
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let title = format!("{} attends most to", token_name(run, token));
+    let mut area = line(buffer, area, &title, theme.title());
+    let most = usize::from(area.height.saturating_sub(7)).clamp(1, 6);
+    for (position, share) in shares.into_iter().take(most) {
+        let name = text::fit(&token_name(run, position), NAMES + 1);
+        let words = format!(
+            "{name}{:>6} % {}",
+            text::fixed(100.0 * share, 1),
+            bars::share(share, 14)
+        );
+        area = line(buffer, area, &words, theme.text());
+    }
+    below(area, 1)
+}
+
+/// What is the same for every prompt: the start token's row, seen beside the negative prompt's.
+fn draw_start(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
+    let theme = app.theme;
+    let Some(text) = run.trace.text.as_deref() else {
+        return;
+    };
+    let Some(prompt) = text
+        .prompt
+        .iter()
+        .find(|state| &*state.name == "prompt_embedding")
+    else {
+        return;
+    };
+    let negative = &text.negative_prompt_embedding;
+    let difference = |position: usize| {
+        let pairs = prompt.row(position).iter().zip(negative.row(position));
+        pairs.fold(0.0_f64, |most, (a, b)| most.max(f64::from((a - b).abs())))
+    };
+    let mut starts = prompt.row(0).iter().zip(negative.row(0));
+    let verdict = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
+        "0, exactly the same".to_owned()
+    } else {
+        text::number(difference(0))
+    };
+    if area.height < 4 {
+        let words = format!("start, output against the negative prompt's: {verdict}");
+        line(buffer, area, &words, theme.text());
+        return;
+    }
+    let mut area = line(buffer, area, "against the negative prompt", theme.title());
+    let words = "largest difference of the outputs:";
+    area = line(buffer, area, words, theme.muted());
+    let mut shown: Vec<usize> = Vec::new();
+    for position in [0, app.cursor.token, 1] {
+        if shown.contains(&position) || area.height < 2 && position != 0 {
+            continue;
+        }
+        shown.push(position);
+        let (value, style) = if position == 0 {
+            (verdict.clone(), theme.good())
+        } else {
+            (text::number(difference(position)), theme.text())
+        };
+        let words = format!("{} {value}", text::fit(&pair(run, position), NAMES + 5));
+        area = line(buffer, area, &words, style);
+    }
+    let words = "start sees only itself: the same for every prompt";
+    for words in wrap_words(words, area.width.into()) {
+        area = line(buffer, area, &words, theme.muted());
+    }
+}
+
+/// What stands at `position` in the prompt and in the negative prompt.
+fn pair(run: &Run, position: usize) -> String {
+    let name = |tokens: &[Token]| {
+        tokens
+            .get(position)
+            .map_or_else(String::new, token_strip::word)
+    };
+    let negative = run
+        .trace
+        .tokens
+        .as_deref()
+        .map_or(&[][..], |tokens| tokens.negative_prompt.tokens.as_slice());
+    let (prompt, negative) = (name(run.tokens()), name(negative));
+    if prompt == negative {
+        prompt
+    } else {
+        format!("{prompt} / {negative}")
+    }
 }
 
 /// Columns and rows that `length` numbers fold into without a rest, so that each is drawn as large as possible in

@@ -1,51 +1,182 @@
-//! The prompt's 77 positions.
+//! The prompt's 77 positions, and the negative prompt's: what each token is, where it came from and how it was merged.
+
+use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, scroll};
-use crate::model::tokenizer::{Token, TokenKind};
+use super::{below, columns, empty, line, merges, scroll, top};
+use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::tui::app::App;
+use crate::tui::insight::Word;
 use crate::tui::run::Run;
+use crate::tui::selection::Side;
 use crate::tui::text;
 use crate::tui::widgets::token_strip;
 
 /// The least columns of one part of the table.
-const PART: u16 = 46;
+const PART: u16 = 44;
+/// Columns of a text's name, where there is room and where there is little.
+const NAMES: (u16, u16) = (18, 11);
+
+/// One of the two texts, with all that is known of it.
+struct Text<'a> {
+    name: &'static str,
+    typed: &'a str,
+    tokens: &'a Tokens,
+    unseen: &'a [bool],
+    words: Option<&'a [Word]>,
+    is_shown: bool,
+}
+
+impl Text<'_> {
+    fn is_unseen(&self, token: &Token) -> bool {
+        token.kind == TokenKind::Word && self.unseen.get(token.position).copied().unwrap_or(false)
+    }
+}
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
-    let Some(run) = app.run.as_ref().filter(|run| !run.tokens().is_empty()) else {
+    let found = app
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, texts(app, run)?)));
+    let Some((run, texts)) = found else {
         empty(buffer, area, app, "The prompt's tokens");
         return;
     };
-    let area = draw_prompt(buffer, area, app, run);
-    let area = draw_selected(buffer, area, app, run);
-    let area = draw_cut_off(buffer, area, app, run);
-    let area = below(area, u16::from(area.height > 16));
-    draw_table(buffer, area, app, run);
+    let roomy = area.height > 24;
+    let mut area = area;
+    for text in &texts {
+        area = draw_text(buffer, area, app, run, text);
+        area = below(area, u16::from(roomy));
+    }
+    let [prompt, negative] = &texts;
+    let shown = if negative.is_shown { negative } else { prompt };
+    let Some(token) = shown.tokens.tokens.get(app.cursor.token) else {
+        return;
+    };
+    let area = draw_selected(buffer, area, app, shown, token);
+    let area = draw_warnings(buffer, area, app, shown);
+    let area = below(area, u16::from(roomy));
+    let (left, right) = divide(area);
+    draw_table(buffer, left, app, shown);
+    let rest = merges::draw(buffer, right, shown.words, token, app.theme);
+    let beside = if negative.is_shown { prompt } else { negative };
+    draw_beside(buffer, below(rest, 1), app, beside);
 }
 
-/// The prompt as it was typed, with the selected token's part of it marked.
-fn draw_prompt(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
+fn texts<'a>(app: &App, run: &'a Run) -> Option<[Text<'a>; 2]> {
+    let tokens = run.trace.tokens.as_deref()?;
+    let request = &run.trace.request;
+    let words = run.insights.words.as_deref();
+    let side = app.cursor.detail.side;
+    Some([
+        Text {
+            name: "prompt",
+            typed: &request.prompt,
+            tokens: &tokens.prompt,
+            unseen: &run.unseen,
+            words: words.map(|words| words.prompt.as_slice()),
+            is_shown: side == Side::Prompt,
+        },
+        Text {
+            name: "negative prompt",
+            typed: &request.negative_prompt,
+            tokens: &tokens.negative_prompt,
+            unseen: words.map_or(&[], |words| words.negative_unseen.as_slice()),
+            words: words.map(|words| words.negative.as_slice()),
+            is_shown: side == Side::Negative,
+        },
+    ])
+}
+
+/// The table at the left, the merges at the right.
+fn divide(area: Rect) -> (Rect, Rect) {
+    let merges = if area.width >= 150 {
+        64
+    } else {
+        (area.width * 2 / 5).clamp(20, 48)
+    };
+    let left = area.width.saturating_sub(merges + 2);
+    let table = Rect {
+        width: left,
+        ..area
+    };
+    let merges = Rect {
+        x: area.x + left + 2,
+        width: area.width.saturating_sub(left + 2),
+        ..area
+    };
+    (table, merges)
+}
+
+/// A text as it was typed, with the selected token's part of it marked, and how much room it takes.
+fn draw_text(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, shown: &Text) -> Rect {
     let theme = app.theme;
-    let prompt = &run.trace.request.prompt;
-    let span = run
-        .tokens()
-        .get(app.cursor.token)
-        .and_then(|token| token.span.clone())
-        .filter(|span| prompt.get(span.clone()).is_some());
-    let span = span.unwrap_or(prompt.len()..prompt.len());
-    let before = text::clean(&prompt[..span.start]);
-    let marked = text::clean(&prompt[span.clone()]);
-    let whole = format!("{before}{marked}{}", text::clean(&prompt[span.end..]));
-    if whole.is_empty() {
-        return line(buffer, area, "(the prompt is empty)", theme.muted());
+    if area.height == 0 {
+        return area;
     }
-    let marked = before.len()..before.len() + marked.len();
+    let (mark, style) = if shown.is_shown {
+        ("▸", theme.accent())
+    } else {
+        (" ", theme.muted())
+    };
+    let wide = area.width >= 90;
+    let (columns, name) = match (wide, shown.name) {
+        (true, name) => (NAMES.0, name),
+        (false, name) => (NAMES.1, name.split(' ').next().unwrap_or(name)),
+    };
+    let columns = columns.min(area.width);
+    let name = format!("{mark} {name}");
+    buffer.set_stringn(area.x, area.y, name, columns.into(), style);
+    let places = shown.tokens.tokens.len().saturating_sub(2);
+    let count = format!("{} of {places}", shown.tokens.words().len());
+    let count_width = text::width(&count) as u16;
+    let counts = area.width >= 60;
+    if counts {
+        let x = area.right() - count_width;
+        buffer.set_string(x, area.y, &count, theme.muted());
+    }
+    let taken = columns + if counts { count_width + 2 } else { 0 };
+    let place = Rect {
+        x: area.x + columns,
+        width: area.width.saturating_sub(taken),
+        ..area
+    };
+    let rows = if shown.typed.is_empty() {
+        let unused = shown.name != "prompt" && !run.trace.request.is_guided();
+        let words = if unused {
+            "(empty, and not used: guidance is off)"
+        } else {
+            "(empty: start, end and padding)"
+        };
+        line(buffer, place, words, theme.muted());
+        1
+    } else if shown.is_shown {
+        let most = if area.height > 24 { 6 } else { 3 };
+        draw_typed(buffer, place, app, shown, most)
+    } else {
+        line(buffer, place, &text::clean(shown.typed), theme.muted());
+        1
+    };
+    below(area, rows)
+}
+
+/// At most `most` rows of what was typed, around the selected token's part. Returns the rows used.
+fn draw_typed(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, most: usize) -> u16 {
+    let theme = app.theme;
+    let typed = shown.typed;
+    let token = shown.tokens.tokens.get(app.cursor.token);
+    let span = token
+        .and_then(|token| token.span.clone())
+        .filter(|span| typed.get(span.clone()).is_some())
+        .unwrap_or(typed.len()..typed.len());
+    let before = text::clean(&typed[..span.start]);
+    let marked = text::clean(&typed[span.clone()]);
+    let whole = format!("{before}{marked}{}", text::clean(&typed[span.end..]));
+    let marked: Range<usize> = before.len()..before.len() + marked.len();
     let lines = text::wrap(&whole, area.width.into());
-    // The rows around the marked part, where the prompt is long.
-    let most = if area.height > 24 { 6 } else { 3 };
     let mut starts = Vec::with_capacity(lines.len());
     let mut length = 0;
     for words in &lines {
@@ -76,123 +207,164 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
         start += words.len();
         y += 1;
     }
-    let rows = y - area.y;
-    below(area, rows + u16::from(area.height > 16))
+    y - area.y
 }
 
 /// Everything about the selected token.
-fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
-    let Some(token) = run.tokens().get(app.cursor.token) else {
-        return area;
+fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token: &Token) -> Rect {
+    let is_unseen = shown.is_unseen(token);
+    let role = match token.kind {
+        TokenKind::Start => "begins every text",
+        TokenKind::End => "ends the text",
+        TokenKind::Padding => "fills up to 77",
+        TokenKind::Word if is_unseen => "the model never saw this token",
+        TokenKind::Word if token.piece.ends_with("</w>") => "ends a word",
+        TokenKind::Word => "the word goes on",
     };
-    let is_unseen = run.unseen.get(token.position).copied().unwrap_or(false);
-    let mut parts = vec![
-        format!("position {}", token.position),
-        format!("id {}", token.id),
-        text::clean(&token.piece),
-        format!("{} bytes", token.bytes.len()),
-    ];
-    match token.kind {
-        TokenKind::Start => parts.push("begins every text".to_owned()),
-        TokenKind::End => parts.push("ends the text".to_owned()),
-        TokenKind::Padding => parts.push("fills up to 77; the model attends to it, too".to_owned()),
-        TokenKind::Word if is_unseen => parts.push("the model never saw this token".to_owned()),
-        TokenKind::Word if token.piece.ends_with("</w>") => {
-            parts.push("ends a word".to_owned());
-        }
-        TokenKind::Word => parts.push("the word goes on".to_owned()),
-    }
-    let style = if is_unseen && token.kind == TokenKind::Word {
+    let style = if is_unseen {
         app.theme.warning()
     } else {
         app.theme.accent()
     };
-    line(buffer, area, &parts.join(" · "), style)
-}
-
-/// What found no place in the 77 positions.
-fn draw_cut_off(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
-    let truncated = run
-        .trace
-        .tokens
-        .as_deref()
-        .map_or(&[][..], |tokens| tokens.prompt.truncated.as_slice());
-    if truncated.is_empty() {
-        return area;
-    }
-    let words: Vec<String> = truncated.iter().map(token_strip::word).collect();
-    let count = match truncated.len() {
-        1 => "1 token was cut off and is".to_owned(),
-        count => format!("{count} tokens were cut off and are"),
+    let words = format!(
+        "{} · position {} · id {} · {role}",
+        token_strip::label(token),
+        token.position,
+        token.id
+    );
+    let area = line(buffer, area, &words, style);
+    let piece = text::clean(&token.piece);
+    let bytes = match token.bytes.len() {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
     };
-    let words = format!("{count} not seen by the model: {}", words.join(" "));
-    line(buffer, area, &words, app.theme.warning())
+    let words = match token.kind {
+        TokenKind::Word => format!("{} · {bytes} · spelt {piece}", hexadecimal(token)),
+        _ => format!("spelt {piece}"),
+    };
+    line(buffer, area, &words, app.theme.text())
 }
 
-fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
+/// What found no place in the 77 positions, and what the model has no vector for.
+fn draw_warnings(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text) -> Rect {
+    let theme = app.theme;
+    let mut area = area;
+    let truncated = &shown.tokens.truncated;
+    if !truncated.is_empty() {
+        let words: Vec<String> = truncated.iter().map(token_strip::word).collect();
+        let count = match truncated.len() {
+            1 => "1 token was cut off and is".to_owned(),
+            count => format!("{count} tokens were cut off and are"),
+        };
+        let words = format!("{count} not seen by the model: {}", words.join(" "));
+        area = line(buffer, area, &words, theme.warning());
+    }
+    let mut unseen: Vec<String> = Vec::new();
+    for token in &shown.tokens.tokens {
+        let name = token_strip::word(token);
+        if shown.is_unseen(token) && !unseen.contains(&name) {
+            unseen.push(name);
+        }
+    }
+    if !unseen.is_empty() {
+        let words = format!(
+            "never seen in training, so without a vector: {}",
+            unseen.join(" ")
+        );
+        area = line(buffer, area, &words, theme.warning());
+    }
+    area
+}
+
+fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text) {
     if area.height < 2 {
         return;
     }
     let parts = columns(area, (area.width / PART).max(1), 2);
     let rows = usize::from(area.height - 1);
     let visible = rows * parts.len();
-    let tokens = run.tokens();
-    // Scrolled by whole columns where there are several, so that rows do not jump sideways.
+    let tokens = &shown.tokens.tokens;
     let first = scroll(app.cursor.token, tokens.len(), visible);
     for (index, part) in parts.iter().enumerate() {
-        let columns = usize::from(part.width);
         let head = " pos     id  token          bytes";
-        buffer.set_stringn(part.x, part.y, head, columns, app.theme.title());
-        let shown = tokens.iter().skip(first + index * rows).take(rows);
-        for (row, token) in shown.enumerate() {
-            let y = part.y + 1 + row as u16;
-            draw_row(
-                buffer,
-                Rect {
-                    y,
-                    height: 1,
-                    ..*part
-                },
-                app,
-                run,
-                token,
-            );
+        line(buffer, *part, head, app.theme.title());
+        let rows_of_part = tokens.iter().skip(first + index * rows).take(rows);
+        for (row, token) in rows_of_part.enumerate() {
+            let place = top(below(*part, 1 + row as u16), 1);
+            draw_row(buffer, place, app, shown, token);
         }
     }
 }
 
-fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, token: &Token) {
+/// The tokens of the text that is not shown, without its padding.
+fn draw_beside(buffer: &mut Buffer, area: Rect, app: &App, beside: &Text) {
     let theme = app.theme;
-    let is_unseen = run.unseen.get(token.position).copied().unwrap_or(false);
-    let bytes: Vec<String> = match token.kind {
-        TokenKind::Word => token
-            .bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let unseen = if is_unseen && token.kind == TokenKind::Word {
-        "never seen  "
-    } else {
-        ""
+    if area.height < 5 || beside.tokens.words().is_empty() {
+        return;
+    }
+    let mut area = line(buffer, area, beside.name, theme.title());
+    let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
+    let padding = beside.tokens.tokens.iter().filter(is_padding).count();
+    let shown = beside
+        .tokens
+        .tokens
+        .iter()
+        .filter(|token| !is_padding(token));
+    for token in shown {
+        if area.height < 2 {
+            break;
+        }
+        let words = format!(
+            "{:>4} {:>6}  {}",
+            token.position,
+            token.id,
+            token_strip::label(token)
+        );
+        let style = if beside.is_unseen(token) {
+            theme.warning()
+        } else {
+            theme.muted()
+        };
+        area = line(buffer, area, &words, style);
+    }
+    if padding > 0 {
+        let words = format!("             padding ×{padding}");
+        line(buffer, area, &words, theme.muted());
+    }
+}
+
+fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token: &Token) {
+    let theme = app.theme;
+    let is_unseen = shown.is_unseen(token);
+    let bytes = match token.kind {
+        TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
+        TokenKind::Word if is_unseen => format!("never seen  {}", hexadecimal(token)),
+        TokenKind::Word => hexadecimal(token),
+        _ => String::new(),
     };
     let words = format!(
-        "{:>4} {:>6}  {} {unseen}{}",
+        "{:>4} {:>6}  {} {bytes}",
         token.position,
         token.id,
         text::fit(&token_strip::label(token), 14),
-        bytes.join(" ")
     );
     let style = if token.position == app.cursor.token {
         theme.selected()
-    } else if !unseen.is_empty() {
+    } else if is_unseen {
         theme.warning()
     } else if token.kind == TokenKind::Word {
         theme.text()
     } else {
         theme.muted()
     };
-    let words = text::fit(&words, area.width.into());
-    buffer.set_stringn(area.x, area.y, words, area.width.into(), style);
+    line(buffer, area, &text::fit(&words, area.width.into()), style);
+}
+
+fn hexadecimal(token: &Token) -> String {
+    let bytes: Vec<String> = token
+        .bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    bytes.join(" ")
 }

@@ -2,13 +2,16 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
-use ratatui::widgets::canvas::{Canvas, Line, Points};
+use ratatui::widgets::canvas::{Canvas, Line};
 
 use crate::tui::text;
 use crate::tui::theme::Theme;
+
+/// How points are marked: the first set, the second, and so on.
+pub const GLYPHS: [&str; 2] = ["●", "◇"];
 
 /// A set of curves in one place.
 pub struct Curves<'a> {
@@ -16,7 +19,7 @@ pub struct Curves<'a> {
     pub title: &'a str,
     /// Lines through points `(x, y)`, and their colours.
     pub lines: &'a [(&'a [(f64, f64)], Color)],
-    /// Single points and their colours.
+    /// Single points and their colours, each set with a mark of its own ([`GLYPHS`]).
     pub points: &'a [(&'a [(f64, f64)], Color)],
     /// The ends of the horizontal axis. The first may be the larger: then it runs from right to left.
     pub x: (f64, f64),
@@ -81,15 +84,6 @@ impl Curves<'_> {
                         });
                     }
                 }
-                context.layer();
-                for (points, colour) in self.points {
-                    let coords: Vec<(f64, f64)> =
-                        points.iter().map(|&(x, y)| (flip(x), y)).collect();
-                    context.draw(&Points {
-                        coords: &coords,
-                        color: *colour,
-                    });
-                }
                 if let Some(x) = self.mark {
                     context.layer();
                     context.draw(&Line {
@@ -102,5 +96,27 @@ impl Curves<'_> {
                 }
             })
             .render(plot, buffer);
+        for ((points, colour), glyph) in self.points.iter().zip(GLYPHS.iter().cycle()) {
+            for &(x, y) in *points {
+                let across = (flip(x) - flip(self.x.0)) / (flip(self.x.1) - flip(self.x.0));
+                let up = (y - self.y.0) / (self.y.1 - self.y.0);
+                if [across, up]
+                    .iter()
+                    .any(|part| !(-0.001..=1.001).contains(part))
+                {
+                    continue;
+                }
+                let cell = |part: f64, cells: u16| {
+                    let last = f64::from(cells.saturating_sub(1));
+                    ((part * f64::from(cells)).floor().clamp(0.0, last)) as u16
+                };
+                let column = plot.x + cell(across, plot.width);
+                let row = plot.y + cell(1.0 - up, plot.height);
+                buffer[(column, row)]
+                    .set_symbol(glyph)
+                    .set_fg(*colour)
+                    .modifier = Modifier::BOLD;
+            }
+        }
     }
 }

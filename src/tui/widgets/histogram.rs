@@ -21,6 +21,11 @@ pub struct Histogram<'a> {
 impl Histogram<'_> {
     /// Draws one bar a column, and below them the range's ends and its middle.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) {
+        self.draw_times(buffer, area, theme, 1.0);
+    }
+
+    /// The same for values that are `factor` times as large: only the numbers beneath differ.
+    pub fn draw_times(&self, buffer: &mut Buffer, area: Rect, theme: Theme, factor: f32) {
         if area.height < 3 || area.width < 8 {
             return;
         }
@@ -34,8 +39,9 @@ impl Histogram<'_> {
         };
         let counts = counts(self.values, self.range, columns);
         let total: f64 = counts.iter().map(|&count| count as f64).sum();
-        let expected: Vec<f64> = (0..columns)
-            .map(|column| total * self.expected(column, columns))
+        // The curve has a point in every column, also where a bar is several columns wide.
+        let expected: Vec<f64> = (0..columns * each)
+            .map(|column| total * each as f64 * self.expected(column, columns * each))
             .collect();
         let most = counts.iter().map(|&count| count as f64);
         let most = if self.normal {
@@ -47,8 +53,7 @@ impl Histogram<'_> {
         let eighths = |count: f64| (count / most * 8.0 * f64::from(rows)).round() as usize;
         for column in 0..columns * each {
             let x = area.x + column as u16;
-            let column = column / each;
-            let filled = eighths(counts[column] as f64);
+            let filled = eighths(counts[column / each] as f64);
             for row in 0..rows {
                 let beneath = 8 * usize::from(rows - 1 - row);
                 let part = filled.saturating_sub(beneath).min(8);
@@ -71,7 +76,7 @@ impl Histogram<'_> {
         let (low, high) = self.range;
         let bottom = area.bottom() - 1;
         let style = theme.muted();
-        let shown = |value: f32| text::number(f64::from(value));
+        let shown = |value: f32| text::number(f64::from(value * factor));
         buffer.set_stringn(area.x, bottom, shown(low), columns, style);
         let right = shown(high);
         let x = area.right().saturating_sub(text::width(&right) as u16);

@@ -7,5 +7,6 @@ pub mod heat_map;
 pub mod histogram;
 pub mod key_line;
 pub mod picture;
+pub mod tabs;
 pub mod timeline;
 pub mod token_strip;

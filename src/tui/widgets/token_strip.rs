@@ -9,21 +9,31 @@ use crate::model::tokenizer::{Token, TokenKind};
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
-/// What a token is called on the screen: its text with the end of a word shown as `␣`, in the vocabulary's own spelling
-/// where its bytes are not text.
+/// What a token is called on the screen: its text with the end of a word shown as `␣`; bytes that are no text by
+/// themselves, as `‹e8›`.
 pub fn label(token: &Token) -> String {
     match token.kind {
         TokenKind::Start => "start".to_owned(),
         TokenKind::End => "end".to_owned(),
         TokenKind::Padding => "padding".to_owned(),
         TokenKind::Word => {
-            let (piece, mark) = match token.piece.strip_suffix("</w>") {
-                Some(piece) => (piece, "␣"),
-                None => (token.piece.as_str(), ""),
+            let mark = if token.piece.ends_with("</w>") {
+                "␣"
+            } else {
+                ""
             };
-            let read = std::str::from_utf8(&token.bytes).unwrap_or(piece);
-            let read = read.strip_suffix("</w>").unwrap_or(read);
-            format!("{}{mark}", text::clean(read))
+            format!("{}{mark}", spelling(&token.bytes))
+        }
+    }
+}
+
+/// Bytes as text where they are some, else in hexadecimal: `‹e8›`.
+pub fn spelling(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(read) => text::clean(read),
+        Err(_) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("‹{digits}›")
         }
     }
 }
