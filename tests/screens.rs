@@ -964,19 +964,9 @@ fn the_schedule_shows_every_curve_on_both_axes_and_another_scheduler_over_it() {
         Theme::new(Colours::True).selected().bg.unwrap()
     );
     // Another scheduler with ten steps: its own first sigma and timestep stand beside.
-    let other = after(
-        app,
-        &[
-            Action::NextSchedule,
-            Action::NextSchedule,
-            Action::NextSchedule,
-            Action::NextSchedule,
-        ],
-    );
-    let more = after(
-        other,
-        &[Action::MoreSteps, Action::MoreSteps, Action::MoreSteps],
-    );
+    let mut more = app;
+    more.cursor.detail.other = Some(SchedulerKind::Ddim);
+    more.cursor.detail.other_steps = Some(10);
     let config = run.insights.training.as_ref().unwrap();
     let expected = diffuscope::scheduler::Schedule::new(SchedulerKind::Ddim, config, 10).unwrap();
     for size in SIZES {

@@ -92,11 +92,11 @@ pub const BROWSE: &[Binding] = &[
         ],
     },
     Binding {
-        keys: "y",
+        keys: "a",
         word: "axis",
         sentence: "the schedule's axis: linear or logarithmic",
         works: |app| app.view == View::Schedule && app.can_switch(),
-        dispatch: &[(KeyCode::Char('y'), NONE, Action::SwitchAxis)],
+        dispatch: &[(KeyCode::Char('a'), NONE, Action::SwitchAxis)],
     },
     Binding {
         keys: "tab",

@@ -57,7 +57,7 @@ fn draw_head(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, info: &Sched
     let names = ["noise", "times sigma: the first latents"];
     let selected = usize::from(app.cursor.detail.scaled);
     tabs::draw(buffer, top(area, 1), "v", &names, selected, app.theme);
-    below(area, 1 + u16::from(area.height > 16))
+    below(area, 1 + u16::from(area.height > 20))
 }
 
 /// The channels side by side on one scale. Returns the place beneath.
@@ -73,7 +73,7 @@ fn draw_channels(
     let noise = &info.initial_noise;
     let largest = Scale::signed(noise.data.iter().copied()).high.max(1.0);
     let scale = Scale::around_zero(largest * factor.unwrap_or(1.0));
-    let least_below = if area.height > 24 { 13 } else { 6 };
+    let least_below = if area.height > 24 { 13 } else { 5 };
     let places = columns(area, channels.clamp(1, 8) as u16, 1);
     let room = area.height.saturating_sub(least_below + 3).max(4);
     let mut used = 0;

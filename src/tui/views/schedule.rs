@@ -97,7 +97,7 @@ fn draw_choices(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
         ..row
     };
     let axes = ["linear", "logarithmic"];
-    tabs::draw(buffer, place, "y", &axes, detail.axis as usize, app.theme);
+    tabs::draw(buffer, place, "a", &axes, detail.axis as usize, app.theme);
     below(area, 1 + u16::from(area.height > 16))
 }
 
