@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Request, RequestOverrides};
+use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
+use crate::trace::ExportPlan;
 use crate::tui::ImageMode;
 
 /// What the inspector draws when no prompt is given.
@@ -38,6 +40,9 @@ pub enum Command {
     /// Generate a picture without a screen, and export what happened on the way
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Look at a recorded run again; needs no model
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
     /// Show how a text becomes tokens
     #[command(after_help = TOKENIZE_EXAMPLES)]
     Tokenize(TokenizeArgs),
@@ -69,7 +74,9 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   diffuscope inspect -p \"a blue cat on a sofa\" --negative \"dog\"
   diffuscope inspect --model ~/models/stable-diffusion-v1-5 --device cuda
-  diffuscope inspect --images cells     pictures as coloured cells, everywhere";
+  diffuscope inspect --images cells     pictures as coloured cells, everywhere
+  diffuscope inspect -p \"a castle\" --json castle/ --png castle.png
+      the first run that is finished is written, as `run` writes it";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -106,6 +113,15 @@ Names for --tensors:
   `text_model.encoder.layers.*`, and `all` for everything.
 
 The first Ctrl-C cancels the run and takes back what was written.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  diffuscope run -p \"a castle\" --json castle/
+  diffuscope replay castle/             the same run in the inspector
+  diffuscope replay --check castle/     is every file there, and as it should be?
+
+What was not exported (--tensors, --attention) cannot be looked at, and the
+screens say so. Nothing is computed: what needs the model needs `inspect`.";
 
 const TOKENIZE_EXAMPLES: &str = "\
 Examples:
@@ -169,7 +185,8 @@ SHA-256 is printed. Exit status 1 when the model cannot be run.";
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
   diffuscope schema > run.schema.json            of run.json
-  diffuscope schema tensor > tensor.schema.json  of a tensor's file";
+  diffuscope schema tensor > tensor.schema.json  of a tensor's file
+  diffuscope schema step > step.schema.json      of a step saved on its own";
 
 /// Options of `inspect`.
 #[derive(Debug, Args)]
@@ -195,6 +212,9 @@ pub struct InspectArgs {
         value_name = "auto|cells|pixels"
     )]
     pub images: ImageMode,
+    /// What to write of the first run that is finished.
+    #[command(flatten)]
+    pub export: ExportArgs,
 }
 
 /// Options of `run`.
@@ -209,7 +229,15 @@ pub struct RunArgs {
     /// The model and its device.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Write the picture to FILE, replacing it [default without --json: diffuscope-SEED.png, a new file]
+    /// What to write.
+    #[command(flatten)]
+    pub export: ExportArgs,
+}
+
+/// What to write of a run: the picture, and what happened on the way.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Write the picture to FILE, replacing it; `run` without --png and --json writes diffuscope-SEED.png, a new file
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
     /// Export the whole run to the folder DIR as JSON; it must be new or empty
@@ -288,6 +316,29 @@ pub struct ModelArgs {
         value_name = "auto|cpu|cuda"
     )]
     pub device: DeviceChoice,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The folder that `run --json` wrote
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Read every file, say what is there, and open no screen
+    #[arg(long)]
+    pub check: bool,
+    /// Memory for attention maps, in MiB; what does not fit is read again when it is looked at
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub attention_budget: u32,
+    /// How pictures are drawn
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|cells|pixels"
+    )]
+    pub images: ImageMode,
 }
 
 /// Options of `tokenize`.
@@ -387,12 +438,12 @@ pub struct CheckArgs {
 /// Options of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Of which document: `run` (run.json) or `tensor` (a tensor's file)
+    /// Of which document: `run` (run.json), `tensor` (a tensor's file) or `step` (a step saved in the inspector)
     #[arg(
         value_enum,
         default_value_t,
         hide_possible_values = true,
-        value_name = "run|tensor"
+        value_name = "run|tensor|step"
     )]
     pub document: SchemaChoice,
 }
@@ -405,6 +456,26 @@ pub enum SchemaChoice {
     Run,
     /// A tensor's file.
     Tensor,
+    /// A step on its own.
+    Step,
+}
+
+impl ExportArgs {
+    /// What is to be written.
+    pub fn plan(self) -> ExportPlan {
+        ExportPlan {
+            png: self.png,
+            json: self.json,
+            force: self.force,
+            tensors: self.tensors,
+            attention: match self.attention {
+                AttentionChoice::Mean => AttentionDetail::Mean,
+                AttentionChoice::Heads => AttentionDetail::Heads,
+                AttentionChoice::None => AttentionDetail::None,
+            },
+            modules: self.modules,
+        }
+    }
 }
 
 impl RequestArgs {

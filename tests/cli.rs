@@ -68,7 +68,7 @@ fn help_teaches_by_examples_and_names_every_exit_code() {
         .stdout(contains("Examples:"))
         .stdout(contains("0 done, 1 failed, 2 wrong usage"))
         .stdout(contains("\u{1b}").not());
-    for command in ["inspect", "run", "tokenize", "schedule", "schema"] {
+    for command in ["inspect", "run", "replay", "tokenize", "schedule", "schema"] {
         diffuscope(&folder, &[command, "--help"])
             .assert()
             .success()
@@ -408,7 +408,7 @@ fn an_impossible_beta_is_wrong_usage() {
 
 #[test]
 fn the_schemas_are_schemas() {
-    for document in ["run", "tensor"] {
+    for document in ["run", "tensor", "step"] {
         let assert = diffuscope(&here(), &["schema", document])
             .assert()
             .success();
@@ -972,6 +972,101 @@ fn the_statistics_of_every_module_are_exported_on_request() {
         "{modules:?}"
     );
     assert!(everything_document().steps[0].modules.is_empty());
+}
+
+#[test]
+fn words_are_weighed_and_swapped_wherever_the_prompt_has_them_and_the_export_says_so() {
+    let folder = here();
+    let prompt = "a Red apple and a red house";
+    let args = [
+        "run",
+        "-p",
+        prompt,
+        "--steps",
+        "1",
+        "--json",
+        "out",
+        "--tensors",
+        "attention",
+        "--weight",
+        "red=0",
+        "--swap",
+        "apple=house",
+    ];
+    diffuscope(&folder, &args).assert().success().stderr("");
+    let path = folder.path().join("out");
+    let text = fs::read_to_string(path.join("run.json")).unwrap();
+    assert_valid("run", &json(&text));
+    let interventions = &json(&text)["request"]["interventions"];
+    let expected = serde_json::json!([
+        { "word": "red", "positions": [2, 6], "change": { "weight": 0.0 } },
+        {
+            "word": "apple",
+            "positions": [3],
+            "change": { "swap": { "word": "house", "positions": [7] } }
+        }
+    ]);
+    assert_eq!(interventions, &expected);
+    for entry in document(&path).steps[0].tensors.values() {
+        let size = entry.shape[1] * entry.shape[2];
+        let values = values(&tensor(&path, entry));
+        let map = |position: usize| &values[position * size..(position + 1) * size];
+        assert!(map(2).iter().chain(map(6)).all(|&value| value == 0.0));
+        assert!(map(3).iter().all(|&value| value > 0.0));
+    }
+    // The same request without them is another picture.
+    let plain = picture(&["-p", prompt]);
+    let weighed = picture(&["-p", prompt, "--weight", "red=0"]);
+    assert!(plain != weighed);
+    assert!(plain == picture(&["-p", prompt, "--weight", "red=1"]));
+}
+
+#[test]
+fn a_word_that_the_prompt_does_not_have_is_wrong_usage_and_names_those_it_has() {
+    let folder = here();
+    for (option, value, expected) in [
+        ("--weight", "tiger=2", "it has a, red, apple"),
+        ("--swap", "red=tiger", "no word “tiger”"),
+        ("--swap", "red=red", "named twice"),
+        ("--weight", "apple", "WORD=FACTOR"),
+        ("--weight", "apple=-1", "from 0 to 100"),
+        ("--weight", "apple=NaN", "from 0 to 100"),
+        ("--weight", "=2", "WORD=FACTOR"),
+        ("--swap", "red", "WORD=OTHER"),
+    ] {
+        let args = ["run", "-p", "a red apple", "--json", "out", option, value];
+        let assert = diffuscope(&folder, &args).assert();
+        assert.code(2).stdout("").stderr(contains(expected));
+    }
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn a_recorded_run_is_checked_without_a_model() {
+    let out = everything().join("out");
+    let folder = here();
+    let path = out.to_str().unwrap();
+    diffuscope(&folder, &["replay", "--check", path])
+        .assert()
+        .success()
+        .stdout(contains(format!("“{ASTRONAUT}”")))
+        .stdout(contains("3 steps"))
+        .stderr("");
+    diffuscope(&folder, &["replay", path])
+        .assert()
+        .code(1)
+        .stderr(contains("needs a terminal"));
+    diffuscope(&folder, &["replay", "--check", "nowhere"])
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(contains("diffuscope run --json"));
+    copy(&out, &folder.path().join("copy"));
+    let damaged = folder.path().join("copy/steps/0001/x0.json");
+    fs::write(damaged, "{}").unwrap();
+    let assert = diffuscope(&folder, &["replay", "--check", "copy"]).assert();
+    let assert = assert.code(1).stderr(contains("x0.json"));
+    assert_harmless(&assert);
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn heading(steps: usize) -> Heading {
         device: "cpu".into(),
         dtype: "float32".into(),
         request: request(steps),
+        architecture: None,
+        branches: Vec::new(),
     }
 }
 
@@ -67,6 +69,7 @@ fn tokens() -> Event {
     Event::Tokens(Arc::new(TokensTrace {
         prompt: tokens(2),
         negative_prompt: tokens(0),
+        unseen: [7].into(),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! `diffuscope.json`: what a checkpoint may say to this program beyond diffusers' files.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::{CheckpointError, printable},
@@ -22,7 +23,7 @@ pub struct Extras {
 }
 
 /// A linear map from a latent to the colour of its 8x8 pixels: `rgb = latent * weight + bias`, colours from 0 to 1.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatentRgb {
     /// For each latent channel, what it adds to red, green and blue.
     pub weight: [[f32; 3]; 4],

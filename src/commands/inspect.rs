@@ -20,11 +20,15 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         Some(prompt) => text::or_standard_input(prompt)?,
         None => DEFAULT_PROMPT.to_owned(),
     };
+    let export = args.export.plan();
+    // Better known now than when the first run is done.
+    export.check_places()?;
     tui::run(tui::Options {
         source: source(&args.model.model),
         device: args.model.device,
         request: args.request.overrides(prompt),
         attention_budget: args.attention_budget as usize * 1024 * 1024,
         images: args.images,
+        export,
     })
 }

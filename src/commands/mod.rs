@@ -3,6 +3,7 @@
 mod inspect;
 mod memory;
 mod model;
+mod replay;
 mod run;
 mod schedule;
 mod schema;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         None => inspect::inspect(cli.inspect),
         Some(Command::Inspect(args)) => inspect::inspect(args),
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Replay(args)) => replay::replay(&args),
         Some(Command::Tokenize(args)) => tokenize::tokenize(args),
         Some(Command::Schedule(args)) => schedule::schedule(&args),
         Some(Command::Model(args)) => model::model(args.command),

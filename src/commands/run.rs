@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::DType;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::Checkpoint;
-use crate::cli::{AttentionChoice, RunArgs};
-use crate::generation::{self, ModelInfo, Pipeline, Request, words};
-use crate::model::AttentionDetail;
+use crate::cli::RunArgs;
+use crate::generation::{self, Pipeline, Request, words};
 use crate::model::tokenizer::Token;
-use crate::trace::document::{DataType, Model};
+use crate::trace::document::Model;
 use crate::trace::{
-    CancelToken, Event, Export, Heading, ImageData, OutputFile, OutputFolder, RecordOptions,
-    Recorder, Selection, TokensTrace, tensor_names, write_png,
+    CancelToken, Event, Export, Heading, ImageData, OutputFile, RecordOptions, Recorder,
+    SelectionError, TokensTrace, write_png,
 };
 
 use super::text::{or_standard_input, visible};
@@ -25,12 +23,10 @@ use super::{UsageError, complain, memory, print, source, truncation, warn};
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let overrides = args.request.overrides(or_standard_input(args.prompt)?);
+    let plan = args.export.plan();
     // Before the work: a place that cannot be written to is better known now than after it.
-    let folder = args.json.as_deref();
-    let folder = folder
-        .map(|path| OutputFolder::at(path, args.force))
-        .transpose()?;
-    let png = args.png.as_deref().map(OutputFile::at).transpose()?;
+    let folder = plan.folder()?;
+    let png = plan.file()?;
 
     let cancel = CancelToken::default();
     cancel_on_signals(&cancel)?;
@@ -50,15 +46,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         }
         (png, _) => png,
     };
-    let selection = selection(args.tensors.as_deref(), args.attention, &info)?;
+    let wrong = |error: SelectionError| UsageError(error.to_string());
+    let selection = plan.selection(&info).map_err(wrong)?;
     let options = RecordOptions {
         cancel,
-        modules: args.modules,
-        ..record_options(
-            folder.is_some().then_some(&selection),
-            args.attention,
-            &info,
-        )
+        ..plan.record_options(&info).map_err(wrong)?
     };
 
     let model = Model {
@@ -70,12 +62,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let request = recorder.request().clone();
     let export = folder
         .map(|folder| {
-            let heading = Heading {
-                model: model.clone(),
-                device: info.device.clone(),
-                dtype: DataType::name_of(&info.dtype),
-                request: request.clone(),
-            };
+            let heading = Heading::new(&pipeline, request.clone(), &[]);
             Export::new(folder, heading, selection)
         })
         .transpose()?;
@@ -112,7 +99,7 @@ fn generate(
             export.write(&event)?;
         }
         if let Event::Tokens(tokens) = &event {
-            let warnings = warnings(pipeline, recorder.request(), tokens)?;
+            let warnings = warnings(&pipeline.info().name, recorder.request(), tokens);
             progress.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
         }
         progress.show(&event);
@@ -124,65 +111,6 @@ fn generate(
         anyhow::bail!("the run ended without a picture");
     };
     Ok((image, export))
-}
-
-/// The tensors that are asked for, each of which the model has to have.
-fn selection(
-    names: Option<&[String]>,
-    attention: AttentionChoice,
-    info: &ModelInfo,
-) -> Result<Selection, UsageError> {
-    let Some(names) = names else {
-        return Ok(Selection::default());
-    };
-    let selection = Selection::of(names);
-    let known = names_of(info, attention);
-    match selection.unknown(&known) {
-        None => Ok(selection),
-        Some(unknown) if unknown.starts_with("attention") && attention == AttentionChoice::None => {
-            Err(UsageError(format!(
-                "--tensors asks for `{unknown}` and --attention none leaves it out; drop one of the two"
-            )))
-        }
-        Some(unknown) => Err(UsageError(format!(
-            "--tensors asks for `{unknown}`, and there is no such tensor; there are {}",
-            known.join(", ")
-        ))),
-    }
-}
-
-fn names_of(info: &ModelInfo, attention: AttentionChoice) -> Vec<String> {
-    let layers = info.cross_attention.iter();
-    let layers = layers.filter(|_| attention != AttentionChoice::None);
-    tensor_names(info.text_layers, layers.map(|layer| layer.path.as_str()))
-}
-
-/// What has to be recorded for an export of `selection`; nothing without one.
-fn record_options(
-    selection: Option<&Selection>,
-    attention: AttentionChoice,
-    info: &ModelInfo,
-) -> RecordOptions {
-    let Some(selection) = selection else {
-        return RecordOptions::default();
-    };
-    let wanted: Vec<String> = names_of(info, attention)
-        .into_iter()
-        .filter(|name| selection.contains(name))
-        .collect();
-    let is_layer = |name: &String| {
-        name.starts_with("text_model.") || name == "token_embedding" || name == "position_embedding"
-    };
-    let has_attention = wanted.iter().any(|name| name.starts_with("attention/"));
-    RecordOptions {
-        layers: wanted.iter().any(is_layer),
-        attention: match attention {
-            AttentionChoice::Mean if has_attention => AttentionDetail::Mean,
-            AttentionChoice::Heads if has_attention => AttentionDetail::Heads,
-            _ => AttentionDetail::None,
-        },
-        ..RecordOptions::default()
-    }
 }
 
 /// Cancels the run on Ctrl-C and when the system asks the process to end; a second time ends it at once.
@@ -282,11 +210,7 @@ impl Drop for Progress {
 }
 
 /// What the user should know of the prompts: what did not fit, and what the model knows nothing of.
-fn warnings(
-    pipeline: &Pipeline,
-    request: &Request,
-    tokens: &TokensTrace,
-) -> anyhow::Result<Vec<String>> {
+fn warnings(model: &str, request: &Request, tokens: &TokensTrace) -> Vec<String> {
     let mut prompts = vec![("prompt", &request.prompt, &tokens.prompt)];
     if !request.negative_prompt.is_empty() {
         let negative = &tokens.negative_prompt;
@@ -294,36 +218,24 @@ fn warnings(
     }
     let mut warnings: Vec<String> = Vec::new();
     let mut unseen: Vec<String> = Vec::new();
-    for (name, text, tokens) in prompts {
-        warnings.extend(truncation(name, tokens));
-        for word in words(text, tokens) {
+    for (name, text, own) in prompts {
+        warnings.extend(truncation(name, own));
+        for word in words(text, own) {
             let name = format!("“{}”", word.text);
             let is_named = |named: &String| named.to_lowercase() == name.to_lowercase();
-            if !unseen.iter().any(is_named) && is_unseen(pipeline, word.tokens)? {
+            let is_unseen = |token: &Token| tokens.unseen.contains(&token.id);
+            if !unseen.iter().any(is_named) && word.tokens.iter().any(is_unseen) {
                 unseen.push(name);
             }
         }
     }
     if !unseen.is_empty() {
         warnings.push(format!(
-            "{} never saw {} in its training, and cannot draw it",
-            pipeline.info().name,
+            "{model} never saw {} in its training, and cannot draw it",
             unseen.join(", ")
         ));
     }
-    Ok(warnings)
-}
-
-/// Has one of the tokens no embedding? What a model was never trained on has a row of zeros.
-fn is_unseen(pipeline: &Pipeline, tokens: &[Token]) -> candle_core::Result<bool> {
-    for token in tokens {
-        let row = pipeline.token_embeddings().get(token.id as usize)?;
-        let largest = row.abs()?.max_all()?.to_dtype(DType::F32)?;
-        if largest.to_scalar::<f32>()? == 0.0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    warnings
 }
 
 fn style(template: &str) -> ProgressStyle {

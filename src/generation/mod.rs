@@ -11,6 +11,7 @@ mod branch;
 mod device;
 mod intervention;
 mod pipeline;
+mod preview;
 mod request;
 mod words;
 
@@ -24,6 +25,7 @@ pub use branch::BranchPoint;
 pub use device::{DeviceChoice, DeviceError};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
+pub use preview::preview;
 pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};
 pub use words::{Word, words};
 

@@ -1,10 +1,13 @@
 //! A loaded model: every network of a checkpoint on one device.
 
-use candle_core::{DType, Device, Tensor};
-use image::{Rgb, RgbImage};
-use serde::Serialize;
+use std::collections::BTreeSet;
 
-use super::{Error, Request};
+use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Request, preview};
 use crate::checkpoint::{Checkpoint, Component, LatentRgb};
 use crate::model::autoencoder::Autoencoder;
 use crate::model::text_encoder::TextEncoder;
@@ -43,7 +46,7 @@ pub struct ModelInfo {
 }
 
 /// A cross-attention layer and the size of its maps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttentionLayer {
     /// Module path.
     pub path: String,
@@ -187,6 +190,24 @@ impl Pipeline {
         self.text_encoder.token_embeddings()
     }
 
+    /// Those of `ids` that it never saw in its training: their embeddings are zeros.
+    pub fn unseen(&self, ids: impl IntoIterator<Item = u32>) -> Result<BTreeSet<u32>, Error> {
+        let mut unseen = BTreeSet::new();
+        for id in ids.into_iter().collect::<BTreeSet<u32>>() {
+            let row = self.token_embeddings().get(id as usize)?;
+            let largest = row.abs()?.max_all()?.to_dtype(DType::F32)?;
+            if largest.to_scalar::<f32>()? == 0.0 {
+                unseen.insert(id);
+            }
+        }
+        Ok(unseen)
+    }
+
+    /// The quick map from latents to colours behind [`Pipeline::preview`].
+    pub fn latent_rgb(&self) -> &LatentRgb {
+        &self.latent_rgb
+    }
+
     /// A request with this model's defaults: 25 steps of LMS, seed 42, the guidance scale that suits it.
     pub fn default_request(&self, prompt: &str) -> Request {
         Request {
@@ -215,19 +236,6 @@ impl Pipeline {
     /// A cheap picture of latents, one pixel a latent pixel: a linear map of each, after division by `scale` (the
     /// step's `preview_scale` for `latents`, 1 for `x0`).
     pub fn preview(&self, latents: &[f32], scale: f32) -> RgbImage {
-        let [_, height, width] = self.info.latent_shape;
-        let plane = height * width;
-        let LatentRgb { weight, bias } = &self.latent_rgb;
-        RgbImage::from_fn(width as u32, height as u32, |x, y| {
-            let pixel = y as usize * width + x as usize;
-            let mut colour = *bias;
-            for (channel, weight) in weight.iter().enumerate() {
-                let value = latents.get(channel * plane + pixel).copied().unwrap_or(0.0) / scale;
-                for (sum, weight) in colour.iter_mut().zip(weight) {
-                    *sum += value * weight;
-                }
-            }
-            Rgb(colour.map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8))
-        })
+        preview(&self.latent_rgb, self.info.latent_shape, latents, scale)
     }
 }

@@ -52,7 +52,7 @@ pub trait Hook {
         AttentionDetail::None
     }
 
-    /// The attention probabilities at `path`, in the detail that was asked for: rows sum to 1.
+    /// The attention probabilities at `path`, in the detail that was asked for: rows sum to 1, unless they were replaced.
     fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), Error> {
         let _ = (path, probs);
         Ok(())

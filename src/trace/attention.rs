@@ -17,7 +17,7 @@ pub struct AttentionMaps {
     /// Width of the layer's feature map.
     pub width: usize,
     /// `(tokens, height, width)` or `(heads, tokens, height, width)`, row-major. At every pixel of every head the values
-    /// sum to 1 over tokens.
+    /// sum to 1 over tokens, unless the request weighs a word.
     pub data: Arc<[f32]>,
 }
 

@@ -9,8 +9,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{AttentionMaps, ModuleStats, Snapshot, Stats};
-use crate::generation::Request;
+use crate::checkpoint::LatentRgb;
+use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
+use crate::scheduler::LatentSpace;
 
 /// The version of the format that this program writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -33,10 +35,21 @@ pub struct RunDocument {
     pub device: String,
     /// The type of the numbers that it computed with, by numpy's name: `float32`.
     pub dtype: String,
-    /// What was asked for, with defaults filled in: together with the model, all that is needed to run it again.
+    /// The model's sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// What was asked for, with defaults filled in: together with the model, and with `branches` where there are some, all
+    /// that is needed to run it again.
     pub request: Request,
+    /// Where the run went on with another request, in the order of the steps: the first item's request is that of the
+    /// steps before its `step`, and so on; `request` is that of the steps after the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPoint>,
     /// The prompts as tokens.
     pub tokens: Tokens,
+    /// What the text encoder did, besides its tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextStage>,
     /// The noise schedule.
     pub schedule: Schedule,
     /// The denoising steps, in order. The scheduler `pndm` has one more than was asked for.
@@ -75,6 +88,38 @@ pub struct Model {
     pub sha256: String,
 }
 
+/// The model's sizes, and how to look at its latents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Architecture {
+    /// Width and height of its pictures.
+    pub image_size: (usize, usize),
+    /// `[channels, height, width]` of its latents.
+    pub latent_shape: [usize; 3],
+    /// Number of the text encoder's layers.
+    pub text_layers: usize,
+    /// Width of the text encoder.
+    pub hidden_size: usize,
+    /// Number of parameters of all networks together.
+    pub parameters: usize,
+    /// The guidance scale that suits it.
+    pub default_guidance: f64,
+    /// Every cross-attention layer, in the order of a forward pass.
+    pub cross_attention: Vec<AttentionLayer>,
+    /// A quick map from latents to colours.
+    pub latent_rgb: LatentRgb,
+}
+
+/// What the text encoder did, besides its tensors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TextStage {
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Statistics of what every module put out for the prompt, in the order of the forward pass; only where they were
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
+}
+
 /// The prompts as tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
@@ -86,6 +131,12 @@ pub struct Tokens {
     pub prompt_truncated: usize,
     /// How many of the negative prompt's tokens did not fit.
     pub negative_prompt_truncated: usize,
+    /// The prompt's tokens that did not fit, with the positions that they would have had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt_rest: Vec<TokenEntry>,
+    /// The same of the negative prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub negative_prompt_rest: Vec<TokenEntry>,
 }
 
 /// One of a prompt's 77 positions.
@@ -99,6 +150,19 @@ pub struct TokenEntry {
     pub piece: String,
     /// Is it no part of the text: the start, the end or padding?
     pub special: bool,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TokenKind>,
+    /// The bytes of the lower-cased text that it stands for; of a special token, those of its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes: Vec<u8>,
+    /// First byte, and the one after the last, of the place in the text that it came from; none where it is not from the
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<[usize; 2]>,
+    /// Did the model never see this token in its training?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }
 
 /// The noise schedule.
@@ -110,6 +174,15 @@ pub struct Schedule {
     pub sigmas: Vec<Number>,
     /// What the initial noise is multiplied with.
     pub init_noise_sigma: Number,
+    /// How the latents between the steps are scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<LatentSpace>,
+    /// Variance of the noise that each training timestep adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub betas: Vec<Number>,
+    /// Variance of the signal that is left at each training timestep: as many as `betas`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alphas_cumprod: Vec<Number>,
 }
 
 /// One denoising step.
@@ -125,9 +198,12 @@ pub struct Step {
     pub sigma_next: Number,
     /// Seconds that the step took.
     pub seconds: f64,
+    /// What to divide `latents` by so that their variance is about 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_scale: Option<Number>,
     /// The step's tensors, by name: `latents` (before the step), `noise_uncond`, `noise_text`, `noise_guided`,
     /// `latents_next`, `x0`, each `(channels, height, width)`; and `attention/<module path>`, the cross-attention of
-    /// the prompt's half, `(77, height, width)` or `(heads, 77, height, width)`.
+    /// the prompt's half, `(77, height, width)` or `(heads, 77, height, width)`, as the request's interventions left it.
     pub tensors: BTreeMap<String, TensorEntry>,
     /// Statistics of what every module of the UNet put out for the prompt's half, in the order of the forward pass; only
     /// where they were asked for.
@@ -173,6 +249,49 @@ pub struct TensorDocument {
     pub data: Vec<Number>,
 }
 
+/// A step on its own, with its values, as the inspector saves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Diffuscope step")]
+pub struct StepDocument {
+    /// What kind of document this is.
+    pub format: StepFormat,
+    /// Version of the format, the same as that of `run.json`.
+    #[schemars(extend("const" = FORMAT_VERSION))]
+    pub version: u32,
+    /// The program that wrote the document.
+    pub program: Program,
+    /// The model that ran.
+    pub model: Model,
+    /// What was asked for.
+    pub request: Request,
+    /// Where the run went on with another request, as in `run.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPoint>,
+    /// Counts from 0.
+    pub index: usize,
+    /// The UNet's time.
+    pub timestep: Number,
+    /// The noise level before the step.
+    pub sigma: Number,
+    /// The noise level after the step.
+    pub sigma_next: Number,
+    /// Seconds that the step took.
+    pub seconds: f64,
+    /// Statistics of what every module put out, where they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
+    /// The step's tensors, attention among them, by the names that they have in `run.json`.
+    pub tensors: Vec<TensorDocument>,
+}
+
+/// What kind of document this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StepFormat {
+    /// A step of a run of Diffuscope.
+    #[serde(rename = "diffuscope-step")]
+    Step,
+}
+
 /// The type of a tensor's values, by numpy's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -197,6 +316,27 @@ pub fn tensor_schema() -> Schema {
     schema_for!(TensorDocument)
 }
 
+/// The JSON Schema of a step on its own.
+pub fn step_schema() -> Schema {
+    schema_for!(StepDocument)
+}
+
+impl Architecture {
+    /// That of a model.
+    pub fn of(info: &ModelInfo, latent_rgb: &LatentRgb) -> Self {
+        Self {
+            image_size: info.image_size,
+            latent_shape: info.latent_shape,
+            text_layers: info.text_layers,
+            hidden_size: info.hidden_size,
+            parameters: info.parameters,
+            default_guidance: info.default_guidance,
+            cross_attention: info.cross_attention.clone(),
+            latent_rgb: latent_rgb.clone(),
+        }
+    }
+}
+
 impl Program {
     /// This program.
     pub fn this() -> Self {
@@ -218,6 +358,13 @@ impl DataType {
             other => other.into(),
         }
     }
+
+    /// The other way round: `f32` for `float32`.
+    pub fn short_name_of(name: &str) -> String {
+        let short = ["f16", "bf16", "f32", "f64"];
+        let known = short.into_iter().find(|short| Self::name_of(short) == name);
+        known.unwrap_or(name).to_owned()
+    }
 }
 
 impl From<&Token> for TokenEntry {
@@ -227,6 +374,10 @@ impl From<&Token> for TokenEntry {
             id: token.id,
             piece: token.piece.clone(),
             special: token.kind != TokenKind::Word,
+            kind: Some(token.kind),
+            bytes: token.bytes.clone(),
+            span: token.span.clone().map(|span| [span.start, span.end]),
+            unseen: false,
         }
     }
 }
@@ -238,6 +389,9 @@ impl From<&crate::scheduler::Schedule> for Schedule {
             timesteps: numbers(&schedule.timesteps),
             sigmas: numbers(&schedule.sigmas),
             init_noise_sigma: Number(schedule.init_noise_sigma),
+            space: Some(schedule.space),
+            betas: numbers(&schedule.betas),
+            alphas_cumprod: numbers(&schedule.alphas_cumprod),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What happened in a run, as plain owned data, in the order in which it happened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -33,6 +34,8 @@ pub struct TokensTrace {
     pub prompt: Tokens,
     /// The negative prompt's 77 positions.
     pub negative_prompt: Tokens,
+    /// Ids of those among them that the model never saw in its training.
+    pub unseen: BTreeSet<u32>,
 }
 
 /// What the text encoder did.
@@ -41,7 +44,8 @@ pub struct TextTrace {
     /// For the prompt: `token_embedding`, `position_embedding`, `text_model.encoder.layers.N` and last
     /// `prompt_embedding` (what the UNet gets), each `(77, hidden)`; only the last where layers are not recorded.
     pub prompt: Vec<Snapshot>,
-    /// For the negative prompt: `negative_prompt_embedding`, `(77, hidden)`. Computed even when guidance is off.
+    /// For the negative prompt: `negative_prompt_embedding`, `(77, hidden)`. Computed even when guidance is off. Without
+    /// rows in a replay of a run that did not record it.
     pub negative_prompt_embedding: Snapshot,
     /// Causal self-attention of each layer for the prompt, head-averaged `(77, 77)`:
     /// `text_model.encoder.layers.N.self_attn`. Empty where layers are not recorded.

@@ -10,13 +10,16 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use super::document::{
-    DataType, FORMAT_VERSION, Format, Image, Model, Number, Program, Schedule, Step, TensorEntry,
-    TensorView, TokenEntry, Tokens,
+    Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Number, Program, Schedule, Step,
+    TensorEntry, TensorView, TextStage, TokenEntry, Tokens,
 };
 use super::json::ObjectWriter;
 use super::png::write_png;
-use super::{DestinationError, Event, ImageData, OutputFolder, Selection, StepTrace, TokensTrace};
-use crate::generation::Request;
+use super::{
+    DestinationError, Event, ImageData, OutputFolder, Selection, StepTrace, TextTrace, TokensTrace,
+};
+use crate::generation::{BranchPoint, Pipeline, Request};
+use crate::model::tokenizer::{Token, TokenKind};
 
 /// What an export says about a run besides what happened in it.
 #[derive(Debug, Clone)]
@@ -27,8 +30,30 @@ pub struct Heading {
     pub device: String,
     /// The type of the numbers that it computes with.
     pub dtype: String,
-    /// What was asked for.
+    /// The model's sizes: what it takes to replay the export.
+    pub architecture: Option<Architecture>,
+    /// What was asked for, from the last branch on.
     pub request: Request,
+    /// Where the request was changed on the way.
+    pub branches: Vec<BranchPoint>,
+}
+
+impl Heading {
+    /// That of a run of `request` on `pipeline`, with `branches` before it.
+    pub fn new(pipeline: &Pipeline, request: Request, branches: &[BranchPoint]) -> Self {
+        let info = pipeline.info();
+        Self {
+            model: Model {
+                name: info.name.clone(),
+                sha256: info.sha256.clone(),
+            },
+            device: info.device.clone(),
+            dtype: DataType::name_of(&info.dtype),
+            architecture: Some(Architecture::of(info, pipeline.latent_rgb())),
+            request,
+            branches: branches.to_vec(),
+        }
+    }
 }
 
 /// An export that failed.
@@ -84,7 +109,13 @@ impl Export {
             document.member("model", &heading.model)?;
             document.member("device", &heading.device)?;
             document.member("dtype", &heading.dtype)?;
+            if let Some(architecture) = &heading.architecture {
+                document.member("architecture", architecture)?;
+            }
             document.member("request", &heading.request)?;
+            if !heading.branches.is_empty() {
+                document.member("branches", &heading.branches)?;
+            }
             Ok(document)
         };
         let document = begin().map_err(|source| DestinationError::Write { path, source })?;
@@ -103,14 +134,7 @@ impl Export {
     pub fn write(&mut self, event: &Event) -> Result<(), ExportError> {
         let (written, next) = match (event, self.expects) {
             (Event::Tokens(tokens), Expects::Tokens) => (self.tokens(tokens), Expects::Text),
-            (Event::Text(text), Expects::Text) => {
-                let snapshots = text
-                    .prompt
-                    .iter()
-                    .chain([&text.negative_prompt_embedding])
-                    .chain(&text.attention);
-                (self.run_tensors(snapshots), Expects::Noise)
-            }
+            (Event::Text(text), Expects::Text) => (self.text(text), Expects::Noise),
             (Event::Noise(noise), Expects::Noise) => {
                 let steps = noise.schedule.timesteps.len();
                 let written = self
@@ -134,8 +158,7 @@ impl Export {
     /// Completes the export and puts it into its place; returns the folder's path.
     pub fn finish(mut self) -> Result<PathBuf, ExportError> {
         let (Expects::Nothing, Some(image)) = (self.expects, self.image.take()) else {
-            let reason = "it has not come to its end".to_owned();
-            return Err(ExportError::Order(reason));
+            return Err(not_at_its_end());
         };
         let end = |mut document: ObjectWriter<BufWriter<File>>| {
             document.end_list()?;
@@ -156,16 +179,37 @@ impl Export {
     }
 
     fn tokens(&mut self, tokens: &TokensTrace) -> io::Result<()> {
-        let entries = |tokens: &crate::model::tokenizer::Tokens| {
-            tokens.tokens.iter().map(TokenEntry::from).collect()
+        let entries = |list: &[Token]| {
+            let entries = list.iter().map(|token| TokenEntry {
+                unseen: token.kind == TokenKind::Word && tokens.unseen.contains(&token.id),
+                ..TokenEntry::from(token)
+            });
+            entries.collect()
         };
+        let (prompt, negative) = (&tokens.prompt, &tokens.negative_prompt);
         let tokens = Tokens {
-            prompt: entries(&tokens.prompt),
-            negative_prompt: entries(&tokens.negative_prompt),
-            prompt_truncated: tokens.prompt.truncated.len(),
-            negative_prompt_truncated: tokens.negative_prompt.truncated.len(),
+            prompt: entries(&prompt.tokens),
+            negative_prompt: entries(&negative.tokens),
+            prompt_truncated: prompt.truncated.len(),
+            negative_prompt_truncated: negative.truncated.len(),
+            prompt_rest: entries(&prompt.truncated),
+            negative_prompt_rest: entries(&negative.truncated),
         };
         self.document.member("tokens", &tokens)
+    }
+
+    fn text(&mut self, text: &TextTrace) -> io::Result<()> {
+        let stage = TextStage {
+            seconds: text.seconds,
+            modules: text.modules.clone(),
+        };
+        self.document.member("text", &stage)?;
+        let snapshots = text
+            .prompt
+            .iter()
+            .chain([&text.negative_prompt_embedding])
+            .chain(&text.attention);
+        self.run_tensors(snapshots)
     }
 
     fn run_tensors<'a, T>(&mut self, tensors: impl IntoIterator<Item = T>) -> io::Result<()>
@@ -194,6 +238,7 @@ impl Export {
             sigma: Number(step.sigma),
             sigma_next: Number(step.sigma_next),
             seconds: step.seconds,
+            preview_scale: Some(Number(step.preview_scale)),
             tensors,
             modules: step.modules.clone(),
         })
@@ -256,6 +301,11 @@ fn after_step(next: usize, steps: usize) -> Expects {
     }
 }
 
+/// The error of a run that was stopped, or goes on.
+pub(super) fn not_at_its_end() -> ExportError {
+    ExportError::Order("it has not come to its end".to_owned())
+}
+
 fn out_of_order(event: &Event, expects: Expects) -> ExportError {
     let found = match event {
         Event::Tokens(_) => "tokens".into(),
@@ -294,7 +344,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// Writes a [`TensorDocument`](super::document::TensorDocument), number by number.
-fn write_tensor(out: &mut impl Write, tensor: &TensorView) -> io::Result<()> {
+pub(super) fn write_tensor(out: &mut impl Write, tensor: &TensorView) -> io::Result<()> {
     let mut document = ObjectWriter::new(&mut *out)?;
     document.member("name", &tensor.name)?;
     document.member("shape", &tensor.shape)?;

@@ -18,9 +18,6 @@ pub fn write_png(
     request: &Request,
     model: &Model,
 ) -> io::Result<()> {
-    let mut encoder = png::Encoder::new(out, image.width(), image.height());
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
     let json = serde_json::json!({
         "program": Program::this(),
         "model": model,
@@ -30,9 +27,21 @@ pub fn write_png(
         ("parameters", parameters(image, request, model)),
         ("diffuscope", json.to_string()),
     ];
-    for (keyword, text) in text {
+    encode_png(out, image, &text)
+}
+
+/// Writes `image` as PNG with text chunks, each a keyword and its text.
+pub(super) fn encode_png(
+    out: &mut dyn Write,
+    image: &RgbImage,
+    texts: &[(&str, String)],
+) -> io::Result<()> {
+    let mut encoder = png::Encoder::new(out, image.width(), image.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    for (keyword, text) in texts {
         encoder
-            .add_itxt_chunk(keyword.into(), text)
+            .add_itxt_chunk((*keyword).into(), text.clone())
             .map_err(io_error)?;
     }
     let mut writer = encoder.write_header().map_err(io_error)?;

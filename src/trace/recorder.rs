@@ -14,6 +14,7 @@ use crate::generation::{
     AttentionLayer, BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage,
     StepResult,
 };
+use crate::model::tokenizer::Tokens;
 use crate::model::{self, AttentionDetail, Hook};
 
 /// Stops a run from another thread: within a step, at the next module boundary.
@@ -160,10 +161,7 @@ impl Recorder {
         let (text, uncond) = branch.embeddings().ok_or(Error::NoSuchStep(step))?;
         let noise = branch.initial_noise().ok_or(Error::NoSuchStep(step))?;
         let events = vec![
-            Event::Tokens(Arc::new(TokensTrace {
-                prompt,
-                negative_prompt: negative,
-            })),
+            tokens_event(&branch, prompt, negative)?,
             text_event(text, uncond, capture, start)?,
             noise_event(&branch, noise)?,
         ];
@@ -205,10 +203,9 @@ impl Recorder {
 
     fn event(&self, progress: Progress, capture: Capture, start: Instant) -> Result<Event, Error> {
         Ok(match progress {
-            Progress::Tokens { prompt, negative } => Event::Tokens(Arc::new(TokensTrace {
-                prompt,
-                negative_prompt: negative,
-            })),
+            Progress::Tokens { prompt, negative } => {
+                tokens_event(&self.generation, prompt, negative)?
+            }
             Progress::Text { prompt, negative } => text_event(&prompt, &negative, capture, start)?,
             Progress::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
             Progress::Step(step) => self.step_event(&step, capture)?,
@@ -246,6 +243,15 @@ impl Recorder {
             preview_scale: scheduler.preview_scale(step.index),
         })))
     }
+}
+
+fn tokens_event(generation: &Generation, prompt: Tokens, negative: Tokens) -> Result<Event, Error> {
+    let ids = prompt.ids().into_iter().chain(negative.ids());
+    Ok(Event::Tokens(Arc::new(TokensTrace {
+        unseen: generation.pipeline().unseen(ids)?,
+        prompt,
+        negative_prompt: negative,
+    })))
 }
 
 fn noise_event(generation: &Generation, initial_noise: &Tensor) -> Result<Event, Error> {

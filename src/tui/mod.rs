@@ -67,6 +67,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         request,
         attention_budget,
         images,
+        ..
     } = options;
     let mut screen = Screen::open().context("the terminal cannot be used for the inspector")?;
     let _panics = panics::install(terminal::restore);

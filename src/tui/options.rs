@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use crate::checkpoint::Source;
 use crate::generation::{DeviceChoice, RequestOverrides};
+use crate::trace::ExportPlan;
 
 /// What the inspector is started with.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Options {
     pub attention_budget: usize,
     /// How pictures are drawn.
     pub images: ImageMode,
+    /// What is written of the first run that is finished.
+    pub export: ExportPlan,
 }
 
 /// How pictures are drawn.

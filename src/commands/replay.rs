@@ -1,0 +1,70 @@
+//! `diffuscope replay`: a recorded run, without a model.
+
+use std::io::IsTerminal;
+
+use anyhow::bail;
+
+use crate::cli::ReplayArgs;
+use crate::trace::{Event, Replay};
+
+use super::print;
+use super::text::visible;
+
+/// Opens the recorded run in the inspector, or checks its files.
+pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
+    let replay = Replay::open(&args.folder)?;
+    if args.check {
+        return check(&replay);
+    }
+    if !std::io::stdout().is_terminal() {
+        bail!(
+            "the inspector needs a terminal, and standard output is none; `diffuscope replay --check DIR` works without one"
+        );
+    }
+    bail!("recorded runs open with --check only")
+}
+
+/// Reads everything, and says what there is.
+fn check(replay: &Replay) -> anyhow::Result<()> {
+    let (mut tensors, mut maps) = (0, 0);
+    for event in replay.events(true) {
+        match event? {
+            Event::Text(text) => tensors += text.prompt.len() + text.attention.len(),
+            Event::Step(step) => {
+                tensors += step.tensors.len();
+                maps += step.attention.len();
+            }
+            Event::Tokens(_) | Event::Noise(_) | Event::Image(_) => {}
+        }
+    }
+    let (request, info) = (replay.request(), replay.info());
+    let mut lines = vec![
+        format!("“{}”", request.prompt),
+        format!(
+            "{}, {} {}, {}, seed {}, guidance {}",
+            info.name,
+            info.device,
+            info.dtype,
+            request.scheduler,
+            request.seed,
+            request.guidance_scale
+        ),
+    ];
+    lines.extend(request.interventions.iter().map(ToString::to_string));
+    lines.extend(
+        replay
+            .branches()
+            .iter()
+            .map(|branch| format!("another request from step {} on", branch.step)),
+    );
+    lines.push(format!(
+        "{} steps, {tensors} tensors and {maps} attention maps: all as run.json says",
+        replay.steps()
+    ));
+    print(|out| {
+        for line in &lines {
+            writeln!(out, "{}", visible(line))?;
+        }
+        Ok(())
+    })
+}
