@@ -275,10 +275,11 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Replay, ReplayError> {
     Replay::open(parent.path())
 }
 
+type Change = fn(&mut Value);
+
 #[test]
 fn a_document_that_cannot_be_is_refused_by_the_name_of_its_member() {
     assert!(changed(|_| ()).is_ok(), "unchanged it opens");
-    type Change = fn(&mut Value);
     let cases: [(&str, Change); 21] = [
         ("version 2", |run| run["version"] = json!(2)),
         ("diffuscope-trace", |run| run["format"] = json!("picture")),
@@ -292,7 +293,7 @@ fn a_document_that_cannot_be_is_refused_by_the_name_of_its_member() {
             run["architecture"]["latent_shape"] = json!([16384, 16384, 16384]);
         }),
         ("guidance", |run| {
-            run["request"]["guidance_scale"] = json!(-3)
+            run["request"]["guidance_scale"] = json!(-3);
         }),
         ("request", |run| {
             run["request"]["interventions"][0]["positions"] = json!([99]);
@@ -332,7 +333,7 @@ fn a_document_that_cannot_be_is_refused_by_the_name_of_its_member() {
             run["tensors"]["something"] = entry;
         }),
         ("image", |run| {
-            run["image"]["width"] = json!(4_000_000_000_u32)
+            run["image"]["width"] = json!(4_000_000_000_u32);
         }),
     ];
     for (expected, change) in cases {

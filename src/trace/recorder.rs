@@ -394,15 +394,14 @@ impl Hook for Capture<'_> {
     }
 
     fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
-        match self.layer(path).cloned() {
-            Some(layer) => self.cross_attention(&layer, probs)?,
-            None => {
-                // The heads are few and small here; their mean is what is exported.
-                let heads = probs.dim(1)?;
-                let mean = (probs.sum(1)? / heads as f64)?;
-                self.text_attention.push(Snapshot::of(path, &mean)?);
-                self.text_heads.push(Snapshot::of(path, probs)?);
-            }
+        if let Some(layer) = self.layer(path).cloned() {
+            self.cross_attention(&layer, probs)?;
+        } else {
+            // The heads are few and small here; their mean is what is exported.
+            let heads = probs.dim(1)?;
+            let mean = (probs.sum(1)? / heads as f64)?;
+            self.text_attention.push(Snapshot::of(path, &mean)?);
+            self.text_heads.push(Snapshot::of(path, probs)?);
         }
         Ok(())
     }

@@ -178,18 +178,15 @@ impl Replay {
     /// What happened, in order; each part is read when it is reached. Without attention, steps have no maps, which
     /// [`Replay::attention_at`] reads.
     pub fn events(&self, attention: bool) -> impl Iterator<Item = Result<Event, ReplayError>> + '_ {
-        let before = [
-            Self::tokens_event as fn(&Self) -> Result<Event, ReplayError>,
-            Self::text_event,
-            Self::noise_event,
-        ];
+        let tokens = std::iter::once_with(|| Ok(self.tokens_event()));
+        let text = std::iter::once_with(|| self.text_event());
+        let noise = std::iter::once_with(|| self.noise_event());
         let steps = (0..self.steps()).map(move |index| {
             let step = self.step(index, attention)?;
             Ok(Event::Step(Arc::new(step)))
         });
-        let before = before.into_iter().map(|event| event(self));
         let image = std::iter::once_with(|| self.image_event());
-        before.chain(steps).chain(image)
+        tokens.chain(text).chain(noise).chain(steps).chain(image)
     }
 
     /// The whole run, with as much of its attention as fits `attention_budget` bytes; the rest is read by
@@ -288,7 +285,7 @@ impl Replay {
         )
     }
 
-    fn tokens_event(&self) -> Result<Event, ReplayError> {
+    fn tokens_event(&self) -> Event {
         let tokens = &self.document.tokens;
         let side = |entries: &[TokenEntry], rest: &[TokenEntry]| Tokens {
             tokens: entries.iter().map(token).collect(),
@@ -300,11 +297,11 @@ impl Replay {
             .chain(&tokens.negative_prompt)
             .filter(|entry| entry.unseen)
             .map(|entry| entry.id);
-        Ok(Event::Tokens(Arc::new(TokensTrace {
+        Event::Tokens(Arc::new(TokensTrace {
             prompt: side(&tokens.prompt, &tokens.prompt_rest),
             negative_prompt: side(&tokens.negative_prompt, &tokens.negative_prompt_rest),
             unseen: unseen.collect(),
-        })))
+        }))
     }
 
     fn text_event(&self) -> Result<Event, ReplayError> {
@@ -340,15 +337,14 @@ impl Replay {
     /// Where the noise was not recorded it is drawn again: the seed and the shape are all that it depends on.
     fn noise_event(&self) -> Result<Event, ReplayError> {
         let name = "initial_noise";
-        let initial_noise = match self.document.tensors.get(name) {
-            Some(entry) => self.tensor(name, entry)?,
-            None => {
-                let first = self.branches().first();
-                let request = first.map_or(self.request(), |branch| &branch.request);
-                let shape = self.info.latent_shape.to_vec();
-                let values = Generator::manual_seed(request.seed).randn(shape.iter().product());
-                Snapshot::from_values(name, shape, values)
-            }
+        let initial_noise = if let Some(entry) = self.document.tensors.get(name) {
+            self.tensor(name, entry)?
+        } else {
+            let first = self.branches().first();
+            let request = first.map_or(self.request(), |branch| &branch.request);
+            let shape = self.info.latent_shape.to_vec();
+            let values = Generator::manual_seed(request.seed).randn(shape.iter().product());
+            Snapshot::from_values(name, shape, values)
         };
         Ok(Event::Noise(Arc::new(ScheduleInfo {
             schedule: self.schedule.clone(),
