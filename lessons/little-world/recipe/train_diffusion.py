@@ -19,15 +19,20 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import common
+from train_judge import QUESTIONS, UNASKED, answers
 
 WIDTH = 96  # of the text encoder, and so of what the UNet attends to
 WARM_UP = 150
 MOST_SNR, LEAST_SNR = 5.0, 0.1  # bounds of the weight of a picture's error, see `weights`
 DROPPED_CAPTIONS = 0.1
+HIGH_NOISE = 600  # of the timesteps, half are drawn from above this one
+CAPTIONS_MORE = 96  # captions a step for the text encoder alone
+QUESTIONS_WEIGHT = 0.01  # of the loss of the questions
 EMA = 0.999
 
 
@@ -61,6 +66,34 @@ def new_unet():
         attention_head_dim=4,  # the number of heads, as in SD v1's configuration
         norm_num_groups=16,
     )
+
+
+class Questions(torch.nn.Module):
+    """Asks the text encoder what the picture will show and where: linear answers to the judge's questions.
+
+    CLIP's text encoder has learned from pictures what a caption says before a diffusion model sees it. This one learns
+    together with the UNet, and the noise tells it too little about where things go: at the noise levels that decide
+    it, the picture can hardly be seen. So it is asked. The answers are thrown away after training.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.answers = torch.nn.ModuleDict({name: torch.nn.Linear(WIDTH, n) for name, n in QUESTIONS.items()})
+
+    def loss(self, hidden, ids, right):
+        """Cross-entropy of the answers, which are read at one position of each caption's end and padding.
+
+        `hidden` is (captions, 77, WIDTH), `ids` (captions, 77), `right` (captions, questions).
+        """
+        first_end = (ids == common.END).int().argmax(1)
+        chance = torch.rand(len(ids), device=ids.device)
+        position = (first_end + chance * (common.POSITIONS - first_end)).long()
+        said = hidden[torch.arange(len(ids)), position]
+        parts = [
+            F.cross_entropy(answer(said), right[:, i], ignore_index=UNASKED, reduction="sum") / len(ids)
+            for i, answer in enumerate(self.answers.values())
+        ]
+        return sum(parts)
 
 
 def load_models(options, device):
@@ -166,14 +199,18 @@ def train(worker, options):
     dist.init_process_group("gloo", meeting, rank=worker, world_size=options.workers)
 
     latents = torch.from_numpy(np.load(work / "latents.npy"))
-    captions = [scene["caption"] for scene in common.load_scenes(work)[: len(latents)]]
+    scenes = common.load_scenes(work)[: len(latents)]
+    captions = [scene["caption"] for scene in scenes]
+    right = torch.tensor([list(answers(scene).values()) for scene in scenes])
     tokenizer = common.load_tokenizer(work)
     words, ids = common.token_ids(tokenizer, [*captions, ""]).unique(return_inverse=True)
     ids, no_caption = ids[:-1], ids[-1]
 
     text_encoder, unet = load_models(options, device)
     narrow_vocabulary(text_encoder, words.to(device))
-    parameters = [*text_encoder.parameters(), *unet.parameters()]
+    questions = Questions().to(device)
+    parts = [[*text_encoder.parameters(), *questions.parameters()], [*unet.parameters()]]
+    parameters = sum(parts, [])
     optimiser = torch.optim.AdamW(parameters, options.lr, weight_decay=1e-3, betas=(0.9, 0.99))
     average = Average(parameters)
     budget = common.Budget(options.minutes, options.steps)
@@ -182,6 +219,7 @@ def train(worker, options):
         state = torch.load(state_file, map_location=device)
         text_encoder.load_state_dict(state["text_encoder"])
         unet.load_state_dict(state["unet"])
+        questions.load_state_dict(state["questions"])
         optimiser.load_state_dict(state["optimiser"])
         average.values = state["average"]
         budget = common.Budget(options.minutes, options.steps, state["step"], state["seconds"])
@@ -190,7 +228,7 @@ def train(worker, options):
     snr = kept / (1 - kept)
     share = options.batch // options.workers
     random = torch.Generator().manual_seed(options.seed + 1_000_003 * budget.step + 7_919 * worker)
-    saved, total, count = time.monotonic(), 0.0, 0
+    saved, total, count, total_asked = time.monotonic(), 0.0, 0, 0.0
     while (done := agreed(budget.fraction)) < 1:
         rate = learning_rate(options.lr, budget.step, done, options.decay_from)
         for group in optimiser.param_groups:
@@ -199,28 +237,35 @@ def train(worker, options):
         captions = ids[rows]
         captions[torch.rand(share, generator=random) < DROPPED_CAPTIONS] = no_caption
         noise = torch.randn(latents[rows].shape, generator=random).to(device)
-        t = torch.randint(len(kept), (share,), generator=random).to(device)
+        t = torch.randint(len(kept), (share,), generator=random)
+        t[::2] = torch.randint(HIGH_NOISE, len(kept), t[::2].shape, generator=random)
+        t = t.to(device)
         a = kept[t][:, None, None, None]
         noisy = a.sqrt() * latents[rows].to(device).float() + (1 - a).sqrt() * noise
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        hidden = text_encoder(captions.to(device)).last_hidden_state
-        error = unet(noisy, t, hidden).sample - noise
+        more = torch.randint(len(latents), (CAPTIONS_MORE // options.workers,), generator=random)
+        hidden = text_encoder(torch.cat([captions, ids[more]]).to(device)).last_hidden_state
+        error = unet(noisy, t, hidden[:share]).sample - noise
         loss = (error.pow(2).mean((1, 2, 3)) * weights(snr[t])).mean()
+        asked = questions.loss(hidden[share:], ids[more].to(device), right[more].to(device))
+        loss = loss + QUESTIONS_WEIGHT * asked
         optimiser.zero_grad()
         loss.backward()
         loss = share_gradients(parameters, loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for part in parts:
+            torch.nn.utils.clip_grad_norm_(part, 1.0)
         optimiser.step()
         average.update(budget.step)
         budget.step += 1
-        total, count = total + float(loss), count + 1
+        total, count, total_asked = total + float(loss), count + 1, total_asked + float(asked)
         if worker:
             continue
         if budget.step % 50 == 0:
-            print(f"{budget.line()}; loss {total / count:.4f}, rate {rate:.1e}", flush=True)
-            total, count = 0.0, 0
+            print(f"{budget.line()}; loss {total / count:.4f}, questions {total_asked / count:.3f}, rate {rate:.1e}", flush=True)
+            total, count, total_asked = 0.0, 0, 0.0
         if time.monotonic() - saved > 60 * options.save_minutes:
             state = {"text_encoder": text_encoder.state_dict(), "unet": unet.state_dict(), "average": average.values}
+            state |= {"questions": questions.state_dict()}
             state |= {"optimiser": optimiser.state_dict(), "step": budget.step, "seconds": budget.seconds}
             common.save_state(state_file, state)
             saved = time.monotonic()
