@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{DeviceChoice, Pipeline, RequestOverrides};
+use diffuscope::model::AttentionDetail;
 use diffuscope::scheduler::SchedulerKind;
 use diffuscope::tui::action::{Action, Typing};
 use diffuscope::tui::app::{App, Model, View};
@@ -452,7 +453,9 @@ fn one_head_is_computed_on_demand_and_differs_from_the_mean() {
     assert!(differing.count() > 4);
     // The mean over the heads is what was recorded.
     let run = session.app.run.as_ref().unwrap();
-    let (heads, means) = (run.heads(1).unwrap(), run.attention(1));
+    let heads = run.attention(session.app.attention_key(AttentionDetail::Heads));
+    let means = run.attention(session.app.attention_key(AttentionDetail::Mean));
+    assert_eq!((heads.len(), means.is_empty()), (means.len(), false));
     for (heads, mean) in heads.iter().zip(means) {
         let count = heads.heads.unwrap();
         for place in 0..mean.width * mean.height {

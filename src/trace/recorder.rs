@@ -52,7 +52,7 @@ pub struct RecordOptions {
 }
 
 /// Which half of classifier-free guidance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Half {
     /// With the prompt.
     #[default]

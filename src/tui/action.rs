@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::app::View;
+use super::cursor::View;
 
 /// One thing to do. Keys become actions in [`super::keys`]; [`super::app::App::update`] carries them out.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Action {
     FirstStep,
     /// To the newest step, and follow the run from there.
     LastStep,
+    /// To this step, counted from 0.
+    GoTo(usize),
     /// Ask for a step's number.
     Jump,
     /// Select what is above: a token, a layer, a channel, a field.
@@ -39,18 +41,28 @@ pub enum Action {
     PreviousToken,
     /// Select the token after.
     NextToken,
+    /// Select this position of the prompt.
+    SelectToken(usize),
     /// Another head of the attention layer: mean, 0, 1, …
     NextHead,
-    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve.
+    /// Attention of the other half of guidance.
+    OtherHalf,
+    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small maps.
     Switch,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,
     /// Lay the next scheduler's schedule over this run's.
     NextSchedule,
-    /// Fewer steps for the schedule that lies over this run's.
-    FewerSteps,
-    /// More steps for it.
-    MoreSteps,
+    /// Fewer steps for the schedule that lies over this run's; an attention map that covers the picture less.
+    Less,
+    /// More steps for it; a map that covers more.
+    More,
+    /// Change how the picture listens to the selected word.
+    Weight,
+    /// Move over the picture to see what a place listens to, or stop doing so.
+    Place,
+    /// To this place of the picture: across and down, each from 0 to 1.
+    PlaceAt(f32, f32),
     /// Run on, pause, or play back what was recorded.
     PlayPause,
     /// Stop the run at once; what was done is kept.
@@ -59,6 +71,18 @@ pub enum Action {
     Run,
     /// Edit the request.
     Edit,
+    /// Leave the run before the step that is looked at, with a request of its own.
+    Branch,
+    /// Show the runs of this sitting, or close them.
+    Runs,
+    /// Take what is selected in a list.
+    Choose,
+    /// Put another run beside the one on the screen, or take it away.
+    Compare,
+    /// Explain the view: deeper each time, and then no more.
+    Explain,
+    /// Give the mouse to the terminal, or take it back.
+    Mouse,
     /// Decode the predicted x0 of each visited step with the autoencoder, or stop doing so.
     Decode,
     /// Save the picture as PNG.

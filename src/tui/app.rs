@@ -1,4 +1,11 @@
 //! The inspector's state, free of any terminal: actions and the worker's updates go in, commands for the worker come out.
+//!
+//! `app.rs` says what there is and takes updates in, `app/browse.rs` carries out what the keys mean while looking
+//! around, `app/dialogue.rs` while something is typed or chosen, `app/sitting.rs` keeps the runs of this sitting.
+
+mod browse;
+mod dialogue;
+mod sitting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,74 +13,24 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use super::action::{Action, Typing};
-use super::editor::{Editor, Field, LineEditor};
+use super::action::Action;
+use super::cursor::Grid;
+pub use super::cursor::{AttentionCursor, Cursor, StepTensor, View};
+use super::editor::{Editor, LineEditor};
+use super::explain::Depth;
 use super::run::{Run, RunState};
-use super::selection::Detail;
 use super::theme::Theme;
-use super::worker::{Command, Failure, Saving, Update, Work};
-use crate::generation::{ModelInfo, Request};
+use super::worker::{AttentionKey, Command, Failure, Saving, Update, Work};
+use crate::generation::{ModelInfo, Request, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{AttentionMaps, document};
+use crate::trace::{AttentionMaps, Event, Half, document};
+pub use sitting::Branch;
 
 /// How long a step is shown when a finished run is played back.
 const PLAYBACK: Duration = Duration::from_millis(160);
 /// How long a message about something that went well is shown.
 const NOTICE: Duration = Duration::from_secs(6);
-
-/// A view: one stage of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum View {
-    /// What is asked for.
-    Prompt,
-    /// The prompt as tokens.
-    Tokens,
-    /// The tokens as vectors.
-    Embedding,
-    /// The vectors in context.
-    TextEncoder,
-    /// The noise that a picture begins as.
-    Noise,
-    /// How much noise there is at each step.
-    Schedule,
-    /// One step of taking noise out.
-    Denoising,
-    /// Which word is looked at where.
-    Attention,
-    /// The picture.
-    Image,
-}
-
-impl View {
-    /// Every view, in the order in which data flows.
-    pub const ALL: [Self; 9] = [
-        Self::Prompt,
-        Self::Tokens,
-        Self::Embedding,
-        Self::TextEncoder,
-        Self::Noise,
-        Self::Schedule,
-        Self::Denoising,
-        Self::Attention,
-        Self::Image,
-    ];
-
-    /// Its name on the screen.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Prompt => "Prompt",
-            Self::Tokens => "Tokens",
-            Self::Embedding => "Embedding",
-            Self::TextEncoder => "Text encoder",
-            Self::Noise => "Noise",
-            Self::Schedule => "Schedule",
-            Self::Denoising => "Denoising",
-            Self::Attention => "Attention",
-            Self::Image => "Image",
-        }
-    }
-}
 
 /// The model's state.
 #[derive(Debug, Clone)]
@@ -91,55 +48,18 @@ pub enum Model {
 pub enum Mode {
     /// Looking around.
     Browse,
-    /// Editing the request.
+    /// Editing the request: of a new run, or of a branch.
     Edit(Box<Editor>),
     /// Typing a step's number.
     Jump(LineEditor),
     /// Reading the help, scrolled down by so many lines.
     Help(usize),
-}
-
-/// The one selection that all views share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    /// The denoising step, from 0.
-    pub step: usize,
-    /// Does the step follow the newest one?
-    pub follow: bool,
-    /// The prompt's position, 0 to 76.
-    pub token: usize,
-    /// The text encoder's state: 0 is its input, the last its output.
-    pub text_layer: usize,
-    /// The latents' channel.
-    pub channel: usize,
-    /// The denoising view's third picture.
-    pub tensor: StepTensor,
-    /// The UNet's cross-attention layer; `None` for the mean over all.
-    pub layer: Option<usize>,
-    /// The attention head; `None` for the mean over all.
-    pub head: Option<usize>,
-    /// The request's field.
-    pub field: Field,
-    /// What the views of the text, the noise and the schedule show.
-    pub detail: Detail,
-}
-
-/// What the denoising view shows beside `x_t` and predicted x0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepTensor {
-    /// `|noise_text - noise_uncond|`: where the prompt matters.
-    Difference,
-    /// `noise_text`.
-    Text,
-    /// `noise_uncond`.
-    Uncond,
-    /// `noise_guided`.
-    Guided,
-}
-
-impl StepTensor {
-    /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 4] = [Self::Difference, Self::Text, Self::Uncond, Self::Guided];
+    /// Choosing among the runs of this sitting: the row.
+    Runs(usize),
+    /// Moving over the picture, to see what a place listens to.
+    Place,
+    /// Typing what becomes of the selected word's attention: a factor, or the word that it changes places with.
+    Weight(LineEditor),
 }
 
 /// A message at the foot of the screen.
@@ -160,12 +80,20 @@ pub struct App {
     pub model: Model,
     /// The run on the screen.
     pub run: Option<Run>,
+    /// The other runs of this sitting, in the order of their numbers.
+    pub shelf: Vec<Run>,
+    /// The run of the shelf that stands beside the one on the screen.
+    pub compared: Option<u64>,
     /// The view on the screen.
     pub view: View,
     /// The shared selection.
     pub cursor: Cursor,
     /// What the keys mean.
     pub mode: Mode,
+    /// The view to go back to from the form of a branch.
+    came_from: Option<View>,
+    /// The explanation beside the view, if it is open.
+    pub explain: Option<Depth>,
     /// A message.
     pub notice: Option<Notice>,
     /// Time since the program's start.
@@ -174,24 +102,31 @@ pub struct App {
     pub work: Option<(Work, Duration)>,
     /// Are visited steps decoded by the autoencoder?
     pub decode: bool,
+    /// Does the mouse select? Otherwise the terminal selects text with it.
+    pub mouse: bool,
     /// Should the program end?
     pub quit: bool,
     /// Should the program be put to sleep?
     pub suspend: bool,
     /// Until when the step on the screen is shown, while a finished run is played back.
     playback: Option<Duration>,
-    pending: BTreeSet<Pending>,
+    /// What was asked of the worker and has not come yet: one thing at a time.
+    pending: Option<Wish>,
+    /// What the worker could not give, and is not asked for again.
+    refused: BTreeSet<Wish>,
     attention_budget: usize,
+    /// The number of the newest run.
     runs: u64,
     /// What `p` edits and `r` runs, also before and after a run that failed.
     request: Option<Request>,
 }
 
-/// Something that was asked of the worker and has not come yet.
+/// Something to ask of the worker, for the run with this number.
+type Wish = (u64, Wanted);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Pending {
-    Mean(usize),
-    Heads(usize),
+enum Wanted {
+    Attention(AttentionKey),
     Decode(usize),
 }
 
@@ -202,28 +137,23 @@ impl App {
             theme,
             model: Model::Loading,
             run: None,
+            shelf: Vec::new(),
+            compared: None,
             view: View::Denoising,
-            cursor: Cursor {
-                step: 0,
-                follow: true,
-                token: 1,
-                text_layer: usize::MAX,
-                channel: 0,
-                tensor: StepTensor::Difference,
-                layer: None,
-                head: None,
-                field: Field::Prompt,
-                detail: Detail::default(),
-            },
+            cursor: Cursor::default(),
             mode: Mode::Browse,
+            came_from: None,
+            explain: None,
             notice: None,
             clock: Duration::ZERO,
             work: None,
             decode: false,
+            mouse: true,
             quit: false,
             suspend: false,
             playback: None,
-            pending: BTreeSet::new(),
+            pending: None,
+            refused: BTreeSet::new(),
             attention_budget,
             runs: 0,
             request: None,
@@ -242,19 +172,14 @@ impl App {
                 self.suspend = true;
                 Vec::new()
             }
-            action => match &mut self.mode {
+            action => match self.mode {
                 Mode::Browse => self.browse(&action),
                 Mode::Edit(_) => self.edit(&action),
                 Mode::Jump(_) => self.jump(&action),
-                Mode::Help(scroll) => {
-                    match action {
-                        Action::Up => *scroll = scroll.saturating_sub(1),
-                        Action::Down => *scroll += 1,
-                        Action::Help | Action::Dismiss => self.mode = Mode::Browse,
-                        _ => {}
-                    }
-                    Vec::new()
-                }
+                Mode::Help(_) => self.read_help(&action),
+                Mode::Runs(_) => self.choose_run(&action),
+                Mode::Place => self.move_place(&action),
+                Mode::Weight(_) => self.weigh(&action),
             },
         };
         commands.extend(self.wants());
@@ -286,16 +211,16 @@ impl App {
                 pictures,
                 unseen,
             } => {
-                if let Some(current) = self.run.as_mut().filter(|current| current.id == run) {
-                    current.record(event, pictures);
-                    if current.trace.text.is_some() && self.cursor.text_layer == usize::MAX {
-                        // The last layer: it has attention to show, which the output has not.
-                        self.cursor.text_layer = current.text_states().len().saturating_sub(2);
-                    }
+                let is_current = self.is_current(run);
+                let tokenized = matches!(event, Event::Tokens(_));
+                if let Some(run) = self.find_mut(run) {
+                    run.record(event, pictures);
                     if !unseen.is_empty() {
-                        current.unseen = unseen;
-                        self.cursor.token = last_word(current).unwrap_or(1);
+                        run.unseen = unseen;
                     }
+                }
+                if is_current {
+                    self.settle_cursor(tokenized);
                     self.follow();
                 }
             }
@@ -309,45 +234,24 @@ impl App {
             }
             Update::Done { run } => self.set_state(run, RunState::Done),
             Update::RunFailed { run, failure } => {
+                self.set_state(run, RunState::Failed);
                 if self.is_current(run) {
-                    self.set_state(run, RunState::Failed);
                     self.notice = Some(Notice::Failed(failure));
                 }
             }
-            Update::Attention { run, step, maps } => {
-                if self.is_current(run) {
-                    self.work = None;
-                    self.pending.remove(&Pending::Heads(step));
-                    self.pending.remove(&Pending::Mean(step));
-                    match (maps, &mut self.run) {
-                        (Ok(maps), Some(current)) => current.keep_attention(step, maps),
-                        (Err(failure), _) => {
-                            self.cursor.head = None;
-                            self.notice = Some(Notice::Failed(failure));
-                        }
-                        _ => {}
-                    }
-                }
+            Update::Attention { run, key, maps } => {
+                self.receive((run, Wanted::Attention(key)), maps, |run, maps| {
+                    run.keep_attention(key, maps);
+                });
             }
             Update::Decoded { run, step, image } => {
-                if self.is_current(run) {
-                    self.work = None;
-                    self.pending.remove(&Pending::Decode(step));
-                    match (image, &mut self.run) {
-                        (Ok(image), Some(current)) => {
-                            current.decoded.insert(step, image);
-                        }
-                        (Err(failure), _) => {
-                            self.decode = false;
-                            self.notice = Some(Notice::Failed(failure));
-                        }
-                        _ => {}
-                    }
-                }
+                self.receive((run, Wanted::Decode(step)), image, |run, image| {
+                    run.decoded.insert(step, image);
+                });
             }
             Update::Insight { run, insight } => {
-                if let Some(current) = self.run.as_mut().filter(|current| current.id == run) {
-                    current.insights.take(insight);
+                if let Some(run) = self.find_mut(run) {
+                    run.insights.take(insight);
                 }
             }
             Update::Saved(Ok(path)) => {
@@ -360,6 +264,34 @@ impl App {
         commands
     }
 
+    /// Takes in what was wished for; a failure is shown once, and the wish is not repeated.
+    fn receive<T>(
+        &mut self,
+        wish: Wish,
+        result: Result<T, Failure>,
+        keep: impl FnOnce(&mut Run, T),
+    ) {
+        if self.pending == Some(wish) {
+            self.pending = None;
+        }
+        if self.is_current(wish.0) {
+            self.work = None;
+        }
+        match result {
+            Ok(value) => {
+                if let Some(run) = self.find_mut(wish.0) {
+                    keep(run, value);
+                }
+            }
+            Err(failure) => {
+                self.refused.insert(wish);
+                if self.is_current(wish.0) {
+                    self.notice = Some(Notice::Failed(failure));
+                }
+            }
+        }
+    }
+
     /// Should [`Action::Tick`] come soon, because something on the screen depends on the time?
     pub fn wants_ticks(&self) -> bool {
         self.is_busy() || self.playback.is_some() || matches!(self.notice, Some(Notice::Done(..)))
@@ -367,13 +299,18 @@ impl App {
 
     /// Is the worker at something, so that updates will come?
     pub fn is_busy(&self) -> bool {
+        let works = |run: &Run| {
+            matches!(
+                run.state,
+                RunState::Running | RunState::Pausing | RunState::Cancelling
+            )
+        };
         matches!(self.model, Model::Loading)
-            || self.is_running()
-            || !self.pending.is_empty()
-            || self.run_state() == Some(&RunState::Cancelling)
+            || self.pending.is_some()
+            || self.run.iter().chain(&self.shelf).any(works)
     }
 
-    /// Is the run being advanced?
+    /// Is the run on the screen being advanced?
     pub fn is_running(&self) -> bool {
         matches!(
             self.run_state(),
@@ -406,17 +343,14 @@ impl App {
 
     /// Do the keys for up and down do anything in this view?
     pub fn can_select(&self) -> bool {
+        let Some(run) = &self.run else {
+            return false;
+        };
         match self.view {
-            View::Prompt => self.run.is_some(),
+            View::Prompt => true,
             View::Tokens | View::Embedding => self.shows_tokens(),
-            View::TextEncoder => self
-                .run
-                .as_ref()
-                .is_some_and(|run| run.trace.text.is_some()),
-            View::Noise => self
-                .run
-                .as_ref()
-                .is_some_and(|run| run.trace.noise.is_some()),
+            View::TextEncoder => run.trace.text.is_some(),
+            View::Noise => run.trace.noise.is_some(),
             View::Schedule | View::Denoising | View::Attention => self.has_steps(),
             View::Image => false,
         }
@@ -445,8 +379,18 @@ impl App {
             View::Tokens => trace.tokens.is_some(),
             View::Embedding => trace.text.is_some(),
             View::Noise | View::Schedule => trace.noise.is_some(),
+            View::Attention => !trace.steps.is_empty(),
             _ => false,
         })
+    }
+
+    /// Is there something of which there can be less or more?
+    pub fn can_adjust(&self) -> bool {
+        match self.view {
+            View::Schedule => self.can_switch() && self.cursor.detail.other.is_some(),
+            View::Attention => self.has_steps(),
+            _ => false,
+        }
     }
 
     /// Are there tokens to select?
@@ -472,7 +416,30 @@ impl App {
 
     /// Is there a step that can be decoded, in a view that shows pictures?
     pub fn can_decode(&self) -> bool {
-        self.has_steps() && matches!(self.view, View::Denoising | View::Attention | View::Image)
+        self.has_steps() && self.view.shows_pictures()
+    }
+
+    /// Does the run on the screen show attention of a step?
+    pub fn shows_attention(&self) -> bool {
+        self.view == View::Attention && self.has_steps()
+    }
+
+    /// The selected word of the prompt, if a word is selected: what it was typed as.
+    pub fn selected_word(&self) -> Option<String> {
+        let run = self.run.as_ref()?;
+        let tokens = run.trace.tokens.as_deref()?;
+        let mut words = words(&run.trace.request.prompt, &tokens.prompt);
+        let is_selected =
+            |word: &Word| (word.tokens.iter()).any(|token| token.position == self.cursor.token);
+        words.find(is_selected).map(|word| word.text.to_owned())
+    }
+
+    /// Can the selected word's attention be changed?
+    pub fn can_weigh(&self) -> bool {
+        self.shows_attention()
+            && self.cursor.attention.half == Half::Text
+            && self.can_branch()
+            && self.selected_word().is_some()
     }
 
     /// Is there a picture to save?
@@ -525,15 +492,28 @@ impl App {
         self.run.as_ref().map(|run| &run.state)
     }
 
-    /// The attention maps to show at the cursor's step: those with heads where a head is selected and they are there.
-    /// The flag says whether they have heads.
+    /// The attention maps to show at the cursor's step, in the cursor's half: those with heads where heads are looked at
+    /// and they are there. The flag says whether they have heads.
     pub fn attention(&self) -> (&[AttentionMaps], bool) {
         let Some(run) = &self.run else {
             return (&[], false);
         };
-        match (self.cursor.head, run.heads(self.cursor.step)) {
-            (Some(_), Some(maps)) => (maps, true),
-            _ => (run.attention(self.cursor.step), false),
+        let key = self.attention_key(AttentionDetail::Heads);
+        let heads = run.attention(key);
+        if self.cursor.attention.detail() == AttentionDetail::Heads && !heads.is_empty() {
+            (heads, true)
+        } else {
+            let key = self.attention_key(AttentionDetail::Mean);
+            (run.attention(key), false)
+        }
+    }
+
+    /// The attention at the cursor's step, in the cursor's half.
+    pub fn attention_key(&self, detail: AttentionDetail) -> AttentionKey {
+        AttentionKey {
+            step: self.cursor.step,
+            half: self.cursor.attention.half,
+            detail,
         }
     }
 
@@ -542,37 +522,51 @@ impl App {
         self.run.as_ref().map_or(0, |run| run.text_states().len())
     }
 
+    /// The state with another run on the screen, to draw the two side by side.
+    pub(super) fn showing(&self, run: Run) -> Self {
+        Self {
+            model: self.model.clone(),
+            run: Some(run),
+            shelf: Vec::new(),
+            compared: None,
+            mode: self.mode.clone(),
+            notice: None,
+            refused: BTreeSet::new(),
+            request: None,
+            explain: None,
+            ..*self
+        }
+    }
+
     fn newest(&self) -> Option<usize> {
         self.run
             .as_ref()
             .and_then(|run| run.trace.steps.len().checked_sub(1))
     }
 
-    fn is_current(&self, run: u64) -> bool {
-        self.run.as_ref().is_some_and(|current| current.id == run)
-    }
-
     fn set_state(&mut self, run: u64, state: RunState) {
-        if let Some(current) = self.run.as_mut().filter(|current| current.id == run) {
-            current.state = state;
+        if self.is_current(run) {
             self.work = None;
+        }
+        if let Some(run) = self.find_mut(run) {
+            run.state = state;
         }
     }
 
-    fn start(&mut self, request: Request) -> Vec<Command> {
-        self.runs += 1;
-        self.request = Some(request.clone());
-        self.run = Some(Run::new(self.runs, request.clone(), self.attention_budget));
-        self.cursor.step = 0;
-        self.cursor.follow = true;
-        self.pending.clear();
-        self.playback = None;
-        self.notice = None;
-        self.work = None;
-        vec![Command::Run {
-            run: self.runs,
-            request,
-        }]
+    /// Gives the cursor's parts that have no place in this run the place that says most; for a run that was just
+    /// tokenized the last word.
+    fn settle_cursor(&mut self, tokenized: bool) {
+        let Some(run) = &self.run else {
+            return;
+        };
+        if run.trace.text.is_some() && self.cursor.text_layer == usize::MAX {
+            // The last layer: it has attention to show, which the output has not.
+            self.cursor.text_layer = run.text_states().len().saturating_sub(2);
+        }
+        let keeps = run.origin.is_some() && run.words().contains(&self.cursor.token);
+        if tokenized && !keeps {
+            self.cursor.token = last_word(run).unwrap_or(1);
+        }
     }
 
     fn follow(&mut self) {
@@ -601,235 +595,13 @@ impl App {
         Vec::new()
     }
 
-    fn browse(&mut self, action: &Action) -> Vec<Command> {
-        match *action {
-            Action::Help => self.mode = Mode::Help(0),
-            Action::Dismiss => self.notice = None,
-            Action::NextView => self.turn(1),
-            Action::PreviousView => self.turn(View::ALL.len() - 1),
-            Action::Show(view) => self.view = view,
-            Action::StepBack => self.go_to(self.cursor.step.saturating_sub(1)),
-            Action::StepForward => return self.step_forward(),
-            Action::FirstStep => self.go_to(0),
-            Action::LastStep => {
-                self.playback = None;
-                self.cursor.follow = true;
-                self.follow();
-            }
-            Action::Jump if self.has_steps() => self.mode = Mode::Jump(LineEditor::default()),
-            Action::Up => self.select(false),
-            Action::Down => self.select(true),
-            Action::PreviousToken => self.select_token(false),
-            Action::NextToken => self.select_token(true),
-            Action::NextHead if self.view == View::Attention => self.next_head(),
-            Action::NextHead
-            | Action::Switch
-            | Action::SwitchAxis
-            | Action::NextSchedule
-            | Action::FewerSteps
-            | Action::MoreSteps => {
-                let heads = self.text_heads();
-                self.cursor.detail.update(action, self.view, heads);
-            }
-            Action::PlayPause => return self.play_or_pause(),
-            Action::Cancel if self.is_running() => {
-                if let Some(run) = &mut self.run {
-                    run.state = RunState::Cancelling;
-                }
-                return vec![Command::Cancel];
-            }
-            Action::Run => {
-                if let Some(request) = self.request.clone() {
-                    return self.start(request);
-                }
-            }
-            Action::Edit => {
-                if let Some(request) = &self.request {
-                    self.mode = Mode::Edit(Box::new(Editor::new(request, self.cursor.field)));
-                    self.view = View::Prompt;
-                }
-            }
-            Action::Decode if self.has_steps() => self.decode = !self.decode,
-            Action::Save => {
-                return self.save().into_iter().collect();
-            }
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    fn edit(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Edit(editor) = &mut self.mode else {
-            return Vec::new();
-        };
-        match action {
-            Action::Dismiss => self.mode = Mode::Browse,
-            Action::Type(Typing::Submit) => match editor.request() {
-                Ok(request) => {
-                    self.cursor.field = editor.field;
-                    self.mode = Mode::Browse;
-                    return self.start(request);
-                }
-                Err((field, problem)) => {
-                    editor.field = field;
-                    editor.error = Some(problem);
-                }
-            },
-            Action::Type(typing) => editor.apply(typing),
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    fn jump(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Jump(line) = &mut self.mode else {
-            return Vec::new();
-        };
-        match action {
-            Action::Dismiss => self.mode = Mode::Browse,
-            Action::Type(Typing::Submit) => {
-                let step = line.text().parse::<usize>();
-                self.mode = Mode::Browse;
-                if let (Ok(step), Some(newest)) = (step, self.newest()) {
-                    // The screen counts steps from 1.
-                    self.go_to(step.saturating_sub(1).min(newest));
-                }
-            }
-            Action::Type(Typing::Insert(text)) => {
-                let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-                line.apply(&Typing::Insert(digits));
-            }
-            Action::Type(typing) => line.apply(typing),
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    fn turn(&mut self, by: usize) {
-        let at = self.view as usize;
-        self.view = View::ALL[(at + by) % View::ALL.len()];
-    }
-
-    fn go_to(&mut self, step: usize) {
-        self.playback = None;
-        if self.has_steps() {
-            self.cursor.step = step;
-            // One who goes back wants to stay there while the run goes on.
-            self.cursor.follow = false;
-        }
-    }
-
-    fn step_forward(&mut self) -> Vec<Command> {
-        self.playback = None;
-        match self.newest() {
-            Some(newest) if self.cursor.step < newest => {
-                self.cursor.step += 1;
-                Vec::new()
-            }
-            _ => {
-                self.cursor.follow = true;
-                if self.can_continue() {
-                    self.advance(RunState::Pausing, Command::Step)
-                } else {
-                    Vec::new()
-                }
-            }
-        }
-    }
-
-    fn play_or_pause(&mut self) -> Vec<Command> {
-        if self.is_running() {
-            return self.advance(RunState::Pausing, Command::Pause);
-        }
-        if self.can_continue() {
-            self.cursor.follow = true;
-            self.follow();
-            return self.advance(RunState::Running, Command::Play);
-        }
-        if self.playback.take().is_none()
-            && let Some(newest) = self.newest()
-        {
-            if self.cursor.step >= newest {
-                self.cursor.step = 0;
-            }
-            self.cursor.follow = false;
-            self.playback = Some(self.clock + PLAYBACK);
-        }
-        Vec::new()
-    }
-
-    fn advance(&mut self, state: RunState, command: Command) -> Vec<Command> {
-        if let Some(run) = &mut self.run {
-            run.state = state;
-        }
-        vec![command]
-    }
-
-    fn select(&mut self, forward: bool) {
-        match self.view {
-            View::Prompt => {
-                let at = self.cursor.field as usize;
-                self.cursor.field = Field::ALL[moved(at, Field::ALL.len(), forward)];
-            }
-            View::Tokens | View::Embedding => self.select_token(forward),
-            View::TextEncoder => {
-                let count = self.text_states();
-                let at = self.cursor.text_layer.min(count.saturating_sub(1));
-                self.cursor.text_layer = moved(at, count, forward);
-            }
-            View::Noise => {
-                let noise = self.run.as_ref().and_then(|run| run.trace.noise.as_ref());
-                let shape = noise.map(|noise| noise.initial_noise.shape.as_slice());
-                let channels = shape.and_then(<[usize]>::first).copied().unwrap_or(1);
-                self.cursor.channel = moved(self.cursor.channel, channels, forward);
-            }
-            View::Schedule => {
-                if let Some(newest) = self.newest() {
-                    self.go_to(moved(self.cursor.step, newest + 1, forward));
-                }
-            }
-            View::Denoising => {
-                let at = self.cursor.tensor as usize;
-                self.cursor.tensor = StepTensor::ALL[moved(at, StepTensor::ALL.len(), forward)];
-            }
-            View::Attention => {
-                let layers = self.attention().0.len();
-                let at = self.cursor.layer.map_or(0, |layer| layer + 1);
-                let at = moved(at, layers + 1, forward);
-                self.cursor.layer = at.checked_sub(1);
-                // Layers may differ in their number of heads.
-                if self
-                    .cursor
-                    .head
-                    .is_some_and(|head| head >= self.head_count())
-                {
-                    self.cursor.head = None;
-                }
-            }
-            View::Image => {}
-        }
-    }
-
-    fn select_token(&mut self, forward: bool) {
-        let count = self.run.as_ref().map_or(0, |run| run.tokens().len());
-        self.cursor.token = moved(self.cursor.token, count, forward);
-    }
-
-    fn next_head(&mut self) {
-        self.cursor.head = match self.cursor.head {
-            None => Some(0),
-            Some(head) => Some(head + 1),
-        }
-        .filter(|&head| head < self.head_count());
-    }
-
     /// Heads of the selected layer; of all layers, the fewest that one has.
     fn head_count(&self) -> usize {
         let Model::Ready(info) = &self.model else {
             return 0;
         };
         let layers = &info.cross_attention;
-        match self.cursor.layer {
+        match self.cursor.attention.layer {
             Some(layer) => layers.get(layer).map_or(0, |layer| layer.heads),
             None => layers.iter().map(|layer| layer.heads).min().unwrap_or(0),
         }
@@ -837,54 +609,74 @@ impl App {
 
     /// What the screen would like to show at the cursor and does not have.
     fn wants(&mut self) -> Vec<Command> {
-        let step = self.cursor.step;
         let settled = self.playback.is_none() && !(self.is_running() && self.cursor.follow);
-        let Some(run) = self
-            .run
-            .as_ref()
-            .filter(|run| settled && step < run.trace.steps.len())
-        else {
-            return Vec::new();
-        };
-        if matches!(run.state, RunState::Failed) {
-            return Vec::new();
-        }
-        let mut wanted = Vec::new();
-        if self.view == View::Attention {
-            let attention = |detail| Command::Attention {
-                run: run.id,
-                step,
-                detail,
-            };
-            if run.attention(step).is_empty() {
-                wanted.push((Pending::Mean(step), attention(AttentionDetail::Mean)));
-            }
-            if self.cursor.head.is_some() && run.heads(step).is_none() {
-                wanted.push((Pending::Heads(step), attention(AttentionDetail::Heads)));
-            }
-        }
-        let shows_pictures = matches!(self.view, View::Denoising | View::Attention | View::Image);
-        if self.decode
-            && shows_pictures
-            && !run.decoded.contains_key(&step)
-            && let Some(x0) = run.step(step).and_then(|step| step.tensor("x0"))
-        {
-            let command = Command::Decode {
-                run: run.id,
-                step,
-                x0: x0.clone(),
-            };
-            wanted.push((Pending::Decode(step), command));
-        }
         // One at a time: who moves on quickly shall not wait for what was passed.
-        if !self.pending.is_empty() {
+        if self.pending.is_some() || !settled {
             return Vec::new();
         }
-        let Some((pending, command)) = wanted.into_iter().next() else {
+        let shown = self.run.iter().chain(self.compared_run());
+        let wish = shown
+            .filter(|run| run.state != RunState::Failed)
+            .flat_map(|run| self.wishes(run))
+            .find(|wish| !self.refused.contains(wish));
+        let Some((run, wanted)) = wish else {
             return Vec::new();
         };
-        self.pending.insert(pending);
+        let command = match wanted {
+            Wanted::Attention(key) => Command::Attention { run, key },
+            Wanted::Decode(step) => {
+                let found = self.find(run).and_then(|run| run.step(step));
+                let Some(x0) = found.and_then(|step| step.tensor("x0")) else {
+                    return Vec::new();
+                };
+                let x0 = x0.clone();
+                Command::Decode { run, step, x0 }
+            }
+        };
+        self.pending = Some((run, wanted));
         vec![command]
+    }
+
+    /// What `run` lacks of what the view shows, the most wanted first.
+    fn wishes(&self, run: &Run) -> Vec<Wish> {
+        let done = run.trace.steps.len();
+        let step = self.cursor.step;
+        if step >= done {
+            return Vec::new();
+        }
+        let mut wishes = Vec::new();
+        if self.view == View::Attention {
+            let cursor = &self.cursor.attention;
+            let mut want = |step, detail| {
+                let key = AttentionKey {
+                    step,
+                    half: cursor.half,
+                    detail,
+                };
+                if run.attention(key).is_empty() {
+                    wishes.push((run.id, Wanted::Attention(key)));
+                }
+            };
+            let is_guided = run.trace.request.is_guided();
+            if cursor.half == Half::Text || is_guided {
+                want(step, AttentionDetail::Mean);
+                if cursor.detail() == AttentionDetail::Heads {
+                    want(step, AttentionDetail::Heads);
+                }
+                // Over the steps: as far as the memory goes, without computing anew what did not fit before.
+                if cursor.grid == Grid::Steps && cursor.half == Half::Uncond {
+                    let (used, budget) = run.attention_memory();
+                    let a_step = used / done.max(1);
+                    if used + a_step < budget {
+                        (0..done).for_each(|step| want(step, AttentionDetail::Mean));
+                    }
+                }
+            }
+        }
+        if self.decode && self.view.shows_pictures() && !run.decoded.contains_key(&step) {
+            wishes.push((run.id, Wanted::Decode(step)));
+        }
+        wishes
     }
 }
 

@@ -23,6 +23,39 @@ pub fn scheduler_name(kind: SchedulerKind) -> String {
         .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// What `request` asks for that `before` did not, a few words each: `guidance 3`.
+pub fn changes(request: &Request, before: &Request) -> Vec<String> {
+    let guidance = |request: &Request| request.guidance_scale.to_bits();
+    let all = [
+        (request.prompt != before.prompt, request.prompt.clone()),
+        (
+            request.negative_prompt != before.negative_prompt,
+            format!("without “{}”", request.negative_prompt),
+        ),
+        (
+            request.seed != before.seed,
+            format!("seed {}", request.seed),
+        ),
+        (
+            request.steps != before.steps,
+            format!("{} steps", request.steps),
+        ),
+        (
+            guidance(request) != guidance(before),
+            format!("guidance {}", request.guidance_scale),
+        ),
+        (
+            request.scheduler != before.scheduler,
+            scheduler_name(request.scheduler),
+        ),
+    ];
+    let changed = all.into_iter().filter(|(changed, _)| *changed);
+    let new = (request.interventions.iter())
+        .filter(|intervention| !before.interventions.contains(intervention))
+        .map(ToString::to_string);
+    changed.map(|(_, words)| words).chain(new).collect()
+}
+
 /// A field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -73,6 +106,10 @@ pub struct Editor {
     pub error: Option<String>,
     lines: [LineEditor; 5],
     scheduler: SchedulerKind,
+    /// Is it the form of a branch, which keeps the number of steps and asks for its first own step instead?
+    is_branch: bool,
+    /// For a branch: the number of steps of its run.
+    steps: usize,
 }
 
 impl Editor {
@@ -90,6 +127,46 @@ impl Editor {
                 line(request.guidance_scale.to_string()),
             ],
             scheduler: request.scheduler,
+            is_branch: false,
+            steps: request.steps,
+        }
+    }
+
+    /// A form for a branch that leaves the run of `request` before `step`.
+    pub fn branch(request: &Request, step: usize) -> Self {
+        let mut form = Self {
+            is_branch: true,
+            ..Self::new(request, Field::Prompt)
+        };
+        form.lines[Field::Steps as usize] = LineEditor::new(&(step + 1).to_string());
+        form
+    }
+
+    /// Is it the form of a branch?
+    pub fn is_branch(&self) -> bool {
+        self.is_branch
+    }
+
+    /// The name of `field` in this form.
+    pub fn name(&self, field: Field) -> &'static str {
+        match field {
+            Field::Steps if self.is_branch => "from step",
+            field => field.name(),
+        }
+    }
+
+    /// For a branch: the first step that will be its own, from 0, which must not be beyond `newest`.
+    pub fn branches_at(&self, newest: usize) -> Result<usize, (Field, String)> {
+        let typed = self.lines[Field::Steps as usize].text();
+        match parse::<usize>(typed) {
+            Some(number) if (1..=newest + 1).contains(&number) => Ok(number - 1),
+            _ => {
+                let problem = format!(
+                    "a branch begins at a step from 1 to {}, and {typed:?} is not one",
+                    newest + 1
+                );
+                Err((Field::Steps, problem))
+            }
         }
     }
 
@@ -134,8 +211,11 @@ impl Editor {
             negative_prompt: text(Field::Negative).to_owned(),
             seed: parse(text(Field::Seed))
                 .ok_or_else(|| number(Field::Seed, "a whole number such as 42"))?,
-            steps: parse(text(Field::Steps))
-                .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?,
+            steps: match self.is_branch {
+                true => self.steps,
+                false => parse(text(Field::Steps))
+                    .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?,
+            },
             guidance_scale: parse(text(Field::Guidance))
                 .ok_or_else(|| number(Field::Guidance, "a number such as 7.5"))?,
             scheduler: self.scheduler,

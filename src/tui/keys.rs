@@ -58,16 +58,9 @@ pub const BROWSE: &[Binding] = &[
         ],
     },
     Binding {
-        keys: "h",
-        word: "head",
-        sentence: "another attention head: the mean of all, then one after the other; the UNet's are computed anew from the step's latents",
-        works: App::has_heads,
-        dispatch: &[(KeyCode::Char('h'), NONE, Action::NextHead)],
-    },
-    Binding {
         keys: "v",
         word: "switch",
-        sentence: "what else this view can show: the negative prompt, an embedding's token and position part, noise times sigma, another curve",
+        sentence: "what else this view can show: the negative prompt, an embedding's token and position part, noise times sigma, another curve; small attention maps of every word, or of the selected word at every step, in every layer, in every head",
         works: App::can_switch,
         dispatch: &[(KeyCode::Char('v'), NONE, Action::Switch)],
     },
@@ -79,16 +72,14 @@ pub const BROWSE: &[Binding] = &[
         dispatch: &[(KeyCode::Char('o'), NONE, Action::NextSchedule)],
     },
     Binding {
-        keys: "- +",
-        word: "its steps",
-        sentence: "fewer or more steps for the schedule that lies over this run's",
-        works: |app| {
-            app.view == View::Schedule && app.can_switch() && app.cursor.detail.other.is_some()
-        },
+        keys: "-+",
+        word: "less/more",
+        sentence: "fewer or more steps for the schedule that lies over this run's; an attention map that covers the picture less or more",
+        works: App::can_adjust,
         dispatch: &[
-            (KeyCode::Char('-'), NONE, Action::FewerSteps),
-            (KeyCode::Char('+'), NONE, Action::MoreSteps),
-            (KeyCode::Char('='), NONE, Action::MoreSteps),
+            (KeyCode::Char('-'), NONE, Action::Less),
+            (KeyCode::Char('+'), NONE, Action::More),
+            (KeyCode::Char('='), NONE, Action::More),
         ],
     },
     Binding {
@@ -97,6 +88,34 @@ pub const BROWSE: &[Binding] = &[
         sentence: "the schedule's axis: linear or logarithmic",
         works: |app| app.view == View::Schedule && app.can_switch(),
         dispatch: &[(KeyCode::Char('a'), NONE, Action::SwitchAxis)],
+    },
+    Binding {
+        keys: "w",
+        word: "weight",
+        sentence: "what if the picture listened more or less to the selected word (a factor, 0 to 100), or to another word in its place",
+        works: App::can_weigh,
+        dispatch: &[(KeyCode::Char('w'), NONE, Action::Weight)],
+    },
+    Binding {
+        keys: "x",
+        word: "place",
+        sentence: "move over the picture and see which words that place listens to",
+        works: App::shows_attention,
+        dispatch: &[(KeyCode::Char('x'), NONE, Action::Place)],
+    },
+    Binding {
+        keys: "h",
+        word: "head",
+        sentence: "another attention head: the mean of all, then one after the other; the UNet's are computed anew from the step's latents",
+        works: App::has_heads,
+        dispatch: &[(KeyCode::Char('h'), NONE, Action::NextHead)],
+    },
+    Binding {
+        keys: "u",
+        word: "half",
+        sentence: "attention without the prompt (the unconditional half of guidance, computed anew), or with it",
+        works: App::shows_attention,
+        dispatch: &[(KeyCode::Char('u'), NONE, Action::OtherHalf)],
     },
     Binding {
         keys: "tab",
@@ -127,10 +146,35 @@ pub const BROWSE: &[Binding] = &[
         word: "prompt",
         sentence: "edit prompt, negative prompt, seed, steps, guidance and scheduler, and run again",
         works: |app| app.can_edit(),
-        dispatch: &[
-            (KeyCode::Char('p'), NONE, Action::Edit),
-            (KeyCode::Char('e'), NONE, Action::Edit),
-        ],
+        dispatch: &[(KeyCode::Char('p'), NONE, Action::Edit)],
+    },
+    Binding {
+        keys: "b",
+        word: "branch",
+        sentence: "what if: go on from before this step with another prompt, guidance, scheduler or seed",
+        works: App::can_branch,
+        dispatch: &[(KeyCode::Char('b'), NONE, Action::Branch)],
+    },
+    Binding {
+        keys: "t",
+        word: "runs",
+        sentence: "the runs of this sitting, with their branches as a tree: look at another one, or put it beside this one",
+        works: App::can_compare,
+        dispatch: &[(KeyCode::Char('t'), NONE, Action::Runs)],
+    },
+    Binding {
+        keys: "y",
+        word: "compare",
+        sentence: "another run beside this one, with their difference; a branch beside what it left",
+        works: App::can_compare,
+        dispatch: &[(KeyCode::Char('y'), NONE, Action::Compare)],
+    },
+    Binding {
+        keys: "i",
+        word: "explain",
+        sentence: "explain this view: the idea, the mechanism, the formulas with their sources",
+        works: always,
+        dispatch: &[(KeyCode::Char('i'), NONE, Action::Explain)],
     },
     Binding {
         keys: "d",
@@ -156,8 +200,8 @@ pub const BROWSE: &[Binding] = &[
     Binding {
         keys: "g",
         word: "go to",
-        sentence: "go to a step by its number",
-        works: App::has_steps,
+        sentence: "go to a step by its number; a paused run goes on until it is done",
+        works: |app| app.has_steps() || app.can_continue(),
         dispatch: &[(KeyCode::Char('g'), NONE, Action::Jump)],
     },
     Binding {
@@ -197,9 +241,16 @@ pub const BROWSE: &[Binding] = &[
     Binding {
         keys: "esc",
         word: "close",
-        sentence: "close a message",
-        works: |app| app.notice.is_some(),
+        sentence: "close a message, the explanation, the comparison",
+        works: |app| app.notice.is_some() || app.explain.is_some() || app.compared.is_some(),
         dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
+    },
+    Binding {
+        keys: "m",
+        word: "mouse",
+        sentence: "give the mouse to the terminal, to select text with it, or take it back",
+        works: always,
+        dispatch: &[(KeyCode::Char('m'), NONE, Action::Mouse)],
     },
     Binding {
         keys: "ctrl-z",
@@ -308,6 +359,136 @@ pub const JUMP: &[Binding] = &[
     },
 ];
 
+/// Keys while a weight is typed.
+pub const WEIGHT: &[Binding] = &[
+    Binding {
+        keys: "0.5 2",
+        word: "factor",
+        sentence: "the word's attention is multiplied by this",
+        works: always,
+        dispatch: TYPING,
+    },
+    Binding {
+        keys: "a word",
+        word: "swap",
+        sentence: "the two words change places",
+        works: always,
+        dispatch: &[],
+    },
+    Binding {
+        keys: "enter",
+        word: "run",
+        sentence: "run it so from the first step on, beside the run as it was",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "leave everything as it was",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('c'), CONTROL, Action::Quit),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while a run is chosen.
+pub const RUNS: &[Binding] = &[
+    Binding {
+        keys: "↑↓",
+        word: "select",
+        sentence: "the run before or after",
+        works: always,
+        dispatch: &[
+            (KeyCode::Up, NONE, Action::Up),
+            (KeyCode::Down, NONE, Action::Down),
+        ],
+    },
+    Binding {
+        keys: "enter",
+        word: "look at it",
+        sentence: "put it on the screen",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Choose)],
+    },
+    Binding {
+        keys: "y",
+        word: "compare",
+        sentence: "put it beside the one on the screen, or take it away",
+        works: always,
+        dispatch: &[(KeyCode::Char('y'), NONE, Action::Compare)],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "leave everything as it was",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('t'), NONE, Action::Runs),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while moving over the picture.
+pub const PLACE: &[Binding] = &[
+    Binding {
+        keys: "←→↑↓",
+        word: "move",
+        sentence: "move over the picture",
+        works: always,
+        dispatch: &[
+            (KeyCode::Left, NONE, Action::StepBack),
+            (KeyCode::Right, NONE, Action::StepForward),
+            (KeyCode::Up, NONE, Action::Up),
+            (KeyCode::Down, NONE, Action::Down),
+        ],
+    },
+    Binding {
+        keys: "[]",
+        word: "token",
+        sentence: "the token before or after",
+        works: always,
+        dispatch: &[
+            (KeyCode::Char('['), NONE, Action::PreviousToken),
+            (KeyCode::Char(']'), NONE, Action::NextToken),
+        ],
+    },
+    Binding {
+        keys: "h",
+        word: "head",
+        sentence: "another attention head",
+        works: always,
+        dispatch: &[(KeyCode::Char('h'), NONE, Action::NextHead)],
+    },
+    Binding {
+        keys: "u",
+        word: "half",
+        sentence: "attention without the prompt, or with it",
+        works: always,
+        dispatch: &[(KeyCode::Char('u'), NONE, Action::OtherHalf)],
+    },
+    Binding {
+        keys: "esc",
+        word: "done",
+        sentence: "stop moving over the picture",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('x'), NONE, Action::Place),
+            (KeyCode::Enter, NONE, Action::Place),
+            (KeyCode::Tab, NONE, Action::NextView),
+            (KeyCode::BackTab, NONE, Action::PreviousView),
+            (KeyCode::Char(' '), NONE, Action::PlayPause),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
 /// Keys while the help is open.
 pub const HELP: &[Binding] = &[
     Binding {
@@ -361,6 +542,9 @@ pub fn table(mode: &Mode) -> (&'static [Binding], bool) {
         Mode::Edit(_) => (EDIT, false),
         Mode::Jump(_) => (JUMP, false),
         Mode::Help { .. } => (HELP, true),
+        Mode::Weight(_) => (WEIGHT, false),
+        Mode::Runs(_) => (RUNS, true),
+        Mode::Place => (PLACE, true),
     }
 }
 
@@ -388,7 +572,7 @@ pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     });
     match (found, &app.mode, event.code) {
         (Some((_, _, action)), _, _) => Some(action.clone()),
-        (None, Mode::Edit(_), KeyCode::Char(typed))
+        (None, Mode::Edit(_) | Mode::Weight(_), KeyCode::Char(typed))
             if !modifiers.intersects(CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER) =>
         {
             Some(Action::Type(Typing::Insert(typed.into())))
@@ -411,6 +595,9 @@ mod tests {
             (EDIT, &[][..]),
             (JUMP, &[]),
             (HELP, ALWAYS),
+            (RUNS, ALWAYS),
+            (PLACE, ALWAYS),
+            (WEIGHT, &[]),
         ] {
             let mut seen = Vec::new();
             for (code, modifiers, _) in bindings.iter().chain(more).flat_map(|b| b.dispatch) {

@@ -14,6 +14,7 @@
 pub mod action;
 pub mod app;
 pub mod colour_map;
+pub mod cursor;
 pub mod editor;
 pub mod explain;
 pub mod insight;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use crossterm::event::{self, Event};
+use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
 
@@ -110,13 +111,14 @@ impl Inspector {
             if event::poll(self.patience())? {
                 // Everything that is there, before the next frame: a storm of resizes costs one.
                 loop {
-                    changed |= self.handle(&event::read()?);
+                    changed |= self.handle(&event::read()?, screen.size());
                     if !event::poll(Duration::ZERO)? {
                         break;
                     }
                 }
             }
             changed |= self.tick();
+            screen.capture_mouse(self.app.mouse)?;
             if std::mem::take(&mut self.app.suspend) {
                 self.pixels.take_away();
                 screen.suspend()?;
@@ -166,11 +168,23 @@ impl Inspector {
     }
 
     /// Answers whether the screen has changed.
-    fn handle(&mut self, event: &Event) -> bool {
+    fn handle(&mut self, event: &Event, size: (u16, u16)) -> bool {
         let action = match event {
             Event::Key(key) => keys::action(&self.app, *key),
-            Event::Paste(text) => matches!(self.app.mode, Mode::Edit(_) | Mode::Jump(_))
-                .then(|| Action::Type(Typing::Insert(text.clone()))),
+            Event::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left)
+                | MouseEventKind::Drag(MouseButton::Left) => {
+                    screen::hit(&self.app, size, mouse.column, mouse.row)
+                }
+                MouseEventKind::ScrollUp => Some(Action::Up),
+                MouseEventKind::ScrollDown => Some(Action::Down),
+                _ => None,
+            },
+            Event::Paste(text) => matches!(
+                self.app.mode,
+                Mode::Edit(_) | Mode::Jump(_) | Mode::Weight(_)
+            )
+            .then(|| Action::Type(Typing::Insert(text.clone()))),
             Event::Resize(..) => {
                 self.pixels.forget(Instant::now());
                 return true;

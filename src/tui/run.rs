@@ -7,14 +7,27 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::insight::Insights;
-use super::worker::Pictures;
+use super::worker::{AttentionKey, Pictures};
 use crate::generation::Request;
+use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::Schedule;
-use crate::trace::{AttentionMaps, Event, Snapshot, StepTrace, Trace};
+use crate::trace::{AttentionMaps, AttentionStore, Event, Half, Snapshot, StepTrace, Trace};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.
 const RECOMPUTED_STEPS: usize = 4;
+
+/// The share of the attention's memory that recomputed averages of the unconditional half may take.
+const UNCOND_SHARE: usize = 4;
+
+/// Where a branch left another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The run that it left.
+    pub run: u64,
+    /// The first step that is its own.
+    pub step: usize,
+}
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +64,8 @@ pub struct StepFigures {
 pub struct Run {
     /// Which run of this sitting; counts from 1.
     pub id: u64,
+    /// For a branch: where it began.
+    pub origin: Option<Origin>,
     /// What the worker sent.
     pub trace: Trace,
     /// Where it stands.
@@ -65,74 +80,101 @@ pub struct Run {
     pub figures: Vec<StepFigures>,
     /// Predicted x0 of some steps, decoded by the autoencoder.
     pub decoded: BTreeMap<usize, Arc<RgbImage>>,
-    heads: BTreeMap<usize, Vec<AttentionMaps>>,
-    means: BTreeMap<usize, Vec<AttentionMaps>>,
+    /// Recomputed attention, besides the averages of the unconditional half.
+    recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
+    uncond: AttentionStore,
 }
 
 impl Run {
     /// A run of `request` of which nothing is recorded yet.
     pub fn new(id: u64, request: Request, attention_budget: usize) -> Self {
+        let for_uncond = attention_budget / UNCOND_SHARE;
         Self {
             id,
-            trace: Trace::new(request, attention_budget),
+            origin: None,
+            trace: Trace::new(request, attention_budget - for_uncond),
             state: RunState::Running,
             unseen: Vec::new(),
             insights: Insights::default(),
             pictures: Vec::new(),
             figures: Vec::new(),
             decoded: BTreeMap::new(),
-            heads: BTreeMap::new(),
-            means: BTreeMap::new(),
+            recomputed: BTreeMap::new(),
+            uncond: AttentionStore::new(for_uncond),
         }
     }
 
-    /// Takes in what the worker recorded. `pictures` belong to a step.
+    /// A run that goes on as `request` from where this one stood before `step`: what was done until then is its own too.
+    pub fn branch(&self, id: u64, step: usize, request: Request) -> Self {
+        let mut branch = self.clone();
+        branch.id = id;
+        branch.origin = Some(Origin { run: self.id, step });
+        branch.state = RunState::Running;
+        branch.trace.request = request;
+        branch.trace.image = None;
+        branch.trace.steps.truncate(step);
+        branch.trace.attention.truncate(step);
+        branch.forget_from(step);
+        branch
+    }
+
+    /// Writes down what happened; `pictures` are the quick previews of a step.
     pub fn record(&mut self, event: Event, pictures: Option<Pictures>) {
         if let Event::Step(step) = &event {
-            self.figures.truncate(step.index);
+            self.forget_from(step.index);
             self.figures.push(figures(step));
-            self.pictures.truncate(step.index);
             self.pictures.extend(pictures);
-            for kept in [&mut self.heads, &mut self.means] {
-                drop(kept.split_off(&step.index));
-            }
-            drop(self.decoded.split_off(&step.index));
         }
         self.trace.apply(event);
     }
 
-    /// Takes in attention maps that were computed anew.
-    pub fn keep_attention(&mut self, step: usize, maps: Vec<AttentionMaps>) {
-        let with_heads = maps.iter().any(|map| map.heads.is_some());
-        let kept = if with_heads {
-            &mut self.heads
-        } else {
-            &mut self.means
-        };
-        while kept.len() >= RECOMPUTED_STEPS && !kept.contains_key(&step) {
-            // The one farthest from where the reader is.
-            let farthest = kept
-                .keys()
-                .copied()
-                .max_by_key(|other| other.abs_diff(step));
-            kept.remove(&farthest.unwrap_or(step));
-        }
-        kept.insert(step, maps);
+    /// Forgets what was derived from the steps from `first` on.
+    fn forget_from(&mut self, first: usize) {
+        self.figures.truncate(first);
+        self.pictures.truncate(first);
+        self.recomputed.retain(|key, _| key.step < first);
+        self.uncond.truncate(first);
+        drop(self.decoded.split_off(&first));
     }
 
-    /// Head-averaged attention maps of `step`; empty where they are neither kept nor computed anew.
-    pub fn attention(&self, step: usize) -> &[AttentionMaps] {
-        let kept = self.trace.attention.step(step);
+    /// Takes in attention maps that were computed anew.
+    pub fn keep_attention(&mut self, key: AttentionKey, maps: Vec<AttentionMaps>) {
+        if (key.half, key.detail) == (Half::Uncond, AttentionDetail::Mean)
+            && self.uncond.insert(key.step, maps.clone())
+        {
+            return;
+        }
+        let alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
+        let kept: Vec<AttentionKey> = self.recomputed.keys().copied().filter(alike).collect();
+        if kept.len() >= RECOMPUTED_STEPS && !kept.contains(&key) {
+            // The one farthest from where the reader is.
+            let farthest = kept
+                .iter()
+                .max_by_key(|other| other.step.abs_diff(key.step));
+            self.recomputed.remove(farthest.unwrap_or(&key));
+        }
+        self.recomputed.insert(key, maps);
+    }
+
+    /// Attention maps as `key` says; empty where they are neither kept nor computed anew.
+    pub fn attention(&self, key: AttentionKey) -> &[AttentionMaps] {
+        let kept = match (key.half, key.detail) {
+            (Half::Text, AttentionDetail::Mean) => self.trace.attention.step(key.step),
+            (Half::Uncond, AttentionDetail::Mean) => self.uncond.step(key.step),
+            _ => &[],
+        };
         if kept.is_empty() {
-            self.means.get(&step).map_or(&[], Vec::as_slice)
+            self.recomputed.get(&key).map_or(&[], Vec::as_slice)
         } else {
             kept
         }
     }
 
-    /// Attention maps of `step` with every head, where they were computed.
-    pub fn heads(&self, step: usize) -> Option<&[AttentionMaps]> {
-        self.heads.get(&step).map(Vec::as_slice)
+    /// Memory of the attention maps kept under the budget, in bytes: used, and the budget.
+    pub fn attention_memory(&self) -> (usize, usize) {
+        let stores = [&self.trace.attention, &self.uncond];
+        let sum = |of: fn(&AttentionStore) -> usize| stores.iter().map(|store| of(store)).sum();
+        (sum(AttentionStore::used), sum(AttentionStore::budget))
     }
 
     /// Number of denoising steps that the run will have in the end.

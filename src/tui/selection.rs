@@ -1,7 +1,7 @@
 //! What the views of the text, the noise and the schedule show beside the shared cursor: small choices, each with one key.
 
 use super::action::Action;
-use super::app::View;
+use super::cursor::View;
 use super::editor::SCHEDULERS;
 use crate::scheduler::SchedulerKind;
 
@@ -127,8 +127,8 @@ impl Detail {
                     Some(kind) => Some(after(&SCHEDULERS, kind)),
                 }
             }
-            (Action::FewerSteps, View::Schedule) => self.step_down(),
-            (Action::MoreSteps, View::Schedule) => self.step_up(),
+            (Action::Less, View::Schedule) => self.step_down(),
+            (Action::More, View::Schedule) => self.step_up(),
             (Action::NextHead, View::TextEncoder) => {
                 self.text_head = match self.text_head {
                     None => Some(0),
@@ -187,11 +187,11 @@ mod tests {
     #[test]
     fn the_other_schedule_has_more_or_fewer_steps() {
         let mut detail = Detail::default();
-        press(&mut detail, View::Schedule, &Action::MoreSteps, 2);
+        press(&mut detail, View::Schedule, &Action::More, 2);
         assert_eq!(detail.other_steps, Some(8));
-        press(&mut detail, View::Schedule, &Action::MoreSteps, 20);
+        press(&mut detail, View::Schedule, &Action::More, 20);
         assert_eq!(detail.other_steps, Some(100));
-        press(&mut detail, View::Schedule, &Action::FewerSteps, 20);
+        press(&mut detail, View::Schedule, &Action::Less, 20);
         assert_eq!(detail.other_steps, None);
     }
 

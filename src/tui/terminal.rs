@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{process, thread, time::Duration};
 
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
@@ -24,6 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     terminated: Arc<AtomicBool>,
+    has_mouse: bool,
 }
 
 impl Screen {
@@ -36,6 +39,7 @@ impl Screen {
         let screen = Self {
             terminal,
             terminated,
+            has_mouse: false,
         };
         screen.listen_to_signals()?;
         Ok(screen)
@@ -52,6 +56,25 @@ impl Screen {
         self.terminal.clear()
     }
 
+    /// The screen's columns and rows.
+    pub fn size(&self) -> (u16, u16) {
+        let size = self.terminal.size().unwrap_or_default();
+        (size.width, size.height)
+    }
+
+    /// Takes the mouse, or leaves it to the terminal, which selects text with it.
+    pub fn capture_mouse(&mut self, wanted: bool) -> io::Result<()> {
+        if wanted != self.has_mouse {
+            if wanted {
+                execute!(io::stdout(), EnableMouseCapture)?;
+            } else {
+                execute!(io::stdout(), DisableMouseCapture)?;
+            }
+            self.has_mouse = wanted;
+        }
+        Ok(())
+    }
+
     /// Was the program asked to end by a signal?
     pub fn is_terminated(&self) -> bool {
         self.terminated.load(Ordering::Relaxed)
@@ -63,6 +86,7 @@ impl Screen {
         restore();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
         take_over()?;
+        self.has_mouse = false;
         self.terminal.clear()
     }
 
@@ -119,6 +143,7 @@ fn take_over() -> io::Result<()> {
 pub fn restore() {
     let _ = execute!(
         io::stdout(),
+        DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,
         Show

@@ -35,6 +35,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         text::fixed(f64::from(step.sigma_next), 4)
     );
     let area = line(buffer, area, &words, theme.text());
+    let area = match gap(step) {
+        Some(words) if area.height > 12 => line(buffer, area, &words, theme.muted()),
+        _ => area,
+    };
     let area = below(area, u16::from(area.height > 18));
     let figures = if area.height > 22 { 7 } else { 3 };
     let places = columns(area, 3, 2);
@@ -70,7 +74,15 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let area_x0 = draw_picture(buffer, place, drawn.height, title, x0, app);
     caption(buffer, places[1], room, area_x0, step.tensor("x0"), app);
 
-    draw_tensor(buffer, places[2], room, app.cursor.tensor, app, step);
+    draw_tensor(
+        buffer,
+        places[2],
+        room,
+        app.cursor.tensor,
+        figures > 3,
+        app,
+        step,
+    );
     let mut from = area_x0.bottom();
     if tall {
         let others = StepTensor::ALL
@@ -78,7 +90,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
             .filter(|&other| other != app.cursor.tensor);
         let rest = below(area, (drawn.bottom() + 2).saturating_sub(area.y));
         for (place, tensor) in columns(rest, 3, 2).into_iter().zip(others) {
-            draw_tensor(buffer, place, room, tensor, app, step);
+            draw_tensor(buffer, place, room, tensor, true, app, step);
         }
         from = rest.y + 1 + drawn.height;
     }
@@ -90,6 +102,44 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         image: Arc::clone(image),
     });
     pixels.into_iter().collect()
+}
+
+/// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
+/// 2206.00364: `x = x0 + sigma * noise`, in units in which the signal is not scaled down).
+fn gap(step: &StepTrace) -> Option<String> {
+    let (x_t, x0) = (step.tensor("latents")?, step.tensor("x0")?);
+    let noise = step.tensor("noise_guided")?;
+    // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
+    let sigma = f64::from(step.sigma);
+    let keeps_variance = step.preview_scale <= 1.0;
+    let scale = if keeps_variance {
+        (sigma * sigma + 1.0).sqrt()
+    } else {
+        1.0
+    };
+    let rms = |values: &mut dyn Iterator<Item = f64>, count: usize| {
+        (values.map(|value| value * value).sum::<f64>() / count.max(1) as f64).sqrt()
+    };
+    let pairs = x_t.data.iter().zip(x0.data.iter());
+    let mut between = pairs.map(|(x_t, x0)| f64::from(*x_t) * scale - f64::from(*x0));
+    let apart = rms(&mut between, x_t.data.len());
+    let mut noises = noise.data.iter().map(|&value| f64::from(value));
+    let size = rms(&mut noises, noise.data.len());
+    // A model that predicts something else than the noise has another law.
+    if (apart - sigma * size).abs() > 0.02 * apart.max(0.01) {
+        return None;
+    }
+    let x_t = if keeps_variance {
+        "√(σ²+1)·x_t"
+    } else {
+        "x_t"
+    };
+    Some(format!(
+        "{x_t} = x0 + σ·ε: they are {} apart (rms), σ {} times ε {}",
+        text::fixed(apart, 3),
+        text::fixed(sigma, 3),
+        text::fixed(size, 3)
+    ))
 }
 
 fn draw_picture(
@@ -135,6 +185,7 @@ fn draw_tensor(
     place: Rect,
     room: u16,
     which: StepTensor,
+    with_numbers: bool,
     app: &App,
     step: &StepTrace,
 ) {
@@ -172,6 +223,14 @@ fn draw_tensor(
     let drawn = map.draw(buffer, top(inner, room), theme);
     let inner = below(inner, drawn.height);
     legend(buffer, top(inner, 1), scale, "own scale", theme);
+    if with_numbers {
+        line(
+            buffer,
+            below(inner, 1),
+            &statistics(&tensor.stats),
+            theme.muted(),
+        );
+    }
 }
 
 /// `noise_text - noise_uncond`, where there are both.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, line};
+use super::{below, columns, empty, line, statistics};
 use crate::tui::app::App;
 use crate::tui::editor::scheduler_name;
 use crate::tui::pixels::PlacedPicture;
 use crate::tui::run::Run;
 use crate::tui::screen::wrap_words;
 use crate::tui::text;
+use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::widgets::picture;
 
 /// Columns for the request beside the picture, at least.
@@ -32,8 +33,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         .filter(|_| newest || !run.pictures.is_empty());
     let decoded = run.decoded.get(&step).filter(|_| app.decode && !newest);
     let preview = run.pictures.get(step).map(|pictures| &pictures.x0);
+    // A narrow view has the picture alone: what it came from is said beside the other views, too.
+    let narrow = area.width < 2 * BESIDE + 12;
     let place = Rect {
-        width: area.width.saturating_sub(BESIDE + 2),
+        width: area
+            .width
+            .saturating_sub(if narrow { 0 } else { BESIDE + 2 }),
         ..area
     };
     let (image, what) = match (decoded, finished, preview) {
@@ -55,12 +60,16 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     };
     let drawn = picture::draw(buffer, place, &image, app.theme);
     let x = drawn.right() + 2;
-    let beside = Rect {
-        x,
-        width: area.right().saturating_sub(x),
-        ..area
+    let beside = if narrow {
+        below(area, drawn.height + 1)
+    } else {
+        Rect {
+            x,
+            width: area.right().saturating_sub(x),
+            ..area
+        }
     };
-    draw_request(
+    let rest = draw_request(
         buffer,
         beside,
         app,
@@ -68,6 +77,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         &what,
         (image.width(), image.height()),
     );
+    draw_latents(buffer, below(rest, 1), app, run, step);
     vec![PlacedPicture { area: drawn, image }]
 }
 
@@ -78,7 +88,7 @@ fn draw_request(
     run: &Run,
     what: &str,
     (width, height): (u32, u32),
-) {
+) -> Rect {
     let theme = app.theme;
     let request = &run.trace.request;
     let mut area = area;
@@ -121,8 +131,68 @@ fn draw_request(
         rows.push(("denoising", time(steps)));
         rows.push(("decoding", time(image.seconds)));
     }
+    for intervention in &request.interventions {
+        rows.push(("attention", text::clean(&intervention.to_string())));
+    }
     for (name, value) in rows {
         area = line(buffer, area, &format!("{name:<11}{value}"), theme.muted());
+    }
+    area
+}
+
+/// The way to the pixels: the latents that the decoder gets, channel by channel.
+fn draw_latents(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, step: usize) {
+    let last = step + 1 >= run.total_steps();
+    let name = if last { "latents_next" } else { "x0" };
+    let Some(latents) = run.step(step).and_then(|step| step.tensor(name)) else {
+        return;
+    };
+    let [channels, height, width] = latents.shape[..] else {
+        return;
+    };
+    let theme = app.theme;
+    let title = if last {
+        "decoded from"
+    } else {
+        "x0 of this step"
+    };
+    let mut area = line(buffer, area, title, theme.title());
+    let words = format!("latents {channels}×{height}×{width}");
+    area = line(buffer, area, &words, theme.muted());
+    area = line(buffer, area, &statistics(&latents.stats), theme.muted());
+    let scale = Scale::signed(latents.data.iter().copied());
+    let size = height * width;
+    // Two in a row where two rows have room, else all in one.
+    let rows_of = |across: u16| (usize::from(area.width / across) * height / width).div_ceil(2);
+    let across = if 2 * rows_of(2) < usize::from(area.height) {
+        2
+    } else {
+        4
+    };
+    let places = columns(area, across, 1);
+    let mut bottom = area.y;
+    for channel in 0..channels.min(4) {
+        let place = places[channel % usize::from(across)];
+        let from = bottom.max(area.y) - area.y;
+        let place = below(place, from);
+        // A map of which only a part would be seen says less than none.
+        if usize::from(place.height) < (usize::from(place.width) * height / width).div_ceil(2) {
+            break;
+        }
+        let map = HeatMap {
+            values: &latents.data[channel * size..(channel + 1) * size],
+            width,
+            height,
+            scale,
+        };
+        let drawn = map.draw(buffer, place, theme);
+        if (channel + 1) % usize::from(across) == 0 {
+            bottom = drawn.bottom();
+        }
+    }
+    let rest = below(area, bottom.max(area.y) - area.y);
+    if bottom > area.y {
+        legend(buffer, super::top(rest, 1), scale, "", theme);
     }
 }
 

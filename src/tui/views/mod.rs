@@ -1,6 +1,7 @@
 //! The views: one file a stage. Each begins with a sentence that says what happens at its stage.
 
-mod attention;
+pub(super) mod attention;
+pub(super) mod compare;
 mod denoising;
 mod embedding;
 mod image;
@@ -26,6 +27,11 @@ use crate::trace::Stats;
 /// Draws the view on the screen in `area`; returns its pictures.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let area = sentence(buffer, area, app);
+    draw_stage(buffer, area, app)
+}
+
+/// Draws what belongs to the view's stage, without its sentence.
+fn draw_stage(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     match app.view {
         View::Prompt => prompt::draw(buffer, area, app),
         View::Tokens => tokens::draw(buffer, area, app),
@@ -40,9 +46,27 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     Vec::new()
 }
 
+/// The place beneath the view's sentence: where its own part begins.
+pub fn place(area: Rect, view: View) -> Rect {
+    let lines = wrap_words(words(view), area.width.into());
+    // A gap where there is room for one.
+    let gap = usize::from(area.height >= 24);
+    below(area, (lines.len() + gap) as u16)
+}
+
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
-    let words = match app.view {
+    let lines = wrap_words(words(app.view), area.width.into());
+    for (row, line) in lines.iter().enumerate().take(area.height.into()) {
+        let y = area.y + row as u16;
+        buffer.set_stringn(area.x, y, line, area.width.into(), app.theme.muted());
+    }
+    place(area, app.view)
+}
+
+/// What happens at the view's stage, in a sentence.
+fn words(view: View) -> &'static str {
+    match view {
         View::Prompt => "What is asked for. With the model, it decides all that follows.",
         View::Tokens => "The text becomes pieces, each with a number; always 77 of them.",
         View::Embedding => "Each token's id picks a vector; like words have like vectors.",
@@ -52,15 +76,7 @@ fn sentence(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
         View::Denoising => "The UNet says what of x_t is noise; a step takes part of it out.",
         View::Attention => "Bright is where the picture listens to the selected word.",
         View::Image => "The autoencoder's decoder turns the last latents into pixels.",
-    };
-    let lines = wrap_words(words, area.width.into());
-    for (row, line) in lines.iter().enumerate().take(area.height.into()) {
-        let y = area.y + row as u16;
-        buffer.set_stringn(area.x, y, line, area.width.into(), app.theme.muted());
     }
-    // A gap where there is room for one.
-    let gap = usize::from(area.height >= 24);
-    below(area, (lines.len() + gap) as u16)
 }
 
 /// `area` without its first `rows` rows.
@@ -158,7 +174,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The first of `rows` visible ones among `count`, so that `selected` is in their middle where that is possible.
-fn scroll(selected: usize, count: usize, rows: usize) -> usize {
+pub(super) fn scroll(selected: usize, count: usize, rows: usize) -> usize {
     selected
         .saturating_sub(rows / 2)
         .min(count.saturating_sub(rows))
@@ -177,5 +193,10 @@ fn strip(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
             app.theme,
         );
     }
-    below(area, if area.height >= 22 { 2 } else { 1 })
+    below(area, strip_rows(area))
+}
+
+/// Rows that the token strip takes, with the gap beneath it.
+fn strip_rows(area: Rect) -> u16 {
+    if area.height >= 22 { 2 } else { 1 }
 }

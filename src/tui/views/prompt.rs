@@ -34,11 +34,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     if let Some(editor) = editor {
         let (words, style) = match &editor.error {
             Some(problem) => (text::clean(problem), app.theme.error()),
-            None => (
-                "enter runs this request from its first stage; esc leaves everything as it was"
-                    .to_owned(),
-                app.theme.muted(),
-            ),
+            None => (what_enter_does(editor), app.theme.muted()),
         };
         for words in crate::tui::screen::wrap_words(&words, area.width.into()) {
             area = line(buffer, area, &words, style);
@@ -63,6 +59,15 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
+fn what_enter_does(editor: &Editor) -> String {
+    let words = if editor.is_branch() {
+        "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was"
+    } else {
+        "enter runs this request from its first stage; esc leaves everything as it was"
+    };
+    words.to_owned()
+}
+
 fn draw_field(
     buffer: &mut Buffer,
     area: Rect,
@@ -81,7 +86,8 @@ fn draw_field(
     } else {
         theme.muted()
     };
-    let name = format!("{} {}", if is_selected { "▸" } else { " " }, field.name());
+    let name = editor.map_or(field.name(), |editor| editor.name(field));
+    let name = format!("{} {name}", if is_selected { "▸" } else { " " });
     buffer.set_stringn(area.x, area.y, name, area.width.into(), style);
     let x = area.x + NAMES.min(area.width);
     let columns = usize::from(area.right().saturating_sub(x));

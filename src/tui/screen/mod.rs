@@ -12,19 +12,24 @@
 //!  ←→ step  ↑↓ select  … the keys that work here                  ? keys  q quit
 //! ```
 
+mod hit;
+mod overlays;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::widgets::{Clear, Paragraph, Widget, Wrap};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::app::{App, Mode, Model, Notice, View};
 use super::editor::scheduler_name;
-use super::keys::{self, Binding};
+use super::explain;
+use super::keys;
 use super::pixels::PlacedPicture;
-use super::run::RunState;
+use super::run::{Run, RunState};
 use super::text;
 use super::views;
 use super::widgets::{key_line, timeline::Timeline};
-use super::worker::{Failure, Work};
+use super::worker::Work;
+pub use hit::hit;
 
 /// The smallest screen that the inspector can be used on.
 const SMALLEST: (u16, u16) = (40, 12);
@@ -36,51 +41,90 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
         too_small(buffer, area);
         return Vec::new();
     }
-    let [header, upper, body, lower, when, keys] = Layout::vertical([
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Fill(1),
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Length(1),
-    ])
-    .areas(area);
-    let wide = area.width >= 100;
-    let [rail, rule, middle] = Layout::horizontal([
-        Constraint::Length(if wide { 17 } else { 11 }),
-        Constraint::Length(1),
-        Constraint::Fill(1),
-    ])
-    .areas(body);
-    let middle = Rect {
-        x: middle.x + 1,
-        width: middle.width.saturating_sub(if wide { 2 } else { 1 }),
-        ..middle
+    let places = Places::new(area);
+    let wide = places.wide;
+    draw_header(buffer, places.header, app);
+    draw_rules(buffer, [places.upper, places.lower], places.rule, app);
+    draw_rail(buffer, places.rail, app, wide);
+    let (middle, pane) = places.explained(app);
+    let mut pictures = match app.compared_run() {
+        Some(other) => views::compare::draw(buffer, middle, app, other),
+        None => views::draw(buffer, middle, app),
     };
-    draw_header(buffer, header, app);
-    draw_rules(buffer, [upper, lower], rule, app);
-    let margin = u16::from(wide);
-    let rail = Rect {
-        x: rail.x + margin,
-        width: rail.width - margin,
-        ..rail
-    };
-    draw_rail(buffer, rail, app, wide);
-    let mut pictures = views::draw(buffer, middle, app);
-    draw_timeline(buffer, when, app);
-    draw_foot(buffer, keys, app);
-    match (&app.mode, &app.notice) {
-        (Mode::Help(scroll), _) => {
-            draw_help(buffer, middle, *scroll, app);
-            pictures.clear();
-        }
-        (_, Some(Notice::Failed(failure))) => {
-            draw_failure(buffer, middle, failure, app);
-            pictures.clear();
-        }
-        _ => {}
+    if let Some((pane, depth)) = pane {
+        pane.draw(buffer, app.view, depth, app.theme);
+    }
+    draw_timeline(buffer, places.when, app);
+    draw_foot(buffer, places.keys, app);
+    if overlays::draw(buffer, places.middle, app) {
+        pictures.clear();
     }
     pictures
+}
+
+/// Where the parts of the screen are.
+struct Places {
+    header: Rect,
+    upper: Rect,
+    rail: Rect,
+    rule: Rect,
+    middle: Rect,
+    lower: Rect,
+    when: Rect,
+    keys: Rect,
+    wide: bool,
+}
+
+impl Places {
+    fn new(area: Rect) -> Self {
+        let [header, upper, body, lower, when, keys] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Length(1),
+            Constraint::Fill(1),
+            Constraint::Length(1),
+            Constraint::Length(1),
+            Constraint::Length(1),
+        ])
+        .areas(area);
+        let wide = area.width >= 100;
+        let [rail, rule, middle] = Layout::horizontal([
+            Constraint::Length(if wide { 17 } else { 11 }),
+            Constraint::Length(1),
+            Constraint::Fill(1),
+        ])
+        .areas(body);
+        let margin = u16::from(wide);
+        Self {
+            header,
+            upper,
+            rail: Rect {
+                x: rail.x + margin,
+                width: rail.width - margin,
+                ..rail
+            },
+            rule,
+            middle: Rect {
+                x: middle.x + 1,
+                width: middle.width.saturating_sub(1 + margin),
+                ..middle
+            },
+            lower,
+            when,
+            keys,
+            wide,
+        }
+    }
+
+    /// The view's place, and that of its explanation where one is open.
+    fn explained(&self, app: &App) -> (Rect, Option<(explain::Pane, explain::Depth)>) {
+        match app.explain {
+            Some(depth) => {
+                let (view, pane) = explain::split(self.middle, app.view, depth);
+                (view, Some((pane, depth)))
+            }
+            None => (self.middle, None),
+        }
+    }
 }
 
 fn too_small(buffer: &mut Buffer, area: Rect) {
@@ -107,20 +151,38 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App) {
         parts.push(scheduler_name(request.scheduler));
         parts.push(format!("seed {}", request.seed));
         parts.push(format!("guidance {}", request.guidance_scale));
+        // What was changed by hand comes first: it is never to be overlooked.
+        let changes = request.interventions.iter();
+        let changes = changes.map(|change| text::clean(&change.to_string()));
+        parts.splice(0..0, changes);
     }
     if let Some(run) = &app.run {
-        let store = &run.trace.attention;
-        right = format!(
-            "attention {} of {} MiB ",
-            tenths(store.used()),
-            store.budget() >> 20
-        );
+        let (used, budget) = run.attention_memory();
+        right = format!("attention {} of {} MiB ", tenths(used), budget >> 20);
+        let name = name_of(run, app);
+        if !name.is_empty() {
+            parts.insert(0, name);
+        }
     }
     let words = format!("   {}", parts.join(" · "));
     let (end, _) = buffer.set_stringn(x, area.y, words, room(x), theme.muted());
     let start = area.right().saturating_sub(text::width(&right) as u16);
     if start > end + 2 {
         buffer.set_string(start, area.y, right, theme.muted());
+    }
+}
+
+/// Which run this is, where there are several: `run 3`, `run 4 from 3 at step 12`.
+fn name_of(run: &Run, app: &App) -> String {
+    match run.origin {
+        Some(origin) => format!(
+            "run {} from {} at step {}",
+            run.id,
+            origin.run,
+            origin.step + 1
+        ),
+        None if app.shelf.is_empty() => String::new(),
+        None => format!("run {}", run.id),
     }
 }
 
@@ -277,6 +339,11 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
     let theme = app.theme;
     let (bindings, always) = keys::active(app);
     let words = match (&app.mode, &app.notice) {
+        (Mode::Weight(line), _) => {
+            let word = text::clean(&app.selected_word().unwrap_or_default());
+            let typed = text::clean(line.text());
+            Some((format!(" attention to “{word}” × {typed}▏"), theme.accent()))
+        }
         (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
         (_, Some(Notice::Done(words, _))) => {
             Some((format!(" ✓ {}", text::clean(words)), theme.good()))
@@ -290,94 +357,6 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
         keys.width = area.right() - keys.x;
     }
     key_line::draw(buffer, keys, &bindings, always, theme);
-}
-
-fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App) {
-    let theme = app.theme;
-    let area = overlay(buffer, body, 92, 40);
-    let sections: [(&str, &[&[Binding]]); 2] = [
-        ("Keys", &[keys::BROWSE, keys::ALWAYS]),
-        ("While editing the request", &[keys::EDIT]),
-    ];
-    let mut lines = Vec::new();
-    for (title, tables) in sections {
-        if !lines.is_empty() {
-            lines.push((String::new(), String::new(), true));
-        }
-        lines.push((title.to_owned(), String::new(), true));
-        for binding in tables.iter().copied().flatten() {
-            let columns = usize::from(area.width).saturating_sub(11);
-            let works = (binding.works)(app) || title != "Keys";
-            let mut keys = binding.keys.to_owned();
-            for sentence in wrap_words(binding.sentence, columns) {
-                lines.push((std::mem::take(&mut keys), sentence, works));
-            }
-        }
-    }
-    let rows = usize::from(area.height);
-    let first = scroll.min(lines.len().saturating_sub(rows));
-    for (row, (keys, sentence, works)) in lines.iter().skip(first).take(rows).enumerate() {
-        let y = area.y + row as u16;
-        let is_title = sentence.is_empty();
-        let style = match (is_title, works) {
-            (true, _) => theme.accent(),
-            (false, true) => theme.title(),
-            (false, false) => theme.muted(),
-        };
-        buffer.set_stringn(area.x, y, keys, area.width.into(), style);
-        let style = if *works { theme.text() } else { theme.muted() };
-        let room = usize::from(area.width).saturating_sub(11);
-        buffer.set_stringn(area.x + 11, y, sentence, room, style);
-    }
-    if first + rows < lines.len() {
-        buffer.set_string(area.right() - 1, area.bottom() - 1, "↓", theme.accent());
-    }
-}
-
-fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, app: &App) {
-    let columns = body.width.saturating_sub(6).min(76);
-    let what = wrap_words(&text::clean(&failure.what), columns.into());
-    let advice = wrap_words(&text::clean(&failure.advice), columns.into());
-    let rows = (what.len() + advice.len() + 3) as u16;
-    let area = overlay(buffer, body, columns + 4, rows + 2);
-    let mut y = area.y;
-    let mut put = |words: &str, style| {
-        if y < area.bottom() {
-            buffer.set_stringn(area.x, y, words, area.width.into(), style);
-            y += 1;
-        }
-    };
-    for line in &what {
-        put(line, app.theme.error());
-    }
-    put("", app.theme.text());
-    for line in &advice {
-        put(line, app.theme.text());
-    }
-    put("", app.theme.text());
-    put("esc closes this message", app.theme.muted());
-}
-
-/// Clears a place for something that lies over `body`, and returns the room within its margin.
-fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
-    let width = width.min(body.width);
-    let height = height.min(body.height);
-    let area = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
-    Clear.render(area, buffer);
-    ratatui::widgets::Block::bordered()
-        .border_type(ratatui::widgets::BorderType::Rounded)
-        .render(area, buffer);
-    Rect {
-        x: area.x + 2,
-        y: area.y + 1,
-        width: area.width.saturating_sub(4),
-        height: area.height.saturating_sub(2),
-    }
 }
 
 /// `words` in lines of at most `columns` columns, broken between words; a word that is longer is broken itself.

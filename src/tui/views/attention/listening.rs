@@ -1,0 +1,150 @@
+//! What is listened to, in numbers: by the whole picture, or by one place of it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::selection::{Selection, short_path};
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::tui::app::App;
+use crate::tui::run::Run;
+use crate::tui::text;
+use crate::tui::views::{below, line};
+use crate::tui::widgets::{bars, token_strip};
+
+/// What all places together listen to, and how evenly the selected word's attention is spread.
+pub fn draw_shares(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    run: &Run,
+    selection: &Selection,
+    map: &[f32],
+) {
+    let theme = app.theme;
+    let token = app.cursor.token;
+    let tokens = super::tokens(app, run);
+    let sum_of = |kind: TokenKind| -> f64 {
+        let of_kind = (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
+        of_kind.map(|other| selection.share(other.position)).sum()
+    };
+    let name = (tokens.get(token)).map_or_else(String::new, token_strip::word);
+    let mut area = line(buffer, area, "share of attention", theme.title());
+    let rows = [
+        (name, selection.share(token), theme.accent()),
+        ("start".to_owned(), sum_of(TokenKind::Start), theme.text()),
+        (
+            "other words".to_owned(),
+            sum_of(TokenKind::Word),
+            theme.text(),
+        ),
+        ("end".to_owned(), sum_of(TokenKind::End), theme.text()),
+        (
+            "padding".to_owned(),
+            sum_of(TokenKind::Padding),
+            theme.text(),
+        ),
+    ];
+    for (name, share, style) in rows {
+        area = draw_share(buffer, area, &name, share, style);
+    }
+    let (bits, most) = entropy(map);
+    let words = format!(
+        "spread {} of {} bit",
+        text::fixed(bits, 2),
+        text::fixed(most, 0)
+    );
+    area = line(buffer, area, &words, theme.muted());
+    let needed = 3 + u16::from(!selection.all.is_empty());
+    if area.height > needed {
+        draw_layers(buffer, below(area, 1), app, selection);
+    }
+}
+
+/// The words that one place listens to, the loudest first.
+pub fn draw_place(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selection: &Selection) {
+    let theme = app.theme;
+    let place = app.cursor.attention.place;
+    let tokens = super::tokens(app, run);
+    let heard = |token: &Token| selection.at(token.position, place);
+    let is_word = |token: &&Token| token.kind == TokenKind::Word;
+    let mut words: Vec<(&Token, f64)> = (tokens.iter().filter(is_word))
+        .map(|token| (token, heard(token)))
+        .collect();
+    words.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let title = format!(
+        "here, {} % across, {} % down",
+        text::fixed(f64::from(place.0) * 100.0, 0),
+        text::fixed(f64::from(place.1) * 100.0, 0)
+    );
+    let mut area = line(buffer, area, &title, theme.title());
+    let others = [
+        ("start", TokenKind::Start),
+        ("end", TokenKind::End),
+        ("padding", TokenKind::Padding),
+    ];
+    let rows = usize::from(area.height).saturating_sub(others.len() + 1);
+    for (token, share) in words.iter().take(rows) {
+        let style = if token.position == app.cursor.token {
+            theme.accent()
+        } else {
+            theme.text()
+        };
+        area = draw_share(buffer, area, &token_strip::word(token), *share, style);
+    }
+    if rows < words.len() {
+        let rest: f64 = words.iter().skip(rows).map(|(_, share)| share).sum();
+        area = draw_share(buffer, area, "other words", rest, theme.muted());
+    }
+    for (name, kind) in others {
+        let share = (tokens.iter())
+            .filter(|token| token.kind == kind)
+            .map(heard)
+            .sum();
+        area = draw_share(buffer, area, name, share, theme.muted());
+    }
+}
+
+fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
+    let room = usize::from(area.width);
+    let bar = room.saturating_sub(22).min(16);
+    let words = format!(
+        "{}{:>6} % {}",
+        text::fit(name, room.saturating_sub(8).min(12)),
+        text::fixed(100.0 * share, 1),
+        bars::share(share, bar)
+    );
+    line(buffer, area, words.trim_end(), style)
+}
+
+/// Entropy of a map over places, in bits, and the most that it could be.
+fn entropy(map: &[f32]) -> (f64, f64) {
+    let sum: f64 = map.iter().map(|&value| f64::from(value)).sum();
+    let bits = map.iter().filter(|value| **value > 0.0).map(|&value| {
+        let share = f64::from(value) / sum;
+        -share * share.log2()
+    });
+    (bits.sum(), (map.len().max(1) as f64).log2())
+}
+
+/// The layers, to choose from.
+fn draw_layers(buffer: &mut Buffer, area: Rect, app: &App, selection: &Selection) {
+    let theme = app.theme;
+    let maps = selection.all;
+    let mut area = line(buffer, area, "layers ↑↓", theme.title());
+    let selected = app.cursor.attention.layer.map_or(0, |layer| layer + 1);
+    let rows = usize::from(area.height).min(maps.len() + 1);
+    let first = crate::tui::views::scroll(selected, maps.len() + 1, rows);
+    for index in first..first + rows {
+        let words = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
+            None => format!("mean of all {}", maps.len()),
+            Some(map) => format!("{} · {}×{}", short_path(&map.path), map.width, map.height),
+        };
+        let (mark, style) = if index == selected {
+            ("▸", theme.accent())
+        } else {
+            (" ", theme.text())
+        };
+        area = line(buffer, area, &format!("{mark} {words}"), style);
+    }
+}

@@ -1,0 +1,295 @@
+//! The worker: a thread that loads the model and advances runs, and talks to the screen in plain owned data.
+//!
+//! The screen sends [`Command`]s and never waits; the worker answers with [`Update`]s. Whatever goes wrong here, a
+//! panic included, reaches the screen as a [`Failure`] and leaves the worker ready for the next command.
+
+mod service;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use image::RgbImage;
+
+use super::insight::Insight;
+use crate::generation::{ModelInfo, Pipeline, Request, RequestOverrides};
+use crate::model::AttentionDetail;
+use crate::trace::{
+    AttentionMaps, CancelToken, DestinationError, Event, Half, OutputFile, Snapshot, document,
+    write_png,
+};
+use service::Service;
+
+/// What the screen asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Start the run `run` of `request` and let it go on to its end. A run that goes on is paused.
+    Run {
+        /// The run's number.
+        run: u64,
+        /// What to generate.
+        request: Request,
+    },
+    /// Start the run `run` from where another one stood before a step, and let it go on to its end.
+    Branch {
+        /// The new run's number.
+        run: u64,
+        /// The run that it leaves.
+        parent: u64,
+        /// The first step that is its own.
+        step: usize,
+        /// What to generate from there on.
+        request: Request,
+    },
+    /// Let a run go on to its end, or until the step `until` is the next one.
+    Play {
+        /// The run that is meant.
+        run: u64,
+        /// The first step that is not done any more.
+        until: Option<usize>,
+    },
+    /// Wait after the stage at hand.
+    Pause,
+    /// One stage or step.
+    Step {
+        /// The run that is meant.
+        run: u64,
+    },
+    /// Abandon the stage at hand and wait.
+    Cancel,
+    /// Forget a run: its steps will not be computed again.
+    Forget {
+        /// The run that is meant.
+        run: u64,
+    },
+    /// Compute the attention of a step again, from its latents.
+    Attention {
+        /// The run that is meant.
+        run: u64,
+        /// What is asked for.
+        key: AttentionKey,
+    },
+    /// Decode the predicted x0 of a step.
+    Decode {
+        /// The run that is meant.
+        run: u64,
+        /// The step.
+        step: usize,
+        /// The step's `x0`.
+        x0: Snapshot,
+    },
+    /// Save a picture as PNG.
+    Save(Box<Saving>),
+}
+
+/// Attention that can be computed again: of which step, in which half of guidance, how fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttentionKey {
+    /// The denoising step, from 0.
+    pub step: usize,
+    /// With or without the prompt.
+    pub half: Half,
+    /// Mean or every head.
+    pub detail: AttentionDetail,
+}
+
+/// A picture to save, with what its file says about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saving {
+    /// The picture.
+    pub image: Arc<RgbImage>,
+    /// The file; a number is added to its name where there is one already.
+    pub name: PathBuf,
+    /// What was asked for.
+    pub request: Request,
+    /// The model that made it.
+    pub model: document::Model,
+}
+
+impl Saving {
+    fn save(&self) -> Result<PathBuf, DestinationError> {
+        let file = OutputFile::new_at(&self.name)?;
+        file.publish(|out| write_png(out, &self.image, &self.request, &self.model))
+    }
+}
+
+/// What the worker says.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// The model is there, and this is what to run first.
+    Loaded {
+        /// What the model is.
+        info: Box<ModelInfo>,
+        /// The request that the user started the program with.
+        request: Request,
+    },
+    /// The model could not be loaded.
+    LoadFailed(Failure),
+    /// This stage begins.
+    Begins {
+        /// The run.
+        run: u64,
+        /// What begins.
+        work: Work,
+    },
+    /// A stage or step is done.
+    Recorded {
+        /// The run.
+        run: u64,
+        /// What happened.
+        event: Event,
+        /// A step's quick previews.
+        pictures: Option<Pictures>,
+        /// With [`Event::Tokens`]: which positions hold tokens that the model has no embedding for.
+        unseen: Vec<bool>,
+    },
+    /// Something was worked out about the run.
+    Insight {
+        /// The run.
+        run: u64,
+        /// What.
+        insight: Insight,
+    },
+    /// The run waits.
+    Paused {
+        /// The run.
+        run: u64,
+        /// Was it stopped within a stage?
+        cancelled: bool,
+    },
+    /// The run is complete.
+    Done {
+        /// The run.
+        run: u64,
+    },
+    /// The run cannot go on.
+    RunFailed {
+        /// The run.
+        run: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// Attention that was asked for.
+    Attention {
+        /// The run.
+        run: u64,
+        /// What was asked for.
+        key: AttentionKey,
+        /// The maps, or why there are none.
+        maps: Result<Vec<AttentionMaps>, Failure>,
+    },
+    /// A picture that was asked for.
+    Decoded {
+        /// The run.
+        run: u64,
+        /// The step.
+        step: usize,
+        /// The picture, or why there is none.
+        image: Result<Arc<RgbImage>, Failure>,
+    },
+    /// A picture was saved, or not.
+    Saved(Result<PathBuf, Failure>),
+}
+
+/// The quick previews of a step, one pixel a latent pixel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pictures {
+    /// Of the latents before the step.
+    pub latents: Arc<RgbImage>,
+    /// Of the predicted x0.
+    pub x0: Arc<RgbImage>,
+}
+
+/// What the worker is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Cutting the prompts into tokens.
+    Tokens,
+    /// Running the text encoder.
+    Text,
+    /// Drawing the noise.
+    Noise,
+    /// Denoising, step by step.
+    Step(usize),
+    /// Decoding the picture.
+    Image,
+    /// Computing attention again.
+    Attention(usize),
+    /// Decoding a step's predicted x0.
+    Decode(usize),
+}
+
+/// Something went wrong: what, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Loads the model. Runs on the worker.
+pub type Loader = Box<dyn FnOnce() -> anyhow::Result<Arc<Pipeline>> + Send>;
+
+/// The screen's end of the worker.
+pub struct Worker {
+    /// What the worker says.
+    pub updates: Receiver<Update>,
+    commands: Sender<Command>,
+    answers: Sender<Update>,
+    cancel: CancelToken,
+}
+
+impl Worker {
+    /// Starts the worker: it loads the model at once.
+    pub fn spawn(loader: Loader, request: RequestOverrides) -> std::io::Result<Self> {
+        let (commands, inbox) = channel();
+        let (answers, updates) = channel();
+        let cancel = CancelToken::default();
+        let service = Service::new(answers.clone(), inbox, cancel.clone());
+        thread::Builder::new()
+            .name("worker".into())
+            .spawn(move || service.work(loader, &request))?;
+        Ok(Self {
+            updates,
+            commands,
+            answers,
+            cancel,
+        })
+    }
+
+    /// Sends a command. Never blocks.
+    pub fn send(&self, command: Command) {
+        match command {
+            Command::Save(saving) => {
+                // Files can be slow and the worker may be busy: a thread of its own.
+                let answers = self.answers.clone();
+                thread::spawn(move || {
+                    let saved = saving.save().map_err(|error| Failure {
+                        what: format!("The picture was not saved: {error}"),
+                        advice: "Start the program in a folder that you can write to.".to_owned(),
+                    });
+                    let _ = answers.send(Update::Saved(saved));
+                });
+            }
+            // A worker that is gone has said why before it went.
+            command => {
+                let interrupts = matches!(
+                    command,
+                    Command::Cancel | Command::Run { .. } | Command::Branch { .. }
+                );
+                if interrupts {
+                    self.cancel.cancel();
+                }
+                let _ = self.commands.send(command);
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

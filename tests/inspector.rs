@@ -1,0 +1,296 @@
+//! Acting on a run in the inspector: going back, branching, changing a word's attention, comparing, pointing.
+
+mod support;
+
+use crossterm::event::KeyCode;
+use diffuscope::model::AttentionDetail;
+use diffuscope::trace::Half;
+use diffuscope::tui::action::Action;
+use diffuscope::tui::app::{App, View};
+use diffuscope::tui::run::{Run, RunState};
+use diffuscope::tui::screen;
+use diffuscope::tui::worker::AttentionKey;
+use support::{PROMPT, Session, draw, find, has_picture, loader, text};
+
+fn finished(steps: usize) -> Session {
+    Session::start(loader(), PROMPT, steps).until(has_picture)
+}
+
+fn image(run: &Run) -> &[u8] {
+    run.trace.image.as_ref().expect("a picture").image.as_raw()
+}
+
+fn other(app: &App, id: u64) -> &Run {
+    let found = app.shelf.iter().find(|run| run.id == id);
+    found.expect("the run was kept")
+}
+
+#[test]
+fn a_branch_goes_on_from_where_it_left_and_stands_beside_it() {
+    let session = finished(4)
+        .press(KeyCode::Left)
+        .press(KeyCode::Char('b'))
+        .type_in(" at night");
+    assert!(text(&session.app, (120, 40)).contains("from step"));
+    let session = session.press(KeyCode::Enter).until(has_picture);
+    let app = &session.app;
+    let (branch, before) = (app.run.as_ref().unwrap(), other(app, 1));
+    assert_eq!(branch.origin.unwrap().step, 2);
+    assert_eq!(branch.trace.request.prompt, format!("{PROMPT} at night"));
+    // What was done until then is shared, what comes after is its own.
+    for step in 0..2 {
+        let pair = [branch, before].map(|run| run.step(step).unwrap());
+        assert_eq!(pair[0].tensors, pair[1].tensors);
+    }
+    let tensor = |run: &Run, name| run.step(2).unwrap().tensor(name).unwrap().clone();
+    assert_eq!(tensor(branch, "latents"), tensor(before, "latents"));
+    assert_ne!(tensor(branch, "noise_text"), tensor(before, "noise_text"));
+    assert_ne!(image(branch), image(before));
+    // Both stand side by side, with their difference in words.
+    let screen = text(app, (120, 40));
+    assert!(screen.contains("run 2 from 1 at step 3"), "{screen}");
+    assert!(
+        screen.contains("bit for bit") || screen.contains("apart"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_branch_with_an_unchanged_request_gives_the_same_picture_bit_for_bit() {
+    let session = finished(3)
+        .press(KeyCode::Home)
+        .press(KeyCode::Right)
+        .press(KeyCode::Char('b'))
+        .press(KeyCode::Enter)
+        .until(has_picture)
+        .press(KeyCode::Char('9'));
+    let app = &session.app;
+    assert_eq!(image(app.run.as_ref().unwrap()), image(other(app, 1)));
+    assert!(text(app, (120, 40)).contains("equal, bit for bit"));
+}
+
+#[test]
+fn a_branch_cannot_begin_after_the_newest_step() {
+    let session = finished(2).press(KeyCode::Char('b'));
+    let session = (0..3).fold(session, |session, _| session.press(KeyCode::Tab));
+    let session = session.type_in("9").press(KeyCode::Enter);
+    let screen = text(&session.app, (120, 40));
+    assert!(
+        screen.contains("a branch begins at a step from 1 to 2"),
+        "{screen}"
+    );
+    assert!(session.app.shelf.is_empty());
+}
+
+#[test]
+fn a_word_without_weight_is_listened_to_nowhere_and_every_screen_says_so() {
+    let session = finished(3)
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('w'))
+        .type_in("0")
+        .press(KeyCode::Enter)
+        .until(has_picture);
+    let app = &session.app;
+    let run = app.run.as_ref().unwrap();
+    assert_ne!(image(run), image(other(app, 1)));
+    let key = AttentionKey {
+        step: 2,
+        half: Half::Text,
+        detail: AttentionDetail::Mean,
+    };
+    let horse = 8;
+    for map in run.attention(key) {
+        assert!(map.map(None, horse).iter().all(|&value| value == 0.0));
+    }
+    for view in View::ALL {
+        let mut app = app.clone();
+        app.view = view;
+        assert!(text(&app, (80, 24)).contains("horse × 0"), "{view:?}");
+    }
+}
+
+#[test]
+fn a_word_can_change_places_with_another_one_that_the_prompt_has() {
+    let session = finished(2)
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('w'))
+        .type_in("astronaut")
+        .press(KeyCode::Enter)
+        .until(has_picture);
+    assert!(text(&session.app, (120, 40)).contains("horse ⇄ astronaut"));
+    let failed = session
+        .press(KeyCode::Char('w'))
+        .type_in("zebra")
+        .press(KeyCode::Enter)
+        .until(|app| app.run_state() == Some(&RunState::Failed));
+    let screen = text(&failed.app, (120, 40));
+    assert!(screen.contains("no word “zebra”"), "{screen}");
+}
+
+#[test]
+fn every_run_of_the_sitting_is_kept_as_a_tree_and_can_be_looked_at_again() {
+    let session = finished(2)
+        .press(KeyCode::Char('b'))
+        .type_in(" at night")
+        .press(KeyCode::Enter)
+        .until(has_picture)
+        .press(KeyCode::Char('r'))
+        .until(has_picture)
+        .press(KeyCode::Char('t'));
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("└ from step 2"), "{screen}");
+    let tree: Vec<(u64, usize)> = (session.app.tree().iter())
+        .map(|row| (row.run.id, row.depth))
+        .collect();
+    assert_eq!(tree, [(1, 0), (2, 1), (3, 0)]);
+    let session = session
+        .press(KeyCode::Up)
+        .press(KeyCode::Up)
+        .press(KeyCode::Enter);
+    let run = session.app.run.as_ref().unwrap();
+    assert_eq!((run.id, run.trace.request.prompt.as_str()), (1, PROMPT));
+    // It is still there for the model, too: its attention can be computed again.
+    let session = session
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('h'))
+        .until(|app| app.attention().1);
+    assert!(session.app.notice.is_none());
+}
+
+#[test]
+fn two_runs_side_by_side_are_shown_with_their_difference_in_every_view() {
+    let mut session = finished(2)
+        .press(KeyCode::Char('b'))
+        .type_in(" at night")
+        .press(KeyCode::Enter)
+        .until(has_picture);
+    for view in View::ALL {
+        for size in [(80, 24), (120, 40), (200, 60)] {
+            session.app.view = view;
+            let screen = text(&session.app, size);
+            for words in ["run 1", "run 2"] {
+                assert!(screen.contains(words), "{view:?} {size:?}\n{screen}");
+            }
+        }
+    }
+    session.app.view = View::Tokens;
+    assert!(text(&session.app, (120, 40)).contains("of 77 positions differ"));
+    session.app.view = View::Noise;
+    assert!(text(&session.app, (120, 40)).contains("initial noise: equal, bit for bit"));
+    let session = session.press(KeyCode::Char('y'));
+    assert!(!text(&session.app, (120, 40)).contains("run 1:"));
+}
+
+#[test]
+fn a_paused_run_goes_on_to_the_step_that_was_asked_for_and_waits() {
+    let session = Session::start(loader(), PROMPT, 6)
+        .until(App::has_steps)
+        .press(KeyCode::Char(' '))
+        .until(App::can_continue);
+    let session = session
+        .press(KeyCode::Char('g'))
+        .type_in("5")
+        .press(KeyCode::Enter)
+        .until(App::can_continue);
+    let steps = session.app.run.as_ref().unwrap().trace.steps.len();
+    assert_eq!(steps, 5);
+    assert_eq!(session.app.cursor.step, 4);
+}
+
+#[test]
+fn a_place_of_the_picture_says_which_words_it_listens_to() {
+    let session = finished(2)
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('x'));
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("here, 50 % across, 50 % down"), "{screen}");
+    let moved = session.press(KeyCode::Right);
+    assert!(text(&moved.app, (120, 40)).contains("here, 54 % across"));
+    // The shares are those of the maps at that place, and with start, end and padding they make up all of it.
+    let run = moved.app.run.as_ref().unwrap();
+    let key = moved.app.attention_key(AttentionDetail::Mean);
+    let maps = run.attention(key);
+    let (across, down) = moved.app.cursor.attention.place;
+    let share = |token: usize| {
+        let of = maps.iter().map(|map| {
+            let x = (across * map.width as f32) as usize;
+            let y = (down * map.height as f32) as usize;
+            f64::from(map.map(None, token)[y * map.width + x])
+        });
+        of.sum::<f64>() / maps.len() as f64
+    };
+    let horse = format!("{:.1} %", 100.0 * share(8));
+    let screen = text(&moved.app, (120, 40));
+    let line = screen
+        .lines()
+        .find(|line| line.contains("horse ") && line.contains(&horse));
+    assert!(line.is_some(), "{horse}\n{screen}");
+    assert!(((0..77).map(share).sum::<f64>() - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn the_unconditional_half_is_computed_again_and_is_another_one() {
+    let session = finished(2)
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('u'))
+        .until(|app| !app.attention().0.is_empty());
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("without the prompt"), "{screen}");
+    let run = session.app.run.as_ref().unwrap();
+    let maps = |half| {
+        let detail = AttentionDetail::Mean;
+        let step = 1;
+        run.attention(AttentionKey { step, half, detail })
+    };
+    assert_eq!(maps(Half::Uncond).len(), maps(Half::Text).len());
+    assert_ne!(maps(Half::Uncond), maps(Half::Text));
+}
+
+#[test]
+fn small_maps_go_through_steps_layers_and_heads() {
+    let session = finished(3).press(KeyCode::Char('8'));
+    assert!(text(&session.app, (120, 40)).contains("every word"));
+    let session = session.press(KeyCode::Char('v'));
+    assert!(text(&session.app, (120, 40)).contains("“horse” at every step"));
+    let session = session.press(KeyCode::Char('v'));
+    assert!(text(&session.app, (120, 40)).contains("“horse” in every layer"));
+    let session = session
+        .press(KeyCode::Char('v'))
+        .until(|app| app.attention().1);
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("“horse” in every head of"), "{screen}");
+    assert!(screen.contains("head 3"), "{screen}");
+}
+
+#[test]
+fn the_mouse_selects_what_it_points_at() {
+    let session = finished(4).press(KeyCode::Char('8'));
+    let size = (120, 40);
+    let app = &session.app;
+    let buffer = draw(app, size);
+    let (x, y) = find(&buffer, "Noise");
+    assert_eq!(
+        screen::hit(app, size, x, y),
+        Some(Action::Show(View::Noise))
+    );
+    let (x, y) = find(&buffer, "noise ├");
+    assert_eq!(screen::hit(app, size, x + 7, y), Some(Action::GoTo(0)));
+    let (x, y) = find(&buffer, "over x0");
+    let clicked = screen::hit(app, size, x, y + 4);
+    assert!(matches!(clicked, Some(Action::PlaceAt(..))), "{clicked:?}");
+    assert_eq!(screen::hit(app, size, 119, 20), None);
+}
+
+#[test]
+fn every_view_explains_itself_at_three_depths() {
+    let mut session = finished(1);
+    for view in View::ALL {
+        session.app.view = view;
+        session = session.press(KeyCode::Char('i'));
+        assert!(text(&session.app, (80, 24)).contains("idea"), "{view:?}");
+        session = session.press(KeyCode::Char('i')).press(KeyCode::Char('i'));
+        assert!(session.app.explain.is_some());
+        session = session.press(KeyCode::Char('i'));
+        assert!(session.app.explain.is_none());
+    }
+}
