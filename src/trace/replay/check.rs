@@ -6,6 +6,7 @@ use super::super::document::{
     Architecture, Number, RunDocument, Step, TensorEntry, TokenEntry, Tokens,
 };
 use super::{ATTENTION, ReplayError, values};
+use crate::generation::Request;
 use crate::model::tokenizer::TokenKind;
 use crate::scheduler::{MAX_TRAIN_TIMESTEPS, Schedule};
 
@@ -35,19 +36,9 @@ pub(super) fn check(document: &RunDocument, fail: Fail) -> Result<Checked, Repla
         return Err(missing("architecture", fail));
     };
     check_architecture(architecture, fail)?;
-    document.request.validate().map_err(|error| {
-        let found = "one that cannot be carried out".to_owned();
-        fail("request".to_owned(), found, error.to_string())
-    })?;
+    check_request("request", &document.request, fail)?;
     for (index, branch) in document.branches.iter().enumerate() {
-        branch.request.validate().map_err(|error| {
-            let found = "one that cannot be carried out".to_owned();
-            fail(
-                format!("branches[{index}].request"),
-                found,
-                error.to_string(),
-            )
-        })?;
+        check_request(&format!("branches[{index}].request"), &branch.request, fail)?;
     }
     check_tokens(document, fail)?;
     let schedule = schedule(document, fail)?;
@@ -93,6 +84,17 @@ fn missing(member: &str, fail: Fail) -> ReplayError {
         "missing".to_owned(),
         "what `run --json` writes today; run it again".to_owned(),
     )
+}
+
+fn check_request(member: &str, request: &Request, fail: Fail) -> Result<(), ReplayError> {
+    request.validate().map_err(|error| {
+        let found = format!("one that cannot be carried out ({error})");
+        fail(
+            member.to_owned(),
+            found,
+            "one that `run` accepts".to_owned(),
+        )
+    })
 }
 
 fn check_architecture(architecture: &Architecture, fail: Fail) -> Result<(), ReplayError> {
