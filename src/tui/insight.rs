@@ -23,7 +23,7 @@ pub enum Insight {
     Words(Box<Words>),
     /// With the tokens, too: the nearest ones in the whole vocabulary.
     Nearest(Box<Nearest>),
-    /// With the noise: what the model was trained with.
+    /// The noise that the model was trained with.
     Training(Box<SchedulerConfig>),
 }
 
@@ -118,11 +118,10 @@ pub fn of(pipeline: &Pipeline, event: &Event) -> Result<Vec<Insight>, Error> {
                 negative: words(tokenizer, &tokens.negative_prompt),
                 negative_unseen: unseen(table, &tokens.negative_prompt.ids())?,
             }));
-            vec![words, nearest(pipeline, &tokens.prompt.ids())?]
+            // Not the noise's: a branch begins with its tokens and draws no noise.
+            let training = Insight::Training(Box::new(pipeline.scheduler_config().clone()));
+            vec![words, nearest(pipeline, &tokens.prompt.ids())?, training]
         }
-        Event::Noise(_) => vec![Insight::Training(Box::new(
-            pipeline.scheduler_config().clone(),
-        ))],
         _ => Vec::new(),
     })
 }

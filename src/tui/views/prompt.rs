@@ -195,7 +195,7 @@ fn draw_model(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
             format!("{}×{} pixels", info.image_size.0, info.image_size.1),
         ),
     ];
-    draw_rows(buffer, area, app, &rows)
+    draw_rows(buffer, area, app, &rows, NAMES)
 }
 
 /// What the run on the screen made of its request, as far as it has come.
@@ -218,7 +218,7 @@ fn draw_consequences(buffer: &mut Buffer, area: Rect, app: &App) {
         }
         let unseen = run.unseen.iter().filter(|&&unseen| unseen).count();
         if unseen > 0 {
-            rows.push(("", format!("{unseen} of them never seen in training")));
+            rows.push(("", format!("{unseen} never seen in training")));
         }
     }
     if let Some(output) = trace.text.as_deref().and_then(|text| text.prompt.last()) {
@@ -233,9 +233,9 @@ fn draw_consequences(buffer: &mut Buffer, area: Rect, app: &App) {
         rows.push(("", format!("{count} numbers of noise, times {first}")));
         let calls = noise.schedule.timesteps.len();
         let both = if request.is_guided() {
-            "in two halves: without and with the prompt"
+            "each without and with the prompt"
         } else {
-            "with the prompt alone"
+            "each with the prompt alone"
         };
         rows.push(("", format!("{calls} calls of the UNet")));
         rows.push(("", both.to_owned()));
@@ -245,11 +245,19 @@ fn draw_consequences(buffer: &mut Buffer, area: Rect, app: &App) {
         let seconds = text::seconds(run.seconds());
         rows.push(("", format!("a picture of {width}×{height}, in {seconds}")));
     }
-    draw_rows(buffer, area, app, &rows);
+    // Beside the model its column is narrow; beneath it, the values stand under the model's.
+    let names = if area.width < 60 { 11 } else { NAMES };
+    draw_rows(buffer, area, app, &rows, names);
 }
 
 /// Names and values in two columns; returns the place beneath.
-fn draw_rows(buffer: &mut Buffer, mut area: Rect, app: &App, rows: &[(&str, String)]) -> Rect {
+fn draw_rows(
+    buffer: &mut Buffer,
+    mut area: Rect,
+    app: &App,
+    rows: &[(&str, String)],
+    names: u16,
+) -> Rect {
     for (name, value) in rows {
         if area.height == 0 {
             break;
@@ -257,7 +265,7 @@ fn draw_rows(buffer: &mut Buffer, mut area: Rect, app: &App, rows: &[(&str, Stri
         let width = usize::from(area.width);
         let name = format!("  {name}");
         buffer.set_stringn(area.x, area.y, name, width, app.theme.muted());
-        let x = area.x + NAMES.min(area.width);
+        let x = area.x + names.min(area.width);
         let columns = usize::from(area.right().saturating_sub(x));
         buffer.set_stringn(x, area.y, value, columns, app.theme.text());
         area = below(area, 1);

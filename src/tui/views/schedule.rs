@@ -307,7 +307,7 @@ fn draw_table(
         "step timestep   sigma      SNR".to_owned()
     };
     if with_other.is_some() {
-        head.push_str("    timestep    sigma");
+        head.push_str("  timestep    sigma");
     }
     let area = line(buffer, area, &head, theme.muted());
     let foot = if area.height > 24 { 6 } else { 0 };

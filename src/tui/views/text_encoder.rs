@@ -451,7 +451,7 @@ fn draw_start(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
         let words = format!("{} {value}", text::fit(&pair(run, position), NAMES + 5));
         area = line(buffer, area, &words, style);
     }
-    let words = "start sees only itself: the same for every prompt";
+    let words = "start is the same for every prompt";
     for words in wrap_words(words, area.width.into()) {
         area = line(buffer, area, &words, theme.muted());
     }
