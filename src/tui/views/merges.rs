@@ -10,6 +10,7 @@ use crate::tui::insight::{MergeStep, Word};
 use crate::tui::screen::wrap_words;
 use crate::tui::text;
 use crate::tui::theme::Theme;
+use crate::tui::widgets::token_strip::hexadecimal;
 
 /// Draws the merges of the word that `token` belongs to at the top of `area`; returns the place beneath.
 pub fn draw(
@@ -127,6 +128,6 @@ fn draw_step(
 fn spelling(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(read) => text::clean(read),
-        Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => hexadecimal(bytes, ""),
     }
 }

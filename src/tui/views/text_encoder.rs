@@ -182,21 +182,16 @@ fn attention_path(name: &str) -> Option<String> {
 
 /// A position's row of the selected head's attention, or of the mean where none is selected.
 fn attention_row<'a>(app: &App, run: &'a Run, name: &str, position: usize) -> Option<&'a [f32]> {
-    let row = match app.cursor.detail.text_head {
-        Some(head) => {
-            let heads = heads_of(run, name)?;
-            let plane = heads.plane(head);
-            let keys = *heads.shape.last()?;
-            plane.get(position * keys..(position + 1) * keys)?
-        }
-        None => {
-            let text = run.trace.text.as_deref()?;
-            let path = attention_path(name)?;
-            text.attention
-                .iter()
-                .find(|map| *map.name == *path)?
-                .row(position)
-        }
+    let row = if let Some(head) = app.cursor.detail.text_head {
+        let heads = heads_of(run, name)?;
+        let plane = heads.plane(head);
+        let keys = *heads.shape.last()?;
+        plane.get(position * keys..(position + 1) * keys)?
+    } else {
+        let text = run.trace.text.as_deref()?;
+        let path = attention_path(name)?;
+        let mut maps = text.attention.iter();
+        maps.find(|map| *map.name == *path)?.row(position)
     };
     (!row.is_empty()).then_some(row)
 }

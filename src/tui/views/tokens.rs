@@ -239,7 +239,10 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token
         count => format!("{count} bytes"),
     };
     let words = match token.kind {
-        TokenKind::Word => format!("{} · {bytes} · spelt {piece}", hexadecimal(token)),
+        TokenKind::Word => format!(
+            "{} · {bytes} · spelt {piece}",
+            token_strip::hexadecimal(&token.bytes, " ")
+        ),
         _ => format!("spelt {piece}"),
     };
     line(buffer, area, &words, app.theme.text())
@@ -338,8 +341,11 @@ fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token: &To
     let is_unseen = shown.is_unseen(token);
     let bytes = match token.kind {
         TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
-        TokenKind::Word if is_unseen => format!("never seen  {}", hexadecimal(token)),
-        TokenKind::Word => hexadecimal(token),
+        TokenKind::Word if is_unseen => format!(
+            "never seen  {}",
+            token_strip::hexadecimal(&token.bytes, " ")
+        ),
+        TokenKind::Word => token_strip::hexadecimal(&token.bytes, " "),
         _ => String::new(),
     };
     let words = format!(
@@ -358,13 +364,4 @@ fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token: &To
         theme.muted()
     };
     line(buffer, area, &text::fit(&words, area.width.into()), style);
-}
-
-fn hexadecimal(token: &Token) -> String {
-    let bytes: Vec<String> = token
-        .bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    bytes.join(" ")
 }

@@ -31,11 +31,14 @@ pub fn label(token: &Token) -> String {
 pub fn spelling(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(read) => text::clean(read),
-        Err(_) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("‹{digits}›")
-        }
+        Err(_) => format!("‹{}›", hexadecimal(bytes, "")),
     }
+}
+
+/// Bytes as two digits each, with `gap` between them.
+pub fn hexadecimal(bytes: &[u8], gap: &str) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(gap)
 }
 
 /// The word alone, for titles and labels of maps.
