@@ -1087,3 +1087,27 @@ fn a_broken_tokenizer_is_refused() {
         ],
     );
 }
+
+#[test]
+fn the_memory_that_a_run_needs_is_known_before_it_starts() {
+    let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
+    let numbers: usize = [Component::TextEncoder, Component::UNet, Component::Vae]
+        .into_iter()
+        .flat_map(|component| checkpoint.parameters(component))
+        .map(|parameter| parameter.shape.iter().product::<usize>())
+        .sum();
+    let of = |dtype, size| checkpoint.memory_estimate(dtype, (size, size));
+    let single = of(DType::F32, 128);
+    assert_eq!(single.weights, 4 * numbers as u64);
+    assert_eq!(of(DType::F16, 128).weights, 2 * numbers as u64);
+    // The decoder's finest level is given 32 channels of 128x128 numbers.
+    assert!(single.decoding >= 32 * 128 * 128 * 4);
+    // The finest level's attention has 4 heads, 16x16 pixels and both halves of the guidance.
+    assert!(single.denoising >= 2 * 4 * 256 * 256 * 4);
+    assert_eq!(
+        single.total(),
+        single.weights + single.denoising.max(single.decoding)
+    );
+    let larger = of(DType::F32, 256);
+    assert!(larger.decoding == 4 * single.decoding && larger.denoising > 4 * single.denoising);
+}
