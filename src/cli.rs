@@ -149,10 +149,10 @@ Columns:
 const MODEL_EXAMPLES: &str = "\
 Examples:
   diffuscope model fetch sd-v1-5                    Stable Diffusion v1.5
-  diffuscope model fetch owner/name --variant fp16  its weights in half precision
-  diffuscope run -p \"a castle\" --model sd-v1-5    runs it, offline
+  diffuscope model fetch owner/name --variant fp16  weights of 16 bits
+  diffuscope run -p \"a castle\" --model sd-v1-5      runs it, offline
   diffuscope model list                             what is there
-  diffuscope model check ~/models/some.safetensors  can it be run? what is in it?
+  diffuscope model check ~/models/some.safetensors  what is in it; does it run?
 
 Only `model fetch` reaches the network. Models lie in the cache that all
 programs for the hub share: $HF_HUB_CACHE, else $HF_HOME/hub, else

@@ -328,6 +328,16 @@ fn what_the_shapes_do_not_tell_is_not_guessed() {
     let name = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight";
     tensors.insert(name.to_owned(), Raw::zeros(&[49408, 80]));
     refused(&tensors, &["80 wide", "number of heads is not known"]);
+    // Sizes with which nobody can reckon.
+    for shape in [[usize::MAX, 0], [0, 64], [1 << 40, 0]] {
+        let mut tensors = narrow();
+        tensors.insert(name.to_owned(), Raw::zeros(&shape));
+        refused(&tensors, &[name, "expected 2 dimensions from 1 to"]);
+    }
+    let mut tensors = narrow();
+    let name = "model.diffusion_model.input_blocks.4.0.out_layers.3.weight";
+    tensors.insert(name.to_owned(), Raw::zeros(&[usize::MAX, 0, 3, 3]));
+    refused(&tensors, &[name, "expected 4 dimensions from 1 to"]);
 }
 
 #[test]

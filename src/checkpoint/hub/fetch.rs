@@ -54,7 +54,7 @@ impl Fetch {
             .ok()
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty())
-            .or_else(|| cache.token());
+            .or_else(|| super::home()?.token());
         let mut builder = ApiBuilder::from_env()
             .with_cache_dir(cache.path().clone())
             .with_token(token)

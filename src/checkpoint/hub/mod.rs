@@ -155,12 +155,18 @@ fn cache() -> Result<Cache, CheckpointError> {
     if let Some(path) = env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
         return Ok(Cache::new(path.into()));
     }
-    if env::var("HF_HOME").is_err() && env::home_dir().is_none() {
-        return Err(CheckpointError::Name(
+    home().ok_or_else(|| {
+        CheckpointError::Name(
             "the folder of downloaded models is not known, because the system does not name a home folder; set HF_HOME".to_owned(),
-        ));
-    }
-    Ok(Cache::from_env())
+        )
+    })
+}
+
+/// The cache in `$HF_HOME` or in the user's home, beside which the user's token lies.
+fn home() -> Option<Cache> {
+    // Without either, `from_env` would panic.
+    let is_known = env::var("HF_HOME").is_ok() || env::home_dir().is_some();
+    is_known.then(Cache::from_env)
 }
 
 /// The folder of a downloaded repository's files.

@@ -67,7 +67,17 @@ pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
             ),
         });
     }
-    let others = others(&file, &[&text_encoder.weights, &unet.weights, &vae.weights]);
+    // The tensors of a network whose structure is not known are not called left over.
+    let unknown: Vec<&str> = [
+        (text_encoder.config.is_err(), names::TEXT_ENCODER),
+        (unet.config.is_err(), names::UNET),
+        (vae.config.is_err(), names::VAE),
+    ]
+    .into_iter()
+    .filter_map(|(is_unknown, prefix)| is_unknown.then_some(prefix))
+    .collect();
+    let networks = [&text_encoder.weights, &unet.weights, &vae.weights];
+    let others = others(&file, &networks, &unknown);
     Ok(Parts {
         scheduler: Ok(scheduler(&file)),
         vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
@@ -117,7 +127,11 @@ fn scheduler(file: &TensorFile) -> SchedulerConfig {
 }
 
 /// The tensors that no network asks for, in alphabetical order.
-fn others(file: &TensorFile, networks: &[&Result<Weights, CheckpointError>]) -> Vec<String> {
+fn others(
+    file: &TensorFile,
+    networks: &[&Result<Weights, CheckpointError>],
+    unknown: &[&str],
+) -> Vec<String> {
     let known: HashSet<String> = networks
         .iter()
         .filter_map(|weights| weights.as_ref().ok())
@@ -129,6 +143,7 @@ fn others(file: &TensorFile, networks: &[&Result<Weights, CheckpointError>]) -> 
     let mut others: Vec<String> = file
         .names()
         .filter(|name| !known.contains(*name))
+        .filter(|name| !unknown.iter().any(|prefix| name.starts_with(prefix)))
         .map(str::to_owned)
         .collect();
     others.sort_unstable();

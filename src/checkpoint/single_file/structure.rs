@@ -32,6 +32,10 @@ const SCALING_FACTOR: f64 = 0.18215;
 /// Levels and layers that are looked for; real networks have 4 and 12.
 const MOST: usize = 256;
 
+/// The most channels, positions or tokens that are believed, as in configurations: sums and small multiples of them do
+/// not overflow.
+const LARGEST: usize = 1 << 20;
+
 /// A file whose tensors' shapes are looked at.
 pub struct Shapes<'a>(pub &'a TensorFile);
 
@@ -116,6 +120,12 @@ impl Shapes<'_> {
     }
 
     fn text_heads(&self, config: TextEncoderConfig) -> Result<TextEncoderConfig, CheckpointError> {
+        let positions = config.max_position_embeddings;
+        if !(3..=1024).contains(&positions) {
+            return Err(self.unknown(&format!(
+                "the text encoder has {positions} positions, and not 3 to 1024 as it should"
+            )));
+        }
         if config.hidden_size.is_multiple_of(TEXT_HEAD) {
             return Ok(config);
         }
@@ -290,22 +300,27 @@ impl Shapes<'_> {
     /// The two dimensions of a matrix.
     fn matrix(&self, name: &str) -> Result<[usize; 2], CheckpointError> {
         let shape = self.shape(name)?;
-        <[usize; 2]>::try_from(shape).map_err(|_| self.wrong_rank(name, shape, 2))
+        match *shape {
+            [rows, columns] if sizes_are_sound(shape) => Ok([rows, columns]),
+            _ => Err(self.wrong_shape(name, shape, 2)),
+        }
     }
 
     /// Output and input channels of a convolution.
     fn first_two(&self, name: &str) -> Result<[usize; 2], CheckpointError> {
         let shape = self.shape(name)?;
         match *shape {
-            [output, input, _, _] => Ok([output, input]),
-            _ => Err(self.wrong_rank(name, shape, 4)),
+            [output, input, _, _] if sizes_are_sound(shape) => Ok([output, input]),
+            _ => Err(self.wrong_shape(name, shape, 4)),
         }
     }
 
-    fn wrong_rank(&self, name: &str, shape: &[usize], rank: usize) -> CheckpointError {
+    fn wrong_shape(&self, name: &str, shape: &[usize], rank: usize) -> CheckpointError {
         CheckpointError::Tensors {
             file: self.0.file().to_owned(),
-            first: format!("tensor {name} has shape {shape:?}, expected {rank} dimensions"),
+            first: format!(
+                "tensor {name} has shape {shape:?}, expected {rank} dimensions from 1 to {LARGEST}"
+            ),
             others: String::new(),
             doubt: DescribedBy::Structure.doubt(),
         }
@@ -330,4 +345,8 @@ impl Shapes<'_> {
             reason: reason.to_owned(),
         }
     }
+}
+
+fn sizes_are_sound(shape: &[usize]) -> bool {
+    shape.iter().all(|size| (1..=LARGEST).contains(size))
 }
