@@ -4,12 +4,13 @@ mod support;
 
 use crossterm::event::KeyCode;
 use diffuscope::model::AttentionDetail;
-use diffuscope::trace::Half;
+use diffuscope::trace::{ExportPlan, Half, Replay};
 use diffuscope::tui::action::Action;
-use diffuscope::tui::app::{App, View};
+use diffuscope::tui::app::{App, Notice, View};
 use diffuscope::tui::run::{Run, RunState};
 use diffuscope::tui::screen;
-use diffuscope::tui::worker::AttentionKey;
+use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::worker::{AttentionKey, Worker};
 use support::{PROMPT, Session, draw, find, has_picture, loader, text};
 
 fn finished(steps: usize) -> Session {
@@ -279,6 +280,46 @@ fn the_mouse_selects_what_it_points_at() {
     let clicked = screen::hit(app, size, x, y + 4);
     assert!(matches!(clicked, Some(Action::PlaceAt(..))), "{clicked:?}");
     assert_eq!(screen::hit(app, size, 119, 20), None);
+}
+
+#[test]
+fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
+    let session = finished(2);
+    let live = session.app.run.as_ref().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut app = App::new(Theme::new(Colours::True), 64 << 20);
+    app.export = ExportPlan {
+        json: Some(folder.path().join("run")),
+        attention: AttentionDetail::Mean,
+        ..ExportPlan::default()
+    };
+    let mut recorded = Session::start(loader(), PROMPT, 2);
+    recorded.app = app;
+    let recorded = recorded.until(
+        |app| matches!(&app.notice, Some(Notice::Done(words, _)) if words.contains("saved")),
+    );
+    drop(recorded);
+    let replay = Replay::open(&folder.path().join("run")).unwrap();
+    let session = Session {
+        app: App::new(Theme::new(Colours::True), 64 << 20),
+        worker: Worker::replay(replay).unwrap(),
+    };
+    let session = session.until(has_picture);
+    let run = session.app.run.as_ref().unwrap();
+    assert_eq!(image(run), image(live));
+    assert_eq!(run.step(1).unwrap().tensors, live.step(1).unwrap().tensors);
+    for view in View::ALL {
+        let shown = |app: &App| {
+            let mut app = app.clone();
+            app.view = view;
+            text(&app, (120, 40))
+        };
+        assert!(!shown(&session.app).contains("will stand here"), "{view:?}");
+    }
+    let session = session.press(KeyCode::Char('8')).press(KeyCode::Char('u'));
+    let session = session.until(|app| matches!(app.notice, Some(Notice::Failed(_))));
+    assert!(text(&session.app, (120, 40)).contains("not part of this recording"));
+    assert!(!session.app.can_edit() && !session.app.can_branch());
 }
 
 #[test]

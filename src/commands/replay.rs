@@ -6,6 +6,7 @@ use anyhow::bail;
 
 use crate::cli::ReplayArgs;
 use crate::trace::{Event, Replay};
+use crate::tui;
 
 use super::print;
 use super::text::visible;
@@ -21,7 +22,8 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
             "the inspector needs a terminal, and standard output is none; `diffuscope replay --check DIR` works without one"
         );
     }
-    bail!("recorded runs open with --check only")
+    let attention_budget = args.attention_budget as usize * 1024 * 1024;
+    tui::replay(replay, attention_budget, args.images)
 }
 
 /// Reads everything, and says what there is.

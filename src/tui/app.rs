@@ -24,7 +24,7 @@ use super::worker::{AttentionKey, Command, Failure, Saving, Update, Work};
 use crate::generation::{ModelInfo, Request, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{AttentionMaps, Event, Half, document};
+use crate::trace::{AttentionMaps, Event, ExportPlan, Half, document};
 pub use sitting::Branch;
 
 /// How long a step is shown when a finished run is played back.
@@ -90,6 +90,10 @@ pub struct App {
     pub cursor: Cursor,
     /// What the keys mean.
     pub mode: Mode,
+    /// Is it a recorded run, without the model that made it?
+    pub recorded: bool,
+    /// What is still to be written of the first run that is finished.
+    pub export: ExportPlan,
     /// The view to go back to from the form of a branch.
     came_from: Option<View>,
     /// The explanation beside the view, if it is open.
@@ -142,6 +146,8 @@ impl App {
             view: View::Denoising,
             cursor: Cursor::default(),
             mode: Mode::Browse,
+            recorded: false,
+            export: ExportPlan::default(),
             came_from: None,
             explain: None,
             notice: None,
@@ -190,8 +196,13 @@ impl App {
     pub fn apply(&mut self, update: Update) -> Vec<Command> {
         let mut commands = Vec::new();
         match update {
-            Update::Loaded { info, request } => {
+            Update::Loaded {
+                info,
+                request,
+                recorded,
+            } => {
                 self.model = Model::Ready(info);
+                self.recorded = recorded;
                 commands.extend(self.start(request));
             }
             Update::LoadFailed(failure) => self.model = Model::Failed(failure),
@@ -232,7 +243,10 @@ impl App {
                 };
                 self.set_state(run, state);
             }
-            Update::Done { run } => self.set_state(run, RunState::Done),
+            Update::Done { run } => {
+                self.set_state(run, RunState::Done);
+                commands.extend(self.export_first(run));
+            }
             Update::RunFailed { run, failure } => {
                 self.set_state(run, RunState::Failed);
                 if self.is_current(run) {
@@ -254,14 +268,26 @@ impl App {
                     run.insights.take(insight);
                 }
             }
-            Update::Saved(Ok(path)) => {
-                let text = format!("saved {}", path.display());
+            Update::Saved(Ok(paths)) => {
+                let paths: Vec<String> = paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                let text = format!("saved {}", paths.join(", "));
                 self.notice = Some(Notice::Done(text, self.clock + NOTICE));
             }
             Update::Saved(Err(failure)) => self.notice = Some(Notice::Failed(failure)),
         }
         commands.extend(self.wants());
         commands
+    }
+
+    /// Writes the first run that is finished, where the program was started to do so.
+    fn export_first(&mut self, run: u64) -> Option<Command> {
+        let trace = Box::new(self.find(run)?.trace.clone());
+        let plan = std::mem::take(&mut self.export);
+        let plan = (!plan.is_empty()).then(|| Box::new(plan))?;
+        Some(Command::Export { run, plan, trace })
     }
 
     /// Takes in what was wished for; a failure is shown once, and the wish is not repeated.
@@ -406,17 +432,17 @@ impl App {
 
     /// Can the request be edited?
     pub fn can_edit(&self) -> bool {
-        self.request.is_some()
+        self.request.is_some() && !self.recorded
     }
 
     /// Can the request be run again?
     pub fn can_run_again(&self) -> bool {
-        self.request.is_some() && !self.is_running()
+        self.request.is_some() && !self.is_running() && !self.recorded
     }
 
     /// Is there a step that can be decoded, in a view that shows pictures?
     pub fn can_decode(&self) -> bool {
-        self.has_steps() && self.view.shows_pictures()
+        self.has_steps() && self.view.shows_pictures() && !self.recorded
     }
 
     /// Does the run on the screen show attention of a step?
@@ -533,6 +559,7 @@ impl App {
             notice: None,
             refused: BTreeSet::new(),
             request: None,
+            export: ExportPlan::default(),
             explain: None,
             ..*self
         }

@@ -3,7 +3,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::action::Typing;
-use crate::generation::Request;
+use crate::generation::{Intervention, Request};
 use crate::scheduler::SchedulerKind;
 
 /// Every scheduler, in the order in which the form offers them.
@@ -108,8 +108,8 @@ pub struct Editor {
     scheduler: SchedulerKind,
     /// Is it the form of a branch, which keeps the number of steps and asks for its first own step instead?
     is_branch: bool,
-    /// For a branch: the number of steps of its run.
-    steps: usize,
+    /// What was asked for before.
+    before: Request,
 }
 
 impl Editor {
@@ -128,7 +128,7 @@ impl Editor {
             ],
             scheduler: request.scheduler,
             is_branch: false,
-            steps: request.steps,
+            before: request.clone(),
         }
     }
 
@@ -212,14 +212,14 @@ impl Editor {
             seed: parse(text(Field::Seed))
                 .ok_or_else(|| number(Field::Seed, "a whole number such as 42"))?,
             steps: match self.is_branch {
-                true => self.steps,
+                true => self.before.steps,
                 false => parse(text(Field::Steps))
                     .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?,
             },
             guidance_scale: parse(text(Field::Guidance))
                 .ok_or_else(|| number(Field::Guidance, "a number such as 7.5"))?,
             scheduler: self.scheduler,
-            interventions: Vec::new(),
+            interventions: self.interventions(),
         };
         request.validate().map_err(|error| {
             use crate::generation::RequestError;
@@ -232,6 +232,15 @@ impl Editor {
             (field, error.to_string())
         })?;
         Ok(request)
+    }
+
+    /// Those of before, as far as the prompt still has their words.
+    fn interventions(&self) -> Vec<Intervention> {
+        let prompt = self.lines[Field::Prompt as usize].text();
+        let words = prompt.to_lowercase();
+        let mut kept = self.before.with_prompt(prompt).interventions;
+        kept.retain(|intervention| words.contains(&intervention.word.to_lowercase()));
+        kept
     }
 
     fn choose_scheduler(&mut self, typing: &Typing) {

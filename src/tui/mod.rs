@@ -42,6 +42,7 @@ pub use options::{ImageMode, Options};
 
 use crate::checkpoint::Checkpoint;
 use crate::generation::Pipeline;
+use crate::trace::Replay;
 use action::{Action, Typing};
 use app::{App, Mode};
 use pixels::Pixels;
@@ -61,26 +62,49 @@ const TICK: Duration = Duration::from_millis(80);
 /// # Errors
 /// Where the terminal cannot be used. A model that does not load is shown on the screen.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let theme = Theme::new(Colours::detect(|name| std::env::var(name).ok()));
     let Options {
         source,
         device,
         request,
         attention_budget,
         images,
-        ..
+        export,
     } = options;
-    let mut screen = Screen::open().context("the terminal cannot be used for the inspector")?;
-    let _panics = panics::install(terminal::restore);
-    // Asks the terminal what it can do, and so comes before anything reads keys.
-    let pixels = Pixels::new(pixels::printer(images));
     let loader = Box::new(move || {
         let checkpoint = Checkpoint::open(&source)?;
         Ok(Arc::new(Pipeline::load(&checkpoint, &device.open()?)?))
     });
-    let worker = Worker::spawn(loader, request).context("the worker cannot be started")?;
+    let mut app = App::new(theme(), attention_budget);
+    app.export = export;
+    open(app, images, || Worker::spawn(loader, request))
+}
+
+/// Opens a recorded run in the inspector, with as much of its attention in memory as fits `attention_budget` bytes.
+///
+/// # Errors
+/// Where the terminal cannot be used. What cannot be read of the run is shown on the screen.
+pub fn replay(replay: Replay, attention_budget: usize, images: ImageMode) -> anyhow::Result<()> {
+    let app = App::new(theme(), attention_budget);
+    open(app, images, || Worker::replay(replay))
+}
+
+fn theme() -> Theme {
+    Theme::new(Colours::detect(|name| std::env::var(name).ok()))
+}
+
+/// Takes the terminal over, starts the worker and serves until the user quits.
+fn open(
+    app: App,
+    images: ImageMode,
+    start: impl FnOnce() -> std::io::Result<Worker>,
+) -> anyhow::Result<()> {
+    let mut screen = Screen::open().context("the terminal cannot be used for the inspector")?;
+    let _panics = panics::install(terminal::restore);
+    // Asks the terminal what it can do, and so comes before anything reads keys.
+    let pixels = Pixels::new(pixels::printer(images));
+    let worker = start().context("the worker cannot be started")?;
     let result = Inspector {
-        app: App::new(theme, attention_budget),
+        app,
         worker,
         pixels,
         start: Instant::now(),

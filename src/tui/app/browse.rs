@@ -81,12 +81,12 @@ impl App {
                 }
                 return vec![Command::Cancel];
             }
-            Action::Run => {
+            Action::Run if self.can_run_again() => {
                 if let Some(request) = self.request.clone() {
                     return self.start(request);
                 }
             }
-            Action::Edit => {
+            Action::Edit if self.can_edit() => {
                 if let Some(request) = &self.request {
                     self.mode = Mode::Edit(Box::new(Editor::new(request, self.cursor.field)));
                     self.view = View::Prompt;

@@ -161,7 +161,10 @@ impl App {
                     ) && other.word == word
                 };
                 request.interventions.retain(|other| !is_same(other));
-                request.interventions.push(intervention);
+                // A word times one is the word as it was.
+                if typed.parse() != Ok(1.0_f32) {
+                    request.interventions.push(intervention);
+                }
                 return self.branch(0, request);
             }
             Action::Type(typing) => line.apply(typing),

@@ -70,7 +70,7 @@ impl App {
 
     /// Can the run on the screen be left at the step that is looked at?
     pub fn can_branch(&self) -> bool {
-        self.has_steps() && matches!(self.model, super::Model::Ready(_))
+        self.has_steps() && matches!(self.model, super::Model::Ready(_)) && !self.recorded
     }
 
     /// Starts a run of `request` from its first stage.

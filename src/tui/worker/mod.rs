@@ -3,6 +3,7 @@
 //! The screen sends [`Command`]s and never waits; the worker answers with [`Update`]s. Whatever goes wrong here, a
 //! panic included, reaches the screen as a [`Failure`] and leaves the worker ready for the next command.
 
+mod recorded;
 mod service;
 
 use std::path::PathBuf;
@@ -16,13 +17,13 @@ use super::insight::Insight;
 use crate::generation::{ModelInfo, Pipeline, Request, RequestOverrides};
 use crate::model::AttentionDetail;
 use crate::trace::{
-    AttentionMaps, CancelToken, DestinationError, Event, Half, OutputFile, Snapshot, document,
-    write_png,
+    AttentionMaps, CancelToken, DestinationError, Event, ExportPlan, Half, OutputFile, Replay,
+    Snapshot, Trace, document, write_png,
 };
 use service::Service;
 
 /// What the screen asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Command {
     /// Start the run `run` of `request` and let it go on to its end. A run that goes on is paused.
     Run {
@@ -81,6 +82,15 @@ pub enum Command {
     },
     /// Save a picture as PNG.
     Save(Box<Saving>),
+    /// Write a finished run, as the plan says.
+    Export {
+        /// The run that is meant.
+        run: u64,
+        /// What to write, and where.
+        plan: Box<ExportPlan>,
+        /// What was recorded.
+        trace: Box<Trace>,
+    },
 }
 
 /// Attention that can be computed again: of which step, in which half of guidance, how fine.
@@ -123,6 +133,8 @@ pub enum Update {
         info: Box<ModelInfo>,
         /// The request that the user started the program with.
         request: Request,
+        /// Is it a recorded run, without the model that made it?
+        recorded: bool,
     },
     /// The model could not be loaded.
     LoadFailed(Failure),
@@ -188,8 +200,8 @@ pub enum Update {
         /// The picture, or why there is none.
         image: Result<Arc<RgbImage>, Failure>,
     },
-    /// A picture was saved, or not.
-    Saved(Result<PathBuf, Failure>),
+    /// Files were written, or not.
+    Saved(Result<Vec<PathBuf>, Failure>),
 }
 
 /// The quick previews of a step, one pixel a latent pixel.
@@ -259,6 +271,22 @@ impl Worker {
         })
     }
 
+    /// Starts the worker on a recorded run: it has no model, and computes nothing.
+    pub fn replay(replay: Replay) -> std::io::Result<Self> {
+        let (commands, inbox) = channel();
+        let (answers, updates) = channel();
+        let to_screen = answers.clone();
+        thread::Builder::new()
+            .name("worker".into())
+            .spawn(move || recorded::serve(&replay, &to_screen, &inbox))?;
+        Ok(Self {
+            updates,
+            commands,
+            answers,
+            cancel: CancelToken::default(),
+        })
+    }
+
     /// Sends a command. Never blocks.
     pub fn send(&self, command: Command) {
         match command {
@@ -266,10 +294,14 @@ impl Worker {
                 // Files can be slow and the worker may be busy: a thread of its own.
                 let answers = self.answers.clone();
                 thread::spawn(move || {
-                    let saved = saving.save().map_err(|error| Failure {
-                        what: format!("The picture was not saved: {error}"),
-                        advice: "Start the program in a folder that you can write to.".to_owned(),
-                    });
+                    let saved = saving
+                        .save()
+                        .map(|path| vec![path])
+                        .map_err(|error| Failure {
+                            what: format!("The picture was not saved: {error}"),
+                            advice: "Start the program in a folder that you can write to."
+                                .to_owned(),
+                        });
                     let _ = answers.send(Update::Saved(saved));
                 });
             }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use super::{AttentionKey, Command, Failure, Loader, Pictures, Update, Work};
 use crate::generation::{self, Pipeline, Request, RequestOverrides, Stage};
 use crate::model::AttentionDetail;
-use crate::trace::{CancelToken, Event, RecordOptions, Recorder, Snapshot};
+use crate::trace::{CancelToken, Event, ExportPlan, RecordOptions, Recorder, Snapshot, Trace};
 use crate::tui::{insight, panics};
 
 /// The screen is gone: nobody wants to know any more.
@@ -71,6 +71,7 @@ impl Service {
         let loaded = Update::Loaded {
             info: Box::new(pipeline.info().clone()),
             request: request.clone().apply(pipeline.default_request(&prompt)),
+            recorded: false,
         };
         if self.say(loaded).is_ok() {
             let _ = self.serve(&pipeline);
@@ -153,6 +154,7 @@ impl Service {
             Command::Decode { run, step, x0 } => self.decode(pipeline, run, step, &x0),
             // Files are written by threads of their own.
             Command::Save(_) => Ok(()),
+            Command::Export { run, plan, trace } => self.export(run, &plan, &trace, desk),
         }
     }
 
@@ -313,6 +315,20 @@ impl Service {
         self.say(Update::Begins { run, work })?;
         let image = flatten(guarded(|| pipeline.decode_values(&x0.data))).map(Arc::new);
         self.say(Update::Decoded { run, step, image })
+    }
+
+    fn export(&self, run: u64, plan: &ExportPlan, trace: &Trace, desk: &Desk) -> Result<(), Gone> {
+        let saved = match desk.recorders.get(&run) {
+            None => Err(forgotten()),
+            Some(recorder) => match guarded(|| plan.write(recorder, trace)) {
+                Ok(written) => written.map_err(|error| Failure {
+                    what: format!("The run was not written: {error}"),
+                    advice: "Choose another place, or make room.".to_owned(),
+                }),
+                Err(failure) => Err(failure),
+            },
+        };
+        self.say(Update::Saved(saved))
     }
 
     /// Lets the run that goes on wait, if one does, and says so.

@@ -1,0 +1,118 @@
+//! The worker of a recorded run: it reads what was written down, and computes nothing.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::{AttentionKey, Command, Failure, Pictures, Update};
+use crate::model::AttentionDetail;
+use crate::trace::{AttentionMaps, Event, Half, Replay, ReplayError};
+
+/// Answers commands until the screen is gone.
+pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
+    let loaded = Update::Loaded {
+        info: Box::new(replay.info().clone()),
+        request: replay.request().clone(),
+        recorded: true,
+    };
+    let mut gone = answers.send(loaded).is_err();
+    while !gone {
+        let Ok(command) = inbox.recv() else {
+            return;
+        };
+        gone = match command {
+            Command::Run { run, .. } => read(replay, run, answers),
+            Command::Attention { run, key } => {
+                let maps = attention(replay, key);
+                answers.send(Update::Attention { run, key, maps })
+            }
+            Command::Decode { run, step, .. } => {
+                let image = Err(missing("The picture decoded at this step"));
+                answers.send(Update::Decoded { run, step, image })
+            }
+            Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
+                let failure = missing("A model to go on with");
+                answers.send(Update::RunFailed { run, failure })
+            }
+            Command::Export { .. } => {
+                let failure = missing("A model to compute with");
+                answers.send(Update::Saved(Err(failure)))
+            }
+            Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Save(_) => Ok(()),
+        }
+        .is_err();
+    }
+}
+
+/// What was recorded of the prompt's half, as fine as it was recorded.
+fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, Failure> {
+    if key.half == Half::Uncond {
+        return Err(missing("Attention without the prompt"));
+    }
+    let maps = replay
+        .attention_at(key.step)
+        .map_err(|error| failure(&error))?;
+    let has_heads = maps.iter().all(|map| map.heads.is_some());
+    match key.detail {
+        _ if maps.is_empty() => Err(missing("The attention of this step")),
+        AttentionDetail::Heads if !has_heads => Err(missing("Attention of every head")),
+        _ => Ok(maps),
+    }
+}
+
+/// Reads the whole run, event by event.
+fn read(
+    replay: &Replay,
+    run: u64,
+    answers: &Sender<Update>,
+) -> Result<(), std::sync::mpsc::SendError<Update>> {
+    for event in replay.events(true) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let failure = failure(&error);
+                return answers.send(Update::RunFailed { run, failure });
+            }
+        };
+        let pictures = match &event {
+            Event::Step(step) => {
+                let preview = |name: &str, scale| {
+                    let tensor = step.tensor(name);
+                    tensor.map(|tensor| Arc::new(replay.preview(&tensor.data, scale)))
+                };
+                let latents = preview("latents", step.preview_scale);
+                let both = latents.zip(preview("x0", 1.0));
+                both.map(|(latents, x0)| Pictures { latents, x0 })
+            }
+            _ => None,
+        };
+        let unseen = match &event {
+            Event::Tokens(tokens) => (tokens.prompt.tokens.iter())
+                .map(|token| tokens.unseen.contains(&token.id))
+                .collect(),
+            _ => Vec::new(),
+        };
+        answers.send(Update::Recorded {
+            run,
+            event,
+            pictures,
+            unseen,
+        })?;
+    }
+    answers.send(Update::Done { run })
+}
+
+fn failure(error: &ReplayError) -> Failure {
+    Failure {
+        what: error.to_string(),
+        advice: "Record the run once more: diffuscope run --json DIR.".to_owned(),
+    }
+}
+
+fn missing(what: &str) -> Failure {
+    Failure {
+        what: format!("{what} is not part of this recording."),
+        advice:
+            "A recorded run is looked at without its model. `diffuscope -p TEXT` opens a live one."
+                .to_owned(),
+    }
+}
