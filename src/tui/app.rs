@@ -73,6 +73,7 @@ pub enum Notice {
 
 /// The inspector's state.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // Independent of one another: no two of them are one state.
 pub struct App {
     /// Styles and colours.
     pub theme: Theme,

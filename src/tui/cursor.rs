@@ -179,6 +179,7 @@ pub enum Grid {
 
 impl Grid {
     /// The one after this.
+    #[must_use]
     pub fn next(self) -> Self {
         match self {
             Self::Words => Self::Steps,

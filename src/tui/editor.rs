@@ -211,10 +211,11 @@ impl Editor {
             negative_prompt: text(Field::Negative).to_owned(),
             seed: parse(text(Field::Seed))
                 .ok_or_else(|| number(Field::Seed, "a whole number such as 42"))?,
-            steps: match self.is_branch {
-                true => self.before.steps,
-                false => parse(text(Field::Steps))
-                    .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?,
+            steps: if self.is_branch {
+                self.before.steps
+            } else {
+                parse(text(Field::Steps))
+                    .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?
             },
             guidance_scale: parse(text(Field::Guidance))
                 .ok_or_else(|| number(Field::Guidance, "a number such as 7.5"))?,

@@ -105,6 +105,7 @@ impl Run {
     }
 
     /// A run that goes on as `request` from where this one stood before `step`: what was done until then is its own too.
+    #[must_use]
     pub fn branch(&self, id: u64, step: usize, request: Request) -> Self {
         let mut branch = self.clone();
         branch.id = id;

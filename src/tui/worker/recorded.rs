@@ -3,43 +3,45 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::service::Gone;
 use super::{AttentionKey, Command, Failure, Pictures, Update};
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, Event, Half, Replay, ReplayError};
 
 /// Answers commands until the screen is gone.
 pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
-    let loaded = Update::Loaded {
+    let say = |update| answers.send(update).map_err(|_| Gone);
+    let loaded = say(Update::Loaded {
         info: Box::new(replay.info().clone()),
         request: replay.request().clone(),
         recorded: true,
-    };
-    let mut gone = answers.send(loaded).is_err();
+    });
+    let mut gone = loaded.is_err();
     while !gone {
         let Ok(command) = inbox.recv() else {
             return;
         };
-        gone = match command {
+        let answered = match command {
             Command::Run { run, .. } => read(replay, run, answers),
             Command::Attention { run, key } => {
                 let maps = attention(replay, key);
-                answers.send(Update::Attention { run, key, maps })
+                say(Update::Attention { run, key, maps })
             }
             Command::Decode { run, step, .. } => {
                 let image = Err(missing("The picture decoded at this step"));
-                answers.send(Update::Decoded { run, step, image })
+                say(Update::Decoded { run, step, image })
             }
             Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
                 let failure = missing("A model to go on with");
-                answers.send(Update::RunFailed { run, failure })
+                say(Update::RunFailed { run, failure })
             }
             Command::Export { .. } => {
                 let failure = missing("A model to compute with");
-                answers.send(Update::Saved(Err(failure)))
+                say(Update::Saved(Err(failure)))
             }
             Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Save(_) => Ok(()),
-        }
-        .is_err();
+        };
+        gone = answered.is_err();
     }
 }
 
@@ -60,17 +62,14 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
 }
 
 /// Reads the whole run, event by event.
-fn read(
-    replay: &Replay,
-    run: u64,
-    answers: &Sender<Update>,
-) -> Result<(), std::sync::mpsc::SendError<Update>> {
+fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Gone> {
+    let say = |update| answers.send(update).map_err(|_| Gone);
     for event in replay.events(true) {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
                 let failure = failure(&error);
-                return answers.send(Update::RunFailed { run, failure });
+                return say(Update::RunFailed { run, failure });
             }
         };
         let pictures = match &event {
@@ -91,14 +90,14 @@ fn read(
                 .collect(),
             _ => Vec::new(),
         };
-        answers.send(Update::Recorded {
+        say(Update::Recorded {
             run,
             event,
             pictures,
             unseen,
         })?;
     }
-    answers.send(Update::Done { run })
+    say(Update::Done { run })
 }
 
 fn failure(error: &ReplayError) -> Failure {

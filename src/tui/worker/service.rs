@@ -199,7 +199,7 @@ impl Service {
         match flatten(guarded(|| recorder.fork(step, request))) {
             Ok((recorder, events)) => {
                 for event in events {
-                    self.say_recorded(run, event, pipeline)?;
+                    self.say_recorded(run, &event, pipeline)?;
                 }
                 desk.recorders.insert(run, recorder);
                 desk.active = Some(Active { run, until: None });
@@ -237,7 +237,7 @@ impl Service {
         match advanced {
             Ok(Ok(event)) => {
                 if let Some(event) = event {
-                    self.say_recorded(run, event, pipeline)?;
+                    self.say_recorded(run, &event, pipeline)?;
                 }
                 if is_done {
                     desk.active = None;
@@ -257,8 +257,8 @@ impl Service {
     }
 
     /// Tells the screen what was recorded, with what only the model can say about it.
-    fn say_recorded(&self, run: u64, event: Event, pipeline: &Pipeline) -> Result<(), Gone> {
-        let pictures = match &event {
+    fn say_recorded(&self, run: u64, event: &Event, pipeline: &Pipeline) -> Result<(), Gone> {
+        let pictures = match event {
             Event::Step(step) => {
                 let preview = |name: &str, scale| {
                     let tensor = step.tensor(name);
@@ -270,7 +270,7 @@ impl Service {
             }
             _ => None,
         };
-        let unseen = match &event {
+        let unseen = match event {
             Event::Tokens(tokens) => {
                 let table = pipeline.token_embeddings();
                 insight::unseen(table, &tokens.prompt.ids()).unwrap_or_default()
@@ -284,7 +284,7 @@ impl Service {
             unseen,
         })?;
         // It goes without saying where this fails: the run itself is not touched.
-        if let Ok(Ok(insights)) = guarded(|| insight::of(pipeline, &event)) {
+        if let Ok(Ok(insights)) = guarded(|| insight::of(pipeline, event)) {
             for insight in insights {
                 self.say(Update::Insight { run, insight })?;
             }
