@@ -1,7 +1,7 @@
 //! A miniature of Stable Diffusion v2's structure against diffusers: OpenCLIP's text encoder, heads level by level,
 //! linear projections, and a UNet that predicts the velocity.
 //!
-//! What is expected is in `parity/goldens/v2.json`, made by `parity/v2_structured.py`, which also says how the weights
+//! What is expected is in `goldens/v2.json`, made by `parity/v2_structured.py`, which also says how the weights
 //! are made: they are a formula of each tensor's name.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -45,7 +45,7 @@ struct Case {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("parity/goldens/v2.json")).unwrap()
+    serde_json::from_str(include_str!("goldens/v2.json")).unwrap()
 }
 
 /// Numbers from -1 to 1 with 23 bits, by a hash of their place and of the tensor's name.

@@ -1,6 +1,6 @@
-"""Writes goldens/v2.json: what diffusers computes with a miniature of Stable Diffusion v2's structure.
+"""Writes ../goldens/v2.json: what diffusers computes with a miniature of Stable Diffusion v2's structure.
 
-    python tests/parity/v2_structured.py tests/parity/goldens/v2.json
+    python tests/parity/v2_structured.py tests/goldens/v2.json
 
 What v2 does otherwise than v1: the text encoder is OpenCLIP's (GELU with the error function, `!` as padding, and the last
 layer left out, as diffusers stores it), heads are given level by level, the transformers' projections are linear layers,
