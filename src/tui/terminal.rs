@@ -1,5 +1,7 @@
 //! The terminal: taken over, given back, put to sleep and woken up. It is given back whatever happens.
 
+#[cfg(unix)]
+use std::io::IsTerminal;
 use std::io::{self, Stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,6 +114,18 @@ impl Screen {
             }
         };
         thread::Builder::new().name("signals".into()).spawn(wait)?;
+        // A terminal can go away without a signal, when whoever would have sent it went first. Reading from it then never
+        // returns, and so the thread that reads cannot notice.
+        let watch = || {
+            while io::stdout().is_terminal() {
+                thread::sleep(GRACE);
+            }
+            restore();
+            process::exit(128 + SIGHUP);
+        };
+        thread::Builder::new()
+            .name("terminal".into())
+            .spawn(watch)?;
         Ok(())
     }
 
