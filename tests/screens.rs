@@ -1,90 +1,23 @@
 //! Whole screens of the inspector, on a real run of the embedded model: what is read on them, and in which colours.
 
-use std::sync::{Arc, OnceLock};
+mod support;
+
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{DeviceChoice, Pipeline, RequestOverrides};
 use diffuscope::model::AttentionDetail;
+use diffuscope::model::tokenizer::Tokens;
 use diffuscope::scheduler::SchedulerKind;
 use diffuscope::tui::action::{Action, Typing};
 use diffuscope::tui::app::{App, Model, View};
 use diffuscope::tui::colour_map::ColourMap;
 use diffuscope::tui::keys;
-use diffuscope::tui::screen;
 use diffuscope::tui::theme::{Colours, Theme};
-use diffuscope::tui::worker::{Loader, Worker};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use ratatui::buffer::Buffer;
+use diffuscope::tui::worker::Loader;
 use ratatui::style::Color;
+use support::{PROMPT, Session, draw, find, has_picture, lines, loader, pipeline, text};
 
-const PROMPT: &str = "a photograph of an astronaut riding a horse";
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
-
-/// A user at the inspector: presses keys, waits for the worker, looks at the screen.
-struct Session {
-    app: App,
-    worker: Worker,
-}
-
-impl Session {
-    fn start(loader: Loader, prompt: &str, steps: usize) -> Self {
-        let request = RequestOverrides {
-            prompt: Some(prompt.to_owned()),
-            steps: Some(steps),
-            guidance_scale: Some(5.0),
-            scheduler: Some(SchedulerKind::Lms),
-            ..RequestOverrides::default()
-        };
-        Self {
-            app: App::new(Theme::new(Colours::True), 64 << 20),
-            worker: Worker::spawn(loader, request).unwrap(),
-        }
-    }
-
-    /// Runs until `reached`, which must happen within five minutes.
-    fn until(mut self, reached: impl Fn(&App) -> bool) -> Self {
-        let start = Instant::now();
-        while !reached(&self.app) {
-            assert!(start.elapsed() < Duration::from_mins(5), "it never came");
-            if let Ok(update) = self.worker.updates.recv_timeout(Duration::from_millis(50)) {
-                for command in self.app.apply(update) {
-                    self.worker.send(command);
-                }
-            }
-        }
-        self
-    }
-
-    fn act(mut self, action: Action) -> Self {
-        for command in self.app.update(action) {
-            self.worker.send(command);
-        }
-        self
-    }
-}
-
-fn pipeline() -> Arc<Pipeline> {
-    static PIPELINE: OnceLock<Arc<Pipeline>> = OnceLock::new();
-    let load = || {
-        let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
-        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap()).unwrap())
-    };
-    Arc::clone(PIPELINE.get_or_init(load))
-}
-
-fn loader() -> Loader {
-    Box::new(|| Ok(pipeline()))
-}
-
-fn has_picture(app: &App) -> bool {
-    !app.is_busy()
-        && app
-            .run
-            .as_ref()
-            .is_some_and(|run| run.trace.image.is_some())
-}
 
 /// A finished run of four steps.
 fn finished() -> App {
@@ -98,39 +31,6 @@ fn after(mut app: App, actions: &[Action]) -> App {
         app.update(action.clone());
     }
     app
-}
-
-fn draw(app: &App, (width, height): (u16, u16)) -> Buffer {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    let frame = |frame: &mut ratatui::Frame| {
-        screen::render(frame.buffer_mut(), app);
-    };
-    terminal.draw(frame).unwrap();
-    terminal.backend().buffer().clone()
-}
-
-fn lines(buffer: &Buffer) -> Vec<String> {
-    let rows = buffer.area.rows();
-    rows.map(|row| {
-        row.positions()
-            .map(|place| buffer[place].symbol())
-            .collect()
-    })
-    .collect()
-}
-
-fn text(app: &App, size: (u16, u16)) -> String {
-    lines(&draw(app, size)).join("\n")
-}
-
-/// The row and column of `words`, which must be on the screen.
-fn find(buffer: &Buffer, words: &str) -> (u16, u16) {
-    let lines = lines(buffer);
-    let found = lines.iter().enumerate().find_map(|(y, line)| {
-        let index = line.find(words)?;
-        Some((line[..index].chars().count() as u16, y as u16))
-    });
-    found.unwrap_or_else(|| panic!("{words:?} is not on the screen:\n{}", lines.join("\n")))
 }
 
 #[test]
@@ -660,19 +560,17 @@ fn words_at(position: usize, view: View) -> App {
     after(app, &[Action::Show(view)])
 }
 
+/// The prompt's positions.
+fn prompt_of(app: &App) -> &Tokens {
+    let trace = &app.run.as_ref().unwrap().trace;
+    &trace.tokens.as_ref().unwrap().prompt
+}
+
 #[test]
 fn merges_go_from_single_bytes_to_the_pieces_one_pair_at_a_time() {
     // a dream beach␣: positions 1, 2 and 3.
     let app = words_at(3, View::Tokens);
-    let ids = &app
-        .run
-        .as_ref()
-        .unwrap()
-        .trace
-        .tokens
-        .as_ref()
-        .unwrap()
-        .prompt;
+    let ids = prompt_of(&app);
     assert_eq!((ids.tokens[2].id, ids.tokens[3].id), (4595, 2117));
     for size in SIZES {
         let buffer = draw(&app, size);
@@ -700,15 +598,7 @@ fn merges_go_from_single_bytes_to_the_pieces_one_pair_at_a_time() {
 #[test]
 fn letters_that_no_merge_joins_stay_bytes() {
     let app = words_at(4, View::Tokens);
-    let tokens = &app
-        .run
-        .as_ref()
-        .unwrap()
-        .trace
-        .tokens
-        .as_ref()
-        .unwrap()
-        .prompt;
+    let tokens = prompt_of(&app);
     let ids: Vec<u32> = tokens.tokens[4..10].iter().map(|token| token.id).collect();
     assert_eq!(ids, [164, 233, 117, 162, 252, 506]);
     let screen = text(&app, (120, 40));

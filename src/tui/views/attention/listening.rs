@@ -107,6 +107,15 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selecti
 
 fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
     let room = usize::from(area.width);
+    if room < 16 {
+        // Two runs side by side on a small screen: the name says more than its decimals.
+        let words = format!(
+            "{}{:>3}%",
+            text::fit(name, room.saturating_sub(4)),
+            text::fixed(100.0 * share, 0)
+        );
+        return line(buffer, area, &words, style);
+    }
     let bar = room.saturating_sub(22).min(16);
     let words = format!(
         "{}{:>6} % {}",
