@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Request, RequestOverrides};
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
-use crate::trace::ExportPlan;
+use crate::trace::{Existing, ExportPlan};
 use crate::tui::ImageMode;
 
 /// What the inspector draws when no prompt is given.
@@ -466,7 +466,11 @@ impl ExportArgs {
         ExportPlan {
             png: self.png,
             json: self.json,
-            force: self.force,
+            existing: if self.force {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            },
             tensors: self.tensors,
             attention: match self.attention {
                 AttentionChoice::Mean => AttentionDetail::Mean,

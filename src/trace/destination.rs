@@ -235,6 +235,13 @@ impl OutputFolder {
         })
     }
 
+    /// A folder that is new: at `path`, or, where that exists, at `path` with `-2`, `-3`, … after its name.
+    pub fn new_at(path: &Path) -> Result<Self, DestinationError> {
+        let mut names = (1..).map(|number| numbered(path, number));
+        let free = names.find(|path| fs::symlink_metadata(path).is_err());
+        Self::at(&free.unwrap_or_else(|| path.to_owned()), false)
+    }
+
     /// Where to write the content.
     pub fn stage(&self) -> &Path {
         self.stage.path()

@@ -29,7 +29,7 @@ pub use export::{Export, ExportError, Heading};
 pub(crate) use json::ObjectWriter;
 pub use pictures::{HeatMap, Scale, common_scale, save_animation, save_map};
 pub use pieces::{save_attention, save_step, save_tensor, save_trace};
-pub use plan::{ExportPlan, PlanError, SelectionError};
+pub use plan::{Existing, ExportPlan, PlanError, SelectionError};
 pub use png::write_png;
 pub use recorder::{CancelToken, Half, RecordOptions, Recorder};
 pub use replay::{Replay, ReplayError};

@@ -16,14 +16,26 @@ pub struct ExportPlan {
     pub png: Option<PathBuf>,
     /// The folder of the export.
     pub json: Option<PathBuf>,
-    /// May an earlier export in that folder be replaced?
-    pub force: bool,
+    /// What becomes of that folder if it is there already.
+    pub existing: Existing,
     /// Names of the tensors that are exported, see [`Selection::of`]; `None` for the default selection.
     pub tensors: Option<Vec<String>>,
     /// How much of the UNet's cross-attention is exported.
     pub attention: AttentionDetail,
     /// Are statistics of every module's output exported?
     pub modules: bool,
+}
+
+/// What becomes of a folder that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// It is filled if it is empty, and otherwise refused.
+    #[default]
+    Refuse,
+    /// An earlier export in it is replaced.
+    Replace,
+    /// It is left alone: the new one gets a number after its name.
+    Keep,
 }
 
 /// Tensors that cannot be exported.
@@ -82,7 +94,11 @@ impl ExportPlan {
 
     /// The export's folder, prepared.
     pub fn folder(&self) -> Result<Option<OutputFolder>, DestinationError> {
-        let at = |path: &Path| OutputFolder::at(path, self.force);
+        let at = |path: &Path| match self.existing {
+            Existing::Refuse => OutputFolder::at(path, false),
+            Existing::Replace => OutputFolder::at(path, true),
+            Existing::Keep => OutputFolder::new_at(path),
+        };
         self.json.as_deref().map(at).transpose()
     }
 

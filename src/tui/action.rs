@@ -87,6 +87,8 @@ pub enum Action {
     Decode,
     /// Save the picture as PNG.
     Save,
+    /// Show what can be written to a file from this view, or close the list.
+    Export,
     /// Type into the field that has the cursor.
     Type(Typing),
     /// Time passed: so much since the start.

@@ -1,13 +1,16 @@
 //! The inspector's state, free of any terminal: actions and the worker's updates go in, commands for the worker come out.
 //!
 //! `app.rs` says what there is and takes updates in, `app/browse.rs` carries out what the keys mean while looking
-//! around, `app/dialogue.rs` while something is typed or chosen, `app/sitting.rs` keeps the runs of this sitting.
+//! around, `app/dialogue.rs` while something is typed or chosen, `app/offers.rs` says what can be written to a file from
+//! here, `app/sitting.rs` keeps the runs of this sitting.
 
 mod browse;
 mod dialogue;
+mod offers;
 mod sitting;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +23,12 @@ use super::editor::{Editor, LineEditor};
 use super::explain::Depth;
 use super::run::{Run, RunState};
 use super::theme::Theme;
-use super::worker::{AttentionKey, Command, Failure, Saving, Update, Work};
+use super::worker::{AttentionKey, Command, Failure, Update, Work};
 use crate::generation::{ModelInfo, Request, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{AttentionMaps, Event, ExportPlan, Half, document};
+use crate::trace::{AttentionMaps, Event, ExportPlan, Half};
+pub use offers::Offer;
 pub use sitting::Branch;
 
 /// How long a step is shown when a finished run is played back.
@@ -60,6 +64,8 @@ pub enum Mode {
     Place,
     /// Typing what becomes of the selected word's attention: a factor, or the word that it changes places with.
     Weight(LineEditor),
+    /// Choosing what to write to a file: the row.
+    Export(usize),
 }
 
 /// A message at the foot of the screen.
@@ -95,6 +101,10 @@ pub struct App {
     pub recorded: bool,
     /// What is still to be written of the first run that is finished.
     pub export: ExportPlan,
+    /// The folder that files are written to; the current one where it is empty.
+    pub folder: PathBuf,
+    /// What the menu of files offers while it is open.
+    pub offered: Vec<Offer>,
     /// The view to go back to from the form of a branch.
     came_from: Option<View>,
     /// The explanation beside the view, if it is open.
@@ -149,6 +159,8 @@ impl App {
             mode: Mode::Browse,
             recorded: false,
             export: ExportPlan::default(),
+            folder: PathBuf::new(),
+            offered: Vec::new(),
             came_from: None,
             explain: None,
             notice: None,
@@ -187,6 +199,7 @@ impl App {
                 Mode::Runs(_) => self.choose_run(&action),
                 Mode::Place => self.move_place(&action),
                 Mode::Weight(_) => self.weigh(&action),
+                Mode::Export(_) => self.choose_offer(&action),
             },
         };
         commands.extend(self.wants());
@@ -207,6 +220,11 @@ impl App {
                 commands.extend(self.start(request));
             }
             Update::LoadFailed(failure) => self.model = Model::Failed(failure),
+            Update::Branched { run, branches } => {
+                if let Some(run) = self.find_mut(run) {
+                    run.trace.branches = branches;
+                }
+            }
             Update::Begins { run, work } => {
                 if self.is_current(run) {
                     // The steps are one work: its time is that of all of them.
@@ -474,6 +492,15 @@ impl App {
         self.picture().is_some()
     }
 
+    /// Is there anything to write to a file?
+    pub fn can_export(&self) -> bool {
+        self.has_steps()
+            || self
+                .run
+                .as_ref()
+                .is_some_and(|run| run.trace.text.is_some())
+    }
+
     /// The picture that the screen is about: the decoded one of the step looked at, with that step, or the finished one.
     pub fn picture(&self) -> Option<(Arc<RgbImage>, Option<usize>)> {
         let run = self.run.as_ref()?;
@@ -485,28 +512,6 @@ impl App {
             Some(image) if step + 1 < run.total_steps() => Some((Arc::clone(image), Some(step))),
             _ => finished,
         }
-    }
-
-    fn save(&self) -> Option<Command> {
-        let Model::Ready(info) = &self.model else {
-            return None;
-        };
-        let (image, step) = self.picture()?;
-        let request = self.run.as_ref()?.trace.request.clone();
-        let name = match step {
-            None => format!("diffuscope-{}.png", request.seed),
-            Some(step) => format!("diffuscope-{}-step-{}.png", request.seed, step + 1),
-        };
-        let model = document::Model {
-            name: info.name.clone(),
-            sha256: info.sha256.clone(),
-        };
-        Some(Command::Save(Box::new(Saving {
-            image,
-            name: name.into(),
-            request,
-            model,
-        })))
     }
 
     /// What the run on the screen, or the one that failed to start, was asked for.
@@ -561,6 +566,8 @@ impl App {
             refused: BTreeSet::new(),
             request: None,
             export: ExportPlan::default(),
+            folder: PathBuf::new(),
+            offered: Vec::new(),
             explain: None,
             ..*self
         }

@@ -42,10 +42,7 @@ pub const BROWSE: &[Binding] = &[
         word: "select",
         sentence: "select in this view: a token, a layer, a channel, a tensor",
         works: |app| app.can_select(),
-        dispatch: &[
-            (KeyCode::Up, NONE, Action::Up),
-            (KeyCode::Down, NONE, Action::Down),
-        ],
+        dispatch: UP_DOWN,
     },
     Binding {
         keys: "[]",
@@ -191,6 +188,13 @@ pub const BROWSE: &[Binding] = &[
         dispatch: &[(KeyCode::Char('s'), NONE, Action::Save)],
     },
     Binding {
+        keys: "e",
+        word: "export",
+        sentence: "write what this view shows to a file: a tensor, the step or the whole run as JSON, a map or picture as PNG, a word's attention over the steps as GIF",
+        works: App::can_export,
+        dispatch: &[(KeyCode::Char('e'), NONE, Action::Export)],
+    },
+    Binding {
         keys: "r",
         word: "run again",
         sentence: "run the same request again from its first stage",
@@ -282,6 +286,24 @@ pub const ALWAYS: &[Binding] = &[
     },
 ];
 
+/// Out of what is typed; the keys that always work are letters there, and do not.
+const BACK: Binding = Binding {
+    keys: "esc",
+    word: "back",
+    sentence: "leave everything as it was",
+    works: always,
+    dispatch: &[
+        (KeyCode::Esc, NONE, Action::Dismiss),
+        (KeyCode::Char('c'), CONTROL, Action::Quit),
+        (KeyCode::Char('z'), CONTROL, Action::Suspend),
+    ],
+};
+
+const UP_DOWN: &[(KeyCode, KeyModifiers, Action)] = &[
+    (KeyCode::Up, NONE, Action::Up),
+    (KeyCode::Down, NONE, Action::Down),
+];
+
 /// Keys while the request is edited.
 pub const EDIT: &[Binding] = &[
     Binding {
@@ -317,17 +339,7 @@ pub const EDIT: &[Binding] = &[
         works: always,
         dispatch: &[],
     },
-    Binding {
-        keys: "esc",
-        word: "back",
-        sentence: "leave everything as it was",
-        works: always,
-        dispatch: &[
-            (KeyCode::Esc, NONE, Action::Dismiss),
-            (KeyCode::Char('c'), CONTROL, Action::Quit),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
-        ],
-    },
+    BACK,
 ];
 
 /// Keys while a step's number is typed.
@@ -346,17 +358,7 @@ pub const JUMP: &[Binding] = &[
         works: always,
         dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
     },
-    Binding {
-        keys: "esc",
-        word: "back",
-        sentence: "stay here",
-        works: always,
-        dispatch: &[
-            (KeyCode::Esc, NONE, Action::Dismiss),
-            (KeyCode::Char('c'), CONTROL, Action::Quit),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
-        ],
-    },
+    BACK,
 ];
 
 /// Keys while a weight is typed.
@@ -382,17 +384,7 @@ pub const WEIGHT: &[Binding] = &[
         works: always,
         dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
     },
-    Binding {
-        keys: "esc",
-        word: "back",
-        sentence: "leave everything as it was",
-        works: always,
-        dispatch: &[
-            (KeyCode::Esc, NONE, Action::Dismiss),
-            (KeyCode::Char('c'), CONTROL, Action::Quit),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
-        ],
-    },
+    BACK,
 ];
 
 /// Keys while a run is chosen.
@@ -402,10 +394,7 @@ pub const RUNS: &[Binding] = &[
         word: "select",
         sentence: "the run before or after",
         works: always,
-        dispatch: &[
-            (KeyCode::Up, NONE, Action::Up),
-            (KeyCode::Down, NONE, Action::Down),
-        ],
+        dispatch: UP_DOWN,
     },
     Binding {
         keys: "enter",
@@ -429,6 +418,35 @@ pub const RUNS: &[Binding] = &[
         dispatch: &[
             (KeyCode::Esc, NONE, Action::Dismiss),
             (KeyCode::Char('t'), NONE, Action::Runs),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while choosing what to write to a file.
+pub const EXPORT: &[Binding] = &[
+    Binding {
+        keys: "↑↓",
+        word: "select",
+        sentence: "the offer before or after",
+        works: always,
+        dispatch: UP_DOWN,
+    },
+    Binding {
+        keys: "enter",
+        word: "write it",
+        sentence: "write it to a new file in the current folder",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Choose)],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "write nothing",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('e'), NONE, Action::Export),
             (KeyCode::Char('z'), CONTROL, Action::Suspend),
         ],
     },
@@ -496,10 +514,7 @@ pub const HELP: &[Binding] = &[
         word: "scroll",
         sentence: "scroll",
         works: always,
-        dispatch: &[
-            (KeyCode::Up, NONE, Action::Up),
-            (KeyCode::Down, NONE, Action::Down),
-        ],
+        dispatch: UP_DOWN,
     },
     Binding {
         keys: "esc",
@@ -544,6 +559,7 @@ pub fn table(mode: &Mode) -> (&'static [Binding], bool) {
         Mode::Help { .. } => (HELP, true),
         Mode::Weight(_) => (WEIGHT, false),
         Mode::Runs(_) => (RUNS, true),
+        Mode::Export(_) => (EXPORT, true),
         Mode::Place => (PLACE, true),
     }
 }
@@ -596,6 +612,7 @@ mod tests {
             (JUMP, &[]),
             (HELP, ALWAYS),
             (RUNS, ALWAYS),
+            (EXPORT, ALWAYS),
             (PLACE, ALWAYS),
             (WEIGHT, &[]),
         ] {

@@ -125,6 +125,10 @@ impl App {
             Action::Save => {
                 return self.save().into_iter().collect();
             }
+            Action::Export if self.run.is_some() => {
+                self.offered = self.offers();
+                self.mode = Mode::Export(0);
+            }
             _ => {}
         }
         Vec::new()

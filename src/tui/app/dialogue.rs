@@ -1,6 +1,6 @@
 //! What the keys mean while something is typed, chosen or read.
 
-use super::{App, Mode};
+use super::{App, Mode, Offer};
 use crate::generation::{AttentionChange, Intervention};
 use crate::tui::action::{Action, Typing};
 use crate::tui::worker::Command;
@@ -126,6 +126,29 @@ impl App {
                 }
             }
             Action::Runs | Action::Dismiss => self.mode = Mode::Browse,
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    pub(super) fn choose_offer(&mut self, action: &Action) -> Vec<Command> {
+        let Mode::Export(row) = self.mode else {
+            return Vec::new();
+        };
+        let last = self.offered.len().saturating_sub(1);
+        match action {
+            Action::Up => self.mode = Mode::Export(row.saturating_sub(1)),
+            Action::Down => self.mode = Mode::Export((row + 1).min(last)),
+            Action::Choose => {
+                self.mode = Mode::Browse;
+                let offered = std::mem::take(&mut self.offered);
+                let chosen = offered.into_iter().nth(row);
+                return chosen.map(Offer::accept).into_iter().collect();
+            }
+            Action::Export | Action::Dismiss => {
+                self.mode = Mode::Browse;
+                self.offered = Vec::new();
+            }
             _ => {}
         }
         Vec::new()

@@ -2,10 +2,11 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 use super::wrap_words;
-use crate::tui::app::{App, Branch, Mode, Notice};
+use crate::tui::app::{App, Branch, Mode, Notice, Offer};
 use crate::tui::editor::{changes, scheduler_name};
 use crate::tui::keys::{self, Binding};
 use crate::tui::run::RunState;
@@ -18,6 +19,7 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App) -> bool {
         (Mode::Help(scroll), _) => draw_help(buffer, body, *scroll, app),
         (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, app),
         (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app),
+        (Mode::Export(row), _) => draw_offers(buffer, body, *row, app),
         _ => return false,
     }
     true
@@ -29,19 +31,57 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App) {
     let rows = app.tree();
     let area = overlay(buffer, body, 100, rows.len() as u16 + 4);
     buffer.set_stringn(area.x, area.y, "Runs", area.width.into(), theme.accent());
+    let rows = rows.iter().map(|row| {
+        let style = if row.is_current {
+            theme.title()
+        } else {
+            theme.text()
+        };
+        (describe(row, &rows), style)
+    });
+    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), app);
+}
+
+/// What can be written to a file, with its format and the file's name.
+fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App) {
+    let theme = app.theme;
+    let offers = &app.offered;
+    let area = overlay(buffer, body, 84, offers.len() as u16 + 4);
+    let title = "Write to a new file in the current folder";
+    buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
+    let widest = |of: fn(&Offer) -> &str| offers.iter().map(|offer| text::width(of(offer))).max();
+    let name = widest(|offer| &offer.name).unwrap_or(0);
+    // The names are what has to be found again: what is long is cut on the left.
+    let room = usize::from(area.width).saturating_sub(name + 10).max(12);
+    let what = widest(|offer| &offer.what).unwrap_or(0).min(room);
+    let rows = offers.iter().map(|offer| {
+        let words = text::fit(&offer.what, what);
+        let words = format!("{words}  {:<6}  {}", offer.format, offer.name);
+        (words, theme.text())
+    });
+    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), app);
+}
+
+/// Rows to choose from, below the title at the top of `area`.
+fn draw_choice(
+    buffer: &mut Buffer,
+    area: Rect,
+    selected: usize,
+    rows: &[(String, Style)],
+    app: &App,
+) {
     let visible = usize::from(area.height.saturating_sub(2)).max(1);
     let first = crate::tui::views::scroll(selected, rows.len(), visible);
-    for (index, row) in rows.iter().enumerate().skip(first).take(visible) {
+    for (index, (words, style)) in rows.iter().enumerate().skip(first).take(visible) {
         let y = area.y + 2 + (index - first) as u16;
         if y >= area.bottom() {
             break;
         }
-        let words = describe(row, &rows);
-        let words = text::fit(&words, area.width.into());
-        let style = match (index == selected, row.is_current) {
-            (true, _) => theme.selected(),
-            (false, true) => theme.title(),
-            (false, false) => theme.text(),
+        let words = text::fit(words, area.width.into());
+        let style = if index == selected {
+            app.theme.selected()
+        } else {
+            *style
         };
         buffer.set_stringn(area.x, y, words, area.width.into(), style);
     }
@@ -95,11 +135,12 @@ fn describe(row: &Branch, rows: &[Branch]) -> String {
 fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App) {
     let theme = app.theme;
     let area = overlay(buffer, body, 96, 60);
-    let sections: [(&str, &[&[Binding]]); 5] = [
+    let sections: [(&str, &[&[Binding]]); 6] = [
         ("Keys", &[keys::BROWSE, keys::ALWAYS]),
         ("While editing the request", &[keys::EDIT]),
         ("While typing a word's weight", &[keys::WEIGHT]),
         ("While choosing a run", &[keys::RUNS]),
+        ("While choosing what to export", &[keys::EXPORT]),
         ("While moving over the picture", &[keys::PLACE]),
     ];
     let mut lines = Vec::new();

@@ -160,7 +160,7 @@ fn statistics(stats: &Stats) -> String {
 }
 
 /// The cosine of the angle between two vectors; `NaN` where one is zero.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         let products = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y));
         products.sum()

@@ -5,6 +5,7 @@
 
 mod recorded;
 mod service;
+mod writing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +15,11 @@ use std::thread;
 use image::RgbImage;
 
 use super::insight::Insight;
-use crate::generation::{ModelInfo, Pipeline, Request, RequestOverrides};
+use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestOverrides};
 use crate::model::AttentionDetail;
-use crate::trace::{
-    AttentionMaps, CancelToken, DestinationError, Event, ExportPlan, Half, OutputFile, Replay,
-    Snapshot, Trace, document, write_png,
-};
+use crate::trace::{AttentionMaps, CancelToken, Event, ExportPlan, Half, Replay, Snapshot, Trace};
 use service::Service;
+pub use writing::{Content, Plane, Writing};
 
 /// What the screen asks for.
 #[derive(Debug, Clone)]
@@ -80,8 +79,8 @@ pub enum Command {
         /// The step's `x0`.
         x0: Snapshot,
     },
-    /// Save a picture as PNG.
-    Save(Box<Saving>),
+    /// Write a file.
+    Write(Box<Writing>),
     /// Write a finished run, as the plan says.
     Export {
         /// The run that is meant.
@@ -104,26 +103,6 @@ pub struct AttentionKey {
     pub detail: AttentionDetail,
 }
 
-/// A picture to save, with what its file says about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Saving {
-    /// The picture.
-    pub image: Arc<RgbImage>,
-    /// The file; a number is added to its name where there is one already.
-    pub name: PathBuf,
-    /// What was asked for.
-    pub request: Request,
-    /// The model that made it.
-    pub model: document::Model,
-}
-
-impl Saving {
-    fn save(&self) -> Result<PathBuf, DestinationError> {
-        let file = OutputFile::new_at(&self.name)?;
-        file.publish(|out| write_png(out, &self.image, &self.request, &self.model))
-    }
-}
-
 /// What the worker says.
 #[derive(Debug, Clone)]
 pub enum Update {
@@ -144,6 +123,13 @@ pub enum Update {
         run: u64,
         /// What begins.
         work: Work,
+    },
+    /// A branch has left the run that it comes from.
+    Branched {
+        /// The run.
+        run: u64,
+        /// Where its request was changed, its own beginning included.
+        branches: Vec<BranchPoint>,
     },
     /// A stage or step is done.
     Recorded {
@@ -290,19 +276,12 @@ impl Worker {
     /// Sends a command. Never blocks.
     pub fn send(&self, command: Command) {
         match command {
-            Command::Save(saving) => {
+            Command::Write(writing) => {
                 // Files can be slow and the worker may be busy: a thread of its own.
                 let answers = self.answers.clone();
                 thread::spawn(move || {
-                    let saved = saving
-                        .save()
-                        .map(|path| vec![path])
-                        .map_err(|error| Failure {
-                            what: format!("The picture was not saved: {error}"),
-                            advice: "Start the program in a folder that you can write to."
-                                .to_owned(),
-                        });
-                    let _ = answers.send(Update::Saved(saved));
+                    let written = writing.write().map(|path| vec![path]);
+                    let _ = answers.send(Update::Saved(written));
                 });
             }
             // A worker that is gone has said why before it went.

@@ -1,12 +1,15 @@
 //! The worker of a recorded run: it reads what was written down, and computes nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::service::Gone;
+use super::service::{Gone, not_written};
 use super::{AttentionKey, Command, Failure, Pictures, Update};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Event, Half, Replay, ReplayError};
+use crate::trace::{
+    AttentionMaps, Event, ExportError, ExportPlan, Half, Replay, ReplayError, Trace, save_trace,
+};
 
 /// Answers commands until the screen is gone.
 pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
@@ -35,11 +38,10 @@ pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<
                 let failure = missing("A model to go on with");
                 say(Update::RunFailed { run, failure })
             }
-            Command::Export { .. } => {
-                let failure = missing("A model to compute with");
-                say(Update::Saved(Err(failure)))
+            Command::Export { plan, trace, .. } => {
+                say(Update::Saved(export(replay, &plan, &trace)))
             }
-            Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Save(_) => Ok(()),
+            Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Write(_) => Ok(()),
         };
         gone = answered.is_err();
     }
@@ -59,6 +61,22 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
         AttentionDetail::Heads if !has_heads => Err(missing("Attention of every head")),
         _ => Ok(maps),
     }
+}
+
+/// Writes the run once more: as it was recorded, with the attention that was.
+fn export(replay: &Replay, plan: &ExportPlan, trace: &Trace) -> Result<Vec<PathBuf>, Failure> {
+    let Some(folder) = plan.folder().map_err(|error| not_written(&error))? else {
+        return Ok(Vec::new());
+    };
+    let attention = |step| replay.attention_at(step).map_err(|error| failure(&error));
+    let written = save_trace(
+        folder,
+        replay.heading(),
+        trace,
+        replay.selection(),
+        attention,
+    );
+    written.map(|path| vec![path])
 }
 
 /// Reads the whole run, event by event.
@@ -98,6 +116,12 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Gone>
         })?;
     }
     say(Update::Done { run })
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        not_written(&error)
+    }
 }
 
 fn failure(error: &ReplayError) -> Failure {

@@ -153,7 +153,7 @@ impl Service {
             Command::Attention { run, key } => self.attention(run, key, desk),
             Command::Decode { run, step, x0 } => self.decode(pipeline, run, step, &x0),
             // Files are written by threads of their own.
-            Command::Save(_) => Ok(()),
+            Command::Write(_) => Ok(()),
             Command::Export { run, plan, trace } => self.export(run, &plan, &trace, desk),
         }
     }
@@ -198,6 +198,8 @@ impl Service {
         self.say(Update::Begins { run, work })?;
         match flatten(guarded(|| recorder.fork(step, request))) {
             Ok((recorder, events)) => {
+                let branches = recorder.branches().to_vec();
+                self.say(Update::Branched { run, branches })?;
                 for event in events {
                     self.say_recorded(run, &event, pipeline)?;
                 }
@@ -321,10 +323,7 @@ impl Service {
         let saved = match desk.recorders.get(&run) {
             None => Err(forgotten()),
             Some(recorder) => match guarded(|| plan.write(recorder, trace)) {
-                Ok(written) => written.map_err(|error| Failure {
-                    what: format!("The run was not written: {error}"),
-                    advice: "Choose another place, or make room.".to_owned(),
-                }),
+                Ok(written) => written.map_err(|error| not_written(&error)),
                 Err(failure) => Err(failure),
             },
         };
@@ -382,6 +381,14 @@ fn failure(error: &generation::Error) -> Failure {
     Failure {
         what,
         advice: advice.to_owned(),
+    }
+}
+
+/// A run that could not be written.
+pub(super) fn not_written(error: &dyn std::error::Error) -> Failure {
+    Failure {
+        what: format!("The run was not written: {error}"),
+        advice: "Choose another place, or make room.".to_owned(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::tui::run::Run;
 use crate::tui::screen::wrap_words;
 use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::widgets::token_strip;
-use selection::Selection;
+pub(in crate::tui) use selection::Selection;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {

@@ -1,0 +1,89 @@
+//! Files that a user asks for while looking around: written on a thread of their own, complete or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::Failure;
+use crate::trace::{
+    AttentionMaps, DestinationError, Heading, HeatMap, OutputFile, Snapshot, StepTrace,
+    save_animation, save_attention, save_map, save_step, save_tensor, write_png,
+};
+
+/// A file to write: what is in it, and what it says about where that came from.
+#[derive(Debug, Clone)]
+pub struct Writing {
+    /// The file; a number is added to its name where there is one already.
+    pub name: PathBuf,
+    /// The run that it is about.
+    pub heading: Heading,
+    /// What to write.
+    pub content: Content,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A picture, as PNG.
+    Picture(Arc<RgbImage>),
+    /// A tensor's values, as JSON.
+    Tensor(Snapshot),
+    /// A layer's cross-attention, as JSON.
+    Attention(AttentionMaps),
+    /// A step with its tensors and its cross-attention, as JSON.
+    Step(Arc<StepTrace>, Vec<AttentionMaps>),
+    /// A heat map, as PNG.
+    Map(Plane),
+    /// Heat maps one after the other, as GIF.
+    Animation(Vec<Plane>),
+}
+
+/// A heat map on its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plane {
+    /// What it shows, for the file's text.
+    pub name: String,
+    /// `height * width` values, row-major.
+    pub values: Vec<f32>,
+    /// Number of columns.
+    pub width: usize,
+    /// Number of rows.
+    pub height: usize,
+}
+
+impl Plane {
+    fn map(&self) -> HeatMap<'_> {
+        HeatMap {
+            values: &self.values,
+            width: self.width,
+            height: self.height,
+        }
+    }
+}
+
+impl Writing {
+    /// Writes the file; returns its path.
+    pub(super) fn write(&self) -> Result<PathBuf, Failure> {
+        self.publish().map_err(|error| Failure {
+            what: format!("`{}` was not written: {error}", self.name.display()),
+            advice: "Start the program in a folder that you can write to, or make room.".to_owned(),
+        })
+    }
+
+    fn publish(&self) -> Result<PathBuf, DestinationError> {
+        let file = OutputFile::new_at(&self.name)?;
+        let Heading { request, model, .. } = &self.heading;
+        match &self.content {
+            Content::Picture(image) => file.publish(|out| write_png(out, image, request, model)),
+            Content::Tensor(tensor) => save_tensor(file, tensor),
+            Content::Attention(maps) => save_attention(file, maps),
+            Content::Step(step, attention) => save_step(file, &self.heading, step, attention),
+            Content::Map(plane) => save_map(file, plane.map(), &plane.name, request, model),
+            Content::Animation(planes) => {
+                let maps: Vec<HeatMap> = planes.iter().map(Plane::map).collect();
+                save_animation(file, &maps)
+            }
+        }
+    }
+}
