@@ -200,18 +200,9 @@ pub struct InspectArgs {
     /// The model and its device.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Memory for attention maps, in MiB; what does not fit is computed again when it is looked at
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
-    pub attention_budget: u32,
-    /// How pictures are drawn
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        value_name = "auto|cells|pixels"
-    )]
-    pub images: ImageMode,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
     /// What to write of the first run that is finished.
     #[command(flatten)]
     pub export: ExportArgs,
@@ -318,17 +309,11 @@ pub struct ModelArgs {
     pub device: DeviceChoice,
 }
 
-/// Options of `replay`.
+/// How the inspector shows runs.
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// The folder that `run --json` wrote
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// Read every file, say what is there, and open no screen
-    #[arg(long)]
-    pub check: bool,
-    /// Memory for attention maps, in MiB; what does not fit is read again when it is looked at
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+pub struct ScreenArgs {
+    /// Memory for the attention maps of all runs together, in MiB; what does not fit is computed again, or of a recorded run read again, when it is looked at
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub attention_budget: u32,
     /// How pictures are drawn
     #[arg(
@@ -339,6 +324,27 @@ pub struct ReplayArgs {
         value_name = "auto|cells|pixels"
     )]
     pub images: ImageMode,
+}
+
+impl ScreenArgs {
+    /// Memory for attention maps, in bytes.
+    pub fn attention_bytes(&self) -> usize {
+        self.attention_budget as usize * 1024 * 1024
+    }
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The folder that `run --json` wrote
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Read every file, say what is there, and open no screen
+    #[arg(long)]
+    pub check: bool,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// Options of `tokenize`.

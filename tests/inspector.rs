@@ -5,13 +5,14 @@ mod support;
 use crossterm::event::KeyCode;
 use diffuscope::model::AttentionDetail;
 use diffuscope::trace::{ExportPlan, Half, Replay};
-use diffuscope::tui::action::Action;
+use diffuscope::tui::action::{Action, Typing};
 use diffuscope::tui::app::{App, Notice, View};
+use diffuscope::tui::editor::Field;
 use diffuscope::tui::run::{Run, RunState};
 use diffuscope::tui::screen;
 use diffuscope::tui::theme::{Colours, Theme};
-use diffuscope::tui::worker::{AttentionKey, Worker};
-use support::{PROMPT, Session, draw, find, has_picture, loader, text};
+use diffuscope::tui::worker::{AttentionKey, Loader, Opened, Worker};
+use support::{PROMPT, Session, draw, find, has_picture, loader, pipeline, text};
 
 fn finished(steps: usize) -> Session {
     Session::start(loader(), PROMPT, steps).until(has_picture)
@@ -334,4 +335,125 @@ fn every_view_explains_itself_at_three_depths() {
         session = session.press(KeyCode::Char('i'));
         assert!(session.app.explain.is_none());
     }
+}
+
+/// Memory that a run keeps, in bytes: `text` states of `(77, hidden)`, and a step's six tensors of `latents` numbers, two
+/// previews and attention of every layer (heights and widths).
+fn expected_bytes(
+    steps: usize,
+    (states, hidden): (usize, usize),
+    latents: (usize, usize, usize),
+    layers: &[(usize, usize)],
+    image: usize,
+) -> usize {
+    let (channels, height, width) = latents;
+    let pixels = height * width;
+    let maps: usize = layers
+        .iter()
+        .map(|(height, width)| 77 * height * width * 4)
+        .sum();
+    let step = 6 * channels * pixels * 4 + 2 * pixels * 3 + maps;
+    states * 77 * hidden * 4 + channels * pixels * 4 + steps * step + image
+}
+
+#[test]
+fn a_run_of_fifty_steps_at_full_size_stays_within_a_gibibyte() {
+    // At the embedded model's size the formula is what a run really keeps …
+    let session = finished(50);
+    let run = session.app.run.as_ref().unwrap();
+    let maps = run.trace.attention.step(49);
+    let layers: Vec<_> = maps.iter().map(|maps| (maps.height, maps.width)).collect();
+    let text = run.trace.text.as_ref().unwrap();
+    let states = text.prompt.len() + 1;
+    let small = expected_bytes(50, (states, 96), (4, 16, 16), &layers, 128 * 128 * 3);
+    assert_eq!(run.bytes(), small);
+    // … and at the size of Stable Diffusion v1: 12 layers of 768, 64x64 latents, 16 layers of cross-attention.
+    let layers: Vec<_> = [(64, 5), (32, 5), (16, 5), (8, 1)]
+        .into_iter()
+        .flat_map(|(size, count)| vec![(size, size); count])
+        .collect();
+    let states = 12 + 3 + 1;
+    let full = expected_bytes(50, (states, 768), (4, 64, 64), &layers, 512 * 512 * 3);
+    println!("50 steps at full size: {} MiB", full >> 20);
+    // Every step decoded, and the worker's own latents, four of the sampler's memory among them, besides.
+    let decoded = 50 * 512 * 512 * 3;
+    let moments = 50 * 5 * 4 * 64 * 64 * 4;
+    assert!(full + decoded + moments < 1 << 30);
+}
+
+#[test]
+fn all_runs_together_keep_to_the_budget_and_the_newest_is_whole() {
+    let mut session = finished(4);
+    let (used, _) = session.app.run.as_ref().unwrap().attention_memory();
+    // Room for two and a half runs.
+    session = Session::start(loader(), PROMPT, 4);
+    session.app = App::new(Theme::new(Colours::True), used * 10 / 3);
+    let mut session = session.until(has_picture);
+    for _ in 0..3 {
+        session = session.press(KeyCode::Char('r')).until(has_picture);
+    }
+    let app = &session.app;
+    let memory = |run: &Run| run.attention_memory().0;
+    assert_eq!(memory(app.run.as_ref().unwrap()), used);
+    assert_eq!(memory(other(app, 1)), 0);
+    assert_eq!(memory(other(app, 3)), used);
+    // What was forgotten is computed again when it is looked at.
+    let session = session
+        .press(KeyCode::Char('8'))
+        .press(KeyCode::Char('t'))
+        .press(KeyCode::Up)
+        .press(KeyCode::Up)
+        .press(KeyCode::Up)
+        .press(KeyCode::Enter);
+    let session = session.until(|app| !app.is_busy() && !app.attention().0.is_empty());
+    assert_eq!(session.app.run.as_ref().unwrap().id, 1);
+}
+
+#[test]
+fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() {
+    let names = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let asked = std::sync::Arc::clone(&names);
+    let loader: Loader = Box::new(move |name| {
+        asked.lock().unwrap().push(name.map(str::to_owned));
+        match name {
+            Some("nowhere") => anyhow::bail!("there is no folder `nowhere`"),
+            _ => Ok(Opened {
+                pipeline: pipeline(),
+                note: Some("it needs 5 GB".into()),
+            }),
+        }
+    });
+    let session = Session::start(loader, PROMPT, 2).until(has_picture);
+    let open = |mut session: Session, name: &str| {
+        session.app.cursor.field = Field::Model;
+        let session = session.press(KeyCode::Char('p'));
+        let session = session.act(Action::Type(Typing::DeleteToStart));
+        session.type_in(name).press(KeyCode::Enter)
+    };
+    let session = open(session, "nowhere");
+    assert!(text(&session.app, (80, 24)).contains("opening nowhere"));
+    let session = session.until(|app| matches!(app.notice, Some(Notice::Failed(_))));
+    assert!(text(&session.app, (80, 24)).contains("there is no folder `nowhere`"));
+    // The model that was there goes on.
+    let session = session
+        .press(KeyCode::Esc)
+        .press(KeyCode::Char('r'))
+        .until(has_picture);
+    let session = open(session, "another").until(|app| app.opening.is_none() && has_picture(app));
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("it needs 5 GB"), "{screen}");
+    let asked: Vec<Option<String>> = names.lock().unwrap().clone();
+    assert_eq!(
+        asked,
+        [None, Some("nowhere".into()), Some("another".into())]
+    );
+    assert_eq!(session.app.run.as_ref().unwrap().id, 3);
+    let session = session
+        .press(KeyCode::Char('t'))
+        .press(KeyCode::Up)
+        .press(KeyCode::Enter);
+    let app = &session.app;
+    assert_eq!(app.run.as_ref().unwrap().id, 2);
+    assert!(!app.can_branch() && app.can_edit() && app.can_run_again());
+    assert!(text(app, (120, 40)).contains("astronaut"));
 }

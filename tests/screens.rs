@@ -482,8 +482,8 @@ fn without_guidance_the_difference_is_explained_and_not_invented() {
 
 #[test]
 fn a_model_that_does_not_load_leaves_a_screen_that_says_why() {
-    let missing: Loader = Box::new(|| anyhow::bail!("there is no folder `nowhere`"));
-    let broken: Loader = Box::new(|| panic!("a defect"));
+    let missing: Loader = Box::new(|_| anyhow::bail!("there is no folder `nowhere`"));
+    let broken: Loader = Box::new(|_| panic!("a defect"));
     for (loader, words) in [
         (missing, "there is no folder `nowhere`"),
         (broken, "has a defect"),

@@ -1,13 +1,19 @@
 //! `diffuscope inspect`: the full-screen inspector.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use anyhow::bail;
+use candle_core::DType;
 
-use crate::cli::{DEFAULT_PROMPT, InspectArgs};
+use crate::checkpoint::Checkpoint;
+use crate::cli::{DEFAULT_PROMPT, InspectArgs, ModelArgs};
+use crate::generation::Pipeline;
 use crate::tui;
+use crate::tui::worker::{Loader, Opened};
 
-use super::{source, text};
+use super::{memory, source, text};
 
 /// Opens the inspector.
 pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -24,11 +30,23 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     // Better known now than when the first run is done.
     export.check_places()?;
     tui::run(tui::Options {
-        source: source(&args.model.model),
-        device: args.model.device,
+        loader: loader(args.model),
         request: args.request.overrides(prompt),
-        attention_budget: args.attention_budget as usize * 1024 * 1024,
-        images: args.images,
+        attention_budget: args.screen.attention_bytes(),
+        images: args.screen.images,
         export,
+    })
+}
+
+/// Loads the model that `args` name, or another one on the same device.
+pub(super) fn loader(args: ModelArgs) -> Loader {
+    Box::new(move |other| {
+        let checkpoint = Checkpoint::open(&source(other.map_or(&args.model, OsStr::new)))?;
+        let device = args.device.open()?;
+        let note = memory::forecast(&checkpoint, DType::F32, &device)?;
+        Ok(Opened {
+            pipeline: Arc::new(Pipeline::load(&checkpoint, &device)?),
+            note,
+        })
     })
 }

@@ -22,8 +22,7 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
             "the inspector needs a terminal, and standard output is none; `diffuscope replay --check DIR` works without one"
         );
     }
-    let attention_budget = args.attention_budget as usize * 1024 * 1024;
-    tui::replay(replay, attention_budget, args.images)
+    tui::replay(replay, args.screen.attention_bytes(), args.screen.images)
 }
 
 /// Reads everything, and says what there is.

@@ -93,6 +93,11 @@ impl AttentionStore {
         }
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
     /// The maps kept for `step`; empty where none are.
     pub fn step(&self, step: usize) -> &[AttentionMaps] {
         self.steps.get(&step).map_or(&[], Vec::as_slice)

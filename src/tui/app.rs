@@ -42,7 +42,7 @@ pub enum Model {
     /// It is being loaded.
     Loading,
     /// It is there.
-    Ready(Box<ModelInfo>),
+    Ready(Arc<ModelInfo>),
     /// It could not be loaded.
     Failed(Failure),
 }
@@ -93,6 +93,8 @@ pub struct App {
     pub compared: Option<u64>,
     /// The view on the screen.
     pub view: View,
+    /// The model that is being opened in the place of the one that is there, and since when.
+    pub opening: Option<(String, Duration)>,
     /// The shared selection.
     pub cursor: Cursor,
     /// What the keys mean.
@@ -129,6 +131,7 @@ pub struct App {
     pending: Option<Wish>,
     /// What the worker could not give, and is not asked for again.
     refused: BTreeSet<Wish>,
+    /// Of all runs together, in bytes.
     attention_budget: usize,
     /// The number of the newest run.
     runs: u64,
@@ -155,6 +158,7 @@ impl App {
             shelf: Vec::new(),
             compared: None,
             view: View::Denoising,
+            opening: None,
             cursor: Cursor::default(),
             mode: Mode::Browse,
             recorded: false,
@@ -213,11 +217,19 @@ impl App {
             Update::Loaded {
                 info,
                 request,
+                note,
                 recorded,
             } => {
+                self.opening = None;
                 self.model = Model::Ready(info);
                 self.recorded = recorded;
                 commands.extend(self.start(request));
+                if let Some(note) = note {
+                    self.notice = Some(Notice::Done(note, self.clock + NOTICE));
+                }
+            }
+            Update::LoadFailed(failure) if self.opening.take().is_some() => {
+                self.notice = Some(Notice::Failed(failure));
             }
             Update::LoadFailed(failure) => self.model = Model::Failed(failure),
             Update::Branched { run, branches } => {
@@ -249,6 +261,7 @@ impl App {
                         run.unseen = unseen;
                     }
                 }
+                self.keep_to_budget();
                 if is_current {
                     self.settle_cursor(tokenized);
                     self.follow();
@@ -351,6 +364,7 @@ impl App {
             )
         };
         matches!(self.model, Model::Loading)
+            || self.opening.is_some()
             || self.pending.is_some()
             || self.run.iter().chain(&self.shelf).any(works)
     }
@@ -375,10 +389,11 @@ impl App {
 
     /// Does the run wait for being continued?
     pub fn can_continue(&self) -> bool {
-        matches!(
-            self.run_state(),
-            Some(RunState::Paused | RunState::Cancelled)
-        )
+        self.is_live()
+            && matches!(
+                self.run_state(),
+                Some(RunState::Paused | RunState::Cancelled)
+            )
     }
 
     /// Does the play key do anything?
@@ -459,9 +474,28 @@ impl App {
         self.request.is_some() && !self.is_running() && !self.recorded
     }
 
+    /// The model that made the run on the screen; before there is one, the model that is there.
+    pub fn info(&self) -> Option<&Arc<ModelInfo>> {
+        match (&self.run, &self.model) {
+            (Some(run), _) => Some(&run.info),
+            (None, Model::Ready(info)) => Some(info),
+            _ => None,
+        }
+    }
+
+    /// Can the run on the screen be computed with: is the model that made it still there?
+    pub fn is_live(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| self.made(run))
+    }
+
+    /// Did the model that is there make `run`?
+    fn made(&self, run: &Run) -> bool {
+        matches!(&self.model, Model::Ready(info) if Arc::ptr_eq(info, &run.info))
+    }
+
     /// Is there a step that can be decoded, in a view that shows pictures?
     pub fn can_decode(&self) -> bool {
-        self.has_steps() && self.view.shows_pictures() && !self.recorded
+        self.has_steps() && self.view.shows_pictures() && !self.recorded && self.is_live()
     }
 
     /// Does the run on the screen show attention of a step?
@@ -561,6 +595,7 @@ impl App {
             run: Some(run),
             shelf: Vec::new(),
             compared: None,
+            opening: None,
             mode: self.mode.clone(),
             notice: None,
             refused: BTreeSet::new(),
@@ -632,7 +667,7 @@ impl App {
 
     /// Heads of the selected layer; of all layers, the fewest that one has.
     fn head_count(&self) -> usize {
-        let Model::Ready(info) = &self.model else {
+        let Some(info) = self.info() else {
             return 0;
         };
         let layers = &info.cross_attention;
@@ -651,7 +686,7 @@ impl App {
         }
         let shown = self.run.iter().chain(self.compared_run());
         let wish = shown
-            .filter(|run| run.state != RunState::Failed)
+            .filter(|run| run.state != RunState::Failed && self.made(run))
             .flat_map(|run| self.wishes(run))
             .find(|wish| !self.refused.contains(wish));
         let Some((run, wanted)) = wish else {

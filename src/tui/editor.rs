@@ -71,18 +71,26 @@ pub enum Field {
     Guidance,
     /// The sampler.
     Scheduler,
+    /// The model.
+    Model,
 }
 
 impl Field {
     /// Every field, from top to bottom.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Prompt,
         Self::Negative,
         Self::Seed,
         Self::Steps,
         Self::Guidance,
         Self::Scheduler,
+        Self::Model,
     ];
+
+    /// Those of a new run's form, or of a branch's, which keeps its model.
+    pub fn of(branch: bool) -> &'static [Self] {
+        &Self::ALL[..Self::ALL.len() - usize::from(branch)]
+    }
 
     /// Its name on the screen.
     pub fn name(self) -> &'static str {
@@ -93,6 +101,7 @@ impl Field {
             Self::Steps => "steps",
             Self::Guidance => "guidance scale",
             Self::Scheduler => "scheduler",
+            Self::Model => "model",
         }
     }
 }
@@ -106,6 +115,9 @@ pub struct Editor {
     pub error: Option<String>,
     lines: [LineEditor; 5],
     scheduler: SchedulerKind,
+    model: LineEditor,
+    /// The model that is there.
+    model_before: String,
     /// Is it the form of a branch, which keeps the number of steps and asks for its first own step instead?
     is_branch: bool,
     /// What was asked for before.
@@ -113,8 +125,8 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// A form filled with `request`, with the cursor in the field `field`.
-    pub fn new(request: &Request, field: Field) -> Self {
+    /// A form filled with `request` and the name of the model that is there, with the cursor in the field `field`.
+    pub fn new(request: &Request, model: &str, field: Field) -> Self {
         let line = |text: String| LineEditor::new(&text);
         Self {
             field,
@@ -127,6 +139,8 @@ impl Editor {
                 line(request.guidance_scale.to_string()),
             ],
             scheduler: request.scheduler,
+            model: line(model.to_owned()),
+            model_before: model.to_owned(),
             is_branch: false,
             before: request.clone(),
         }
@@ -136,7 +150,7 @@ impl Editor {
     pub fn branch(request: &Request, step: usize) -> Self {
         let mut form = Self {
             is_branch: true,
-            ..Self::new(request, Field::Prompt)
+            ..Self::new(request, "", Field::Prompt)
         };
         form.lines[Field::Steps as usize] = LineEditor::new(&(step + 1).to_string());
         form
@@ -172,7 +186,17 @@ impl Editor {
 
     /// The line of `field`; `None` for the scheduler, which is chosen and not typed.
     pub fn line(&self, field: Field) -> Option<&LineEditor> {
-        self.lines.get(field as usize)
+        match field {
+            Field::Scheduler => None,
+            Field::Model => Some(&self.model),
+            field => self.lines.get(field as usize),
+        }
+    }
+
+    /// The model that was typed in the place of the one that is there, as `--model` names it.
+    pub fn other_model(&self) -> Option<&str> {
+        let typed = self.model.text().trim();
+        (!typed.is_empty() && typed != self.model_before).then_some(typed)
     }
 
     /// The scheduler chosen so far.
@@ -183,14 +207,16 @@ impl Editor {
     /// Carries out one edit; `Submit` is the caller's business.
     pub fn apply(&mut self, typing: &Typing) {
         self.error = None;
+        let all = Field::of(self.is_branch);
         let position = self.field as usize;
-        let fields = Field::ALL.len();
+        let fields = all.len();
         match typing {
-            Typing::NextField => self.field = Field::ALL[(position + 1) % fields],
-            Typing::PreviousField => self.field = Field::ALL[(position + fields - 1) % fields],
-            _ => match self.lines.get_mut(position) {
-                Some(line) => line.apply(typing),
-                None => self.choose_scheduler(typing),
+            Typing::NextField => self.field = all[(position + 1) % fields],
+            Typing::PreviousField => self.field = all[(position + fields - 1) % fields],
+            _ => match self.field {
+                Field::Scheduler => self.choose_scheduler(typing),
+                Field::Model => self.model.apply(typing),
+                _ => self.lines[position].apply(typing),
             },
         }
     }
@@ -409,7 +435,7 @@ mod tests {
             scheduler: SchedulerKind::Lms,
             interventions: Vec::new(),
         };
-        let mut editor = Editor::new(&request, Field::Steps);
+        let mut editor = Editor::new(&request, "little-world", Field::Steps);
         assert_eq!(editor.request(), Ok(request));
         editor.apply(&Typing::Insert("x".into()));
         assert!(matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("5x")));
@@ -431,7 +457,7 @@ mod tests {
             scheduler: SchedulerKind::Lms,
             interventions: Vec::new(),
         };
-        let mut editor = Editor::new(&request, Field::Scheduler);
+        let mut editor = Editor::new(&request, "little-world", Field::Scheduler);
         editor.apply(&Typing::Right);
         assert_eq!(editor.scheduler(), SchedulerKind::Euler);
         editor.apply(&Typing::Insert("p".into()));

@@ -181,18 +181,18 @@ pub const BROWSE: &[Binding] = &[
         dispatch: &[(KeyCode::Char('d'), NONE, Action::Decode)],
     },
     Binding {
-        keys: "s",
-        word: "save",
-        sentence: "save the picture as a PNG file in the current folder",
-        works: |app| app.can_save(),
-        dispatch: &[(KeyCode::Char('s'), NONE, Action::Save)],
-    },
-    Binding {
         keys: "e",
         word: "export",
         sentence: "write what this view shows to a file: a tensor, the step or the whole run as JSON, a map or picture as PNG, a word's attention over the steps as GIF",
         works: App::can_export,
         dispatch: &[(KeyCode::Char('e'), NONE, Action::Export)],
+    },
+    Binding {
+        keys: "s",
+        word: "save",
+        sentence: "save the picture as a PNG file in the current folder",
+        works: |app| app.can_save(),
+        dispatch: &[(KeyCode::Char('s'), NONE, Action::Save)],
     },
     Binding {
         keys: "r",

@@ -32,7 +32,6 @@ pub mod views;
 pub mod widgets;
 pub mod worker;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -40,8 +39,6 @@ use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
 
-use crate::checkpoint::Checkpoint;
-use crate::generation::Pipeline;
 use crate::trace::Replay;
 use action::{Action, Typing};
 use app::{App, Mode};
@@ -63,17 +60,12 @@ const TICK: Duration = Duration::from_millis(80);
 /// Where the terminal cannot be used. A model that does not load is shown on the screen.
 pub fn run(options: Options) -> anyhow::Result<()> {
     let Options {
-        source,
-        device,
+        loader,
         request,
         attention_budget,
         images,
         export,
     } = options;
-    let loader = Box::new(move || {
-        let checkpoint = Checkpoint::open(&source)?;
-        Ok(Arc::new(Pipeline::load(&checkpoint, &device.open()?)?))
-    });
     let mut app = App::new(theme(), attention_budget);
     app.export = export;
     open(app, images, || Worker::spawn(loader, request))

@@ -2,17 +2,14 @@
 
 use clap::ValueEnum;
 
-use crate::checkpoint::Source;
-use crate::generation::{DeviceChoice, RequestOverrides};
+use super::worker::Loader;
+use crate::generation::RequestOverrides;
 use crate::trace::ExportPlan;
 
 /// What the inspector is started with.
-#[derive(Debug, Clone)]
 pub struct Options {
-    /// The model.
-    pub source: Source,
-    /// The device that it runs on.
-    pub device: DeviceChoice,
+    /// Loads the model.
+    pub loader: Loader,
     /// The request, over the model's defaults. The prompt is always there.
     pub request: RequestOverrides,
     /// Memory for attention maps, in bytes.

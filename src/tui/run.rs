@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use super::insight::Insights;
 use super::worker::{AttentionKey, Pictures};
-use crate::generation::Request;
+use crate::generation::{ModelInfo, Request};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::Schedule;
@@ -64,6 +64,8 @@ pub struct StepFigures {
 pub struct Run {
     /// Which run of this sitting; counts from 1.
     pub id: u64,
+    /// The model that made it.
+    pub info: Arc<ModelInfo>,
     /// For a branch: where it began.
     pub origin: Option<Origin>,
     /// What the worker sent.
@@ -86,11 +88,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of `request` of which nothing is recorded yet.
-    pub fn new(id: u64, request: Request, attention_budget: usize) -> Self {
+    /// A run of `request` by the model `info`, of which nothing is recorded yet.
+    pub fn new(id: u64, request: Request, info: Arc<ModelInfo>, attention_budget: usize) -> Self {
         let for_uncond = attention_budget / UNCOND_SHARE;
         Self {
             id,
+            info,
             origin: None,
             trace: Trace::new(request, attention_budget - for_uncond),
             state: RunState::Running,
@@ -145,16 +148,71 @@ impl Run {
         {
             return;
         }
-        let alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
-        let kept: Vec<AttentionKey> = self.recomputed.keys().copied().filter(alike).collect();
-        if kept.len() >= RECOMPUTED_STEPS && !kept.contains(&key) {
-            // The one farthest from where the reader is.
-            let farthest = kept
-                .iter()
-                .max_by_key(|other| other.step.abs_diff(key.step));
-            self.recomputed.remove(farthest.unwrap_or(&key));
-        }
         self.recomputed.insert(key, maps);
+        let alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
+        let others = |run: &Self| -> Vec<AttentionKey> {
+            let keys = run.recomputed.keys().copied();
+            keys.filter(|other| *other != key).collect()
+        };
+        // The one farthest from where the reader is goes first.
+        let farthest = |keys: Vec<AttentionKey>| {
+            keys.into_iter()
+                .max_by_key(|other| other.step.abs_diff(key.step))
+        };
+        let of_its_kind: Vec<AttentionKey> = others(self).into_iter().filter(alike).collect();
+        if of_its_kind.len() >= RECOMPUTED_STEPS
+            && let Some(farthest) = farthest(of_its_kind)
+        {
+            self.recomputed.remove(&farthest);
+        }
+        let (_, budget) = self.attention_memory();
+        while self.recomputed_bytes() > budget
+            && let Some(farthest) = farthest(others(self))
+        {
+            self.recomputed.remove(&farthest);
+        }
+    }
+
+    /// Forgets every attention map: they can be computed anew. Returns how many bytes of the budget that frees.
+    pub fn forget_attention(&mut self) -> usize {
+        let (used, _) = self.attention_memory();
+        self.trace.attention.clear();
+        self.uncond.clear();
+        self.recomputed.clear();
+        used
+    }
+
+    /// Forgets the attention maps that are not kept under the budget.
+    pub fn forget_recomputed(&mut self) {
+        self.recomputed.clear();
+    }
+
+    fn recomputed_bytes(&self) -> usize {
+        let maps = self.recomputed.values().flatten();
+        maps.map(AttentionMaps::bytes).sum()
+    }
+
+    /// Memory of everything that is kept of the run, in bytes, besides a little for names and lists.
+    pub fn bytes(&self) -> usize {
+        let text = self.trace.text.iter();
+        let text =
+            text.flat_map(|text| text.prompt.iter().chain([&text.negative_prompt_embedding]));
+        let noise = self.trace.noise.iter().map(|noise| &noise.initial_noise);
+        let steps = self.trace.steps.iter().flat_map(|step| &step.tensors);
+        let values: usize = (text.chain(noise).chain(steps))
+            .map(|tensor| tensor.data.len() * size_of::<f32>())
+            .sum();
+        let previews = self.pictures.iter();
+        let previews = previews.flat_map(|pictures| [&pictures.latents, &pictures.x0]);
+        let pictures = previews.chain(self.decoded.values());
+        let pictures = pictures.map(|picture| picture.as_raw().len());
+        let image = self
+            .trace
+            .image
+            .iter()
+            .map(|data| data.image.as_raw().len());
+        let (attention, _) = self.attention_memory();
+        values + pictures.chain(image).sum::<usize>() + attention + self.recomputed_bytes()
     }
 
     /// Attention maps as `key` says; empty where they are neither kept nor computed anew.

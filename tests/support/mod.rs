@@ -13,7 +13,7 @@ use diffuscope::tui::app::App;
 use diffuscope::tui::keys;
 use diffuscope::tui::screen;
 use diffuscope::tui::theme::{Colours, Theme};
-use diffuscope::tui::worker::{Loader, Worker};
+use diffuscope::tui::worker::{Loader, Opened, Worker};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -87,7 +87,12 @@ pub fn pipeline() -> Arc<Pipeline> {
 }
 
 pub fn loader() -> Loader {
-    Box::new(|| Ok(pipeline()))
+    Box::new(|_| {
+        Ok(Opened {
+            pipeline: pipeline(),
+            note: None,
+        })
+    })
 }
 
 pub fn has_picture(app: &App) -> bool {

@@ -88,7 +88,9 @@ impl App {
             }
             Action::Edit if self.can_edit() => {
                 if let Some(request) = &self.request {
-                    self.mode = Mode::Edit(Box::new(Editor::new(request, self.cursor.field)));
+                    let model = self.info().map_or("", |info| info.name.as_str());
+                    let editor = Editor::new(request, model, self.cursor.field);
+                    self.mode = Mode::Edit(Box::new(editor));
                     self.view = View::Prompt;
                 }
             }

@@ -24,6 +24,7 @@ impl App {
         let Mode::Edit(editor) = &mut self.mode else {
             return Vec::new();
         };
+        let other_model = editor.other_model().map(str::to_owned);
         let asked = editor.request().and_then(|request| {
             let step = editor.is_branch().then(|| editor.branches_at(newest));
             Ok((request, step.transpose()?))
@@ -32,9 +33,10 @@ impl App {
             Ok((request, step)) => {
                 self.cursor.field = editor.field;
                 self.leave_form();
-                match step {
-                    Some(step) => self.branch(step, request),
-                    None => self.start(request),
+                match (step, other_model) {
+                    (Some(step), _) => self.branch(step, request),
+                    (None, Some(model)) => self.open(model, request),
+                    (None, None) => self.start(request),
                 }
             }
             Err((field, problem)) => {

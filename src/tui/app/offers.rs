@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{App, Model, StepTensor, View};
+use super::{App, StepTensor, View};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
 use crate::trace::document::{self, DataType};
@@ -95,7 +95,8 @@ impl App {
                 content,
             );
         }
-        if run.state == RunState::Done {
+        // Attention that is not kept is computed once more.
+        if run.state == RunState::Done && self.is_live() {
             list.run(run);
         }
         list.offers
@@ -110,9 +111,8 @@ impl App {
 
     /// An empty list for the run on the screen.
     fn no_offers(&self) -> Option<List> {
-        let (Some(run), Model::Ready(info)) = (&self.run, &self.model) else {
-            return None;
-        };
+        let run = self.run.as_ref()?;
+        let info = &run.info;
         let heading = Heading {
             model: document::Model {
                 name: info.name.clone(),

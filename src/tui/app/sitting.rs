@@ -1,5 +1,7 @@
 //! The runs of this sitting: a small tree, because a branch leaves another run at one of its steps.
 
+use std::sync::Arc;
+
 use super::{App, Cursor, Notice};
 use crate::generation::Request;
 use crate::tui::run::{Origin, Run};
@@ -70,13 +72,18 @@ impl App {
 
     /// Can the run on the screen be left at the step that is looked at?
     pub fn can_branch(&self) -> bool {
-        self.has_steps() && matches!(self.model, super::Model::Ready(_)) && !self.recorded
+        self.has_steps() && self.is_live() && !self.recorded
     }
 
     /// Starts a run of `request` from its first stage.
     pub(super) fn start(&mut self, request: Request) -> Vec<Command> {
+        let super::Model::Ready(info) = &self.model else {
+            return Vec::new();
+        };
+        let info = Arc::clone(info);
         let run = self.next_number();
-        let mut commands = self.show_new(Run::new(run, request.clone(), self.attention_budget));
+        let new = Run::new(run, request.clone(), info, self.attention_budget);
+        let mut commands = self.show_new(new);
         self.cursor.step = 0;
         commands.push(Command::Run { run, request });
         commands
@@ -106,6 +113,12 @@ impl App {
         commands
     }
 
+    /// Opens another model, which then runs `request`.
+    pub(super) fn open(&mut self, model: String, request: Request) -> Vec<Command> {
+        self.opening = Some((model.clone(), self.clock));
+        vec![Command::Open { model, request }]
+    }
+
     fn next_number(&mut self) -> u64 {
         self.runs += 1;
         self.runs
@@ -114,7 +127,10 @@ impl App {
     /// Puts a new run on the screen, and the one that was there on the shelf.
     fn show_new(&mut self, run: Run) -> Vec<Command> {
         self.request = Some(run.trace.request.clone());
-        let before = self.run.replace(run);
+        let mut before = self.run.replace(run);
+        if let Some(before) = &mut before {
+            before.forget_recomputed();
+        }
         self.shelf.extend(before);
         self.compared = None;
         self.pending = None;
@@ -162,6 +178,22 @@ impl App {
         let parent = parent.map(|origin| origin.run);
         let parent = parent.filter(|id| self.find(*id).is_some());
         self.compared = parent.or_else(|| self.shelf.iter().map(|run| run.id).max());
+    }
+
+    /// Forgets attention maps of earlier runs, the oldest first, until those of all runs fit the budget together. Those of
+    /// the run on the screen stay: it keeps to the budget by itself.
+    pub(super) fn keep_to_budget(&mut self) {
+        let runs = self.run.iter().chain(&self.shelf);
+        let mut used: usize = runs.map(|run| run.attention_memory().0).sum();
+        // The one beside the run on the screen is the last to lose them.
+        let (beside, others): (Vec<_>, Vec<_>) =
+            (self.shelf.iter_mut()).partition(|run| Some(run.id) == self.compared);
+        for run in others.into_iter().chain(beside) {
+            if used <= self.attention_budget {
+                break;
+            }
+            used -= run.forget_attention();
+        }
     }
 
     fn forget_oldest(&mut self) -> Vec<Command> {

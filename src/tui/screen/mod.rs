@@ -143,7 +143,7 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App) {
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
     let mut right = String::new();
     let mut parts = Vec::new();
-    if let Model::Ready(info) = &app.model {
+    if let Some(info) = app.info() {
         parts.push(text::clean(&info.name));
         parts.push(format!("{} {}", info.device, info.dtype));
     }
@@ -297,6 +297,9 @@ fn status(app: &App) -> String {
             format!(" {}", text::seconds(seconds))
         }
     };
+    if let Some((model, since)) = &app.opening {
+        return format!("opening {} …{}", text::clean(model), elapsed(*since));
+    }
     let Some(run) = &app.run else {
         return match app.model {
             Model::Loading => format!("loading the model …{}", elapsed(std::time::Duration::ZERO)),

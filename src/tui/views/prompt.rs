@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{below, empty, line};
 use crate::generation::Request;
-use crate::tui::app::{App, Mode, Model};
+use crate::tui::app::{App, Mode};
 use crate::tui::editor::{Editor, Field, scheduler_name};
 use crate::tui::text;
 
@@ -27,7 +27,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
         _ => None,
     };
     let mut area = area;
-    for field in Field::ALL {
+    let is_branch = editor.is_some_and(Editor::is_branch);
+    for &field in Field::of(is_branch) {
         area = draw_field(buffer, area, app, request, editor, field);
     }
     area = below(area, 1);
@@ -100,7 +101,7 @@ fn draw_field(
     let value = match (typed, editor) {
         (Some(_), _) => text::clean(before) + &text::clean(after),
         (None, Some(editor)) if field == Field::Scheduler => scheduler_name(editor.scheduler()),
-        _ => text::clean(&value_of(request, field)),
+        _ => text::clean(&value_of(app, request, field)),
     };
     let has_cursor = editor.is_some() && is_selected;
     let cursor = text::clean(before).len();
@@ -150,7 +151,7 @@ fn draw_field(
     below(area, rows as u16 + u16::from(long))
 }
 
-fn value_of(request: &Request, field: Field) -> String {
+fn value_of(app: &App, request: &Request, field: Field) -> String {
     match field {
         Field::Prompt => request.prompt.clone(),
         Field::Negative => request.negative_prompt.clone(),
@@ -164,19 +165,24 @@ fn value_of(request: &Request, field: Field) -> String {
         }
         Field::Guidance => request.guidance_scale.to_string(),
         Field::Scheduler => scheduler_name(request.scheduler),
+        Field::Model => app
+            .info()
+            .map_or_else(String::new, |info| info.name.clone()),
     }
 }
 
 /// The model; returns the place beneath.
 fn draw_model(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
-    let Model::Ready(info) = &app.model else {
+    let Some(info) = app.info() else {
         return area;
     };
     let [channels, height, width] = info.latent_shape;
     let layers = info.cross_attention.len();
     let rows = [
-        ("model", text::clean(&info.name)),
-        ("", format!("{} parameters", thousands(info.parameters))),
+        (
+            "its size",
+            format!("{} parameters", thousands(info.parameters)),
+        ),
         ("", format!("{} {}", info.device, info.dtype)),
         (
             "text encoder",

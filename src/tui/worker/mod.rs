@@ -24,6 +24,14 @@ pub use writing::{Content, Plane, Writing};
 /// What the screen asks for.
 #[derive(Debug, Clone)]
 pub enum Command {
+    /// Open another model in the place of the one that is there, and start the next run on it. Runs that were made by
+    /// the model before are forgotten: its memory is given back.
+    Open {
+        /// As `--model` names it.
+        model: String,
+        /// What to generate with it.
+        request: Request,
+    },
     /// Start the run `run` of `request` and let it go on to its end. A run that goes on is paused.
     Run {
         /// The run's number.
@@ -109,13 +117,15 @@ pub enum Update {
     /// The model is there, and this is what to run first.
     Loaded {
         /// What the model is.
-        info: Box<ModelInfo>,
-        /// The request that the user started the program with.
+        info: Arc<ModelInfo>,
+        /// What to run first.
         request: Request,
+        /// What there is to say of the memory that it needs.
+        note: Option<String>,
         /// Is it a recorded run, without the model that made it?
         recorded: bool,
     },
-    /// The model could not be loaded.
+    /// The model could not be loaded; one that was there before is still there.
     LoadFailed(Failure),
     /// This stage begins.
     Begins {
@@ -227,8 +237,17 @@ pub struct Failure {
     pub advice: String,
 }
 
-/// Loads the model. Runs on the worker.
-pub type Loader = Box<dyn FnOnce() -> anyhow::Result<Arc<Pipeline>> + Send>;
+/// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
+pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;
+
+/// A model that was loaded.
+#[derive(Clone)]
+pub struct Opened {
+    /// The model.
+    pub pipeline: Arc<Pipeline>,
+    /// What there is to say of the memory that it needs.
+    pub note: Option<String>,
+}
 
 /// The screen's end of the worker.
 pub struct Worker {
@@ -288,7 +307,10 @@ impl Worker {
             command => {
                 let interrupts = matches!(
                     command,
-                    Command::Cancel | Command::Run { .. } | Command::Branch { .. }
+                    Command::Cancel
+                        | Command::Run { .. }
+                        | Command::Branch { .. }
+                        | Command::Open { .. }
                 );
                 if interrupts {
                     self.cancel.cancel();

@@ -15,8 +15,9 @@ use crate::trace::{
 pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
     let say = |update| answers.send(update).map_err(|_| Gone);
     let loaded = say(Update::Loaded {
-        info: Box::new(replay.info().clone()),
+        info: Arc::new(replay.info().clone()),
         request: replay.request().clone(),
+        note: None,
         recorded: true,
     });
     let mut gone = loaded.is_err();
@@ -40,6 +41,10 @@ pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<
             }
             Command::Export { plan, trace, .. } => {
                 say(Update::Saved(export(replay, &plan, &trace)))
+            }
+            Command::Open { .. } => {
+                let failure = missing("A model to run");
+                say(Update::LoadFailed(failure))
             }
             Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Write(_) => Ok(()),
         };

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
-use super::{AttentionKey, Command, Failure, Loader, Pictures, Update, Work};
+use super::{AttentionKey, Command, Failure, Loader, Opened, Pictures, Update, Work};
 use crate::generation::{self, Pipeline, Request, RequestOverrides, Stage};
 use crate::model::AttentionDetail;
 use crate::trace::{CancelToken, Event, ExportPlan, RecordOptions, Recorder, Snapshot, Trace};
@@ -51,34 +51,22 @@ impl Service {
     }
 
     /// Loads the model, then serves until the screen is gone.
-    pub(super) fn work(self, loader: Loader, request: &RequestOverrides) {
-        let pipeline = match guarded(loader) {
-            Ok(Ok(pipeline)) => pipeline,
-            Ok(Err(error)) => {
-                let failure = Failure {
-                    what: format!("The model could not be loaded: {error:#}"),
-                    advice: "Quit with q, and start again with another --model.".to_owned(),
-                };
-                let _ = self.say(Update::LoadFailed(failure));
-                return;
+    pub(super) fn work(self, mut loader: Loader, request: &RequestOverrides) {
+        match open(&mut loader, None) {
+            Ok(opened) => {
+                let prompt = request.prompt.clone().unwrap_or_default();
+                let request = request.apply(opened.pipeline.default_request(&prompt));
+                if self.say_loaded(&opened, request).is_ok() {
+                    let _ = self.serve(opened.pipeline, loader);
+                }
             }
             Err(failure) => {
                 let _ = self.say(Update::LoadFailed(failure));
-                return;
             }
-        };
-        let prompt = request.prompt.clone().unwrap_or_default();
-        let loaded = Update::Loaded {
-            info: Box::new(pipeline.info().clone()),
-            request: request.clone().apply(pipeline.default_request(&prompt)),
-            recorded: false,
-        };
-        if self.say(loaded).is_ok() {
-            let _ = self.serve(&pipeline);
         }
     }
 
-    fn serve(&self, pipeline: &Arc<Pipeline>) -> Result<(), Gone> {
+    fn serve(&self, mut pipeline: Arc<Pipeline>, mut loader: Loader) -> Result<(), Gone> {
         let mut desk = Desk::default();
         loop {
             let command = if desk.active.is_some() {
@@ -91,11 +79,34 @@ impl Service {
                 Some(self.inbox.recv().map_err(|_| Gone)?)
             };
             match (command, desk.active) {
-                (Some(command), _) => self.carry_out(command, pipeline, &mut desk)?,
-                (None, Some(active)) => self.advance(active.run, pipeline, &mut desk)?,
+                (Some(Command::Open { model, request }), _) => {
+                    self.cancel.reset();
+                    self.pause(&mut desk, false)?;
+                    match open(&mut loader, Some(&model)) {
+                        Ok(opened) => {
+                            let request = adapted(request, &pipeline, &opened.pipeline);
+                            self.say_loaded(&opened, request)?;
+                            // The runs hold the model before.
+                            desk = Desk::default();
+                            pipeline = opened.pipeline;
+                        }
+                        Err(failure) => self.say(Update::LoadFailed(failure))?,
+                    }
+                }
+                (Some(command), _) => self.carry_out(command, &pipeline, &mut desk)?,
+                (None, Some(active)) => self.advance(active.run, &pipeline, &mut desk)?,
                 (None, None) => {}
             }
         }
+    }
+
+    fn say_loaded(&self, opened: &Opened, request: Request) -> Result<(), Gone> {
+        self.say(Update::Loaded {
+            info: Arc::new(opened.pipeline.info().clone()),
+            request,
+            note: opened.note.clone(),
+            recorded: false,
+        })
     }
 
     fn carry_out(
@@ -152,8 +163,8 @@ impl Service {
             }
             Command::Attention { run, key } => self.attention(run, key, desk),
             Command::Decode { run, step, x0 } => self.decode(pipeline, run, step, &x0),
-            // Files are written by threads of their own.
-            Command::Write(_) => Ok(()),
+            // Files are written by threads of their own; models are opened where they are kept.
+            Command::Write(_) | Command::Open { .. } => Ok(()),
             Command::Export { run, plan, trace } => self.export(run, &plan, &trace, desk),
         }
     }
@@ -348,6 +359,32 @@ impl Service {
 
     fn say(&self, update: Update) -> Result<(), Gone> {
         self.answers.send(update).map_err(|_| Gone)
+    }
+}
+
+/// Loads a model.
+fn open(loader: &mut Loader, model: Option<&str>) -> Result<Opened, Failure> {
+    let advice = match model {
+        None => "Quit with q, and start again with another --model.",
+        Some(_) => "The model before is still there. p names another one.",
+    };
+    guarded(|| loader(model))?.map_err(|error| Failure {
+        what: format!("The model could not be loaded: {error:#}"),
+        advice: advice.to_owned(),
+    })
+}
+
+/// `request` for another model: a guidance that was the default of the model before becomes the new one's.
+fn adapted(request: Request, before: &Pipeline, now: &Pipeline) -> Request {
+    let [before, now] = [before, now].map(|model| model.info().default_guidance);
+    let is_default = request.guidance_scale.to_bits() == before.to_bits();
+    Request {
+        guidance_scale: if is_default {
+            now
+        } else {
+            request.guidance_scale
+        },
+        ..request
     }
 }
 
