@@ -240,6 +240,34 @@ mod tests {
         assert_eq!(nearest_index([128, 128, 128]), 244);
     }
 
+    /// Contrast ratio as WCAG 2.1 defines it; 3 is its least for large text and for what is not text.
+    fn contrast(a: Rgb, b: Rgb) -> f64 {
+        let linear = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.040_45 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let relative = |rgb: Rgb| {
+            let [red, green, blue] = rgb.map(linear);
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (a, b) = (relative(a), relative(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_colour_is_legible_on_a_dark_and_on_a_light_background() {
+        for colour in [ACCENT, MUTED, RULE, GOOD, WARNING, ERROR] {
+            for background in [[0, 0, 0], [255, 255, 255]] {
+                let contrast = contrast(colour, background);
+                assert!(contrast >= 3.0, "{colour:?} on {background:?}: {contrast}");
+            }
+        }
+    }
+
     #[test]
     fn a_monochrome_theme_never_sets_a_colour() {
         let theme = Theme::new(Colours::None);

@@ -328,7 +328,12 @@ fn draw_nearest(
 }
 
 fn draw_alike(buffer: &mut Buffer, area: Rect, app: &App, in_prompt: &[(String, f64)]) {
-    draw_list(buffer, area, app, "in this prompt", in_prompt);
+    let title = if app.recorded {
+        "in this prompt (a recording has no vocabulary to search)"
+    } else {
+        "in this prompt"
+    };
+    draw_list(buffer, area, app, title, in_prompt);
 }
 
 /// A piece of the vocabulary, as the token strip writes it.
