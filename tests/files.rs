@@ -12,12 +12,12 @@ use diffuscope::tui::app::{App, Notice, View};
 use diffuscope::tui::theme::{Colours, Theme};
 use diffuscope::tui::worker::Worker;
 use image::AnimationDecoder;
-use support::{PROMPT, Session, draw, find, has_picture, loader, text};
+use support::{PROMPT, Session, draw, files, find, has_picture, loader, text};
 
 /// A finished run of `steps` steps whose files go to `folder`.
 fn finished(steps: usize, folder: &Path) -> Session {
     let mut session = Session::start(loader(), PROMPT, steps).until(has_picture);
-    session.app.folder = folder.to_owned();
+    folder.clone_into(&mut session.app.folder);
     session
 }
 
@@ -183,23 +183,6 @@ fn a_whole_run_and_its_branch_are_what_a_replay_shows() {
     let (_, second) = write(recorded, "the whole run");
     assert_ne!(first, second);
     drop(session);
-    let files = |folder: &Path| -> Vec<(PathBuf, Vec<u8>)> {
-        let mut files = Vec::new();
-        let mut folders = vec![folder.to_owned()];
-        while let Some(next) = folders.pop() {
-            for entry in fs::read_dir(next).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    let name = path.strip_prefix(folder).unwrap().to_owned();
-                    files.push((name, fs::read(&path).unwrap()));
-                }
-            }
-        }
-        files.sort();
-        files
-    };
     let (first, second) = (files(&first), files(&second));
     assert!(first.len() > 30);
     for (a, b) in first.iter().zip(&second) {

@@ -1,5 +1,7 @@
 //! A recorded run, read back without a model: what was written is what is read, and nothing else is believed.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -14,6 +16,7 @@ use diffuscope::trace::{
     Selection, Trace, save_trace,
 };
 use serde_json::{Value, json};
+use support::files;
 use tempfile::TempDir;
 
 static PIPELINE: LazyLock<Arc<Pipeline>> = LazyLock::new(|| {
@@ -61,25 +64,6 @@ fn record(selection: Selection) -> Recorded {
         path,
         events,
     }
-}
-
-/// Every file below `folder`, by its path in it.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                files.push((name, fs::read(path).unwrap()));
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 fn assert_same_files(a: &Path, b: &Path) {

@@ -12,16 +12,6 @@ use serde::Deserialize;
 
 const SHAPE: (usize, usize, usize, usize) = (1, 1, 2, 2);
 
-const ALL_KINDS: [SchedulerKind; 7] = [
-    SchedulerKind::Lms,
-    SchedulerKind::Euler,
-    SchedulerKind::EulerAncestral,
-    SchedulerKind::Ddim,
-    SchedulerKind::DpmPlusPlus2M,
-    SchedulerKind::DpmPlusPlus2MKarras,
-    SchedulerKind::Pndm,
-];
-
 #[derive(Deserialize)]
 struct Goldens {
     configs: BTreeMap<String, SchedulerConfig>,
@@ -232,7 +222,7 @@ fn trajectories_are_those_of_diffusers() {
     for ((kind, _), (worst, at)) in &largest {
         println!("{kind}: {worst:.2e} ({at})");
     }
-    assert_eq!(largest.len(), 2 * ALL_KINDS.len());
+    assert_eq!(largest.len(), 2 * SchedulerKind::ALL.len());
     for ((_, long), (worst, at)) in &largest {
         let allowed = if *long { 1e-4 } else { 3e-5 };
         assert!(*worst <= allowed, "{at}: differs by {worst}");
@@ -265,7 +255,7 @@ fn every_number_of_steps_gives_finite_latents_or_a_reason() {
         SchedulerConfig::default(),
     ];
     for config in configs {
-        for kind in ALL_KINDS {
+        for kind in SchedulerKind::ALL {
             for steps in 1..=1000 {
                 match Schedule::new(kind, &config, steps) {
                     Ok(schedule) => {
@@ -302,7 +292,7 @@ fn every_number_of_steps_gives_finite_latents_or_a_reason() {
 fn numpys_extra_step_of_trailing_spacing_is_not_taken() {
     let config: SchedulerConfig =
         serde_json::from_str(r#"{"timestep_spacing": "trailing"}"#).unwrap();
-    for kind in ALL_KINDS {
+    for kind in SchedulerKind::ALL {
         let schedule = Schedule::new(kind, &config, 61).unwrap();
         let extra = if kind == SchedulerKind::Pndm { 9 } else { 0 };
         assert_eq!(schedule.len(), 61 + extra, "{kind:?}");
@@ -313,7 +303,7 @@ fn numpys_extra_step_of_trailing_spacing_is_not_taken() {
 #[test]
 fn a_clone_made_at_any_step_goes_on_exactly_like_the_original() {
     let config = SchedulerConfig::stable_diffusion_v1();
-    for kind in ALL_KINDS {
+    for kind in SchedulerKind::ALL {
         let mut scheduler = Scheduler::new(kind, &config, 8).unwrap();
         let mut inputs = Inputs::new();
         let mut samples = vec![start(&scheduler)];
@@ -370,7 +360,7 @@ fn the_published_figures_of_a_linear_schedule() {
 #[test]
 fn previews_are_scaled_to_the_variance_of_the_space() {
     let config = SchedulerConfig::stable_diffusion_v1();
-    for kind in ALL_KINDS {
+    for kind in SchedulerKind::ALL {
         let scheduler = Scheduler::new(kind, &config, 10).unwrap();
         let last = scheduler.len();
         match scheduler.schedule().space {
@@ -462,7 +452,7 @@ fn a_key_that_would_change_the_result_is_refused_only_where_it_would() {
 
 #[test]
 fn hostile_offsets_and_step_counts_are_errors() {
-    for kind in ALL_KINDS {
+    for kind in SchedulerKind::ALL {
         let mut config = SchedulerConfig::stable_diffusion_v1();
         for steps in [0, 1001, usize::MAX] {
             let error = Schedule::new(kind, &config, steps).unwrap_err();
@@ -494,7 +484,7 @@ fn a_wrong_call_is_an_error_and_changes_nothing() {
         prediction_type: PredictionType::VPrediction,
         ..SchedulerConfig::stable_diffusion_v1()
     };
-    for kind in ALL_KINDS {
+    for kind in SchedulerKind::ALL {
         let mut scheduler = Scheduler::new(kind, &config, 3).unwrap();
         let sample = start(&scheduler);
         let other = Tensor::zeros((1, 1, 1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();

@@ -65,6 +65,19 @@ pub enum SchedulerKind {
     Pndm,
 }
 
+impl SchedulerKind {
+    /// Every one of them, in the order in which they are offered.
+    pub const ALL: [Self; 7] = [
+        Self::Lms,
+        Self::Euler,
+        Self::EulerAncestral,
+        Self::Ddim,
+        Self::DpmPlusPlus2M,
+        Self::DpmPlusPlus2MKarras,
+        Self::Pndm,
+    ];
+}
+
 /// The name that users type.
 impl std::fmt::Display for SchedulerKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,17 +6,6 @@ use super::action::Typing;
 use crate::generation::{Intervention, Request};
 use crate::scheduler::SchedulerKind;
 
-/// Every scheduler, in the order in which the form offers them.
-pub const SCHEDULERS: [SchedulerKind; 7] = [
-    SchedulerKind::Lms,
-    SchedulerKind::Euler,
-    SchedulerKind::EulerAncestral,
-    SchedulerKind::Ddim,
-    SchedulerKind::DpmPlusPlus2M,
-    SchedulerKind::DpmPlusPlus2MKarras,
-    SchedulerKind::Pndm,
-];
-
 /// The name that users type for a scheduler.
 pub fn scheduler_name(kind: SchedulerKind) -> String {
     clap::ValueEnum::to_possible_value(&kind)
@@ -271,17 +260,17 @@ impl Editor {
     }
 
     fn choose_scheduler(&mut self, typing: &Typing) {
-        let count = SCHEDULERS.len();
-        let at = SCHEDULERS
+        let count = SchedulerKind::ALL.len();
+        let at = SchedulerKind::ALL
             .iter()
             .position(|&kind| kind == self.scheduler)
             .unwrap_or(0);
         match typing {
-            Typing::Right => self.scheduler = SCHEDULERS[(at + 1) % count],
-            Typing::Left => self.scheduler = SCHEDULERS[(at + count - 1) % count],
+            Typing::Right => self.scheduler = SchedulerKind::ALL[(at + 1) % count],
+            Typing::Left => self.scheduler = SchedulerKind::ALL[(at + count - 1) % count],
             Typing::Insert(text) => {
                 // The next scheduler whose name begins so.
-                let found = (1..=count).map(|i| SCHEDULERS[(at + i) % count]);
+                let found = (1..=count).map(|i| SchedulerKind::ALL[(at + i) % count]);
                 if let Some(kind) = found
                     .into_iter()
                     .find(|&kind| scheduler_name(kind).starts_with(text.trim()))
@@ -424,9 +413,8 @@ mod tests {
         assert_eq!(line("", &[pasted]).0, "a cat on a mat ");
     }
 
-    #[test]
-    fn a_wrong_number_is_named_with_its_field() {
-        let request = Request {
+    fn a_cat() -> Request {
+        Request {
             prompt: "a cat".into(),
             negative_prompt: String::new(),
             seed: 1,
@@ -434,7 +422,12 @@ mod tests {
             guidance_scale: 3.0,
             scheduler: SchedulerKind::Lms,
             interventions: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_wrong_number_is_named_with_its_field() {
+        let request = a_cat();
         let mut editor = Editor::new(&request, "little-world", Field::Steps);
         assert_eq!(editor.request(), Ok(request));
         editor.apply(&Typing::Insert("x".into()));
@@ -448,16 +441,7 @@ mod tests {
 
     #[test]
     fn the_scheduler_is_chosen_with_arrows_or_by_its_letters() {
-        let request = Request {
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            seed: 1,
-            steps: 5,
-            guidance_scale: 3.0,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
-        };
-        let mut editor = Editor::new(&request, "little-world", Field::Scheduler);
+        let mut editor = Editor::new(&a_cat(), "little-world", Field::Scheduler);
         editor.apply(&Typing::Right);
         assert_eq!(editor.scheduler(), SchedulerKind::Euler);
         editor.apply(&Typing::Insert("p".into()));

@@ -2,7 +2,6 @@
 
 use super::action::Action;
 use super::cursor::View;
-use super::editor::SCHEDULERS;
 use crate::scheduler::SchedulerKind;
 
 /// Step counts that the schedule laid over this run's can have.
@@ -122,9 +121,9 @@ impl Detail {
             }
             (Action::NextSchedule, View::Schedule) => {
                 self.other = match self.other {
-                    None => Some(SCHEDULERS[0]),
-                    Some(last) if Some(&last) == SCHEDULERS.last() => None,
-                    Some(kind) => Some(after(&SCHEDULERS, kind)),
+                    None => Some(SchedulerKind::ALL[0]),
+                    Some(last) if Some(&last) == SchedulerKind::ALL.last() => None,
+                    Some(kind) => Some(after(&SchedulerKind::ALL, kind)),
                 }
             }
             (Action::Less, View::Schedule) => self.step_down(),

@@ -1,6 +1,8 @@
 //! A user at the inspector, on a real run of the embedded model: presses keys, waits for the worker, looks at the screen.
 #![allow(dead_code)] // Each test program uses a part of it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -101,6 +103,25 @@ pub fn has_picture(app: &App) -> bool {
             .run
             .as_ref()
             .is_some_and(|run| run.trace.image.is_some())
+}
+
+/// Every file below `folder`, by its path in it.
+pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_owned();
+                files.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
 }
 
 pub fn draw(app: &App, (width, height): (u16, u16)) -> Buffer {
