@@ -9,7 +9,8 @@
 //! 4. [`scheduler`]: noise schedules and samplers;
 //! 5. [`generation`]: the stage machine: a request goes in, one stage or one denoising step at a time comes out;
 //! 6. [`trace`]: what a run leaves behind: statistics, snapshots, attention, the exported document;
-//! 7. [`tui`]: the inspector.
+//! 7. [`lesson`]: lessons: read, checked against a run, and kept track of;
+//! 8. [`tui`]: the inspector.
 //!
 //! [`cli`] and [`commands`] are the command line on top of all of it.
 
@@ -17,6 +18,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod generation;
+pub mod lesson;
 pub mod model;
 pub mod random;
 pub mod scheduler;

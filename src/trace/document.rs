@@ -8,7 +8,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AttentionMaps, ModuleStats, Snapshot, Stats};
+use super::{AttentionMaps, ModuleStats, Snapshot, Stats, TokensTrace};
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
@@ -382,6 +382,27 @@ impl From<&Token> for TokenEntry {
     }
 }
 
+impl From<&TokensTrace> for Tokens {
+    fn from(tokens: &TokensTrace) -> Self {
+        let entries = |list: &[Token]| {
+            let entries = list.iter().map(|token| TokenEntry {
+                unseen: token.kind == TokenKind::Word && tokens.unseen.contains(&token.id),
+                ..TokenEntry::from(token)
+            });
+            entries.collect()
+        };
+        let (prompt, negative) = (&tokens.prompt, &tokens.negative_prompt);
+        Self {
+            prompt: entries(&prompt.tokens),
+            negative_prompt: entries(&negative.tokens),
+            prompt_truncated: prompt.truncated.len(),
+            negative_prompt_truncated: negative.truncated.len(),
+            prompt_rest: entries(&prompt.truncated),
+            negative_prompt_rest: entries(&negative.truncated),
+        }
+    }
+}
+
 impl From<&crate::scheduler::Schedule> for Schedule {
     fn from(schedule: &crate::scheduler::Schedule) -> Self {
         let numbers = |values: &[f32]| values.iter().copied().map(Number).collect();
@@ -398,7 +419,7 @@ impl From<&crate::scheduler::Schedule> for Schedule {
 
 /// What a snapshot and an attention layer's maps have in common, for writing them.
 #[derive(Debug, Clone)]
-pub(super) struct TensorView<'a> {
+pub(crate) struct TensorView<'a> {
     pub name: String,
     pub shape: Vec<usize>,
     pub data: &'a [f32],

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::document::{
     Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Number, Program, Schedule, Step,
-    TensorEntry, TensorView, TextStage, TokenEntry, Tokens,
+    TensorEntry, TensorView, TextStage, Tokens,
 };
 use super::json::ObjectWriter;
 use super::png::write_png;
@@ -19,7 +19,6 @@ use super::{
     DestinationError, Event, ImageData, OutputFolder, Selection, StepTrace, TextTrace, TokensTrace,
 };
 use crate::generation::{BranchPoint, Pipeline, Request};
-use crate::model::tokenizer::{Token, TokenKind};
 
 /// What an export says about a run besides what happened in it.
 #[derive(Debug, Clone)]
@@ -179,23 +178,7 @@ impl Export {
     }
 
     fn tokens(&mut self, tokens: &TokensTrace) -> io::Result<()> {
-        let entries = |list: &[Token]| {
-            let entries = list.iter().map(|token| TokenEntry {
-                unseen: token.kind == TokenKind::Word && tokens.unseen.contains(&token.id),
-                ..TokenEntry::from(token)
-            });
-            entries.collect()
-        };
-        let (prompt, negative) = (&tokens.prompt, &tokens.negative_prompt);
-        let tokens = Tokens {
-            prompt: entries(&prompt.tokens),
-            negative_prompt: entries(&negative.tokens),
-            prompt_truncated: prompt.truncated.len(),
-            negative_prompt_truncated: negative.truncated.len(),
-            prompt_rest: entries(&prompt.truncated),
-            negative_prompt_rest: entries(&negative.truncated),
-        };
-        self.document.member("tokens", &tokens)
+        self.document.member("tokens", &Tokens::from(tokens))
     }
 
     fn text(&mut self, text: &TextTrace) -> io::Result<()> {
@@ -268,7 +251,7 @@ impl Export {
         if !self.selection.contains(&tensor.name) {
             return Ok(None);
         }
-        let file = format!("{folder}/{}.json", file_name(&tensor.name));
+        let file = tensor_file(folder, &tensor.name);
         let path = self.folder.stage().join(&file);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -323,6 +306,11 @@ fn out_of_order(event: &Event, expects: Expects) -> ExportError {
         Expects::Nothing => "nothing more".into(),
     };
     ExportError::Order(format!("found {found} where {expected} was expected"))
+}
+
+/// The file of the tensor `name` within `folder`, with `/` between its parts.
+pub(crate) fn tensor_file(folder: &str, name: &str) -> String {
+    format!("{folder}/{}.json", file_name(name))
 }
 
 /// A name as a path that every file system takes: of letters, digits, `.`, `_`, `-`, in parts between `/`.

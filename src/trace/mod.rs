@@ -25,6 +25,7 @@ pub use destination::{DestinationError, OutputFile, OutputFolder};
 pub use event::{
     Event, ImageData, ModuleStats, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace,
 };
+pub(crate) use export::tensor_file;
 pub use export::{Export, ExportError, Heading};
 pub(crate) use json::ObjectWriter;
 pub use pictures::{HeatMap, Scale, common_scale, save_animation, save_map};

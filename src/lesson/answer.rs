@@ -1,0 +1,176 @@
+//! Answers: what a reader types, against what a filter works out.
+
+use super::Form;
+use super::filter::{Failed, Value};
+
+/// What an answer is worth.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It is right.
+    Right,
+    /// It is not.
+    Wrong,
+    /// It is none of this form: what was expected.
+    Unreadable(String),
+}
+
+impl Form {
+    /// The answer that `value` stands for, as a reader would type it.
+    ///
+    /// # Errors
+    /// A value that is no answer of this form.
+    pub fn answer(&self, value: &Value) -> Result<String, Failed> {
+        let wrong = |expected: &str| {
+            let message = format!("it gives {value}; expected {expected}");
+            Err(Failed::Error(message))
+        };
+        match (self, value) {
+            (Self::Number(_), Value::Number(number)) if number.is_finite() => {
+                Ok(number.to_string())
+            }
+            (Self::Number(_), _) => wrong("a number"),
+            (Self::Word, Value::Text(word)) if !word.trim().is_empty() => {
+                Ok(word.trim().to_owned())
+            }
+            (Self::Word, _) => wrong("a text"),
+            (Self::Choice(choices), Value::Number(number)) => {
+                let numbers = 1..=choices.len();
+                match numbers
+                    .into_iter()
+                    .find(|one| (*one as f64 - number).abs() < 1e-9)
+                {
+                    Some(choice) => Ok(choice.to_string()),
+                    None => wrong(&format!("the number of a choice, 1 to {}", choices.len())),
+                }
+            }
+            (Self::Choice(_), _) => wrong("the number of a choice"),
+        }
+    }
+
+    /// Is what was `typed` the answer that `value` stands for?
+    ///
+    /// # Errors
+    /// A value that is no answer of this form.
+    pub fn verdict(&self, typed: &str, value: &Value) -> Result<Verdict, Failed> {
+        let answer = self.answer(value)?;
+        let typed = typed.trim();
+        Ok(match self {
+            Self::Number(within) => {
+                let Value::Number(expected) = *value else {
+                    return Ok(Verdict::Wrong);
+                };
+                // A true minus sign and a decimal comma are numbers to many readers.
+                let plain = typed.replace('−', "-").replace(',', ".");
+                match plain.parse::<f64>() {
+                    // The last digits of a product need not be typed as they were computed.
+                    Ok(number) if (number - expected).abs() <= within + expected.abs() * 1e-9 => {
+                        Verdict::Right
+                    }
+                    Ok(_) => Verdict::Wrong,
+                    Err(_) => Verdict::Unreadable("a number is expected".to_owned()),
+                }
+            }
+            Self::Word if typed.is_empty() => Verdict::Unreadable("a word is expected".to_owned()),
+            Self::Word if typed.to_lowercase() == answer.to_lowercase() => Verdict::Right,
+            Self::Word => Verdict::Wrong,
+            Self::Choice(choices) => {
+                let is_typed = |choice: &String| choice.to_lowercase() == typed.to_lowercase();
+                let number = match choices.iter().position(is_typed) {
+                    Some(index) => Some(index + 1),
+                    None => typed.parse().ok(),
+                };
+                match number {
+                    Some(number) if number.to_string() == answer => Verdict::Right,
+                    Some(number) if (1..=choices.len()).contains(&number) => Verdict::Wrong,
+                    _ => {
+                        let count = choices.len();
+                        Verdict::Unreadable(format!("a number from 1 to {count} is expected"))
+                    }
+                }
+            }
+        })
+    }
+
+    /// Answers of this form that are not the one that `value` stands for.
+    pub fn wrong_ones(&self, value: &Value) -> Vec<String> {
+        match (self, value) {
+            (Self::Number(within), Value::Number(number)) => {
+                let off = 2.0 * within + number.abs() * 0.01 + 1e-6;
+                [number + off, number - off]
+                    .map(|wrong| wrong.to_string())
+                    .to_vec()
+            }
+            (Self::Word, Value::Text(word)) => vec![format!("{word}x"), "—".to_owned()],
+            (Self::Choice(choices), Value::Number(number)) => (1..=choices.len())
+                .filter(|choice| (*choice as f64 - number).abs() > 1e-9)
+                .map(|choice| choice.to_string())
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_compared_as_a_person_would() {
+        let number = Form::Number(0.01);
+        let verdict = |form: &Form, typed: &str, value: Value| form.verdict(typed, &value).unwrap();
+        assert_eq!(
+            verdict(&number, " 14.61 ", Value::Number(14.6146)),
+            Verdict::Right
+        );
+        assert_eq!(
+            verdict(&number, "14,61", Value::Number(14.6146)),
+            Verdict::Right
+        );
+        assert_eq!(verdict(&number, "−2", Value::Number(-2.0)), Verdict::Right);
+        assert_eq!(
+            verdict(&number, "14.5", Value::Number(14.6146)),
+            Verdict::Wrong
+        );
+        assert!(matches!(
+            verdict(&number, "many", Value::Number(1.0)),
+            Verdict::Unreadable(_)
+        ));
+        assert_eq!(
+            verdict(&Form::Word, "Horse", Value::Text("horse".into())),
+            Verdict::Right
+        );
+        assert_eq!(
+            verdict(&Form::Word, "house", Value::Text("horse".into())),
+            Verdict::Wrong
+        );
+        let choice = Form::Choice(vec!["less".into(), "more".into()]);
+        assert_eq!(verdict(&choice, "2", Value::Number(2.0)), Verdict::Right);
+        assert_eq!(verdict(&choice, "More", Value::Number(2.0)), Verdict::Right);
+        assert_eq!(verdict(&choice, "1", Value::Number(2.0)), Verdict::Wrong);
+        assert!(matches!(
+            verdict(&choice, "3", Value::Number(2.0)),
+            Verdict::Unreadable(_)
+        ));
+        assert!(choice.verdict("1", &Value::Number(7.0)).is_err());
+        assert!(number.verdict("1", &Value::Text("1".into())).is_err());
+    }
+
+    #[test]
+    fn wrong_answers_are_wrong() {
+        for (form, value) in [
+            (Form::Number(0.5), Value::Number(3.0)),
+            (Form::Number(0.0), Value::Number(0.0)),
+            (Form::Word, Value::Text("horse".into())),
+            (
+                Form::Choice(vec!["a".into(), "b".into()]),
+                Value::Number(1.0),
+            ),
+        ] {
+            let wrong = form.wrong_ones(&value);
+            assert!(!wrong.is_empty());
+            for wrong in wrong {
+                assert_eq!(form.verdict(&wrong, &value), Ok(Verdict::Wrong), "{wrong}");
+            }
+        }
+    }
+}

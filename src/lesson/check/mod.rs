@@ -1,0 +1,105 @@
+//! Checks lessons: their files, their languages, and everything that they say, by really doing it.
+
+mod languages;
+mod walk;
+
+use std::collections::BTreeMap;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::filter::Input;
+use super::{Act, Goto, Lesson, Library, Problem};
+
+/// The widest line of a lesson's file, in columns.
+const COLUMNS: usize = 80;
+
+/// The inspector, as a check uses it: everything waits until it is done.
+pub trait Inspector {
+    /// Opens a page: puts its run on the screen, made anew if need be, and goes to its place.
+    ///
+    /// # Errors
+    /// What there is not, and a run that fails.
+    fn open(&mut self, lesson: &Lesson, goto: &Goto) -> Result<(), String>;
+
+    /// Does what a reader could do.
+    ///
+    /// # Errors
+    /// What there is not, and a run that fails.
+    fn act(&mut self, act: &Act) -> Result<(), String>;
+
+    /// What filters are asked about now.
+    ///
+    /// # Errors
+    /// An inspector without a run.
+    fn input(&mut self) -> Result<Input, String>;
+
+    /// Does `text` stand on the screen?
+    fn shows(&mut self, text: &str) -> bool;
+}
+
+/// What is wrong with the files themselves: no model is needed for it.
+pub fn files(library: &Library) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut known: BTreeMap<_, &str> = BTreeMap::new();
+    for entry in &library.entries {
+        let mut add = |line, message| {
+            problems.push(Problem {
+                file: entry.file.clone(),
+                line,
+                message,
+            });
+        };
+        for (index, line) in entry.text.lines().enumerate() {
+            let columns = line.width();
+            if columns > COLUMNS {
+                let message = format!("the line is {columns} columns wide; {COLUMNS} are the most");
+                add(index + 1, message);
+            }
+        }
+        let lesson = match &entry.lesson {
+            Ok(lesson) => lesson,
+            Err(own) => {
+                problems.extend(own.iter().cloned());
+                continue;
+            }
+        };
+        if lesson.id != entry.id() {
+            let message = format!(
+                "the id is “{}” and the file is called {}; expected NN-{}.md",
+                lesson.id,
+                entry.name(),
+                lesson.id
+            );
+            add(2, message);
+        }
+        if let Some(other) = known.insert((entry.language, lesson.id.clone()), &entry.file) {
+            let message = format!(
+                "the id “{}” is that of {other}, too; ids are unique",
+                lesson.id
+            );
+            add(2, message);
+        }
+    }
+    problems.extend(languages::differences(library));
+    problems.sort();
+    problems
+}
+
+/// What is wrong with what the lessons say, found out by going through them with `inspector`. Lessons of the same name
+/// come one after another, so that their runs are made once. `tell` is told which file comes next.
+pub fn lessons(
+    library: &Library,
+    inspector: &mut dyn Inspector,
+    mut tell: impl FnMut(&str),
+) -> Vec<Problem> {
+    let mut entries: Vec<_> = library.entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.name(), entry.language));
+    let mut problems = Vec::new();
+    for entry in entries {
+        if let Ok(lesson) = &entry.lesson {
+            tell(&entry.file);
+            problems.extend(walk::walk(&entry.file, lesson, inspector));
+        }
+    }
+    problems
+}

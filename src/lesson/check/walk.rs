@@ -1,0 +1,133 @@
+//! Goes through a lesson as a reader would, and finds out whether all is so.
+
+use super::Inspector;
+use crate::lesson::filter::{Failed, Filter, Input, Value};
+use crate::lesson::{Exercise, ExerciseKind, Lesson, Page, Problem, Verdict};
+
+/// What is wrong with `lesson`, which is in `file`.
+pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector) -> Vec<Problem> {
+    let mut walk = Walk {
+        file,
+        lesson,
+        inspector,
+        problems: Vec::new(),
+    };
+    for page in &lesson.pages {
+        walk.page(page);
+    }
+    walk.problems
+}
+
+struct Walk<'a> {
+    file: &'a str,
+    lesson: &'a Lesson,
+    inspector: &'a mut dyn Inspector,
+    problems: Vec<Problem>,
+}
+
+impl Walk<'_> {
+    fn problem(&mut self, line: usize, message: String) {
+        self.problems.push(Problem {
+            file: self.file.to_owned(),
+            line,
+            message,
+        });
+    }
+
+    fn page(&mut self, page: &Page) {
+        if let Err(why) = self.inspector.open(self.lesson, &page.goto) {
+            self.problem(page.goto_line, format!("the page cannot be opened: {why}"));
+            return;
+        }
+        for text in &page.goto.highlight {
+            if !self.inspector.shows(text) {
+                let message = format!("“{text}” is to be highlighted, and is not on the screen");
+                self.problem(page.goto_line, message);
+            }
+        }
+        let input = match self.inspector.input() {
+            Ok(input) => input,
+            Err(why) => {
+                self.problem(page.line, why);
+                return;
+            }
+        };
+        for claim in &page.claims {
+            let told = holds(&claim.filter, &input);
+            if let Err(why) = told {
+                self.problem(claim.line, format!("the claim does not hold: {why}"));
+            }
+        }
+        if let Some(exercise) = &page.exercise {
+            self.exercise(exercise, &input);
+        }
+    }
+
+    fn exercise(&mut self, exercise: &Exercise, input: &Input) {
+        match &exercise.kind {
+            ExerciseKind::Task { done, solution } => {
+                match done.run(input) {
+                    Ok(Value::Bool(true)) => {
+                        let message = "the task is done already when its page is opened";
+                        self.problem(exercise.line, message.to_owned());
+                    }
+                    // What there is not yet may well be an error before the task is done.
+                    Ok(Value::Bool(false)) | Err(Failed::Error(_) | Failed::Count(_)) => {}
+                    Ok(value) => {
+                        let message = format!("`done` gives {value}; true or false was expected");
+                        self.problem(exercise.line, message);
+                    }
+                    Err(limit) => self.problem(exercise.line, format!("`done`: {limit}")),
+                }
+                for (index, act) in solution.iter().enumerate() {
+                    if let Err(why) = self.inspector.act(act) {
+                        let message = format!("action {} of the solution: {why}", index + 1);
+                        self.problem(exercise.line, message);
+                        return;
+                    }
+                }
+                let solved = self.inspector.input().and_then(|input| holds(done, &input));
+                if let Err(why) = solved {
+                    let message = format!("the solution does not do the task: {why}");
+                    self.problem(exercise.line, message);
+                }
+            }
+            ExerciseKind::Question {
+                answer,
+                form,
+                wrong,
+            } => {
+                let value = answer.run(input);
+                let right = value.clone().and_then(|value| form.answer(&value));
+                let (value, right) = match (value, right) {
+                    (Ok(value), Ok(right)) => (value, right),
+                    (Err(why), _) | (_, Err(why)) => {
+                        self.problem(exercise.line, format!("the answer: {why}"));
+                        return;
+                    }
+                };
+                if form.verdict(&right, &value) != Ok(Verdict::Right) {
+                    let message = format!("the answer, {right}, is not accepted");
+                    self.problem(exercise.line, message);
+                }
+                let mut wrong_ones = form.wrong_ones(&value);
+                wrong_ones.extend(wrong.clone());
+                for wrong in wrong_ones {
+                    if form.verdict(&wrong, &value) == Ok(Verdict::Right) {
+                        let message = format!("“{wrong}” is accepted, and is wrong: it is {right}");
+                        self.problem(exercise.line, message);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Does `filter` give `true`?
+fn holds(filter: &Filter, input: &Input) -> Result<(), String> {
+    match filter.run(input) {
+        Ok(Value::Bool(true)) => Ok(()),
+        Ok(value) => Err(format!("the filter gives {value}; true was expected")),
+        Err(error) => Err(error.to_string()),
+    }
+}

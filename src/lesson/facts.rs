@@ -1,0 +1,191 @@
+//! What filters are asked about: the document of a run that is still in memory, as far as it has come.
+
+use serde_json::{Map, Value, json};
+
+use super::Selection;
+use super::filter::{Input, Tensor, Tensors};
+use crate::generation::ModelInfo;
+use crate::trace::document::{
+    DataType, FORMAT_VERSION, Format, Model, Number, Program, Schedule, Step, TensorEntry,
+    TensorView, Tokens,
+};
+use crate::trace::{Trace, tensor_file};
+
+/// A run's document, with what the reader looks at.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    document: Map<String, Value>,
+    tensors: Tensors,
+}
+
+/// The document of `trace`, a run on the model that `info` describes: what `run --json` writes, as far as it is there.
+/// Its tensors' files are beneath `folder`, which is empty or ends with `/`.
+pub fn facts(info: &ModelInfo, trace: &Trace, folder: &str) -> Facts {
+    let mut facts = Facts {
+        document: Map::new(),
+        tensors: Tensors::default(),
+    };
+    facts.head(info, trace);
+    if let Some(tokens) = &trace.tokens {
+        facts.put("tokens", Tokens::from(&**tokens));
+    }
+    let mut of_the_run = Map::new();
+    if let Some(text) = &trace.text {
+        facts.put("text", json!({ "seconds": text.seconds }));
+        let snapshots = text.prompt.iter().chain([&text.negative_prompt_embedding]);
+        for snapshot in snapshots.chain(&text.attention) {
+            facts.tensor(
+                &mut of_the_run,
+                &format!("{folder}tensors"),
+                &snapshot.into(),
+                &snapshot.data,
+            );
+        }
+    }
+    if let Some(noise) = &trace.noise {
+        facts.put("schedule", Schedule::from(&noise.schedule));
+        let snapshot = &noise.initial_noise;
+        facts.tensor(
+            &mut of_the_run,
+            &format!("{folder}tensors"),
+            &snapshot.into(),
+            &snapshot.data,
+        );
+    }
+    let steps: Vec<Value> = (0..trace.steps.len())
+        .map(|index| facts.step(trace, index, folder))
+        .collect();
+    facts.put("steps", steps);
+    facts.put("tensors", of_the_run);
+    let image = trace.image.as_ref().map(|image| {
+        json!({
+            "file": format!("{folder}image.png"),
+            "width": image.image.width(),
+            "height": image.image.height(),
+            "seconds": image.seconds,
+        })
+    });
+    facts.put("image", image);
+    facts
+}
+
+impl Facts {
+    /// The same with what the reader looks at.
+    #[must_use]
+    pub fn with_selection(mut self, selection: &Selection) -> Self {
+        self.put("selection", selection);
+        self
+    }
+
+    /// The same with the run that stands beside it.
+    #[must_use]
+    pub fn with_compared(mut self, compared: Option<Self>) -> Self {
+        let (document, tensors) = match compared {
+            Some(compared) => (Some(compared.document), compared.tensors),
+            None => (None, Tensors::default()),
+        };
+        self.put("compared", document);
+        self.tensors.extend(&tensors);
+        self
+    }
+
+    /// The document, as JSON.
+    pub fn document(&self) -> Value {
+        Value::Object(self.document.clone())
+    }
+
+    /// In the form that filters take.
+    ///
+    /// # Errors
+    /// None that is known: a document that cannot be read back.
+    pub fn input(self) -> Result<Input, String> {
+        let json = serde_json::to_vec(&self.document).map_err(|error| error.to_string())?;
+        Input::new(&json, self.tensors)
+    }
+
+    fn head(&mut self, info: &ModelInfo, trace: &Trace) {
+        self.put("format", Format::Trace);
+        self.put("version", FORMAT_VERSION);
+        self.put("program", Program::this());
+        let model = Model {
+            name: info.name.clone(),
+            sha256: info.sha256.clone(),
+        };
+        self.put("model", model);
+        self.put("device", &info.device);
+        self.put("dtype", DataType::name_of(&info.dtype));
+        let architecture = json!({
+            "image_size": info.image_size,
+            "latent_shape": info.latent_shape,
+            "text_layers": info.text_layers,
+            "hidden_size": info.hidden_size,
+            "parameters": info.parameters,
+            "default_guidance": info.default_guidance,
+            "cross_attention": info.cross_attention,
+        });
+        self.put("architecture", architecture);
+        self.put("request", &trace.request);
+        if !trace.branches.is_empty() {
+            self.put("branches", &trace.branches);
+        }
+    }
+
+    fn step(&mut self, trace: &Trace, index: usize, folder: &str) -> Value {
+        let step = &trace.steps[index];
+        let folder = format!("{folder}steps/{index:04}");
+        let mut tensors = Map::new();
+        for snapshot in &step.tensors {
+            self.tensor(&mut tensors, &folder, &snapshot.into(), &snapshot.data);
+        }
+        for maps in trace.attention.step(index) {
+            self.tensor(&mut tensors, &folder, &maps.into(), &maps.data);
+        }
+        let step = Step {
+            index: step.index,
+            timestep: Number(step.timestep),
+            sigma: Number(step.sigma),
+            sigma_next: Number(step.sigma_next),
+            seconds: step.seconds,
+            preview_scale: Some(Number(step.preview_scale)),
+            tensors: std::collections::BTreeMap::new(),
+            modules: step.modules.clone(),
+        };
+        let mut step = exact(step);
+        if let Value::Object(members) = &mut step {
+            members.insert("tensors".to_owned(), Value::Object(tensors));
+        }
+        step
+    }
+
+    fn tensor(
+        &mut self,
+        entries: &mut Map<String, Value>,
+        folder: &str,
+        view: &TensorView,
+        data: &std::sync::Arc<[f32]>,
+    ) {
+        let file = tensor_file(folder, &view.name);
+        let entry = TensorEntry {
+            shape: view.shape.clone(),
+            stats: view.stats,
+            file: file.clone(),
+        };
+        entries.insert(view.name.clone(), exact(entry));
+        let tensor = Tensor {
+            name: view.name.clone(),
+            shape: view.shape.clone(),
+            data: data.clone(),
+        };
+        self.tensors.insert(file, tensor);
+    }
+
+    fn put(&mut self, name: &str, value: impl serde::Serialize) {
+        self.document.insert(name.to_owned(), exact(value));
+    }
+}
+
+/// A value as a reader of its JSON text has it: the shortest digits of an f32, read in double precision.
+fn exact(value: impl serde::Serialize) -> Value {
+    let text = serde_json::to_string(&value).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}

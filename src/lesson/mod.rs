@@ -1,0 +1,209 @@
+//! Lessons: what they are, how they are read, checked and kept track of.
+//!
+//! A lesson is a Markdown file; `lessons/README.md` describes its format. [`parse`] reads it, [`Library`] finds it,
+//! [`check`] proves what it says, and the inspector shows it. What it asserts about a run, and what it asks of its reader,
+//! are [`filter`]s over the run's document.
+
+mod answer;
+pub mod check;
+mod facts;
+pub mod filter;
+mod language;
+mod library;
+mod parse;
+mod place;
+mod progress;
+
+pub use answer::Verdict;
+pub use facts::{Facts, facts};
+pub use language::Language;
+pub use library::{Entry, Library, LibraryError};
+pub use parse::parse;
+pub use place::{
+    Act, Ask, Beside, Curve, Goto, Grid, Half, NumberOrWord, Part, Place, Selection, Side, Stage,
+    StepPicture,
+};
+pub use progress::{Progress, ProgressError};
+
+use filter::Filter;
+
+/// A lesson.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lesson {
+    /// Its name: lower-case letters, digits and `-`.
+    pub id: String,
+    /// What it is called.
+    pub title: String,
+    /// How long it takes.
+    pub minutes: u32,
+    /// What its run asks for.
+    pub request: Ask,
+    /// Its pages, at least one.
+    pub pages: Vec<Page>,
+}
+
+/// A page of a lesson.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What it is called.
+    pub title: String,
+    /// The line of its title, from 1.
+    pub line: usize,
+    /// Its prose.
+    pub prose: Prose,
+    /// Where it takes the reader.
+    pub goto: Goto,
+    /// The line of that, or of the title.
+    pub goto_line: usize,
+    /// What it asserts.
+    pub claims: Vec<Claim>,
+    /// What the reader is to do or to find out.
+    pub exercise: Option<Exercise>,
+}
+
+/// Markdown, in part for one depth only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prose {
+    /// Shown at every depth.
+    pub always: String,
+    /// Shown at one depth each, where there is any: in the order of [`Depth::ALL`].
+    pub depths: [Option<String>; 3],
+}
+
+/// How deep a page goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// What it is about, without a formula.
+    #[default]
+    Idea,
+    /// How it is done.
+    Mechanism,
+    /// The formula, and where it is from.
+    Mathematics,
+}
+
+/// Something that a page asserts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The line on which it begins.
+    pub line: usize,
+    /// In words.
+    pub says: Option<String>,
+    /// Gives `true`.
+    pub filter: Filter,
+}
+
+/// What the reader is to do or to find out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exercise {
+    /// The line on which it begins.
+    pub line: usize,
+    /// What is to be done or found out, in Markdown.
+    pub words: String,
+    /// How it is checked.
+    pub kind: ExerciseKind,
+    /// At least one.
+    pub hints: Vec<String>,
+    /// Shown afterwards.
+    pub explanation: String,
+}
+
+/// How an exercise is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExerciseKind {
+    /// Something is to be done.
+    Task {
+        /// Gives `true` when it is.
+        done: Filter,
+        /// What does it.
+        solution: Vec<Act>,
+    },
+    /// Something is to be found out.
+    Question {
+        /// Works the answer out.
+        answer: Filter,
+        /// What kind of answer it is.
+        form: Form,
+        /// An answer that must not be accepted.
+        wrong: Option<String>,
+    },
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Form {
+    /// A number, and how far off it may be.
+    Number(f64),
+    /// A word.
+    Word,
+    /// One of these; the answer is its number, from 1.
+    Choice(Vec<String>),
+}
+
+/// Something wrong with a lesson, and where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, and what was expected.
+    pub message: String,
+}
+
+impl Depth {
+    /// All of them, from the surface down.
+    pub const ALL: [Self; 3] = [Self::Idea, Self::Mechanism, Self::Mathematics];
+
+    /// The next one down; the first after the last.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
+    /// The headings that begin its part of a page.
+    pub fn headings(self) -> [&'static str; 2] {
+        match self {
+            Self::Idea => ["Idea", "直觉"],
+            Self::Mechanism => ["Mechanism", "机制"],
+            Self::Mathematics => ["Mathematics", "数学"],
+        }
+    }
+}
+
+impl Prose {
+    /// What is shown at `depth`: what is always shown, and the part of that depth, or else of the next one above it.
+    pub fn at(&self, depth: Depth) -> [&str; 2] {
+        let part = self.depths[..=depth as usize].iter().rev().flatten().next();
+        [&self.always, part.map_or("", String::as_str)]
+    }
+
+    /// Is there more at `depth` than above it?
+    pub fn has(&self, depth: Depth) -> bool {
+        self.depths[depth as usize].is_some()
+    }
+}
+
+impl Page {
+    /// What its exercise is known by in the progress: changes with everything that decides whether it is solved.
+    pub fn digest(&self) -> Option<String> {
+        use sha2::{Digest, Sha256};
+        let exercise = self.exercise.as_ref()?;
+        let mut hash = Sha256::new();
+        let filter = match &exercise.kind {
+            ExerciseKind::Task { done, .. } => done,
+            ExerciseKind::Question { answer, .. } => answer,
+        };
+        hash.update(filter.code());
+        hash.update(format!("{:?} {:?}", self.goto.request, self.goto.beside));
+        let digest = hash.finalize();
+        Some(
+            digest
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
+    }
+}

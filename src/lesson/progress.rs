@@ -1,0 +1,229 @@
+//! What a reader has solved, kept from one sitting to the next.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+use serde::{Deserialize, Serialize};
+
+use super::Lesson;
+use crate::trace::{DestinationError, OutputFile};
+
+/// The version of the file.
+const VERSION: u32 = 1;
+
+/// What a reader has solved.
+///
+/// An exercise is known by a digest of what decides whether it is solved: where a lesson changes, what was solved before
+/// does not count. The answer that was given is kept too, so that it can be checked again against the run.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    path: Option<PathBuf>,
+    record: Record,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    lessons: BTreeMap<String, Marks>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Marks {
+    /// The page that was read last, from 0.
+    #[serde(default)]
+    page: usize,
+    /// Exercises by their digests, with the answers given; of a task there is none.
+    #[serde(default)]
+    solved: BTreeMap<String, Option<String>>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            lessons: BTreeMap::new(),
+        }
+    }
+}
+
+/// Progress that cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgressError {
+    /// The file is there and is not what it should be.
+    #[error("{path} is not the progress that this program writes ({why}); remove it to begin anew")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It could not be written.
+    #[error("what you solved could not be kept: {0}")]
+    Write(#[from] DestinationError),
+}
+
+impl Progress {
+    /// Where progress is kept: in the platform's folder for data of programs; nowhere if there is none.
+    pub fn default_path() -> Option<PathBuf> {
+        let strategy = choose_app_strategy(AppStrategyArgs {
+            top_level_domain: String::new(),
+            author: String::new(),
+            app_name: "diffuscope".to_owned(),
+        });
+        Some(strategy.ok()?.in_data_dir("progress.json"))
+    }
+
+    /// The progress that is kept at `path`; none where there is no such file. Without a path nothing is kept.
+    ///
+    /// # Errors
+    /// A file that is not what this program writes.
+    pub fn open(path: Option<PathBuf>) -> Result<Self, ProgressError> {
+        let record = match &path {
+            Some(path) => read(path)?,
+            None => Record::default(),
+        };
+        Ok(Self { path, record })
+    }
+
+    /// The page that was read last, from 0.
+    pub fn page(&self, lesson: &Lesson) -> usize {
+        let page = self
+            .record
+            .lessons
+            .get(&lesson.id)
+            .map_or(0, |marks| marks.page);
+        page.min(lesson.pages.len().saturating_sub(1))
+    }
+
+    /// Was it ever opened?
+    pub fn is_begun(&self, lesson: &Lesson) -> bool {
+        self.record.lessons.contains_key(&lesson.id)
+    }
+
+    /// How many of the lesson's exercises, as they are now, are solved; and how many there are.
+    pub fn solved(&self, lesson: &Lesson) -> (usize, usize) {
+        let digests = lesson.pages.iter().filter_map(super::Page::digest);
+        let (mut solved, mut all) = (0, 0);
+        for digest in digests {
+            all += 1;
+            solved += usize::from(self.answer(&lesson.id, &digest).is_some());
+        }
+        (solved, all)
+    }
+
+    /// The answer that was given to an exercise, if it is solved: `Some(None)` of a task.
+    pub fn answer(&self, lesson: &str, digest: &str) -> Option<Option<&str>> {
+        let marks = self.record.lessons.get(lesson)?;
+        marks.solved.get(digest).map(Option::as_deref)
+    }
+
+    /// Writes down the page that is read.
+    pub fn turn_to(&mut self, lesson: &str, page: usize) {
+        self.record
+            .lessons
+            .entry(lesson.to_owned())
+            .or_default()
+            .page = page;
+    }
+
+    /// Writes down that an exercise is solved.
+    pub fn solve(&mut self, lesson: &str, digest: &str, answer: Option<&str>) {
+        let marks = self.record.lessons.entry(lesson.to_owned()).or_default();
+        marks
+            .solved
+            .insert(digest.to_owned(), answer.map(str::to_owned));
+    }
+
+    /// Takes back that an exercise is solved.
+    pub fn forget(&mut self, lesson: &str, digest: &str) {
+        if let Some(marks) = self.record.lessons.get_mut(lesson) {
+            marks.solved.remove(digest);
+        }
+    }
+
+    /// Keeps it: the file is replaced at once, or not at all.
+    ///
+    /// # Errors
+    /// A place that cannot be written to.
+    pub fn save(&self) -> Result<(), ProgressError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| DestinationError::Write {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        let file = OutputFile::at(path)?;
+        file.publish(|out| {
+            serde_json::to_writer_pretty(&mut *out, &self.record)?;
+            out.write_all(b"\n")
+        })?;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Record, ProgressError> {
+    let unreadable = |why: String| ProgressError::Unreadable {
+        path: path.to_owned(),
+        why,
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let record: Record =
+        serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    if record.version != VERSION {
+        let why = format!("its version is {}; expected {VERSION}", record.version);
+        return Err(unreadable(why));
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lesson::{Language, Library};
+
+    #[test]
+    fn what_was_solved_is_there_again_and_a_changed_exercise_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/progress.json");
+        let library = Library::embedded();
+        let lesson = library.lessons(Language::En)[0].lesson.clone().unwrap();
+        let page = lesson
+            .pages
+            .iter()
+            .find(|page| page.exercise.is_some())
+            .unwrap();
+        let digest = page.digest().unwrap();
+        let mut progress = Progress::open(Some(path.clone())).unwrap();
+        assert_eq!(progress.solved(&lesson).0, 0);
+        progress.solve(&lesson.id, &digest, Some("8"));
+        progress.turn_to(&lesson.id, 1);
+        progress.save().unwrap();
+        let read = Progress::open(Some(path.clone())).unwrap();
+        assert_eq!(read.solved(&lesson).0, 1);
+        assert_eq!(read.answer(&lesson.id, &digest), Some(Some("8")));
+        assert_eq!(read.page(&lesson), 1);
+        let mut changed = lesson.clone();
+        for page in &mut changed.pages {
+            page.goto.request.seed = Some(999);
+        }
+        assert_eq!(read.solved(&changed).0, 0);
+        // Nothing but the file itself is left.
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        fs::write(&path, "{").unwrap();
+        let error = Progress::open(Some(path)).unwrap_err().to_string();
+        assert!(
+            error.contains("progress.json") && error.contains("remove it"),
+            "{error}"
+        );
+    }
+}
