@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Request, RequestOverrides};
+use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
 use crate::trace::{Existing, ExportPlan};
@@ -43,6 +44,9 @@ pub enum Command {
     /// Look at a recorded run again; needs no model
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Learn how a prompt becomes a picture: guided lessons in the inspector
+    #[command(after_help = LESSON_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Lesson(LessonArgs),
     /// Show how a text becomes tokens
     #[command(after_help = TOKENIZE_EXAMPLES)]
     Tokenize(TokenizeArgs),
@@ -63,6 +67,7 @@ Examples:
   diffuscope -p \"a red fox in a forest\" --seed 7  the same on another prompt
   diffuscope run -p \"a red fox\" --png fox.png     a picture, without a screen
   diffuscope run -p \"a red fox\" --json fox/       every tensor of the run as JSON
+  diffuscope lesson                               guided lessons
   diffuscope tokenize \"a red fox\"                 how the prompt is cut up
   diffuscope schedule --scheduler lms --steps 25  timesteps and noise levels
   diffuscope model fetch sd-v1-5                  download Stable Diffusion v1.5
@@ -181,6 +186,28 @@ Examples:
 
 Every missing, wrong-shaped and unexpected tensor is named, and every file's
 SHA-256 is printed. Exit status 1 when the model cannot be run.";
+
+const LESSON_EXAMPLES: &str = "\
+Examples:
+  diffuscope lesson                     the lessons, and how far you are
+  diffuscope lesson the-whole-way       starts one
+  diffuscope lesson tokens --lang zh    in Chinese
+  diffuscope lesson --dir my-lessons    lessons of your own
+  diffuscope lesson check my-lessons    is everything in them so?
+
+What you have solved is kept in the platform's folder for data.";
+
+const LESSON_CHECK_EXAMPLES: &str = "\
+Examples:
+  diffuscope lesson check                       the program's own lessons
+  diffuscope lesson check my-lessons            a folder, with en/ and zh/ or not
+  diffuscope lesson check my-lessons/en/01-x.md one file
+  diffuscope lesson check --files my-lessons    without running anything
+
+Goes through every page in the real inspector: every claim must hold, every
+task must be undone at first and done by its solution, every answer must be
+accepted and wrong ones refused. Each problem is named with file and line, and
+the exit status is 1 where there are any.";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
@@ -345,6 +372,51 @@ pub struct ReplayArgs {
     /// The screen.
     #[command(flatten)]
     pub screen: ScreenArgs,
+}
+
+/// Options of `lesson`.
+#[derive(Debug, Args)]
+pub struct LessonArgs {
+    /// What to do with lessons. Without a subcommand they are listed, or one is started.
+    #[command(subcommand)]
+    pub command: Option<LessonCommand>,
+    /// The lesson to start, by its name in the list; without it the lessons are listed
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Lessons of your own: a folder with files like 01-name.md, or with folders en and zh of such files
+    #[arg(long, value_name = "PATH")]
+    pub dir: Option<PathBuf>,
+    /// The lessons' language [default: that of the locale, else en]
+    #[arg(long, value_enum, value_name = "en|zh", hide_possible_values = true)]
+    pub lang: Option<Language>,
+    /// The model and its device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The screen.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
+}
+
+/// What to do with lessons.
+#[derive(Debug, Subcommand)]
+pub enum LessonCommand {
+    /// Prove what lessons say, by really doing it
+    #[command(after_help = LESSON_CHECK_EXAMPLES)]
+    Check(LessonCheckArgs),
+}
+
+/// Options of `lesson check`.
+#[derive(Debug, Args)]
+pub struct LessonCheckArgs {
+    /// A folder of lessons, or one lesson's file [default: the program's own lessons]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+    /// Check the files only, without running anything
+    #[arg(long = "files")]
+    pub files_only: bool,
+    /// The model and its device.
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 /// Options of `tokenize`.

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: printing, warnings, errors and exit codes.
 
 mod inspect;
+mod lesson;
 mod memory;
 mod model;
 mod replay;
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Some(Command::Inspect(args)) => inspect::inspect(args),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Replay(args)) => replay::replay(&args),
+        Some(Command::Lesson(args)) => lesson::lesson(args),
         Some(Command::Tokenize(args)) => tokenize::tokenize(args),
         Some(Command::Schedule(args)) => schedule::schedule(&args),
         Some(Command::Model(args)) => model::model(args.command),

@@ -6,6 +6,7 @@
 
 mod browse;
 mod dialogue;
+mod errands;
 mod offers;
 mod sitting;
 
@@ -28,6 +29,7 @@ use crate::generation::{ModelInfo, Request, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
 use crate::trace::{AttentionMaps, Event, ExportPlan, Half};
+pub use errands::{Errand, Errands};
 pub use offers::Offer;
 pub use sitting::Branch;
 
@@ -107,6 +109,10 @@ pub struct App {
     pub folder: PathBuf,
     /// What the menu of files offers while it is open.
     pub offered: Vec<Offer>,
+    /// What a lesson wants done.
+    pub errands: Errands,
+    /// Does it wait, once the model is there, until it is told what to run?
+    pub waits: bool,
     /// The view to go back to from the form of a branch.
     came_from: Option<View>,
     /// The explanation beside the view, if it is open.
@@ -165,6 +171,8 @@ impl App {
             export: ExportPlan::default(),
             folder: PathBuf::new(),
             offered: Vec::new(),
+            errands: Errands::default(),
+            waits: false,
             came_from: None,
             explain: None,
             notice: None,
@@ -206,6 +214,7 @@ impl App {
                 Mode::Export(_) => self.choose_offer(&action),
             },
         };
+        commands.extend(self.proceed());
         commands.extend(self.wants());
         commands
     }
@@ -223,7 +232,9 @@ impl App {
                 self.opening = None;
                 self.model = Model::Ready(info);
                 self.recorded = recorded;
-                commands.extend(self.start(request));
+                if !self.waits {
+                    commands.extend(self.start(request));
+                }
                 if let Some(note) = note {
                     self.notice = Some(Notice::Done(note, self.clock + NOTICE));
                 }
@@ -310,6 +321,7 @@ impl App {
             }
             Update::Saved(Err(failure)) => self.notice = Some(Notice::Failed(failure)),
         }
+        commands.extend(self.proceed());
         commands.extend(self.wants());
         commands
     }
@@ -604,6 +616,7 @@ impl App {
             folder: PathBuf::new(),
             offered: Vec::new(),
             explain: None,
+            errands: Errands::default(),
             ..*self
         }
     }

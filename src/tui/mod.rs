@@ -19,6 +19,7 @@ pub mod editor;
 pub mod explain;
 pub mod insight;
 pub mod keys;
+pub mod lesson;
 mod options;
 mod panics;
 pub mod pixels;

@@ -35,7 +35,7 @@ impl Walk<'_> {
     }
 
     fn page(&mut self, page: &Page) {
-        if let Err(why) = self.inspector.open(self.lesson, &page.goto) {
+        if let Err(why) = self.inspector.open(self.lesson, page) {
             self.problem(page.goto_line, format!("the page cannot be opened: {why}"));
             return;
         }

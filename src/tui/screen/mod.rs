@@ -23,6 +23,7 @@ use super::app::{App, Mode, Model, Notice, View};
 use super::editor::scheduler_name;
 use super::explain;
 use super::keys;
+use super::lesson;
 use super::pixels::PlacedPicture;
 use super::run::{Run, RunState};
 use super::text;
@@ -60,6 +61,14 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
         pictures.clear();
     }
     pictures
+}
+
+/// Does `wanted` stand on a screen of `size` (columns, rows), outside of a lesson's own words?
+pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
+    let area = Rect::new(0, 0, size.0, size.1);
+    let mut buffer = Buffer::empty(area);
+    render(&mut buffer, app);
+    !lesson::find(&buffer, area, wanted).is_empty()
 }
 
 /// Where the parts of the screen are.

@@ -18,6 +18,7 @@ use crate::tui::screen::wrap_words;
 use crate::tui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::widgets::token_strip;
 pub(in crate::tui) use selection::Selection;
+pub use selection::short_path;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {

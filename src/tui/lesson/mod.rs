@@ -1,0 +1,7 @@
+//! Lessons in the inspector.
+
+mod highlight;
+mod player;
+
+pub use highlight::find;
+pub use player::Player;

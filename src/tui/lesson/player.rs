@@ -1,0 +1,97 @@
+//! The inspector without a terminal, for checking lessons: it is the real one, with nobody at it.
+
+use std::time::{Duration, Instant};
+
+use crate::generation::RequestOverrides;
+use crate::lesson::check::Inspector;
+use crate::lesson::filter::Input;
+use crate::lesson::{Act, Lesson, Page};
+use crate::tui::app::{App, Model};
+use crate::tui::screen;
+use crate::tui::theme::{Colours, Theme};
+use crate::tui::worker::{Command, Loader, Worker};
+
+/// The longest that one thing may take: a full-size model on a processor takes minutes for a run.
+const PATIENCE: Duration = Duration::from_mins(60);
+/// The screen on which a page's highlights must be.
+const SCREEN: (u16, u16) = (120, 40);
+/// Memory for attention maps of each run, in bytes.
+const ATTENTION: usize = 64 << 20;
+
+/// The inspector without a terminal.
+pub struct Player {
+    app: App,
+    worker: Worker,
+}
+
+impl Player {
+    /// Starts it with the model that `loader` loads, and waits until that is there.
+    ///
+    /// # Errors
+    /// A model that does not load.
+    pub fn start(loader: Loader) -> Result<Self, String> {
+        let request = RequestOverrides::default();
+        let worker = Worker::spawn(loader, request)
+            .map_err(|error| format!("the worker cannot be started: {error}"))?;
+        let mut app = App::new(Theme::new(Colours::None), ATTENTION);
+        // Each page says what it wants run.
+        app.waits = true;
+        let mut player = Self { app, worker };
+        player.wait()?;
+        match &player.app.model {
+            Model::Failed(failure) => Err(failure.what.clone()),
+            _ => Ok(player),
+        }
+    }
+
+    fn send(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.worker.send(command);
+        }
+    }
+
+    /// Waits until everything is done that was begun.
+    fn wait(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        while self.app.is_busy() || !self.app.errands.is_empty() {
+            match self.worker.updates.recv_timeout(Duration::from_secs(1)) {
+                Ok(update) => {
+                    let commands = self.app.apply(update);
+                    self.send(commands);
+                }
+                Err(_) if start.elapsed() > PATIENCE => {
+                    return Err("it does not come to an end".to_owned());
+                }
+                Err(_) => {}
+            }
+        }
+        match self.app.errands.take_problem() {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inspector for Player {
+    fn open(&mut self, lesson: &Lesson, page: &Page) -> Result<(), String> {
+        self.app.notice = None;
+        let commands = self.app.go(&lesson.request, &page.goto);
+        self.send(commands);
+        self.wait()
+    }
+
+    fn act(&mut self, act: &Act) -> Result<(), String> {
+        let commands = self.app.act(std::slice::from_ref(act));
+        self.send(commands);
+        self.wait()
+    }
+
+    fn input(&mut self) -> Result<Input, String> {
+        let facts = self.app.facts().ok_or("there is no run")?;
+        facts.input()
+    }
+
+    fn shows(&mut self, text: &str) -> bool {
+        screen::shows(&self.app, SCREEN, text)
+    }
+}
