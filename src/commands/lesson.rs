@@ -1,21 +1,18 @@
 //! `diffuscope lesson`: guided lessons, and proof of what they say.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::{LessonArgs, LessonCheckArgs, LessonCommand};
-use crate::generation::Pipeline;
 use crate::lesson::{Language, Library, Problem, check};
 use crate::tui::lesson::Player;
-use crate::tui::worker::Loader;
 
+use super::inspect::loader;
+use super::print;
 use super::text::visible;
-use super::{print, source};
 
 /// Lists lessons, starts one, or checks them.
 pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
@@ -53,11 +50,7 @@ fn run_check(args: LessonCheckArgs) -> anyhow::Result<()> {
             bar.set_style(style);
         }
         bar.set_message("loading the model");
-        let (model, device) = (source(&args.model.model), args.model.device);
-        let loader: Loader = Box::new(move || {
-            let checkpoint = Checkpoint::open(&model)?;
-            Ok(Arc::new(Pipeline::load(&checkpoint, &device.open()?)?))
-        });
+        let loader = loader(args.model);
         let mut player = Player::start(loader).map_err(anyhow::Error::msg)?;
         let tell = |file: &str| bar.set_message(visible(file));
         problems.extend(check::lessons(&library, &mut player, tell));

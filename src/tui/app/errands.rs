@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{App, Cursor, Mode, Model, View};
 use crate::generation::{Request, words};
 use crate::lesson::{
-    self, Act, Ask, Curve, Facts, Goto, Grid, Half, NumberOrWord, Part, Place, Selection, Side,
-    Stage, StepPicture, facts,
+    Act, Ask, Curve, Facts, Goto, Grid, Half, NumberOrWord, Part, Place, Selection, Side, Stage,
+    StepPicture, facts,
 };
 use crate::model::tokenizer::TokenKind;
 use crate::scheduler::SchedulerKind;
@@ -161,7 +161,9 @@ impl App {
     fn carry_out(&mut self, errand: Errand) -> Result<Vec<Command>, String> {
         match errand {
             Errand::Show(request) => {
-                let is_it = |run: &Run| run.origin.is_none() && run.trace.request == request;
+                let is_it = |run: &Run| {
+                    run.origin.is_none() && run.trace.request == request && self.made(run)
+                };
                 if self.run.as_ref().is_some_and(is_it) {
                     if self.can_continue() {
                         return Ok(self.go_on(None));
@@ -213,7 +215,10 @@ impl App {
         }
         let origin = branch.map(|step| Origin { run: home, step });
         let is_it = |run: &&Run| {
-            run.origin == origin && run.trace.request == request && run.state == RunState::Done
+            run.origin == origin
+                && run.trace.request == request
+                && run.state == RunState::Done
+                && self.made(run)
         };
         if let Some(id) = self.shelf.iter().find(is_it).map(|run| run.id) {
             self.compared = Some(id);
@@ -344,10 +349,7 @@ impl App {
             None => {}
         }
         if let Some(channel) = place.channel {
-            let Model::Ready(info) = &self.model else {
-                return Ok(());
-            };
-            let count = info.latent_shape[0];
+            let count = self.info().map_or(0, |info| info.latent_shape[0]);
             if channel >= count {
                 return Err(format!(
                     "there is no channel {channel}; the latents have {count}, counted from 0"
@@ -359,13 +361,10 @@ impl App {
     }
 
     fn look_at_attention(&mut self, place: &Place) -> Result<(), String> {
-        let layers: Vec<String> = match &self.model {
-            Model::Ready(info) => {
-                let layers = info.cross_attention.iter();
-                layers.map(|layer| short_path(&layer.path)).collect()
-            }
-            _ => Vec::new(),
-        };
+        let layers: Vec<String> = self.info().map_or_else(Vec::new, |info| {
+            let layers = info.cross_attention.iter();
+            layers.map(|layer| short_path(&layer.path)).collect()
+        });
         let cursor = &mut self.cursor.attention;
         if let Some(layer) = &place.layer {
             cursor.layer =
@@ -463,10 +462,7 @@ impl App {
         let (cursor, detail) = (&self.cursor, &self.cursor.detail);
         let run = self.run.as_ref();
         let origin = run.and_then(|run| run.origin);
-        let layers = match &self.model {
-            Model::Ready(info) => info.cross_attention.as_slice(),
-            _ => &[],
-        };
+        let layers = self.info().map_or(&[][..], |info| &info.cross_attention);
         let layer = cursor.attention.layer.and_then(|layer| layers.get(layer));
         Selection {
             view: stage_of(self.view),
@@ -521,12 +517,10 @@ impl App {
 
     /// What filters are asked about now; none before there is a run.
     pub fn facts(&self) -> Option<Facts> {
-        let (Model::Ready(info), Some(run)) = (&self.model, &self.run) else {
-            return None;
-        };
+        let run = self.run.as_ref()?;
         let compared = self.compared_run();
-        let compared = compared.map(|run| facts(info, &run.trace, "compared/"));
-        let facts = lesson::facts(info, &run.trace, "");
+        let compared = compared.map(|run| facts(&run.info, &run.trace, "compared/"));
+        let facts = facts(&run.info, &run.trace, "");
         Some(
             facts
                 .with_selection(&self.selection())

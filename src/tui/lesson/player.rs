@@ -15,8 +15,8 @@ use crate::tui::worker::{Command, Loader, Worker};
 const PATIENCE: Duration = Duration::from_mins(60);
 /// The screen on which a page's highlights must be.
 const SCREEN: (u16, u16) = (120, 40);
-/// Memory for attention maps of each run, in bytes.
-const ATTENTION: usize = 64 << 20;
+/// Memory for the attention maps of all runs, in bytes.
+const ATTENTION: usize = 512 << 20;
 
 /// The inspector without a terminal.
 pub struct Player {
