@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Request, RequestOverrides};
+use crate::generation::{
+    DeviceChoice, Intervention, MAX_STEPS, Precision, Request, RequestOverrides,
+};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
@@ -334,6 +336,15 @@ pub struct ModelArgs {
         value_name = "auto|cpu|cuda"
     )]
     pub device: DeviceChoice,
+    /// The numbers that the networks compute in; auto takes f16 on CUDA and f32 on the CPU, which has no bf16
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|f32|f16|bf16"
+    )]
+    pub dtype: Precision,
 }
 
 /// How the inspector shows runs.

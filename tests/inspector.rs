@@ -4,14 +4,14 @@ mod support;
 
 use crossterm::event::KeyCode;
 use diffuscope::model::AttentionDetail;
-use diffuscope::trace::{ExportPlan, Half, Replay};
+use diffuscope::trace::{Event, ExportPlan, Half, Replay, Snapshot};
 use diffuscope::tui::action::{Action, Typing};
 use diffuscope::tui::app::{App, Notice, View};
 use diffuscope::tui::editor::Field;
 use diffuscope::tui::run::{Run, RunState};
 use diffuscope::tui::screen;
 use diffuscope::tui::theme::{Colours, Theme};
-use diffuscope::tui::worker::{AttentionKey, Loader, Opened, Worker};
+use diffuscope::tui::worker::{AttentionKey, Loader, Opened, Update, Worker};
 use support::{PROMPT, Session, draw, find, has_picture, loader, pipeline, text};
 
 fn finished(steps: usize) -> Session {
@@ -456,4 +456,53 @@ fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() 
     assert_eq!(app.run.as_ref().unwrap().id, 2);
     assert!(!app.can_branch() && app.can_edit() && app.can_run_again());
     assert!(text(app, (120, 40)).contains("astronaut"));
+}
+
+#[test]
+fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
+    let mut app = finished(3).app;
+    let run = app.run.as_ref().unwrap();
+    let id = run.id;
+    let broken = |index: usize| {
+        let mut step = run.step(index).unwrap().clone();
+        let noise = step
+            .tensors
+            .iter_mut()
+            .find(|tensor| &*tensor.name == "noise_text");
+        let noise = noise.unwrap();
+        let mut values = noise.data.to_vec();
+        values[7] = f32::NAN;
+        *noise = Snapshot::from_values("noise_text", noise.shape.clone(), values);
+        Update::Recorded {
+            run: id,
+            event: Event::Step(step.into()),
+            pictures: Some(run.pictures[index].clone()),
+            unseen: Vec::new(),
+        }
+    };
+    let (first, second) = (broken(1), broken(2));
+    app.apply(first);
+    let said = |app: &App| {
+        text(app, (80, 24))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let screen = said(&app);
+    assert!(
+        screen.contains("1 of the 1024 values of noise_text at step 2"),
+        "{screen}"
+    );
+    assert!(screen.contains("--dtype f32"), "{screen}");
+    app.update(Action::Dismiss);
+    app.apply(second);
+    // Every screen goes on saying it, and the message does not come again.
+    assert!(app.notice.is_none());
+    for view in View::ALL {
+        app.view = view;
+        assert!(
+            said(&app).contains("NaN or infinite since step 2"),
+            "{view:?}"
+        );
+    }
 }

@@ -5,7 +5,6 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::bail;
-use candle_core::DType;
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::{DEFAULT_PROMPT, InspectArgs, ModelArgs};
@@ -42,11 +41,13 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
 pub(super) fn loader(args: ModelArgs) -> Loader {
     Box::new(move |other| {
         let checkpoint = Checkpoint::open(&source(other.map_or(&args.model, OsStr::new)))?;
-        let device = args.device.open()?;
-        let note = memory::forecast(&checkpoint, DType::F32, &device)?;
+        let (device, chosen) = args.device.open_and_say()?;
+        let dtype = args.dtype.on(&device)?;
+        let memory = memory::forecast(&checkpoint, dtype, &device)?;
+        let notes: Vec<String> = chosen.into_iter().chain(memory).collect();
         Ok(Opened {
-            pipeline: Arc::new(Pipeline::load(&checkpoint, &device)?),
-            note,
+            pipeline: Arc::new(Pipeline::load_as(&checkpoint, &device, dtype)?),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
         })
     })
 }

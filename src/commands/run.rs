@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::DType;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::Checkpoint;
@@ -33,11 +32,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     cancel_on_signals(&cancel)?;
     let progress = Progress::new();
     let checkpoint = Checkpoint::open(&source(&args.model.model))?;
-    let device = args.model.device.open()?;
-    if let Some(forecast) = memory::forecast(&checkpoint, DType::F32, &device)? {
-        progress.interrupt(|| complain("note", &forecast));
+    let (device, chosen) = args.model.device.open_and_say()?;
+    let dtype = args.model.dtype.on(&device)?;
+    let memory = memory::forecast(&checkpoint, dtype, &device)?;
+    for note in chosen.into_iter().chain(memory) {
+        progress.interrupt(|| complain("note", &note));
     }
-    let pipeline = Pipeline::load(&checkpoint, &device)?;
+    let pipeline = Pipeline::load_as(&checkpoint, &device, dtype)?;
     let info = pipeline.info().clone();
     let request = overrides.apply(pipeline.default_request(""));
     let png = match (png, &folder) {
@@ -95,6 +96,7 @@ fn generate(
     progress: &Progress,
 ) -> anyhow::Result<(Arc<ImageData>, Option<Export>)> {
     let mut image = None;
+    let mut is_broken = false;
     while let Some(event) = recorder.advance()? {
         if let Some(export) = &mut export {
             export.write(&event)?;
@@ -102,6 +104,12 @@ fn generate(
         if let Event::Tokens(tokens) = &event {
             let warnings = warnings(&pipeline.info().name, recorder.request(), tokens);
             progress.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
+        }
+        if let Event::Step(step) = &event
+            && let Some((what, advice)) = step.not_finite_warning()
+            && !std::mem::replace(&mut is_broken, true)
+        {
+            progress.interrupt(|| warn(&format!("{what}. {advice}")));
         }
         progress.show(&event);
         if let Event::Image(done) = event {

@@ -1,6 +1,6 @@
-//! The device that a model runs on.
+//! The device that a model runs on, and the type of numbers that it computes with.
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use clap::ValueEnum;
 
 /// A device, as users ask for it.
@@ -23,6 +23,9 @@ pub enum DeviceError {
         "this build cannot use CUDA: use `--device cpu`, or build with `--features cuda` on a machine with the CUDA 13 libraries"
     )]
     NotBuilt,
+    /// Products of bf16 numbers are missing on the CPU.
+    #[error("the CPU cannot compute in bf16 here: use `--dtype f32`, or f16 to halve the memory")]
+    NoBf16,
     /// The CUDA device did not open.
     #[error(
         "the CUDA device could not be opened: {0}; check the driver (`nvidia-smi`), or use `--device cpu`"
@@ -33,11 +36,52 @@ pub enum DeviceError {
 impl DeviceChoice {
     /// Opens the device. `Auto` always succeeds.
     pub fn open(self) -> Result<Device, DeviceError> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => cuda(),
-            Self::Auto => Ok(cuda().unwrap_or(Device::Cpu)),
-        }
+        Ok(self.open_and_say()?.0)
+    }
+
+    /// The same, with what there is to say of a choice that was left to the program: which one it made and why. Nothing
+    /// in a build without CUDA, which has no choice.
+    pub fn open_and_say(self) -> Result<(Device, Option<String>), DeviceError> {
+        Ok(match self {
+            Self::Cpu => (Device::Cpu, None),
+            Self::Cuda => (cuda()?, None),
+            Self::Auto => match cuda() {
+                Ok(device) => (
+                    device,
+                    Some("running on the CUDA device; --device cpu does not".into()),
+                ),
+                Err(DeviceError::NotBuilt) => (Device::Cpu, None),
+                Err(error) => (Device::Cpu, Some(format!("running on the CPU: {error}"))),
+            },
+        })
+    }
+}
+
+/// The type of the networks' weights and of what they compute, as users ask for it. Latents, schedules and statistics
+/// are f32 in any case, and so are the time embedding's sines, normalisation and softmax within the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Precision {
+    /// f16 on CUDA, f32 on the CPU.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 16 bits, with 11 of mantissa: the usual choice on a GPU.
+    F16,
+    /// 16 bits, with f32's range and 8 of mantissa; on CUDA only.
+    Bf16,
+}
+
+impl Precision {
+    /// The type on `device`.
+    pub fn on(self, device: &Device) -> Result<DType, DeviceError> {
+        Ok(match self {
+            Self::Auto if device.is_cuda() => DType::F16,
+            Self::Auto | Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 if device.is_cpu() => return Err(DeviceError::NoBf16),
+            Self::Bf16 => DType::BF16,
+        })
     }
 }
 
@@ -45,5 +89,19 @@ fn cuda() -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt);
     }
-    Device::new_cuda(0).map_err(DeviceError::Cuda)
+    let device = Device::new_cuda(0).map_err(DeviceError::Cuda)?;
+    #[cfg(feature = "cuda")]
+    without_events(&device);
+    Ok(device)
+}
+
+/// Spares each kernel the events that would order it after those of other streams.
+#[cfg(feature = "cuda")]
+#[allow(unsafe_code)] // The only way that candle offers; it saves several calls of the driver a kernel.
+fn without_events(device: &Device) {
+    if let Device::Cuda(cuda) = device {
+        // SAFETY: events order the uses of a tensor among several streams. All tensors of this program are made and used
+        // on this device's one stream, which keeps the order in which they were asked for.
+        unsafe { cuda.disable_event_tracking() };
+    }
 }

@@ -18,11 +18,11 @@ mod words;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 pub use branch::BranchPoint;
-pub use device::{DeviceChoice, DeviceError};
+pub use device::{DeviceChoice, DeviceError, Precision};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use preview::preview;
@@ -59,6 +59,9 @@ pub enum Error {
     /// The checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The device, or its numbers, could not be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The prompt could not become tokens.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -353,6 +356,8 @@ impl Generation {
             .ok_or_else(|| candle_core::Error::Msg("the prompt has not been encoded".into()))?;
         let timestep = self.moment.scheduler.schedule().timesteps[index];
         let input = self.moment.scheduler.scale_model_input(&latents, index)?;
+        // The sampler's arithmetic is f32, whatever the networks compute in.
+        let input = input.to_dtype(self.pipeline.dtype())?;
         let unet = self.pipeline.unet();
         let request = &self.moment.request;
         let hook = &mut Intervened::new(
@@ -369,11 +374,13 @@ impl Generation {
             let both = Tensor::cat(&[&input, &input], 0)?;
             let context = Tensor::cat(&[negative, prompt], 0)?;
             let noise = unet.forward(&both, timestep, &context, hook)?;
+            let noise = noise.to_dtype(DType::F32)?;
             let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
             let guided = (&uncond + ((&text - &uncond)? * request.guidance_scale)?)?;
             (Some(uncond), text, guided)
         } else {
             let noise = unet.forward(&input, timestep, prompt, hook)?;
+            let noise = noise.to_dtype(DType::F32)?;
             (None, noise.clone(), noise)
         };
 

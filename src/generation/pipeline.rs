@@ -7,7 +7,7 @@ use image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Request, preview};
+use super::{Error, Precision, Request, preview};
 use crate::checkpoint::{Checkpoint, Component, LatentRgb};
 use crate::model::autoencoder::Autoencoder;
 use crate::model::text_encoder::TextEncoder;
@@ -84,12 +84,17 @@ pub struct Pipeline {
     scheduler_config: SchedulerConfig,
     latent_rgb: LatentRgb,
     device: Device,
+    dtype: DType,
 }
 
 impl Pipeline {
-    /// Reads a checkpoint's networks onto `device`, in f32.
+    /// Reads a checkpoint's networks onto `device`, in the type that suits it: see [`Precision::Auto`].
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
-        let dtype = DType::F32;
+        Self::load_as(checkpoint, device, Precision::Auto.on(device)?)
+    }
+
+    /// Reads a checkpoint's networks onto `device`, in `dtype`.
+    pub fn load_as(checkpoint: &Checkpoint, device: &Device, dtype: DType) -> Result<Self, Error> {
         let weights = |component| checkpoint.weights(component, dtype, device);
         let text_encoder =
             TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
@@ -146,6 +151,7 @@ impl Pipeline {
             scheduler_config: checkpoint.scheduler.clone(),
             latent_rgb,
             device: device.clone(),
+            dtype,
         })
     }
 
@@ -182,6 +188,11 @@ impl Pipeline {
     /// Where its tensors live.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The type that its networks compute in.
+    pub fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// The whole table of token embeddings, `(vocabulary, hidden)`. In the embedded model, rows of zeros are words that
@@ -223,7 +234,7 @@ impl Pipeline {
 
     /// Decodes latents of about unit variance (final latents, or any step's `x0`), `(1, channels, height, width)`.
     pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
-        Ok(self.autoencoder.decode(latents)?)
+        Ok(self.autoencoder.decode(&latents.to_dtype(self.dtype)?)?)
     }
 
     /// The same for latents that have left the network: their values, row-major.

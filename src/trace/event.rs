@@ -108,6 +108,28 @@ impl StepTrace {
     pub fn tensor(&self, name: &str) -> Option<&Snapshot> {
         self.tensors.iter().find(|tensor| &*tensor.name == name)
     }
+
+    /// The first of its tensors, in the order in which they are computed, with values that are NaN or infinite.
+    pub fn not_finite(&self) -> Option<&Snapshot> {
+        (self.tensors.iter()).find(|tensor| tensor.stats.non_finite > 0)
+    }
+
+    /// What to say of [`StepTrace::not_finite`]: what it is, and what to do. Nothing where every value is finite.
+    pub fn not_finite_warning(&self) -> Option<(String, &'static str)> {
+        let tensor = self.not_finite()?;
+        let Stats {
+            non_finite, count, ..
+        } = tensor.stats;
+        let what = format!(
+            "{non_finite} of the {count} values of {} at step {} are NaN or infinite: from here on the picture is not what the model means",
+            tensor.name,
+            self.index + 1
+        );
+        Some((
+            what,
+            "In f16 numbers can grow too large: try --dtype f32, or bf16.",
+        ))
+    }
 }
 
 /// The decoded picture.

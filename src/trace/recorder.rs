@@ -7,8 +7,8 @@ use std::time::Instant;
 use candle_core::{IndexOp, Tensor};
 
 use super::{
-    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, StepTrace, TextTrace,
-    TokensTrace,
+    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, Stats, StepTrace,
+    TextTrace, TokensTrace,
 };
 use crate::generation::{
     AttentionLayer, BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage,
@@ -369,17 +369,21 @@ impl Hook for Capture<'_> {
 
     fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
         let value = self.item(value)?;
-        let snapshot = Snapshot::of(path, &value)?;
+        // Values that are not kept stay where they are: their statistics are enough.
+        let kept = self.keeps(path).then(|| Snapshot::of(path, &value));
+        let kept = kept.transpose()?;
         if self.options.modules {
+            let stats = match &kept {
+                Some(snapshot) => snapshot.stats,
+                None => Stats::of_tensor(&value)?,
+            };
             self.modules.push(ModuleStats {
                 path: path.to_owned(),
-                shape: snapshot.shape.clone(),
-                stats: snapshot.stats,
+                shape: value.dims().to_vec(),
+                stats,
             });
         }
-        if self.keeps(path) {
-            self.outputs.push(snapshot);
-        }
+        self.outputs.extend(kept);
         Ok(None)
     }
 

@@ -1,5 +1,6 @@
 //! Statistics of a tensor's values.
 
+use candle_core::{DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,56 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// Statistics of a tensor's values. Those on a GPU are reduced there, and only the sums come to the host.
+    pub fn of_tensor(values: &Tensor) -> Result<Self> {
+        let values = values.flatten_all()?.to_dtype(DType::F32)?;
+        if values.device().is_cpu() || values.elem_count() == 0 {
+            return Ok(Self::of(&values.to_vec1::<f32>()?));
+        }
+        Self::reduced(&values)
+    }
+
+    /// By reductions on the values' own device. `values` is a vector of f32 that is not empty.
+    fn reduced(values: &Tensor) -> Result<Self> {
+        let count = values.elem_count();
+        // What is not finite is its own difference to nothing: infinity less infinity is NaN, and NaN equals nothing.
+        let finite = (values - values)?.eq(0_f32)?;
+        let zeros = values.zeros_like()?;
+        let wide = finite.where_cond(values, &zeros)?.to_dtype(DType::F64)?;
+        let number = finite.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        if number == 0.0 {
+            return Ok(Self {
+                count,
+                non_finite: count,
+                ..Self::default()
+            });
+        }
+        let extreme = |infinity: f32, largest: bool| -> Result<f32> {
+            let others = (values.ones_like()? * f64::from(infinity))?;
+            let candidates = finite.where_cond(values, &others)?;
+            let extreme = if largest {
+                candidates.max_all()?
+            } else {
+                candidates.min_all()?
+            };
+            extreme.to_scalar()
+        };
+        let mean = wide.sum_all()?.to_scalar::<f64>()? / number;
+        let weight = finite.to_dtype(DType::F64)?;
+        let spread = ((&wide - mean)?.sqr()? * weight)?.sum_all()?;
+        Ok(Self {
+            count,
+            non_finite: count - number as usize,
+            min: extreme(f32::INFINITY, false)?,
+            max: extreme(f32::NEG_INFINITY, true)?,
+            mean,
+            std: (spread.to_scalar::<f64>()? / number).sqrt(),
+            norm: wide.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +144,39 @@ mod tests {
     fn a_large_mean_does_not_swallow_a_small_spread() {
         let values: Vec<f32> = (0..1000).map(|i| 1e4 + (i % 2) as f32).collect();
         assert!((Stats::of(&values).std - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_reduction_on_the_device_gives_the_same_figures() {
+        let device = candle_core::Device::Cpu;
+        let mut values: Vec<f32> = (0..1000)
+            .map(|i| (i as f32 * 0.37).sin() * 3.0 + 1.0)
+            .collect();
+        for broken in [
+            None,
+            Some(f32::NAN),
+            Some(f32::INFINITY),
+            Some(f32::NEG_INFINITY),
+        ] {
+            values.extend(broken);
+            let tensor = Tensor::new(values.as_slice(), &device).unwrap();
+            let (reduced, direct) = (Stats::reduced(&tensor).unwrap(), Stats::of(&values));
+            assert_eq!(
+                (reduced.count, reduced.non_finite, reduced.min, reduced.max),
+                (direct.count, direct.non_finite, direct.min, direct.max)
+            );
+            for (a, b) in [
+                (reduced.mean, direct.mean),
+                (reduced.std, direct.std),
+                (reduced.norm, direct.norm),
+            ] {
+                assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{a} {b}");
+            }
+        }
+        let none = Tensor::new(&[f32::NAN, f32::INFINITY], &device).unwrap();
+        assert_eq!(
+            Stats::reduced(&none).unwrap(),
+            Stats::of(&[f32::NAN, f32::INFINITY])
+        );
     }
 }

@@ -266,10 +266,26 @@ impl App {
             } => {
                 let is_current = self.is_current(run);
                 let tokenized = matches!(event, Event::Tokens(_));
+                let broken = match &event {
+                    Event::Step(step) => step.not_finite_warning(),
+                    _ => None,
+                };
+                let broken = broken.map(|(what, advice)| Failure {
+                    what,
+                    advice: advice.to_owned(),
+                });
                 if let Some(run) = self.find_mut(run) {
+                    // Said once: all that follows is not finite either.
+                    let is_news = run.first_not_finite().is_none();
                     run.record(event, pictures);
                     if !unseen.is_empty() {
                         run.unseen = unseen;
+                    }
+                    if let Some(failure) = broken
+                        && is_news
+                        && is_current
+                    {
+                        self.notice = Some(Notice::Failed(failure));
                     }
                 }
                 self.keep_to_budget();

@@ -229,6 +229,12 @@ impl Run {
         }
     }
 
+    /// The first step with values that are NaN or infinite.
+    pub fn first_not_finite(&self) -> Option<&StepTrace> {
+        let steps = self.trace.steps.iter().map(Arc::as_ref);
+        steps.into_iter().find(|step| step.not_finite().is_some())
+    }
+
     /// Memory of the attention maps kept under the budget, in bytes: used, and the budget.
     pub fn attention_memory(&self) -> (usize, usize) {
         let stores = [&self.trace.attention, &self.uncond];

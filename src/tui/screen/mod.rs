@@ -150,6 +150,16 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App) {
     let theme = app.theme;
     let room = |x: u16| usize::from(area.right().saturating_sub(x));
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
+    let broken = app.run.as_ref().and_then(Run::first_not_finite);
+    let x = match broken {
+        Some(step) => {
+            let words = format!("   NaN or infinite since step {}", step.index + 1);
+            buffer
+                .set_stringn(x, area.y, words, room(x), theme.warning())
+                .0
+        }
+        None => x,
+    };
     let mut right = String::new();
     let mut parts = Vec::new();
     if let Some(info) = app.info() {

@@ -1,0 +1,44 @@
+"""How far PyTorch's 16-bit networks are from its own f32: the measure for ours (tests/precision.rs).
+
+    python tests/parity/sixteen_bits.py lessons/little-world/checkpoint
+
+Prints the distance (root mean square of the differences over that of the f32 values) of the prompt's embedding and of
+the first noise prediction of the prompt's half, for the same noise, in float16 and bfloat16 on the CPU.
+"""
+
+import sys
+
+import torch
+from diffusers import LMSDiscreteScheduler, StableDiffusionPipeline
+
+PROMPT = "a photograph of an astronaut riding a horse"
+
+
+def first_step(folder, dtype):
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, safety_checker=None)
+    ids = pipeline.tokenizer(PROMPT, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    with torch.no_grad():
+        text = pipeline.text_encoder(ids)[0]
+        scheduler = LMSDiscreteScheduler.from_config(pipeline.scheduler.config)
+        scheduler.set_timesteps(4)
+        size = pipeline.unet.config.sample_size
+        noise = torch.randn((1, 4, size, size), generator=torch.Generator().manual_seed(42))
+        t = scheduler.timesteps[0]
+        latents = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, t)
+        predicted = pipeline.unet(latents.to(dtype), t, text).sample
+    return text.double(), predicted.double()
+
+
+def distance(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+def main():
+    exact = first_step(sys.argv[1], torch.float32)
+    for dtype in (torch.float16, torch.bfloat16):
+        text, noise = (distance(a, b) for a, b in zip(first_step(sys.argv[1], dtype), exact))
+        print(f"{dtype}: prompt embedding {text:.2e}, noise prediction {noise:.2e}")
+
+
+if __name__ == "__main__":
+    main()
