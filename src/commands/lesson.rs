@@ -1,37 +1,146 @@
 //! `diffuscope lesson`: guided lessons, and proof of what they say.
 
+use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{LessonArgs, LessonCheckArgs, LessonCommand};
-use crate::lesson::{Language, Library, Problem, check};
-use crate::tui::lesson::Player;
+use crate::generation::RequestOverrides;
+use crate::lesson::{Language, Lesson, Library, Problem, Progress, check};
+use crate::trace::ExportPlan;
+use crate::tui;
+use crate::tui::lesson::{Classroom, Player};
 
 use super::inspect::loader;
-use super::print;
 use super::text::visible;
+use super::{UsageError, print, warn};
 
 /// Lists lessons, starts one, or checks them.
 pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
-    match args.command {
-        Some(LessonCommand::Check(args)) => run_check(args),
-        None => list(&args),
+    match (args.command, args.name) {
+        (Some(LessonCommand::Check(args)), _) => run_check(args),
+        (None, None) => list(&shelf(args.dir.as_deref(), args.lang)?),
+        (None, Some(name)) => {
+            let shelf = shelf(args.dir.as_deref(), args.lang)?;
+            let lesson = shelf.find(&name)?;
+            if !std::io::stdout().is_terminal() {
+                bail!(
+                    "a lesson needs a terminal, and standard output is none; `diffuscope lesson` lists them without one"
+                );
+            }
+            let options = tui::Options {
+                loader: loader(args.model),
+                request: RequestOverrides::default(),
+                attention_budget: args.screen.attention_bytes(),
+                images: args.screen.images,
+                export: ExportPlan::default(),
+            };
+            let classroom = Classroom {
+                library: Some(Arc::new(shelf.library)),
+                language: shelf.language,
+                progress: shelf.progress,
+                reading: None,
+            };
+            tui::read_lesson(options, classroom, lesson)
+        }
     }
 }
 
+/// Lessons, and what was solved of them.
+struct Shelf {
+    library: Library,
+    language: Language,
+    progress: Progress,
+}
+
+fn shelf(folder: Option<&Path>, language: Option<Language>) -> anyhow::Result<Shelf> {
+    let library = open(folder)?;
+    for entry in &library.entries {
+        for problem in entry.lesson.as_ref().err().into_iter().flatten() {
+            warn(&format!("{problem} (the lesson is left out)"));
+        }
+    }
+    let progress = Progress::open(Progress::default_path()).unwrap_or_else(|error| {
+        warn(&format!("{error}; what you solve now is not kept"));
+        Progress::default()
+    });
+    Ok(Shelf {
+        library,
+        language: language.unwrap_or_else(Language::of_locale),
+        progress,
+    })
+}
+
+impl Shelf {
+    fn lessons(&self) -> impl Iterator<Item = &Lesson> {
+        let entries = self.library.lessons(self.language).into_iter();
+        entries.filter_map(|entry| entry.lesson.as_ref().ok())
+    }
+
+    /// The lesson that is called `name`, or has that number.
+    fn find(&self, name: &str) -> anyhow::Result<Lesson> {
+        let number = name.parse::<usize>().ok();
+        let is_it =
+            |(index, lesson): &(usize, &Lesson)| lesson.id == name || number == Some(index + 1);
+        if let Some((_, lesson)) = self.lessons().enumerate().find(is_it) {
+            return Ok(lesson.clone());
+        }
+        let known: Vec<&str> = self.lessons().map(|lesson| lesson.id.as_str()).collect();
+        let near: Vec<&str> = near(name, &known);
+        let rest = match near.as_slice() {
+            [] => format!("there are {}", known.join(", ")),
+            near => format!("did you mean {}?", near.join(" or ")),
+        };
+        Err(UsageError(format!("there is no lesson “{name}”; {rest}")).into())
+    }
+}
+
+/// Names that look like `name`: the nearest first, three at most.
+fn near<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
+    let likeness = |known: &str| {
+        let part = known.split('-').any(|part| part == name);
+        if part {
+            1.0
+        } else {
+            strsim::jaro_winkler(name, known)
+        }
+    };
+    let mut near: Vec<(f64, &str)> = known
+        .iter()
+        .map(|known| (likeness(known), *known))
+        .collect();
+    near.retain(|(likeness, _)| *likeness > 0.75);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().map(|(_, known)| known).take(3).collect()
+}
+
 /// Prints the lessons, and how far the reader is in each.
-fn list(args: &LessonArgs) -> anyhow::Result<()> {
-    let library = open(args.dir.as_deref())?;
-    let language = args.lang.unwrap_or_else(Language::of_locale);
+fn list(shelf: &Shelf) -> anyhow::Result<()> {
+    let widest = shelf
+        .lessons()
+        .map(|lesson| lesson.id.len())
+        .max()
+        .unwrap_or(0);
     print(|out| {
-        for entry in library.lessons(language) {
-            if let Ok(lesson) = &entry.lesson {
-                let title = visible(&lesson.title);
-                writeln!(out, "{:<24} {:>3} min  {title}", lesson.id, lesson.minutes)?;
-            }
+        for (index, lesson) in shelf.lessons().enumerate() {
+            let (solved, all) = shelf.progress.solved(lesson);
+            let mark = match (all > 0 && solved == all, shelf.progress.is_begun(lesson)) {
+                (true, _) => "✓",
+                (false, true) => "◐",
+                (false, false) => "○",
+            };
+            writeln!(
+                out,
+                "{mark} {:>2}  {:<widest$}  {solved}/{all} solved  {:>2} min  {}",
+                index + 1,
+                lesson.id,
+                lesson.minutes,
+                visible(&lesson.title)
+            )?;
         }
         Ok(())
     })

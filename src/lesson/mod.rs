@@ -18,7 +18,7 @@ pub use answer::Verdict;
 pub use facts::{Facts, facts};
 pub use language::Language;
 pub use library::{Entry, Library, LibraryError};
-pub use parse::parse;
+pub use parse::{MARKDOWN, parse};
 pub use place::{
     Act, Ask, Beside, Curve, Goto, Grid, Half, NumberOrWord, Part, Place, Selection, Side, Stage,
     StepPicture,

@@ -81,6 +81,28 @@ pub enum Action {
     Compare,
     /// Explain the view: deeper each time, and then no more.
     Explain,
+    /// Show the lessons, or close their list.
+    Lessons,
+    /// The next page of the lesson.
+    NextPage,
+    /// The page before.
+    PreviousPage,
+    /// Further down in the page.
+    ScrollDown,
+    /// Further up in the page.
+    ScrollUp,
+    /// Look after the task, or answer the question.
+    Check,
+    /// One more hint.
+    Hint,
+    /// Show the solution, and do it.
+    Solution,
+    /// Open the page anew.
+    Reset,
+    /// The lesson's prose, deeper; the surface again after the deepest.
+    Depth,
+    /// Close the lesson.
+    LeaveLesson,
     /// Give the mouse to the terminal, or take it back.
     Mouse,
     /// Decode the predicted x0 of each visited step with the autoencoder, or stop doing so.

@@ -7,6 +7,7 @@
 mod browse;
 mod dialogue;
 mod errands;
+mod lessons;
 mod offers;
 mod sitting;
 
@@ -22,6 +23,7 @@ use super::cursor::Grid;
 pub use super::cursor::{AttentionCursor, Cursor, StepTensor, View};
 use super::editor::{Editor, LineEditor};
 use super::explain::Depth;
+use super::lesson::Classroom;
 use super::run::{Run, RunState};
 use super::theme::Theme;
 use super::worker::{AttentionKey, Command, Failure, Update, Work};
@@ -62,6 +64,10 @@ pub enum Mode {
     Help(usize),
     /// Choosing among the runs of this sitting: the row.
     Runs(usize),
+    /// Choosing among the lessons: the row.
+    Lessons(usize),
+    /// Answering a lesson's question.
+    Answer(LineEditor),
     /// Moving over the picture, to see what a place listens to.
     Place,
     /// Typing what becomes of the selected word's attention: a factor, or the word that it changes places with.
@@ -109,6 +115,12 @@ pub struct App {
     pub folder: PathBuf,
     /// What the menu of files offers while it is open.
     pub offered: Vec<Offer>,
+    /// Lessons, and the one that is being read.
+    pub classroom: Classroom,
+    /// The number of the newest question to a run.
+    inquiries: u64,
+    /// Columns and rows of the screen.
+    pub size: (u16, u16),
     /// What a lesson wants done.
     pub errands: Errands,
     /// Does it wait, once the model is there, until it is told what to run?
@@ -171,6 +183,9 @@ impl App {
             export: ExportPlan::default(),
             folder: PathBuf::new(),
             offered: Vec::new(),
+            classroom: Classroom::default(),
+            inquiries: 0,
+            size: (80, 24),
             errands: Errands::default(),
             waits: false,
             came_from: None,
@@ -209,12 +224,15 @@ impl App {
                 Mode::Jump(_) => self.jump(&action),
                 Mode::Help(_) => self.read_help(&action),
                 Mode::Runs(_) => self.choose_run(&action),
+                Mode::Lessons(_) => self.choose_lesson(&action),
+                Mode::Answer(_) => self.answer(&action),
                 Mode::Place => self.move_place(&action),
                 Mode::Weight(_) => self.weigh(&action),
                 Mode::Export(_) => self.choose_offer(&action),
             },
         };
         commands.extend(self.proceed());
+        commands.extend(self.look_after_lesson());
         commands.extend(self.wants());
         commands
     }
@@ -232,8 +250,10 @@ impl App {
                 self.opening = None;
                 self.model = Model::Ready(info);
                 self.recorded = recorded;
-                if !self.waits {
-                    commands.extend(self.start(request));
+                match (std::mem::take(&mut self.waits), &self.classroom.reading) {
+                    (true, Some(_)) => commands.extend(self.in_lesson(&Action::Reset)),
+                    (true, None) => {}
+                    (false, _) => commands.extend(self.start(request)),
                 }
                 if let Some(note) = note {
                     self.notice = Some(Notice::Done(note, self.clock + NOTICE));
@@ -327,6 +347,7 @@ impl App {
                     run.insights.take(insight);
                 }
             }
+            Update::Answered { number, values } => self.take_answers(number, values),
             Update::Saved(Ok(paths)) => {
                 let paths: Vec<String> = paths
                     .iter()
@@ -338,6 +359,7 @@ impl App {
             Update::Saved(Err(failure)) => self.notice = Some(Notice::Failed(failure)),
         }
         commands.extend(self.proceed());
+        commands.extend(self.look_after_lesson());
         commands.extend(self.wants());
         commands
     }
@@ -632,6 +654,7 @@ impl App {
             folder: PathBuf::new(),
             offered: Vec::new(),
             explain: None,
+            classroom: Classroom::default(),
             errands: Errands::default(),
             ..*self
         }

@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::action::{Action, Typing};
 use super::app::{App, Mode, View};
+use super::lesson::Reading;
 
 /// One or two keys that belong together, and what they do.
 pub struct Binding {
@@ -250,6 +251,13 @@ pub const BROWSE: &[Binding] = &[
         dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
     },
     Binding {
+        keys: "l",
+        word: "lesson",
+        sentence: "the lessons: choose one, and read it beside the run",
+        works: |app| !app.recorded,
+        dispatch: &[(KeyCode::Char('l'), NONE, Action::Lessons)],
+    },
+    Binding {
         keys: "m",
         word: "mouse",
         sentence: "give the mouse to the terminal, to select text with it, or take it back",
@@ -264,6 +272,87 @@ pub const BROWSE: &[Binding] = &[
         dispatch: &[(KeyCode::Char('z'), CONTROL, Action::Suspend)],
     },
 ];
+
+/// Keys of a lesson that is being read: they come before those of looking around, and stand at the foot of its pane.
+pub const LESSON: &[Binding] = &[
+    Binding {
+        keys: "n",
+        word: "next",
+        sentence: "the next page; N the page before",
+        works: |app| reading(app, Reading::has_next),
+        dispatch: &[(KeyCode::Char('n'), NONE, Action::NextPage)],
+    },
+    Binding {
+        keys: "N",
+        word: "back",
+        sentence: "the page before",
+        works: |app| reading(app, |reading| reading.page > 0),
+        dispatch: &[(KeyCode::Char('N'), NONE, Action::PreviousPage)],
+    },
+    Binding {
+        keys: "k",
+        word: "answer",
+        sentence: "answer the question",
+        works: |app| reading(app, |reading| reading.is_open() && reading.is_question()),
+        dispatch: &[(KeyCode::Char('k'), NONE, Action::Check)],
+    },
+    Binding {
+        keys: "k",
+        word: "check",
+        sentence: "is the task done? It is looked after by itself, too",
+        works: |app| reading(app, |reading| reading.is_open() && !reading.is_question()),
+        dispatch: &[(KeyCode::Char('k'), NONE, Action::Check)],
+    },
+    Binding {
+        keys: "H",
+        word: "hint",
+        sentence: "a hint, and then another one",
+        works: |app| reading(app, Reading::has_hints),
+        dispatch: &[(KeyCode::Char('H'), NONE, Action::Hint)],
+    },
+    Binding {
+        keys: "S",
+        word: "solution",
+        sentence: "show the solution, and do it",
+        works: |app| reading(app, |reading| reading.is_open() && !reading.solution),
+        dispatch: &[(KeyCode::Char('S'), NONE, Action::Solution)],
+    },
+    Binding {
+        keys: "i",
+        word: "deeper",
+        sentence: "the page at another depth: idea, mechanism, mathematics",
+        works: App::is_reading,
+        dispatch: &[(KeyCode::Char('i'), NONE, Action::Depth)],
+    },
+    Binding {
+        keys: "R",
+        word: "reset",
+        sentence: "open the page anew: its run and its place, and the exercise from the start",
+        works: App::is_reading,
+        dispatch: &[(KeyCode::Char('R'), NONE, Action::Reset)],
+    },
+    Binding {
+        keys: "L",
+        word: "leave",
+        sentence: "close the lesson; it goes on at this page another time",
+        works: App::is_reading,
+        dispatch: &[(KeyCode::Char('L'), NONE, Action::LeaveLesson)],
+    },
+    Binding {
+        keys: "pgdn",
+        word: "scroll",
+        sentence: "further down in the page; page-up further up",
+        works: App::is_reading,
+        dispatch: &[
+            (KeyCode::PageDown, NONE, Action::ScrollDown),
+            (KeyCode::PageUp, NONE, Action::ScrollUp),
+        ],
+    },
+];
+
+fn reading(app: &App, test: impl Fn(&Reading) -> bool) -> bool {
+    app.classroom.reading.as_ref().is_some_and(test)
+}
 
 /// Keys that always work and always stand at the right end of the foot.
 pub const ALWAYS: &[Binding] = &[
@@ -452,6 +541,74 @@ pub const EXPORT: &[Binding] = &[
     },
 ];
 
+/// Keys while a lesson is chosen.
+pub const LESSONS: &[Binding] = &[
+    Binding {
+        keys: "↑↓",
+        word: "select",
+        sentence: "the lesson before or after",
+        works: always,
+        dispatch: &[
+            (KeyCode::Up, NONE, Action::Up),
+            (KeyCode::Down, NONE, Action::Down),
+        ],
+    },
+    Binding {
+        keys: "enter",
+        word: "begin",
+        sentence: "read it, from where it was left",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Choose)],
+    },
+    Binding {
+        keys: "v",
+        word: "language",
+        sentence: "the lessons in the other language",
+        works: always,
+        dispatch: &[(KeyCode::Char('v'), NONE, Action::Switch)],
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "leave everything as it was",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('l'), NONE, Action::Lessons),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
+/// Keys while a question is answered.
+pub const ANSWER: &[Binding] = &[
+    Binding {
+        keys: "enter",
+        word: "answer",
+        sentence: "that is the answer",
+        works: always,
+        dispatch: &[(KeyCode::Enter, NONE, Action::Type(Typing::Submit))],
+    },
+    Binding {
+        keys: "←→",
+        word: "move",
+        sentence: "move in the text",
+        works: always,
+        dispatch: TYPING,
+    },
+    Binding {
+        keys: "esc",
+        word: "back",
+        sentence: "answer later",
+        works: always,
+        dispatch: &[
+            (KeyCode::Esc, NONE, Action::Dismiss),
+            (KeyCode::Char('c'), CONTROL, Action::Quit),
+            (KeyCode::Char('z'), CONTROL, Action::Suspend),
+        ],
+    },
+];
+
 /// Keys while moving over the picture.
 pub const PLACE: &[Binding] = &[
     Binding {
@@ -559,6 +716,8 @@ pub fn table(mode: &Mode) -> (&'static [Binding], bool) {
         Mode::Help { .. } => (HELP, true),
         Mode::Weight(_) => (WEIGHT, false),
         Mode::Runs(_) => (RUNS, true),
+        Mode::Lessons(_) => (LESSONS, true),
+        Mode::Answer(_) => (ANSWER, false),
         Mode::Export(_) => (EXPORT, true),
         Mode::Place => (PLACE, true),
     }
@@ -574,6 +733,12 @@ pub fn active(app: &App) -> (Vec<&'static Binding>, &'static [Binding]) {
     (active, if with_always { ALWAYS } else { &[] })
 }
 
+/// The keys of the lesson that do something right now; none where no lesson is read.
+pub fn in_lesson(app: &App) -> Vec<&'static Binding> {
+    let active = |binding: &&Binding| matches!(app.mode, Mode::Browse) && (binding.works)(app);
+    LESSON.iter().filter(active).collect()
+}
+
 /// What `event` means now; `None` for a key that does nothing here.
 pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     if event.kind == KeyEventKind::Release {
@@ -582,13 +747,14 @@ pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     // Shift is part of the character itself, and terminals disagree on whether they report it.
     let modifiers = event.modifiers - KeyModifiers::SHIFT;
     let (active, always) = active(app);
-    let found = active.into_iter().chain(always).find_map(|binding| {
+    let lesson = in_lesson(app).into_iter();
+    let found = lesson.chain(active).chain(always).find_map(|binding| {
         let mut keys = binding.dispatch.iter();
         keys.find(|(code, wanted, _)| *code == event.code && *wanted == modifiers)
     });
     match (found, &app.mode, event.code) {
         (Some((_, _, action)), _, _) => Some(action.clone()),
-        (None, Mode::Edit(_) | Mode::Weight(_), KeyCode::Char(typed))
+        (None, Mode::Edit(_) | Mode::Weight(_) | Mode::Answer(_), KeyCode::Char(typed))
             if !modifiers.intersects(CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER) =>
         {
             Some(Action::Type(Typing::Insert(typed.into())))
@@ -612,6 +778,8 @@ mod tests {
             (JUMP, &[]),
             (HELP, ALWAYS),
             (RUNS, ALWAYS),
+            (LESSONS, ALWAYS),
+            (ANSWER, &[]),
             (EXPORT, ALWAYS),
             (PLACE, ALWAYS),
             (WEIGHT, &[]),

@@ -40,9 +40,11 @@ use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
 
+use crate::lesson::Lesson;
 use crate::trace::Replay;
 use action::{Action, Typing};
 use app::{App, Mode};
+use lesson::Classroom;
 use pixels::Pixels;
 use terminal::Screen;
 use theme::{Colours, Theme};
@@ -70,6 +72,21 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let mut app = App::new(theme(), attention_budget);
     app.export = export;
     open(app, images, || Worker::spawn(loader, request))
+}
+
+/// Opens the inspector with a lesson in it, and runs it until the user quits.
+///
+/// # Errors
+/// As of [`run`].
+pub fn read_lesson(options: Options, classroom: Classroom, lesson: Lesson) -> anyhow::Result<()> {
+    let mut app = App::new(theme(), options.attention_budget);
+    app.classroom = classroom;
+    // The lesson says what is run.
+    app.waits = true;
+    app.begin(lesson);
+    open(app, options.images, || {
+        Worker::spawn(options.loader, options.request)
+    })
 }
 
 /// Opens a recorded run in the inspector, with as much of its attention in memory as fits `attention_budget` bytes.
@@ -128,6 +145,7 @@ impl Inspector {
             if event::poll(self.patience())? {
                 // Everything that is there, before the next frame: a storm of resizes costs one.
                 loop {
+                    self.app.size = screen.size();
                     changed |= self.handle(&event::read()?, screen.size());
                     if !event::poll(Duration::ZERO)? {
                         break;
@@ -199,7 +217,7 @@ impl Inspector {
             },
             Event::Paste(text) => matches!(
                 self.app.mode,
-                Mode::Edit(_) | Mode::Jump(_) | Mode::Weight(_)
+                Mode::Edit(_) | Mode::Jump(_) | Mode::Weight(_) | Mode::Answer(_)
             )
             .then(|| Action::Type(Typing::Insert(text.clone()))),
             Event::Resize(..) => {

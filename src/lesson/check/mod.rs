@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use unicode_width::UnicodeWidthStr;
 
 use super::filter::Input;
-use super::{Act, Lesson, Library, Page, Problem};
+use super::{Act, Lesson, Library, Problem};
 
 /// The widest line of a lesson's file, in columns.
 const COLUMNS: usize = 80;
@@ -19,7 +19,7 @@ pub trait Inspector {
     ///
     /// # Errors
     /// What there is not, and a run that fails.
-    fn open(&mut self, lesson: &Lesson, page: &Page) -> Result<(), String>;
+    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String>;
 
     /// Does what a reader could do.
     ///

@@ -12,8 +12,8 @@ pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector) -> Vec<P
         inspector,
         problems: Vec::new(),
     };
-    for page in &lesson.pages {
-        walk.page(page);
+    for (index, page) in lesson.pages.iter().enumerate() {
+        walk.page(index, page);
     }
     walk.problems
 }
@@ -34,8 +34,8 @@ impl Walk<'_> {
         });
     }
 
-    fn page(&mut self, page: &Page) {
-        if let Err(why) = self.inspector.open(self.lesson, page) {
+    fn page(&mut self, index: usize, page: &Page) {
+        if let Err(why) = self.inspector.open(self.lesson, index) {
             self.problem(page.goto_line, format!("the page cannot be opened: {why}"));
             return;
         }

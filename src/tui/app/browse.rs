@@ -107,6 +107,7 @@ impl App {
                 let current = rows.iter().position(|row| row.is_current);
                 self.mode = Mode::Runs(current.unwrap_or(0));
             }
+            Action::Lessons => self.show_lessons(),
             Action::Compare => self.compare(),
             Action::Explain => {
                 self.explain = match self.explain {
@@ -131,7 +132,7 @@ impl App {
                 self.offered = self.offers();
                 self.mode = Mode::Export(0);
             }
-            _ => {}
+            _ => return self.in_lesson(action),
         }
         Vec::new()
     }

@@ -1,12 +1,14 @@
 //! The inspector without a terminal, for checking lessons: it is the real one, with nobody at it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::generation::RequestOverrides;
 use crate::lesson::check::Inspector;
 use crate::lesson::filter::Input;
-use crate::lesson::{Act, Lesson, Page};
+use crate::lesson::{Act, Depth, Lesson};
 use crate::tui::app::{App, Model};
+use crate::tui::lesson::Reading;
 use crate::tui::screen;
 use crate::tui::theme::{Colours, Theme};
 use crate::tui::worker::{Command, Loader, Worker};
@@ -22,6 +24,8 @@ const ATTENTION: usize = 512 << 20;
 pub struct Player {
     app: App,
     worker: Worker,
+    /// The page that is open, where it points at something.
+    page: Option<(Arc<Lesson>, usize)>,
 }
 
 impl Player {
@@ -36,7 +40,11 @@ impl Player {
         let mut app = App::new(Theme::new(Colours::None), ATTENTION);
         // Each page says what it wants run.
         app.waits = true;
-        let mut player = Self { app, worker };
+        let mut player = Self {
+            app,
+            worker,
+            page: None,
+        };
         player.wait()?;
         match &player.app.model {
             Model::Failed(failure) => Err(failure.what.clone()),
@@ -73,10 +81,12 @@ impl Player {
 }
 
 impl Inspector for Player {
-    fn open(&mut self, lesson: &Lesson, page: &Page) -> Result<(), String> {
+    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String> {
         self.app.notice = None;
-        let commands = self.app.go(&lesson.request, &page.goto);
+        let goto = &lesson.pages[page].goto;
+        let commands = self.app.go(&lesson.request, goto);
         self.send(commands);
+        self.page = (!goto.highlight.is_empty()).then(|| (lesson.clone().into(), page));
         self.wait()
     }
 
@@ -92,6 +102,12 @@ impl Inspector for Player {
     }
 
     fn shows(&mut self, text: &str) -> bool {
-        screen::shows(&self.app, SCREEN, text)
+        // With the lesson beside the view, as its reader has it.
+        let open = self.page.clone();
+        self.app.classroom.reading =
+            open.map(|(lesson, page)| Reading::new(lesson, page, Depth::Idea));
+        let shows = screen::shows(&self.app, SCREEN, text);
+        self.app.classroom.reading = None;
+        shows
     }
 }

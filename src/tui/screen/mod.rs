@@ -17,6 +17,7 @@ mod overlays;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Modifier;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::app::{App, Mode, Model, Notice, View};
@@ -55,6 +56,10 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
     if let Some((pane, depth)) = pane {
         pane.draw(buffer, app.view, depth, app.theme);
     }
+    if let Some(reading) = &app.classroom.reading {
+        lesson_pane((area.width, area.height)).draw(buffer, app, reading);
+        draw_highlights(buffer, app, reading);
+    }
     draw_timeline(buffer, places.when, app);
     draw_foot(buffer, places.keys, app);
     if overlays::draw(buffer, places.middle, app) {
@@ -68,7 +73,37 @@ pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
     let area = Rect::new(0, 0, size.0, size.1);
     let mut buffer = Buffer::empty(area);
     render(&mut buffer, app);
-    !lesson::find(&buffer, area, wanted).is_empty()
+    !found(&buffer, area, wanted).is_empty()
+}
+
+/// Where a lesson stands on a screen of `size` (columns, rows).
+pub fn lesson_pane(size: (u16, u16)) -> lesson::Pane {
+    let places = Places::new(Rect::new(0, 0, size.0, size.1));
+    lesson::split(places.middle).1
+}
+
+/// The places of `wanted` outside of a lesson's own words.
+fn found(buffer: &Buffer, area: Rect, wanted: &str) -> Vec<Rect> {
+    let pane = lesson_pane((area.width, area.height));
+    let mut found = lesson::find(buffer, area, wanted);
+    found.retain(|place| place.intersection(pane.area).is_empty());
+    found
+}
+
+/// Marks what a lesson points at.
+fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &lesson::Reading) {
+    if !app.errands.is_empty() {
+        return;
+    }
+    let style = app
+        .theme
+        .warning()
+        .add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
+    for wanted in &reading.page().goto.highlight {
+        for place in found(buffer, buffer.area, wanted) {
+            buffer.set_style(place, style);
+        }
+    }
 }
 
 /// Where the parts of the screen are.
@@ -126,6 +161,9 @@ impl Places {
 
     /// The view's place, and that of its explanation where one is open.
     fn explained(&self, app: &App) -> (Rect, Option<(explain::Pane, explain::Depth)>) {
+        if app.is_reading() {
+            return (lesson::split(self.middle).0, None);
+        }
         match app.explain {
             Some(depth) => {
                 let (view, pane) = explain::split(self.middle, app.view, depth);
@@ -365,6 +403,10 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
             let word = text::clean(&app.selected_word().unwrap_or_default());
             let typed = text::clean(line.text());
             Some((format!(" attention to “{word}” × {typed}▏"), theme.accent()))
+        }
+        (Mode::Answer(line), _) => {
+            let typed = text::clean(line.text());
+            Some((format!(" answer: {typed}▏"), theme.accent()))
         }
         (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
         (_, Some(Notice::Done(words, _))) => {

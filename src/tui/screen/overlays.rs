@@ -9,6 +9,7 @@ use super::wrap_words;
 use crate::tui::app::{App, Branch, Mode, Notice, Offer};
 use crate::tui::editor::{changes, scheduler_name};
 use crate::tui::keys::{self, Binding};
+use crate::tui::lesson;
 use crate::tui::run::RunState;
 use crate::tui::text;
 use crate::tui::worker::Failure;
@@ -19,6 +20,11 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App) -> bool {
         (Mode::Help(scroll), _) => draw_help(buffer, body, *scroll, app),
         (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, app),
         (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app),
+        (Mode::Lessons(row), _) => {
+            let rows = lesson::list::rows(app.lessons().len());
+            let area = overlay(buffer, body, 84, rows);
+            lesson::list::draw(buffer, area, *row, app);
+        }
         (Mode::Export(row), _) => draw_offers(buffer, body, *row, app),
         _ => return false,
     }
@@ -135,8 +141,10 @@ fn describe(row: &Branch, rows: &[Branch]) -> String {
 fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App) {
     let theme = app.theme;
     let area = overlay(buffer, body, 96, 60);
-    let sections: [(&str, &[&[Binding]]); 6] = [
+    let sections: [(&str, &[&[Binding]]); 8] = [
         ("Keys", &[keys::BROWSE, keys::ALWAYS]),
+        ("In a lesson", &[keys::LESSON]),
+        ("While choosing a lesson", &[keys::LESSONS]),
         ("While editing the request", &[keys::EDIT]),
         ("While typing a word's weight", &[keys::WEIGHT]),
         ("While choosing a run", &[keys::RUNS]),

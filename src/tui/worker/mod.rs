@@ -16,6 +16,8 @@ use image::RgbImage;
 
 use super::insight::Insight;
 use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestOverrides};
+use crate::lesson::Facts;
+use crate::lesson::filter::{Failed, Filter, Value};
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, CancelToken, Event, ExportPlan, Half, Replay, Snapshot, Trace};
 use service::Service;
@@ -24,6 +26,8 @@ pub use writing::{Content, Plane, Writing};
 /// What the screen asks for.
 #[derive(Debug, Clone)]
 pub enum Command {
+    /// Ask a lesson's filters.
+    Inquire(Box<Inquiry>),
     /// Open another model in the place of the one that is there, and start the next run on it. Runs that were made by
     /// the model before are forgotten: its memory is given back.
     Open {
@@ -100,6 +104,34 @@ pub enum Command {
     },
 }
 
+/// A question to a run: what a lesson's filters give.
+#[derive(Debug, Clone)]
+pub struct Inquiry {
+    /// Its number.
+    pub number: u64,
+    /// What they are asked about.
+    pub facts: Facts,
+    /// The filters.
+    pub filters: Vec<Filter>,
+}
+
+impl Inquiry {
+    fn answer(self) -> Update {
+        let values = match self.facts.input() {
+            Ok(input) => self
+                .filters
+                .iter()
+                .map(|filter| filter.run(&input))
+                .collect(),
+            Err(error) => vec![Err(Failed::Error(error)); self.filters.len()],
+        };
+        Update::Answered {
+            number: self.number,
+            values,
+        }
+    }
+}
+
 /// Attention that can be computed again: of which step, in which half of guidance, how fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttentionKey {
@@ -114,6 +146,13 @@ pub struct AttentionKey {
 /// What the worker says.
 #[derive(Debug, Clone)]
 pub enum Update {
+    /// What a lesson's filters gave.
+    Answered {
+        /// The question's number.
+        number: u64,
+        /// What each gave.
+        values: Vec<Result<Value, Failed>>,
+    },
     /// The model is there, and this is what to run first.
     Loaded {
         /// What the model is.
@@ -301,6 +340,12 @@ impl Worker {
                 thread::spawn(move || {
                     let written = writing.write().map(|path| vec![path]);
                     let _ = answers.send(Update::Saved(written));
+                });
+            }
+            Command::Inquire(inquiry) => {
+                let answers = self.answers.clone();
+                thread::spawn(move || {
+                    let _ = answers.send(inquiry.answer());
                 });
             }
             // A worker that is gone has said why before it went.

@@ -46,7 +46,11 @@ pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<
                 let failure = missing("A model to run");
                 say(Update::LoadFailed(failure))
             }
-            Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Write(_) => Ok(()),
+            Command::Pause
+            | Command::Cancel
+            | Command::Forget { .. }
+            | Command::Write(_)
+            | Command::Inquire(_) => Ok(()),
         };
         gone = answered.is_err();
     }

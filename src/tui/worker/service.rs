@@ -164,7 +164,7 @@ impl Service {
             Command::Attention { run, key } => self.attention(run, key, desk),
             Command::Decode { run, step, x0 } => self.decode(pipeline, run, step, &x0),
             // Files are written by threads of their own; models are opened where they are kept.
-            Command::Write(_) | Command::Open { .. } => Ok(()),
+            Command::Write(_) | Command::Inquire(_) | Command::Open { .. } => Ok(()),
             Command::Export { run, plan, trace } => self.export(run, &plan, &trace, desk),
         }
     }

@@ -1,0 +1,403 @@
+//! The lesson's pane: prose, claims and exercise, beside the view or beneath it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use super::markdown;
+use super::reading::{Reading, Standing};
+use crate::lesson::{Act, Ask, Depth, ExerciseKind, Form, NumberOrWord, Place};
+use crate::tui::app::App;
+use crate::tui::keys;
+use crate::tui::text::{clean, truncate, width};
+use crate::tui::theme::Theme;
+use crate::tui::widgets::key_line;
+
+/// Columns of the pane at the right.
+const COLUMNS: u16 = 46;
+/// Views that are narrower have the pane beneath them.
+const WIDE: u16 = 96;
+/// Rows that are left to the view above the pane.
+const ROWS_OF_VIEW: u16 = 8;
+
+/// Where the lesson stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pane {
+    /// Its place, with the rule that parts it from the view.
+    pub area: Rect,
+    /// Is it at the view's right, and not beneath it?
+    beside: bool,
+}
+
+/// Divides the place of a view: what is left to the view, and the pane, at the right where there is room and beneath it
+/// otherwise.
+pub fn split(area: Rect) -> (Rect, Pane) {
+    let beside = area.width >= WIDE;
+    if beside {
+        let columns = COLUMNS + (area.width - WIDE) / 5;
+        let view = Rect {
+            width: area.width - columns - 2,
+            ..area
+        };
+        let pane = Rect {
+            x: view.right() + 2,
+            width: columns,
+            ..area
+        };
+        (view, Pane { area: pane, beside })
+    } else {
+        let rows = area
+            .height
+            .saturating_sub(ROWS_OF_VIEW.max(area.height / 3));
+        let view = Rect {
+            height: area.height - rows,
+            ..area
+        };
+        let pane = Rect {
+            y: view.bottom(),
+            height: rows,
+            ..area
+        };
+        (view, Pane { area: pane, beside })
+    }
+}
+
+impl Pane {
+    /// The place of the text: without the rule, the title and the keys.
+    fn text(self) -> Rect {
+        let inner = self.inner();
+        Rect {
+            y: inner.y + 1,
+            height: inner.height.saturating_sub(2),
+            ..inner
+        }
+    }
+
+    fn inner(self) -> Rect {
+        if self.beside {
+            Rect {
+                x: self.area.x + 2,
+                width: self.area.width.saturating_sub(2),
+                ..self.area
+            }
+        } else {
+            self.area
+        }
+    }
+
+    /// Rows of text that it shows at once.
+    pub fn rows(self) -> usize {
+        self.text().height.into()
+    }
+
+    /// The largest scroll that shows something.
+    pub fn last_scroll(self, reading: &Reading, theme: Theme) -> usize {
+        let columns = usize::from(self.text().width);
+        lines(reading, columns, theme)
+            .len()
+            .saturating_sub(self.rows())
+    }
+
+    /// Draws the lesson over whatever was there.
+    pub fn draw(self, buffer: &mut Buffer, app: &App, reading: &Reading) {
+        let area = self.area.intersection(buffer.area);
+        if area.width < 12 || area.height < 3 {
+            return;
+        }
+        let theme = app.theme;
+        Clear.render(area, buffer);
+        let inner = self.inner();
+        if self.beside {
+            for y in area.top()..area.bottom() {
+                buffer.set_string(area.x, y, "│", theme.rule());
+            }
+        } else {
+            for x in area.left()..area.right() {
+                buffer.set_string(x, area.y, "─", theme.rule());
+            }
+        }
+        let text = self.text();
+        let lines = lines(reading, text.width.into(), theme);
+        let last = lines.len().saturating_sub(self.rows());
+        let scroll = reading.scroll.min(last);
+        draw_title(buffer, inner, reading, theme);
+        for (row, line) in lines.iter().skip(scroll).take(self.rows()).enumerate() {
+            buffer.set_line(text.x, text.y + row as u16, line, text.width);
+        }
+        let keys = Rect {
+            y: inner.bottom() - 1,
+            height: 1,
+            ..inner
+        };
+        let bindings = keys::in_lesson(app);
+        key_line::draw(buffer, keys, &bindings, &[], theme);
+        let more = match (scroll > 0, scroll < last) {
+            (true, true) => "↑↓",
+            (true, false) => "↑",
+            (false, true) => "↓",
+            (false, false) => return,
+        };
+        let words = format!(" pgdn {more}");
+        let x = inner.right().saturating_sub(width(&words) as u16);
+        buffer.set_string(x, keys.y, words, theme.accent());
+    }
+}
+
+/// The lesson's title, the page's number and the depth.
+fn draw_title(buffer: &mut Buffer, area: Rect, reading: &Reading, theme: Theme) {
+    let mut right: Vec<(String, Style)> = Vec::new();
+    for depth in Depth::ALL {
+        let name = match depth {
+            Depth::Idea => "idea",
+            Depth::Mechanism => "mechanism",
+            Depth::Mathematics => "maths",
+        };
+        let style = if depth == reading.depth {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
+        right.push((format!(" {name}"), style));
+    }
+    let columns: usize = right.iter().map(|(words, _)| width(words)).sum();
+    let count = reading.lesson.pages.len();
+    let title = format!(
+        "{}/{count} {} ",
+        reading.page + 1,
+        clean(&reading.lesson.title)
+    );
+    let room = usize::from(area.width).saturating_sub(columns);
+    buffer.set_stringn(area.x, area.y, truncate(&title, room), room, theme.title());
+    let mut x = area.right().saturating_sub(columns as u16);
+    for (words, style) in right {
+        (x, _) = buffer.set_stringn(x, area.y, words, usize::from(area.right() - x), style);
+    }
+}
+
+/// The page, in lines of at most `columns` columns.
+fn lines(reading: &Reading, columns: usize, theme: Theme) -> Vec<Line<'static>> {
+    let page = reading.page();
+    let mut page_lines = Lines {
+        lines: Vec::new(),
+        columns,
+        theme,
+    };
+    page_lines.styled(&clean(&page.title), theme.accent());
+    let [always, part] = page.prose.at(reading.depth);
+    page_lines.markdown(always);
+    page_lines.markdown(part);
+    for (claim, standing) in page.claims.iter().zip(&reading.claims) {
+        let says = claim.says.as_deref();
+        match (standing, says) {
+            (Standing::Good, Some(says)) => page_lines.marked("✓", says, theme.good()),
+            (Standing::Open, Some(says)) => page_lines.marked("…", says, theme.muted()),
+            (Standing::Bad(why), says) => {
+                let says = says.unwrap_or("What this page says");
+                let words = format!("{says} — not so in this run: {why}");
+                page_lines.marked("✗", &words, theme.error());
+            }
+            _ => {}
+        }
+    }
+    page_lines.exercise(reading);
+    page_lines.lines
+}
+
+struct Lines {
+    lines: Vec<Line<'static>>,
+    columns: usize,
+    theme: Theme,
+}
+
+impl Lines {
+    fn gap(&mut self) {
+        if self.lines.last().is_some_and(|line| line.width() > 0) {
+            self.lines.push(Line::default());
+        }
+    }
+
+    fn styled(&mut self, words: &str, style: Style) {
+        let spans = [(words.to_owned(), style)];
+        self.lines
+            .extend(markdown::wrap(&spans, self.columns, "", ""));
+    }
+
+    fn markdown(&mut self, text: &str) {
+        if !text.trim().is_empty() {
+            self.gap();
+            self.lines
+                .extend(markdown::lines(text, self.columns, self.theme));
+        }
+    }
+
+    /// Markdown with a mark at its left.
+    fn marked(&mut self, mark: &str, text: &str, style: Style) {
+        self.gap();
+        self.beneath(mark, text, style);
+    }
+
+    fn beneath(&mut self, mark: &str, text: &str, style: Style) {
+        let lines = markdown::lines(text, self.columns.saturating_sub(2), self.theme);
+        for (index, line) in lines.into_iter().enumerate() {
+            let mark = if index == 0 { mark } else { " " };
+            let pad = " ".repeat(2_usize.saturating_sub(width(mark)));
+            let mut spans = vec![Span::styled(format!("{mark}{pad}"), style)];
+            spans.extend(line.spans);
+            self.lines.push(Line::from(spans));
+        }
+    }
+
+    fn exercise(&mut self, reading: &Reading) {
+        let theme = self.theme;
+        let Some(exercise) = &reading.page().exercise else {
+            return;
+        };
+        let is_solved = matches!(reading.exercise, Standing::Good | Standing::Before);
+        let (mark, style) = match (is_solved, reading.is_question()) {
+            (true, _) => ("✓", theme.good()),
+            (false, true) => ("?", theme.warning()),
+            (false, false) => ("▸", theme.warning()),
+        };
+        self.marked(mark, &exercise.words, style);
+        if let ExerciseKind::Question {
+            form: Form::Choice(choices),
+            ..
+        } = &exercise.kind
+        {
+            for (index, choice) in choices.iter().enumerate() {
+                self.beneath("", &format!("{}\\. {choice}", index + 1), theme.text());
+            }
+        }
+        for hint in exercise.hints.iter().take(reading.hints) {
+            self.marked("·", hint, theme.muted());
+        }
+        if let Some(remark) = &reading.remark {
+            self.gap();
+            let style = if is_solved {
+                theme.good()
+            } else {
+                theme.warning()
+            };
+            self.styled(&clean(remark), style);
+        }
+        if reading.exercise == Standing::Before {
+            self.gap();
+            self.styled("solved before", theme.good());
+        }
+        if reading.solution {
+            for words in solution(reading) {
+                self.marked("→", &words, theme.accent());
+            }
+        }
+        if reading.exercise == Standing::Good || reading.solution {
+            self.markdown(&exercise.explanation);
+        }
+    }
+}
+
+/// The solution in words.
+fn solution(reading: &Reading) -> Vec<String> {
+    match reading
+        .page()
+        .exercise
+        .as_ref()
+        .map(|exercise| &exercise.kind)
+    {
+        Some(ExerciseKind::Task { solution, .. }) => solution.iter().map(words_of).collect(),
+        Some(ExerciseKind::Question { form, .. }) => {
+            let value = reading.answer.clone().and_then(Result::ok);
+            let answer = value.and_then(|value| form.answer(&value).ok());
+            answer
+                .into_iter()
+                .map(|answer| match form {
+                    Form::Choice(choices) => {
+                        let choice = answer
+                            .parse()
+                            .ok()
+                            .and_then(|at: usize| choices.get(at - 1));
+                        format!("{answer}\\. {}", choice.map_or("", String::as_str))
+                    }
+                    _ => format!("`{answer}`"),
+                })
+                .collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// What an action of a solution does.
+fn words_of(act: &Act) -> String {
+    match act {
+        Act::Look(place) => words_of_place(place),
+        Act::Ask(ask) => words_of_ask(ask),
+        Act::Branch(step, ask) => format!("branch at step {step}: {}", words_of_ask(ask)),
+    }
+}
+
+fn words_of_place(place: &Place) -> String {
+    let or = |value: &Option<NumberOrWord>| {
+        value.as_ref().map(|value| match value {
+            NumberOrWord::Number(number) => number.to_string(),
+            NumberOrWord::Word(word) => word.clone(),
+        })
+    };
+    // Their names are those of the file, which are those of the screen.
+    fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
+        let value = serde_json::to_value(value?).ok()?;
+        Some(
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        )
+    }
+    let parts = [
+        ("view", name(place.view)),
+        ("step", name(place.step)),
+        ("token", or(&place.token)),
+        ("side", name(place.side)),
+        ("part", name(place.part)),
+        ("text layer", name(place.text_layer)),
+        ("channel", name(place.channel)),
+        ("scaled", name(place.scaled)),
+        ("curve", name(place.curve)),
+        ("overlay", name(place.overlay)),
+        ("overlay's steps", name(place.overlay_steps)),
+        ("picture", name(place.tensor)),
+        ("layer", place.layer.clone()),
+        ("head", or(&place.head)),
+        ("half", name(place.half)),
+        ("small maps", name(place.grid)),
+        ("decoded", name(place.decode)),
+    ];
+    let parts = parts.into_iter();
+    let parts = parts.filter_map(|(name, value)| Some(format!("{name} `{}`", value?)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn words_of_ask(ask: &Ask) -> String {
+    let scheduler = ask.scheduler.map(crate::tui::editor::scheduler_name);
+    let plain = [
+        ("prompt", ask.prompt.clone()),
+        ("negative prompt", ask.negative.clone()),
+        ("seed", ask.seed.map(|seed| seed.to_string())),
+        ("steps", ask.steps.map(|steps| steps.to_string())),
+        (
+            "guidance",
+            ask.guidance.map(|guidance| guidance.to_string()),
+        ),
+        ("scheduler", scheduler),
+    ];
+    let plain = plain.into_iter();
+    let plain = plain.filter_map(|(name, value)| Some(format!("{name} `{}`", value?)));
+    let weights = ask.weight.iter().flatten();
+    let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
+    let swaps = ask.swap.iter().flatten();
+    let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
+    let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
+    if parts.is_empty() {
+        return "the same request again".to_owned();
+    }
+    parts.join(", ")
+}

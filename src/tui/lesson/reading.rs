@@ -1,0 +1,124 @@
+//! A lesson that is being read: the page, and how far the reader has come with it.
+
+use std::sync::Arc;
+
+use crate::lesson::filter::{Failed, Value};
+use crate::lesson::{Depth, ExerciseKind, Language, Lesson, Library, Page, Progress};
+
+/// Lessons, and the one that is being read.
+#[derive(Debug, Clone, Default)]
+pub struct Classroom {
+    /// The lessons; none before they are asked for.
+    pub library: Option<Arc<Library>>,
+    /// The language in which they are shown.
+    pub language: Language,
+    /// What was solved.
+    pub progress: Progress,
+    /// The lesson that is being read.
+    pub reading: Option<Reading>,
+}
+
+/// A lesson that is being read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The lesson.
+    pub lesson: Arc<Lesson>,
+    /// The page, from 0.
+    pub page: usize,
+    /// How deep its prose goes.
+    pub depth: Depth,
+    /// Lines of the page that are above its pane.
+    pub scroll: usize,
+    /// Hints that are shown.
+    pub hints: usize,
+    /// Is the solution shown?
+    pub solution: bool,
+    /// What became of each claim.
+    pub claims: Vec<Standing>,
+    /// How the exercise stands.
+    pub exercise: Standing,
+    /// What is to be said of the last try.
+    pub remark: Option<String>,
+    /// The answer of the page's question, once it was worked out.
+    pub answer: Option<Result<Value, Failed>>,
+    /// Has the page been opened, and is everything asked that is to be asked then?
+    pub opened: bool,
+    /// The question that is being worked out: a number, and what it is for.
+    pub asked: Option<(u64, Purpose)>,
+    /// What the reader looked at when a task was looked after last.
+    pub seen: Option<String>,
+}
+
+/// How a claim or an exercise stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not known yet; an exercise is to be done.
+    Open,
+    /// It holds; it is solved.
+    Good,
+    /// An exercise that was solved in an earlier sitting.
+    Before,
+    /// A claim that does not hold: why.
+    Bad(String),
+}
+
+/// What a question to the run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Claims and exercise of a page that was opened.
+    Opening,
+    /// A task, because the reader did something.
+    Watching,
+    /// A task, because the reader asks.
+    Asking,
+}
+
+impl Reading {
+    /// `lesson` at `page`, which is still to be opened.
+    pub fn new(lesson: Arc<Lesson>, page: usize, depth: Depth) -> Self {
+        let page = page.min(lesson.pages.len().saturating_sub(1));
+        let claims = lesson.pages.get(page).map_or(0, |page| page.claims.len());
+        Self {
+            lesson,
+            page,
+            depth,
+            scroll: 0,
+            hints: 0,
+            solution: false,
+            claims: vec![Standing::Open; claims],
+            exercise: Standing::Open,
+            remark: None,
+            answer: None,
+            opened: false,
+            asked: None,
+            seen: None,
+        }
+    }
+
+    /// The page.
+    pub fn page(&self) -> &Page {
+        &self.lesson.pages[self.page]
+    }
+
+    /// Is there a page after this one?
+    pub fn has_next(&self) -> bool {
+        self.page + 1 < self.lesson.pages.len()
+    }
+
+    /// Is there something on the page that is still to be done?
+    pub fn is_open(&self) -> bool {
+        self.page().exercise.is_some() && !matches!(self.exercise, Standing::Good)
+    }
+
+    /// Is it a question, and not a task?
+    pub fn is_question(&self) -> bool {
+        let kind = self.page().exercise.as_ref().map(|exercise| &exercise.kind);
+        matches!(kind, Some(ExerciseKind::Question { .. }))
+    }
+
+    /// Are there hints that are not shown yet?
+    pub fn has_hints(&self) -> bool {
+        let exercise = self.page().exercise.as_ref();
+        self.is_open() && exercise.is_some_and(|exercise| self.hints < exercise.hints.len())
+    }
+}
