@@ -101,6 +101,8 @@ pub enum Action {
     Reset,
     /// The lesson's prose, deeper; the surface again after the deepest.
     Depth,
+    /// Fold the lesson's pane away, or unfold it.
+    Fold,
     /// Close the lesson.
     LeaveLesson,
     /// Give the mouse to the terminal, or take it back.

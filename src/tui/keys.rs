@@ -171,7 +171,7 @@ pub const BROWSE: &[Binding] = &[
         keys: "i",
         word: "explain",
         sentence: "explain this view: the idea, the mechanism, the formulas with their sources",
-        works: always,
+        works: |app| !app.is_reading(),
         dispatch: &[(KeyCode::Char('i'), NONE, Action::Explain)],
     },
     Binding {
@@ -323,6 +323,13 @@ pub const LESSON: &[Binding] = &[
         sentence: "the page at another depth: idea, mechanism, mathematics",
         works: App::is_reading,
         dispatch: &[(KeyCode::Char('i'), NONE, Action::Depth)],
+    },
+    Binding {
+        keys: "f",
+        word: "fold",
+        sentence: "fold the lesson away, to see the view in full, or unfold it",
+        works: App::is_reading,
+        dispatch: &[(KeyCode::Char('f'), NONE, Action::Fold)],
     },
     Binding {
         keys: "R",

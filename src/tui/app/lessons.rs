@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{App, Mode, Notice};
 use crate::lesson::filter::{Failed, Value};
-use crate::lesson::{ExerciseKind, Language, Lesson, Library, Progress, ProgressError, Verdict};
+use crate::lesson::{
+    ExerciseKind, Form, Language, Lesson, Library, Progress, ProgressError, Verdict,
+};
 use crate::tui::action::{Action, Typing};
 use crate::tui::editor::LineEditor;
-use crate::tui::lesson::{Purpose, Reading, Standing};
+use crate::tui::lesson::{Purpose, Reading, Standing, Words};
 use crate::tui::run::RunState;
 use crate::tui::screen;
 use crate::tui::worker::{Command, Failure, Inquiry};
@@ -175,12 +177,12 @@ impl App {
             }
             _ => {}
         }
-        let size = self.size;
+        let (size, language) = (self.size, self.classroom.language);
         let Some(reading) = &mut self.classroom.reading else {
             return Vec::new();
         };
-        let pane = screen::lesson_pane(size);
-        let last = pane.last_scroll(reading, self.theme);
+        let pane = screen::lesson_pane(size, reading, language);
+        let last = pane.last_scroll(reading, language);
         let rows = pane.rows().saturating_sub(1).max(1);
         match action {
             Action::ScrollDown => reading.scroll = (reading.scroll + rows).min(last),
@@ -189,6 +191,7 @@ impl App {
                 reading.depth = reading.depth.next();
                 reading.scroll = 0;
             }
+            Action::Fold => reading.folded = !reading.folded,
             Action::Hint if reading.has_hints() => {
                 reading.hints += 1;
                 self.scroll_to_end();
@@ -200,9 +203,10 @@ impl App {
 
     /// What was just said stands at the end of the page.
     fn scroll_to_end(&mut self) {
-        let pane = screen::lesson_pane(self.size);
+        let language = self.classroom.language;
         if let Some(reading) = &mut self.classroom.reading {
-            reading.scroll = pane.last_scroll(reading, self.theme);
+            let pane = screen::lesson_pane(self.size, reading, language);
+            reading.scroll = pane.last_scroll(reading, language);
         }
     }
 
@@ -219,7 +223,8 @@ impl App {
             return Vec::new();
         }
         if self.is_advancing_run() {
-            self.remark("The run is still going on; the task is looked after when it is done.");
+            let words = self.words().running;
+            self.remark(words);
             return Vec::new();
         }
         self.inquire(Purpose::Asking)
@@ -231,6 +236,11 @@ impl App {
             state,
             Some(RunState::Done | RunState::Paused | RunState::Cancelled)
         ) || !self.errands.is_empty()
+    }
+
+    /// What the pane says of itself.
+    fn words(&self) -> &'static Words {
+        Words::of(self.classroom.language)
     }
 
     fn remark(&mut self, words: &str) {
@@ -293,29 +303,40 @@ impl App {
         };
         let verdict = match &reading.answer {
             None => {
-                return self.remark("The answer is not known yet: the run is still going on.");
+                let words = self.words().running;
+                return self.remark(words);
             }
             Some(Ok(value)) => form.verdict(typed, value),
             Some(Err(failed)) => Err(failed.clone()),
         };
-        match verdict {
-            Ok(Verdict::Right) => self.solved(Some(typed)),
-            Ok(Verdict::Wrong) => self.remark(&format!("“{typed}” is not it. H gives a hint.")),
-            Ok(Verdict::Unreadable(what)) => self.remark(&format!("“{typed}”: {what}.")),
-            Err(failed) => self.remark(&format!("It cannot be checked: {failed}.")),
-        }
+        let words = self.words();
+        let remark = match verdict {
+            Ok(Verdict::Right) => return self.solved(Some(typed)),
+            Ok(Verdict::Wrong) => format!("“{typed}” {} {}", words.wrong, words.help),
+            Ok(Verdict::Unreadable) => {
+                let expected = match form {
+                    Form::Number(_) => words.number,
+                    Form::Word => words.word,
+                    Form::Choice(_) => words.choice,
+                };
+                format!("“{typed}”: {expected}")
+            }
+            Err(failed) => format!("{} {failed}", words.unknown),
+        };
+        self.remark(&remark);
     }
 
     /// The exercise of the page is solved.
     fn solved(&mut self, answer: Option<&str>) {
+        let words = self.words();
         let Some(reading) = &mut self.classroom.reading else {
             return;
         };
         let by_reader = !reading.solution;
         reading.exercise = Standing::Good;
         reading.remark = by_reader.then(|| match answer {
-            Some(answer) => format!("Right: {answer}."),
-            None => "Done.".to_owned(),
+            Some(answer) => format!("{} {answer}", words.right),
+            None => words.done.to_owned(),
         });
         if by_reader && let Some(digest) = reading.page().digest() {
             let lesson = reading.lesson.id.clone();
@@ -344,7 +365,8 @@ impl App {
             if let Some(reading) = &mut self.classroom.reading {
                 reading.opened = true;
             }
-            self.remark(&format!("This page cannot take you there: {problem}."));
+            let remark = format!("{} {problem}", self.words().nowhere);
+            self.remark(&remark);
         }
         let advancing = self.is_advancing_run();
         let Some(reading) = &self.classroom.reading else {
@@ -439,9 +461,10 @@ impl App {
             (Ok(Value::Bool(true)), Purpose::Watching | Purpose::Asking) => self.solved(None),
             // Done at once: then there is nothing to do, and nothing was done by the reader.
             (_, Purpose::Opening | Purpose::Watching) => {}
-            (Ok(_), Purpose::Asking) => self.remark("Not yet. H gives a hint."),
-            (Err(failed), Purpose::Asking) => {
-                self.remark(&format!("Not yet ({failed}). H gives a hint."));
+            (_, Purpose::Asking) => {
+                let words = self.words();
+                let remark = format!("{} {}", words.not_yet, words.help);
+                self.remark(&remark);
             }
         }
     }

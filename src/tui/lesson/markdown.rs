@@ -22,6 +22,7 @@ pub fn lines(markdown: &str, columns: usize, theme: Theme) -> Vec<Line<'static>>
         quotes: 0,
         table: None,
         code: false,
+        broken: false,
     };
     for event in Parser::new_ext(markdown, MARKDOWN) {
         writer.event(event);
@@ -177,6 +178,8 @@ struct Writer {
     quotes: usize,
     table: Option<Vec<Vec<String>>>,
     code: bool,
+    /// Was there a line break in the file, and nothing since?
+    broken: bool,
 }
 
 impl Writer {
@@ -191,6 +194,15 @@ impl Writer {
 
     fn text(&mut self, text: &str, style: Style) {
         let text = clean(text);
+        if std::mem::take(&mut self.broken) {
+            let before = self.spans.last();
+            let last = before.and_then(|(text, _)| text.graphemes(true).next_back());
+            let first = text.graphemes(true).next();
+            // Chinese has no spaces: a line break in the file is none on the screen.
+            if !last.is_some_and(is_wide) && !first.is_some_and(is_wide) {
+                self.spans.push((" ".to_owned(), self.style()));
+            }
+        }
         match self.table.as_mut().and_then(|rows| rows.last_mut()) {
             Some(row) => match row.last_mut() {
                 Some(cell) => cell.push_str(&text),
@@ -221,14 +233,7 @@ impl Writer {
                 let style = self.style().patch(self.theme.title());
                 self.text(&text, style);
             }
-            Event::SoftBreak => {
-                let before = self.spans.last();
-                let last = before.and_then(|(text, _)| text.graphemes(true).next_back());
-                // Chinese has no spaces: a line break in the file is none on the screen.
-                if !last.is_some_and(is_wide) {
-                    self.text(" ", self.style());
-                }
-            }
+            Event::SoftBreak => self.broken = true,
             Event::HardBreak => self.flush(),
             Event::Rule => {
                 self.flush();
@@ -336,6 +341,7 @@ impl Writer {
     }
 
     fn flush(&mut self) {
+        self.broken = false;
         if self.spans.is_empty() {
             return;
         }

@@ -6,8 +6,10 @@ pub mod markdown;
 mod pane;
 mod player;
 mod reading;
+mod words;
 
 pub use highlight::find;
 pub use pane::{Pane, split};
 pub use player::Player;
 pub use reading::{Classroom, Purpose, Reading, Standing};
+pub use words::Words;

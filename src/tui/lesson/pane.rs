@@ -8,7 +8,8 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::markdown;
 use super::reading::{Reading, Standing};
-use crate::lesson::{Act, Ask, Depth, ExerciseKind, Form, NumberOrWord, Place};
+use super::words::Words;
+use crate::lesson::{Act, Ask, Depth, ExerciseKind, Form, Language, NumberOrWord, Place};
 use crate::tui::app::App;
 use crate::tui::keys;
 use crate::tui::text::{clean, truncate, width};
@@ -32,9 +33,9 @@ pub struct Pane {
 }
 
 /// Divides the place of a view: what is left to the view, and the pane, at the right where there is room and beneath it
-/// otherwise.
-pub fn split(area: Rect) -> (Rect, Pane) {
-    let beside = area.width >= WIDE;
+/// otherwise; there it takes no more rows than it needs.
+pub fn split(area: Rect, reading: &Reading, language: Language) -> (Rect, Pane) {
+    let beside = area.width >= WIDE && !reading.folded;
     if beside {
         let columns = COLUMNS + (area.width - WIDE) / 5;
         let view = Rect {
@@ -48,9 +49,15 @@ pub fn split(area: Rect) -> (Rect, Pane) {
         };
         (view, Pane { area: pane, beside })
     } else {
-        let rows = area
+        let most = area
             .height
             .saturating_sub(ROWS_OF_VIEW.max(area.height / 3));
+        let needed = if reading.folded {
+            0
+        } else {
+            lines(reading, area.width.into(), Theme::default(), language).len() as u16
+        };
+        let rows = (needed + 2).min(most);
         let view = Rect {
             height: area.height - rows,
             ..area
@@ -93,9 +100,9 @@ impl Pane {
     }
 
     /// The largest scroll that shows something.
-    pub fn last_scroll(self, reading: &Reading, theme: Theme) -> usize {
+    pub fn last_scroll(self, reading: &Reading, language: Language) -> usize {
         let columns = usize::from(self.text().width);
-        lines(reading, columns, theme)
+        lines(reading, columns, Theme::default(), language)
             .len()
             .saturating_sub(self.rows())
     }
@@ -103,7 +110,7 @@ impl Pane {
     /// Draws the lesson over whatever was there.
     pub fn draw(self, buffer: &mut Buffer, app: &App, reading: &Reading) {
         let area = self.area.intersection(buffer.area);
-        if area.width < 12 || area.height < 3 {
+        if area.width < 12 || area.height < 2 {
             return;
         }
         let theme = app.theme;
@@ -119,10 +126,11 @@ impl Pane {
             }
         }
         let text = self.text();
-        let lines = lines(reading, text.width.into(), theme);
+        let language = app.classroom.language;
+        let lines = lines(reading, text.width.into(), theme, language);
         let last = lines.len().saturating_sub(self.rows());
         let scroll = reading.scroll.min(last);
-        draw_title(buffer, inner, reading, theme);
+        draw_title(buffer, inner, reading, (theme, language));
         for (row, line) in lines.iter().skip(scroll).take(self.rows()).enumerate() {
             buffer.set_line(text.x, text.y + row as u16, line, text.width);
         }
@@ -146,14 +154,15 @@ impl Pane {
 }
 
 /// The lesson's title, the page's number and the depth.
-fn draw_title(buffer: &mut Buffer, area: Rect, reading: &Reading, theme: Theme) {
+fn draw_title(
+    buffer: &mut Buffer,
+    area: Rect,
+    reading: &Reading,
+    (theme, language): (Theme, Language),
+) {
     let mut right: Vec<(String, Style)> = Vec::new();
     for depth in Depth::ALL {
-        let name = match depth {
-            Depth::Idea => "idea",
-            Depth::Mechanism => "mechanism",
-            Depth::Mathematics => "maths",
-        };
+        let name = Words::of(language).depth(depth);
         let style = if depth == reading.depth {
             theme.accent()
         } else {
@@ -177,7 +186,13 @@ fn draw_title(buffer: &mut Buffer, area: Rect, reading: &Reading, theme: Theme) 
 }
 
 /// The page, in lines of at most `columns` columns.
-fn lines(reading: &Reading, columns: usize, theme: Theme) -> Vec<Line<'static>> {
+fn lines(
+    reading: &Reading,
+    columns: usize,
+    theme: Theme,
+    language: Language,
+) -> Vec<Line<'static>> {
+    let words = Words::of(language);
     let page = reading.page();
     let mut page_lines = Lines {
         lines: Vec::new(),
@@ -194,14 +209,14 @@ fn lines(reading: &Reading, columns: usize, theme: Theme) -> Vec<Line<'static>> 
             (Standing::Good, Some(says)) => page_lines.marked("✓", says, theme.good()),
             (Standing::Open, Some(says)) => page_lines.marked("…", says, theme.muted()),
             (Standing::Bad(why), says) => {
-                let says = says.unwrap_or("What this page says");
-                let words = format!("{says} — not so in this run: {why}");
+                let says = says.unwrap_or(words.claim);
+                let words = format!("{says} — {} {why}", words.not_so);
                 page_lines.marked("✗", &words, theme.error());
             }
             _ => {}
         }
     }
-    page_lines.exercise(reading);
+    page_lines.exercise(reading, words);
     page_lines.lines
 }
 
@@ -249,7 +264,7 @@ impl Lines {
         }
     }
 
-    fn exercise(&mut self, reading: &Reading) {
+    fn exercise(&mut self, reading: &Reading, words: &Words) {
         let theme = self.theme;
         let Some(exercise) = &reading.page().exercise else {
             return;
@@ -284,7 +299,7 @@ impl Lines {
         }
         if reading.exercise == Standing::Before {
             self.gap();
-            self.styled("solved before", theme.good());
+            self.styled(words.before, theme.good());
         }
         if reading.solution {
             for words in solution(reading) {

@@ -29,6 +29,8 @@ pub struct Reading {
     pub depth: Depth,
     /// Lines of the page that are above its pane.
     pub scroll: usize,
+    /// Is the pane out of the view's way?
+    pub folded: bool,
     /// Hints that are shown.
     pub hints: usize,
     /// Is the solution shown?
@@ -83,6 +85,7 @@ impl Reading {
             page,
             depth,
             scroll: 0,
+            folded: false,
             hints: 0,
             solution: false,
             claims: vec![Standing::Open; claims],

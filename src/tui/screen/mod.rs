@@ -31,6 +31,7 @@ use super::text;
 use super::views;
 use super::widgets::{key_line, timeline::Timeline};
 use super::worker::Work;
+use crate::lesson::Language;
 pub use hit::hit;
 
 /// The smallest screen that the inspector can be used on.
@@ -57,7 +58,8 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
         pane.draw(buffer, app.view, depth, app.theme);
     }
     if let Some(reading) = &app.classroom.reading {
-        lesson_pane((area.width, area.height)).draw(buffer, app, reading);
+        let size = (area.width, area.height);
+        lesson_pane(size, reading, app.classroom.language).draw(buffer, app, reading);
         draw_highlights(buffer, app, reading);
     }
     draw_timeline(buffer, places.when, app);
@@ -73,20 +75,28 @@ pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
     let area = Rect::new(0, 0, size.0, size.1);
     let mut buffer = Buffer::empty(area);
     render(&mut buffer, app);
-    !found(&buffer, area, wanted).is_empty()
+    !found(&buffer, app, wanted).is_empty()
 }
 
 /// Where a lesson stands on a screen of `size` (columns, rows).
-pub fn lesson_pane(size: (u16, u16)) -> lesson::Pane {
+pub fn lesson_pane(
+    size: (u16, u16),
+    reading: &lesson::Reading,
+    language: Language,
+) -> lesson::Pane {
     let places = Places::new(Rect::new(0, 0, size.0, size.1));
-    lesson::split(places.middle).1
+    lesson::split(places.middle, reading, language).1
 }
 
 /// The places of `wanted` outside of a lesson's own words.
-fn found(buffer: &Buffer, area: Rect, wanted: &str) -> Vec<Rect> {
-    let pane = lesson_pane((area.width, area.height));
+fn found(buffer: &Buffer, app: &App, wanted: &str) -> Vec<Rect> {
+    let area = buffer.area;
     let mut found = lesson::find(buffer, area, wanted);
-    found.retain(|place| place.intersection(pane.area).is_empty());
+    if let Some(reading) = &app.classroom.reading {
+        let size = (area.width, area.height);
+        let pane = lesson_pane(size, reading, app.classroom.language);
+        found.retain(|place| place.intersection(pane.area).is_empty());
+    }
     found
 }
 
@@ -100,7 +110,7 @@ fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &lesson::Reading) {
         .warning()
         .add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
     for wanted in &reading.page().goto.highlight {
-        for place in found(buffer, buffer.area, wanted) {
+        for place in found(buffer, app, wanted) {
             buffer.set_style(place, style);
         }
     }
@@ -161,8 +171,9 @@ impl Places {
 
     /// The view's place, and that of its explanation where one is open.
     fn explained(&self, app: &App) -> (Rect, Option<(explain::Pane, explain::Depth)>) {
-        if app.is_reading() {
-            return (lesson::split(self.middle).0, None);
+        if let Some(reading) = &app.classroom.reading {
+            let language = app.classroom.language;
+            return (lesson::split(self.middle, reading, language).0, None);
         }
         match app.explain {
             Some(depth) => {
