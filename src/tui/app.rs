@@ -208,6 +208,9 @@ impl App {
 
     /// Carries out `action`; returns what the worker should do.
     pub fn update(&mut self, action: Action) -> Vec<Command> {
+        if self.takes_over(&action) {
+            self.forget_errands();
+        }
         let mut commands = match action {
             Action::Tick(clock) => self.tick(clock),
             Action::Quit => {

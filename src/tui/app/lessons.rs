@@ -359,6 +359,29 @@ impl App {
         }));
     }
 
+    /// Does the reader, with `action`, do something to a run, so that nothing else may be done to it any more?
+    pub(super) fn takes_over(&self, action: &Action) -> bool {
+        match self.mode {
+            Mode::Browse | Mode::Place => {
+                matches!(action, Action::Run | Action::Cancel | Action::PlayPause)
+            }
+            Mode::Edit(_) | Mode::Weight(_) => *action == Action::Type(Typing::Submit),
+            Mode::Runs(_) => *action == Action::Choose,
+            _ => false,
+        }
+    }
+
+    /// Is the run of the page that is read on the screen, and done?
+    fn is_at_page(&self) -> bool {
+        let (Some(reading), Some(run)) = (&self.classroom.reading, &self.run) else {
+            return false;
+        };
+        let request = self.request_of(&reading.lesson.request, &reading.page().goto.request);
+        run.state == RunState::Done
+            && run.origin.is_none()
+            && request.as_ref() == Some(&run.trace.request)
+    }
+
     /// What a page wants to know now: when it has been opened, and when the reader did something.
     pub(super) fn look_after_lesson(&mut self) -> Vec<Command> {
         if let Some(problem) = self.errands.take_problem() {
@@ -376,7 +399,11 @@ impl App {
             return Vec::new();
         }
         if !reading.opened {
-            return self.inquire(Purpose::Opening);
+            return if self.is_at_page() {
+                self.inquire(Purpose::Opening)
+            } else {
+                Vec::new()
+            };
         }
         let watches = reading.is_open() && !reading.is_question();
         if watches && reading.seen.as_ref() != Some(&self.sight()) {
