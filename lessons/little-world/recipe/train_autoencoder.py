@@ -115,6 +115,7 @@ def main():
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run was last saved")
     parser.add_argument("--batch", type=int, default=32, help="crops a step (default 32); a quarter as many pictures")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default 0.002)")
+    parser.add_argument("--save-minutes", type=float, default=2, help="time between saved states (default 2)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     work, device = common.prepare(options, options.seed)
@@ -154,7 +155,7 @@ def main():
             loss, reconstruction, edges = totals / 50
             totals[:] = 0
             print(f"{budget.line()}; loss {loss:.4f}, picture {reconstruction:.4f}, edges {edges:.4f}", flush=True)
-        if time.monotonic() - saved > 120:
+        if time.monotonic() - saved > 60 * options.save_minutes:
             state = {"model": vae.state_dict(), "optimiser": optimiser.state_dict()}
             common.save_state(state_file, state | {"step": budget.step, "seconds": budget.seconds})
             saved = time.monotonic()
