@@ -15,6 +15,8 @@ use diffuscope::tui::lesson::{Player, Standing};
 use diffuscope::tui::theme::{Colours, Theme};
 use diffuscope::tui::worker::Worker;
 use predicates::str::contains;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 use serde_json::Value as Json;
 use support::{Session, draw, has_picture, loader, text};
 use tempfile::TempDir;
@@ -212,12 +214,7 @@ fn what_is_not_so_is_found_and_named_with_file_and_line() {
             "The model never",
             "columns wide; 80 are the most",
         ),
-        (
-            "+++\n\n# Words",
-            "\n# Words",
-            "+++",
-            "the head does not end",
-        ),
+        ("+++\n\n# Words", "\n# Words", "+++", "head does not end"),
         (
             "minutes = 5",
             "minutes = \"five\"",
@@ -388,6 +385,69 @@ fn filters_are_asked_about_the_document_that_run_writes() {
     }
 }
 
+#[test]
+fn a_second_run_stands_beside_the_pages_own() {
+    let lesson = r#"+++
+id = "red-and-blue"
+title = "Beside"
+minutes = 1
+[request]
+prompt = "a red apple"
+steps = 4
++++
+
+# Another scheduler
+
+```goto
+view = "denoising"
+beside = { scheduler = "ddim" }
+highlight = "ddim"
+```
+
+```claim
+filter = """
+.request.scheduler == "lms" and .compared.request.scheduler == "ddim"
+and (tensor("initial_noise").data[5] as $noise
+  | .compared | tensor("initial_noise").data[5] == $noise)
+"""
+```
+
+# A branch
+
+```goto
+request = { seed = 3 }
+beside = { branch = 3, prompt = "a blue apple" }
+```
+
+```claim
+filter = """
+(.steps[1] | tensor("latents").data[0]) as $latents
+| .request.seed == 3 and .compared.request.prompt == "a blue apple"
+and .compared.branches[0].step == 2
+and (.compared.steps[1] | tensor("latents").data[0]) == $latents
+"""
+```
+
+```task
+do = "Change the machine."
+done = """
+.selection.parent != null and .selection.branched_at == 1
+and .compared != null and (.request.interventions | length) == 1
+"""
+hints = ["Yes."]
+solution = [
+  { weight = { apple = 0 } },
+  { branch = 2, guidance = 2 },
+  { view = "attention", token = "apple", layer = "mid 0", grid = "steps" },
+]
+explanation = "So."
+```
+"#;
+    let mut player = Player::start(loader()).unwrap();
+    let folder = folder(lesson, None);
+    assert_eq!(problems(folder.path(), &mut player), Vec::<String>::new());
+}
+
 fn forget_seconds(value: &mut Json) {
     match value {
         Json::Object(members) => {
@@ -448,14 +508,12 @@ fn a_page_takes_the_reader_there_and_shows_what_it_claims() {
         }
         // The view is there, and what the page points at is marked in it.
         let buffer = draw(app, size);
-        let (x, y) = support::find(&buffer, "49406");
-        let marked = buffer[(x, y)].modifier;
-        if y < size.1 / 2 {
-            assert!(
-                marked.contains(ratatui::style::Modifier::UNDERLINED),
-                "{size:?}"
-            );
-        }
+        let places = diffuscope::tui::lesson::find(&buffer, buffer.area, "49406");
+        let is_marked = |place: &&Rect| {
+            let cell = &buffer[place.as_position()];
+            cell.modifier.contains(Modifier::UNDERLINED)
+        };
+        assert_eq!(places.iter().filter(is_marked).count(), 1, "{size:?}");
     }
 }
 
@@ -580,7 +638,7 @@ fn the_list_opens_a_lesson_in_either_language() {
         );
     }
     let session = session.press(KeyCode::Char('v'));
-    assert!(text(&session.app, (80, 24)).contains("中文"));
+    assert!(text(&session.app, (80, 24)).contains("中 文"));
     let session = (0..12).fold(session, |session, _| session.press(KeyCode::Up));
     let session = session.press(KeyCode::Enter).until(is_open);
     let reading = session.app.classroom.reading.as_ref().unwrap();
@@ -683,7 +741,7 @@ fn the_check_prints_what_is_wrong_and_fails() {
         .assert()
         .code(1)
         .stdout(contains(
-            "own/01-red-and-blue.md:27: the claim does not hold",
+            "own/01-red-and-blue.md:23: the claim does not hold",
         ))
         .stderr(contains("1 thing is wrong"));
     fs::write(&file, [b'#', 0xff, 0xfe]).unwrap();
