@@ -2,12 +2,15 @@
 //!
 //! `app.rs` says what there is and takes updates in, `app/browse.rs` carries out what the keys mean while looking
 //! around, `app/dialogue.rs` while something is typed or chosen, `app/offers.rs` says what can be written to a file from
-//! here, `app/sitting.rs` keeps the runs of this sitting.
+//! here, `app/sitting.rs` keeps the runs of this sitting, `app/lessons.rs`
+//! and its neighbours have lessons read.
 
 mod browse;
 mod dialogue;
 mod errands;
+mod exercises;
 mod lessons;
+mod looking;
 mod offers;
 mod sitting;
 

@@ -6,6 +6,7 @@ pub mod markdown;
 mod pane;
 mod player;
 mod reading;
+mod solution;
 mod words;
 
 pub use highlight::find;

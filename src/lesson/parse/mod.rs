@@ -1,19 +1,17 @@
 //! Reads a lesson, and says exactly where one cannot be read.
 
+mod blocks;
+mod exercise;
+
 use std::ops::Range;
 
-use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::filter::Filter;
-use super::{
-    Act, Ask, Claim, Depth, Exercise, ExerciseKind, Form, Goto, Lesson, Page, Problem, Prose,
-};
-
-/// The Markdown that lessons may have beyond the common one.
-pub const MARKDOWN: Options = Options::ENABLE_TABLES.union(Options::ENABLE_MATH);
+use super::{Ask, Depth, Goto, Lesson, Page, Problem, Prose};
+pub use blocks::MARKDOWN;
+use blocks::{Block, Directive};
 
 /// Reads the lesson `text` of the file that errors call `file`.
 ///
@@ -45,64 +43,10 @@ struct Head {
     request: Spanned<Ask>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawClaim {
-    says: Option<String>,
-    filter: Spanned<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTask {
-    r#do: String,
-    done: Spanned<String>,
-    hints: Spanned<Vec<String>>,
-    solution: Spanned<Vec<Act>>,
-    explanation: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawQuestion {
-    ask: String,
-    kind: RawKind,
-    answer: Spanned<String>,
-    choices: Option<Spanned<Vec<String>>>,
-    within: Option<Spanned<f64>>,
-    wrong: Option<String>,
-    hints: Spanned<Vec<String>>,
-    explanation: String,
-}
-
-#[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum RawKind {
-    Number,
-    Word,
-    Choice,
-}
-
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
     problems: Vec<Problem>,
-}
-
-/// A part of a page's Markdown, by its place in the file.
-enum Block {
-    Title(Range<usize>),
-    Depth(Range<usize>, Depth),
-    Directive(Range<usize>, Directive, Range<usize>),
-    Prose(Range<usize>),
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Directive {
-    Goto,
-    Claim,
-    Task,
-    Question,
 }
 
 impl<'a> Reader<'a> {
@@ -320,213 +264,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    fn claim(&mut self, line: usize, toml: Range<usize>) -> Option<Claim> {
-        let raw: RawClaim = self.toml(toml.clone(), "claim")?;
-        Some(Claim {
-            line,
-            says: raw.says,
-            filter: self.filter(&toml, "filter", &raw.filter)?,
-        })
-    }
-
-    fn task(&mut self, line: usize, toml: Range<usize>) -> Option<Exercise> {
-        let raw: RawTask = self.toml(toml.clone(), "task")?;
-        self.check_hints(&toml, &raw.hints);
-        self.check_words(&toml, "do", &raw.r#do);
-        self.check_words(&toml, "explanation", &raw.explanation);
-        if raw.solution.get_ref().is_empty() {
-            let at = toml.start + raw.solution.span().start;
-            self.problem(
-                at,
-                "the task's solution is empty; expected the actions that do it",
-            );
-        }
-        Some(Exercise {
-            line,
-            words: raw.r#do,
-            kind: ExerciseKind::Task {
-                done: self.filter(&toml, "done", &raw.done)?,
-                solution: raw.solution.into_inner(),
-            },
-            hints: raw.hints.into_inner(),
-            explanation: raw.explanation,
-        })
-    }
-
-    fn question(&mut self, line: usize, toml: Range<usize>) -> Option<Exercise> {
-        let raw: RawQuestion = self.toml(toml.clone(), "question")?;
-        self.check_hints(&toml, &raw.hints);
-        self.check_words(&toml, "ask", &raw.ask);
-        self.check_words(&toml, "explanation", &raw.explanation);
-        let answer = self.filter(&toml, "answer", &raw.answer);
-        if let Some(within) = &raw.within {
-            let at = toml.start + within.span().start;
-            if raw.kind != RawKind::Number {
-                self.problem(at, "`within` is for questions of kind \"number\" only");
-            } else if !within.get_ref().is_finite() || *within.get_ref() < 0.0 {
-                self.problem(
-                    at,
-                    "`within` is how far off an answer may be; expected 0 or more",
-                );
-            }
-        }
-        let form = match (raw.kind, raw.choices) {
-            (RawKind::Choice, Some(choices)) => {
-                if choices.get_ref().len() < 2 || choices.get_ref().len() > 9 {
-                    let at = toml.start + choices.span().start;
-                    self.problem(at, "expected two to nine choices");
-                }
-                Form::Choice(choices.into_inner())
-            }
-            (RawKind::Choice, None) => {
-                let message = "the question is of kind \"choice\" and has no `choices`";
-                self.problem(toml.start, message);
-                Form::Choice(Vec::new())
-            }
-            (_, Some(choices)) => {
-                let at = toml.start + choices.span().start;
-                self.problem(at, "`choices` are for questions of kind \"choice\" only");
-                Form::Word
-            }
-            (RawKind::Number, None) => Form::Number(raw.within.map_or(0.0, Spanned::into_inner)),
-            (RawKind::Word, None) => Form::Word,
-        };
-        Some(Exercise {
-            line,
-            words: raw.ask,
-            kind: ExerciseKind::Question {
-                answer: answer?,
-                form,
-                wrong: raw.wrong,
-            },
-            hints: raw.hints.into_inner(),
-            explanation: raw.explanation,
-        })
-    }
-
-    fn check_hints(&mut self, toml: &Range<usize>, hints: &Spanned<Vec<String>>) {
-        let is_empty = |hint: &String| hint.trim().is_empty();
-        if hints.get_ref().is_empty() || hints.get_ref().iter().any(is_empty) {
-            let at = toml.start + hints.span().start;
-            self.problem(
-                at,
-                "a hint is missing; expected at least one, and none empty",
-            );
-        }
-    }
-
-    fn check_words(&mut self, toml: &Range<usize>, name: &str, words: &str) {
-        if words.trim().is_empty() {
-            self.problem(toml.start, format!("`{name}` is empty"));
-        }
-    }
-
-    fn filter(
-        &mut self,
-        toml: &Range<usize>,
-        name: &str,
-        code: &Spanned<String>,
-    ) -> Option<Filter> {
-        match Filter::parse(code.get_ref()) {
-            Ok(filter) => Some(filter),
-            Err(bad) => {
-                let start = toml.start + code.span().start;
-                let written = &self.text[start..];
-                // In a text of several lines the first line break does not count.
-                let quotes = ["'''", "\"\"\""].map(|quotes| {
-                    let rest = written.strip_prefix(quotes);
-                    rest.is_some_and(|rest| rest.starts_with(['\n', '\r']))
-                });
-                let before = &code.get_ref()[..bad.at.min(code.get_ref().len())];
-                let lines = before.matches('\n').count() + usize::from(quotes.contains(&true));
-                let mut at = start;
-                for _ in 0..lines {
-                    at += self.text[at..].find('\n').map_or(0, |line| line + 1);
-                }
-                self.problem(at, format!("the filter `{name}`: {}", bad.message));
-                None
-            }
-        }
-    }
-
-    /// What the body consists of, at its uppermost level.
-    fn blocks(&mut self, body: Range<usize>) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        let mut depth = 0;
-        let mut heading: Option<(HeadingLevel, Range<usize>)> = None;
-        let mut code: Option<(Directive, Range<usize>, Option<Range<usize>>)> = None;
-        let events = Parser::new_ext(&self.text[body.clone()], MARKDOWN).into_offset_iter();
-        let mut refused = Vec::new();
-        for (event, place) in events {
-            let place = place.start + body.start..place.end + body.start;
-            match &event {
-                Event::Start(Tag::Image { .. }) => {
-                    refused.push((place.start, "a picture; lessons have text only"));
-                }
-                Event::Html(_) | Event::InlineHtml(_) => {
-                    refused.push((place.start, "HTML; lessons have Markdown only"));
-                }
-                _ => {}
-            }
-            match event {
-                Event::Start(tag) => {
-                    if depth == 0 {
-                        match tag {
-                            Tag::Heading { level, .. } => heading = Some((level, place)),
-                            Tag::CodeBlock(CodeBlockKind::Fenced(info)) => match directive(&info) {
-                                Some(directive) => code = Some((directive, place, None)),
-                                None => blocks.push(Block::Prose(place)),
-                            },
-                            _ => blocks.push(Block::Prose(place)),
-                        }
-                    }
-                    depth += 1;
-                }
-                Event::End(end) => {
-                    depth -= 1;
-                    match end {
-                        TagEnd::Heading(_) if depth == 0 => {
-                            if let Some((level, place)) = heading.take() {
-                                blocks.push(self.heading(level, place));
-                            }
-                        }
-                        TagEnd::CodeBlock => {
-                            if let Some((directive, fence, content)) = code.take() {
-                                let after = self.text[fence.clone()].find('\n');
-                                let after = fence.start + after.map_or(0, |line| line + 1);
-                                let content = content.unwrap_or(after..after);
-                                blocks.push(Block::Directive(fence, directive, content));
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-                Event::Text(_) => {
-                    if let Some((_, _, content)) = &mut code {
-                        let start = content.as_ref().map_or(place.start, |place| place.start);
-                        *content = Some(start..place.end);
-                    }
-                }
-                Event::Rule if depth == 0 => blocks.push(Block::Prose(place)),
-                _ => {}
-            }
-        }
-        for (at, what) in refused {
-            self.problem(at, format!("found {what}"));
-        }
-        blocks
-    }
-
-    fn heading(&self, level: HeadingLevel, place: Range<usize>) -> Block {
-        let words = self.text[place.clone()].trim_start_matches('#').trim();
-        let names = |depth: &Depth| depth.headings().contains(&words);
-        match (level, Depth::ALL.into_iter().find(names)) {
-            (HeadingLevel::H1, _) => Block::Title(place),
-            (HeadingLevel::H2, Some(depth)) => Block::Depth(place, depth),
-            _ => Block::Prose(place),
-        }
-    }
 }
 
 /// A page that is being read.
@@ -536,21 +273,11 @@ struct Draft {
     has_goto: bool,
 }
 
-fn directive(info: &str) -> Option<Directive> {
-    match info.trim() {
-        "goto" => Some(Directive::Goto),
-        "claim" => Some(Directive::Claim),
-        "task" => Some(Directive::Task),
-        "question" => Some(Directive::Question),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SAMPLE: &str = include_str!("../../lessons/en/01-the-whole-way.md");
+    const SAMPLE: &str = include_str!("../../../lessons/en/01-the-whole-way.md");
 
     fn problem(text: &str) -> (usize, String) {
         let problems = parse("x.md", text).expect_err(text);
