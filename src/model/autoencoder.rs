@@ -1,6 +1,7 @@
 //! The autoencoder: latents to a picture, eight times as wide and high.
 //!
-//! Kingma & Welling 2013; Rombach et al. 2022. The network itself is candle-transformers' `AutoEncoderKL`.
+//! Kingma & Welling 2013; Rombach et al. 2022. In f32 on the CPU the network is our own [`Decoder`], on the fast kernels;
+//! elsewhere it is candle-transformers' `AutoEncoderKL`.
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
@@ -8,32 +9,45 @@ use candle_transformers::models::stable_diffusion::vae::{AutoEncoderKL, AutoEnco
 use image::RgbImage;
 
 use super::Error;
+use super::decoder::Decoder;
+use super::ops;
 use crate::checkpoint::VaeConfig;
 
 /// The autoencoder, and the factor between its latents and the UNet's.
 #[derive(Debug)]
 pub struct Autoencoder {
-    network: AutoEncoderKL,
+    network: Network,
     scaling_factor: f64,
     downscale: usize,
+}
+
+/// Who decodes.
+#[derive(Debug)]
+enum Network {
+    Ours(Decoder),
+    Candle(AutoEncoderKL),
 }
 
 impl Autoencoder {
     /// Reads the weights. `config` must have been validated.
     pub fn new(config: &VaeConfig, weights: VarBuilder) -> Result<Self, Error> {
-        let network = AutoEncoderKL::new(
-            weights,
-            config.in_channels,
-            config.out_channels,
-            AutoEncoderKLConfig {
-                block_out_channels: config.block_out_channels.clone(),
-                layers_per_block: config.layers_per_block,
-                latent_channels: config.latent_channels,
-                norm_num_groups: config.norm_num_groups,
-                use_quant_conv: config.use_quant_conv,
-                use_post_quant_conv: config.use_post_quant_conv,
-            },
-        )?;
+        let network = if ops::is_fast(weights.dtype(), weights.device()) {
+            Network::Ours(Decoder::new(config, &weights)?)
+        } else {
+            Network::Candle(AutoEncoderKL::new(
+                weights,
+                config.in_channels,
+                config.out_channels,
+                AutoEncoderKLConfig {
+                    block_out_channels: config.block_out_channels.clone(),
+                    layers_per_block: config.layers_per_block,
+                    latent_channels: config.latent_channels,
+                    norm_num_groups: config.norm_num_groups,
+                    use_quant_conv: config.use_quant_conv,
+                    use_post_quant_conv: config.use_post_quant_conv,
+                },
+            )?)
+        };
         Ok(Self {
             network,
             scaling_factor: config.scaling_factor,
@@ -48,7 +62,11 @@ impl Autoencoder {
 
     /// `latents` as the UNet sees them, `(1, channels, height, width)`, to the picture.
     pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
-        let picture = self.network.decode(&(latents / self.scaling_factor)?)?;
+        let latents = (latents / self.scaling_factor)?;
+        let picture = match &self.network {
+            Network::Ours(decoder) => decoder.forward(&latents)?,
+            Network::Candle(network) => network.decode(&latents)?,
+        };
         Ok(to_rgb(&picture)?)
     }
 }

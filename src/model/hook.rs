@@ -12,6 +12,7 @@
 use candle_core::Tensor;
 
 use super::Error;
+use super::ops::Linear;
 
 /// How much of an attention layer's probabilities a hook asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -86,5 +87,23 @@ pub(crate) fn visit(hook: &mut dyn Hook, path: &str, value: Tensor) -> Result<Te
         Ok(hook.output(path, &value)?.unwrap_or(value))
     } else {
         Ok(value)
+    }
+}
+
+/// `base` plus what `layer` makes of `x`, a module's output that the hook may look at or replace before it is added.
+/// Where it does not want to, the layer adds `base` itself, which gives the same bits.
+pub(crate) fn visit_added(
+    hook: &mut dyn Hook,
+    path: &str,
+    base: &Tensor,
+    layer: &Linear,
+    x: &Tensor,
+) -> Result<Tensor, Error> {
+    if hook.wants_output(path) {
+        let value = visit(hook, path, layer.forward(x)?)?;
+        Ok((base + value)?)
+    } else {
+        hook.check()?;
+        Ok(layer.add_to(base, x)?)
     }
 }

@@ -4,8 +4,11 @@
 //! Each forward pass takes a [`Hook`]; the arithmetic that all of them share is in [`ops`].
 
 pub mod autoencoder;
+mod decoder;
 pub mod hook;
+pub(crate) mod kernels;
 pub mod ops;
+mod resnet;
 pub mod text_encoder;
 pub mod tokenizer;
 pub mod unet;

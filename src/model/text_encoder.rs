@@ -7,10 +7,8 @@ use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::Error;
-use super::hook::{Hook, visit};
-use super::ops::{
-    AttentionInput, LayerNorm, Linear, attention, gelu, join_heads, quick_gelu, split_heads,
-};
+use super::hook::{Hook, visit, visit_added};
+use super::ops::{AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
 use crate::checkpoint::{Activation, TextEncoderConfig};
 
 /// The text encoder.
@@ -138,27 +136,25 @@ impl EncoderLayer {
     /// `(batch, positions, hidden)`, same shape out.
     fn forward(&self, x: &Tensor, mask: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.layer_norm1.forward(x)?;
-        let heads = |layer: &Linear| split_heads(&layer.forward(&normed)?, self.heads);
         let attended = attention(
             &AttentionInput {
-                query: &heads(&self.q_proj)?,
-                key: &heads(&self.k_proj)?,
-                value: &heads(&self.v_proj)?,
+                heads: self.heads,
+                query: &self.q_proj.forward(&normed)?,
+                key: &self.k_proj.forward(&normed)?,
+                value: &self.v_proj.forward(&normed)?,
                 mask: Some(mask),
             },
             &self.attention_path,
             hook,
         )?;
-        let attended = self.out_proj.forward(&join_heads(&attended)?)?;
-        let attended = visit(hook, &self.attention_path, attended)?;
-        let x = (x + attended)?;
+        let x = visit_added(hook, &self.attention_path, x, &self.out_proj, &attended)?;
 
         let inner = self.fc1.forward(&self.layer_norm2.forward(&x)?)?;
         let inner = match self.activation {
             Activation::QuickGelu => quick_gelu(&inner)?,
             Activation::Gelu => gelu(&inner)?,
         };
-        let x = (&x + self.fc2.forward(&inner)?)?;
+        let x = self.fc2.add_to(&x, &inner)?;
         visit(hook, &self.path, x)
     }
 }

@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::resnet::ResnetBlock;
 use super::transformer::SpatialTransformer;
 use crate::checkpoint::UNetConfig;
 use crate::model::Error;
 use crate::model::hook::{Hook, visit};
-use crate::model::ops::Conv2d;
+use crate::model::ops::{Conv2d, concat_channels, enlarge};
+use crate::model::resnet::{ResnetBlock, ResnetConfig};
 
 /// `DownBlock2D`, or `CrossAttnDownBlock2D` where it has attentions: resnets, then half the size.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl DownBlock {
                 let inputs = if index == 0 { inputs } else { outputs };
                 let path = format!("{path}.resnets.{index}");
                 let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(config, inputs, outputs, 1.0, path, &weights)
+                ResnetBlock::new(resnet(config, 1.0), inputs, outputs, path, &weights)
             })
             .collect::<Result<_, _>>()?;
         let attentions = spatial_transformers(
@@ -75,7 +75,7 @@ impl DownBlock {
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         for (index, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(&x, time, hook)?;
+            x = resnet.forward(&x, Some(time), hook)?;
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, hook)?;
             }
@@ -109,7 +109,7 @@ impl MidBlock {
             .map(|index| {
                 let path = format!("mid_block.resnets.{index}");
                 let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(config, channels, channels, scale, path, &weights)
+                ResnetBlock::new(resnet(config, scale), channels, channels, path, &weights)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -137,9 +137,9 @@ impl MidBlock {
         context: &Tensor,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let x = self.resnets[0].forward(x, time, hook)?;
+        let x = self.resnets[0].forward(x, Some(time), hook)?;
         let x = self.attention.forward(&x, context, hook)?;
-        self.resnets[1].forward(&x, time, hook)
+        self.resnets[1].forward(&x, Some(time), hook)
     }
 }
 
@@ -189,7 +189,7 @@ impl UpBlock {
                 let inputs = if index == 0 { previous } else { outputs };
                 let path = format!("{path}.resnets.{index}");
                 let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(config, inputs + skip, outputs, 1.0, path, &weights)
+                ResnetBlock::new(resnet(config, 1.0), inputs + skip, outputs, path, &weights)
             })
             .collect::<Result<_, _>>()?;
         let attentions = spatial_transformers(config, outputs, heads, layers, path, weights)?;
@@ -225,7 +225,7 @@ impl UpBlock {
             let skip = skips
                 .pop()
                 .ok_or_else(|| candle_core::Error::Msg("the UNet ran out of skips".into()))?;
-            x = resnet.forward(&Tensor::cat(&[&x, &skip], 1)?, time, hook)?;
+            x = resnet.forward(&concat_channels(&x, &skip)?, Some(time), hook)?;
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, hook)?;
             }
@@ -233,10 +233,20 @@ impl UpBlock {
         if let (Some(upsampler), Some(skip)) = (&self.upsampler, skips.last()) {
             // The size of the skip it will meet: twice its own, or one less where halving rounded up.
             let (_, _, height, width) = skip.dims4()?;
-            let larger = x.upsample_nearest2d(height, width)?;
+            let larger = enlarge(&x, (height, width))?;
             x = visit(hook, &self.upsampler_path, upsampler.forward(&larger)?)?;
         }
         Ok(x)
+    }
+}
+
+/// The UNet's residual blocks.
+fn resnet(config: &UNetConfig, output_scale_factor: f64) -> ResnetConfig {
+    ResnetConfig {
+        groups: config.norm_num_groups,
+        eps: config.norm_eps,
+        time: Some(config.block_out_channels[0] * 4),
+        output_scale_factor,
     }
 }
 

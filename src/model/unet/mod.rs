@@ -10,7 +10,6 @@
 //! ```
 
 mod blocks;
-mod resnet;
 mod transformer;
 
 use candle_core::{DType, Module, Tensor};

@@ -3,14 +3,14 @@
 //! Rombach et al. 2022, appendix E.2.1: norm, 1x1 projection, pixels as a sequence, transformer blocks with the text as
 //! context, back to a picture, plus the input. diffusers calls it `Transformer2DModel`.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::checkpoint::UNetConfig;
 use crate::model::Error;
-use crate::model::hook::{Hook, visit};
+use crate::model::hook::{Hook, visit, visit_added};
 use crate::model::ops::{
-    AttentionInput, GroupNorm, LayerNorm, Linear, attention, gelu, join_heads, split_heads,
+    AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention, geglu,
 };
 
 /// One spatial transformer.
@@ -71,23 +71,14 @@ impl SpatialTransformer {
         context: &Tensor,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let (batch, channels, height, width) = x.dims4()?;
-        let pixels = self
-            .norm
-            .forward(x)?
-            .reshape((batch, channels, height * width))?
-            .transpose(1, 2)?
-            .contiguous()?;
-        let mut pixels = self.proj_in.forward(&pixels)?;
+        let (_, _, height, width) = x.dims4()?;
+        let mut pixels = self.proj_in.forward(&as_pixels(&self.norm.forward(x)?)?)?;
         for block in &self.blocks {
             pixels = block.forward(&pixels, context, hook)?;
         }
-        let picture = self
-            .proj_out
-            .forward(&pixels)?
-            .transpose(1, 2)?
-            .reshape((batch, channels, height, width))?;
-        visit(hook, &self.path, (picture + x)?)
+        let pixels = self.proj_out.add_to(&as_pixels(x)?, &pixels)?;
+        let picture = as_picture(&pixels, (height, width))?;
+        visit(hook, &self.path, picture)
     }
 }
 
@@ -128,13 +119,11 @@ impl TransformerBlock {
     /// `(batch, pixels, channels)`, same shape out.
     fn forward(&self, x: &Tensor, context: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.norm1.forward(x)?;
-        let x = (x + self.attn1.forward(&normed, &normed, hook)?)?;
-        let x = (&x
-            + self
-                .attn2
-                .forward(&self.norm2.forward(&x)?, context, hook)?)?;
-        let x = (&x + self.ff.forward(&self.norm3.forward(&x)?, hook)?)?;
-        Ok(x)
+        let x = self.attn1.add_to(x, &normed, &normed, hook)?;
+        let normed = self.norm2.forward(&x)?;
+        let x = self.attn2.add_to(&x, &normed, context, hook)?;
+        let normed = self.norm3.forward(&x)?;
+        self.ff.add_to(&x, &normed, hook)
     }
 }
 
@@ -167,20 +156,26 @@ impl Attention {
         })
     }
 
-    /// `x` `(batch, pixels, channels)`, `context` `(batch, keys, features)`; returns the shape of `x`.
-    fn forward(&self, x: &Tensor, context: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+    /// `base` plus what `x` sees in `context`: `(batch, pixels, channels)` both and returned, `(batch, keys, features)`.
+    fn add_to(
+        &self,
+        base: &Tensor,
+        x: &Tensor,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
         let attended = attention(
             &AttentionInput {
-                query: &split_heads(&self.to_q.forward(x)?, self.heads)?,
-                key: &split_heads(&self.to_k.forward(context)?, self.heads)?,
-                value: &split_heads(&self.to_v.forward(context)?, self.heads)?,
+                heads: self.heads,
+                query: &self.to_q.forward(x)?,
+                key: &self.to_k.forward(context)?,
+                value: &self.to_v.forward(context)?,
                 mask: None,
             },
             &self.path,
             hook,
         )?;
-        let x = self.to_out.forward(&join_heads(&attended)?)?;
-        visit(hook, &self.path, x)
+        visit_added(hook, &self.path, base, &self.to_out, &attended)
     }
 }
 
@@ -203,13 +198,9 @@ impl FeedForward {
         })
     }
 
-    /// `(batch, pixels, channels)`, same shape out.
-    fn forward(&self, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
-        let both = self.proj.forward(x)?;
-        let inner = both.dim(D::Minus1)? / 2;
-        let value = both.narrow(D::Minus1, 0, inner)?;
-        let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
-        let x = self.out.forward(&(value * gelu(&gate)?)?)?;
-        visit(hook, &self.path, x)
+    /// `base` plus what it makes of `x`, `(batch, pixels, channels)` both and returned.
+    fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let inner = geglu(&self.proj.forward(x)?)?;
+        visit_added(hook, &self.path, base, &self.out, &inner)
     }
 }

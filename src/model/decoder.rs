@@ -1,0 +1,187 @@
+//! The autoencoder's decoder: latents to a picture, twice the size at every level but the last.
+//!
+//! Rombach et al. 2022, after Esser et al. 2021; structure and names as in diffusers' `AutoencoderKL`.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+use super::Error;
+use super::hook::NoHook;
+use super::ops::{
+    AttentionInput, Conv2d, GroupNorm, Linear, as_picture, as_pixels, attention, enlarge,
+};
+use super::resnet::{ResnetBlock, ResnetConfig};
+use crate::checkpoint::VaeConfig;
+
+/// What the norms add to the variance: fixed in diffusers.
+const EPS: f64 = 1e-6;
+
+/// The decoder, with the 1x1 convolution before it.
+#[derive(Debug)]
+pub struct Decoder {
+    post_quant_conv: Option<Conv2d>,
+    conv_in: Conv2d,
+    mid_resnets: [ResnetBlock; 2],
+    mid_attention: PixelAttention,
+    levels: Vec<Level>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+/// diffusers' `UpDecoderBlock2D`.
+#[derive(Debug)]
+struct Level {
+    resnets: Vec<ResnetBlock>,
+    upsampler: Option<Conv2d>,
+}
+
+impl Decoder {
+    /// Reads the weights of a whole autoencoder; those of its encoder are left alone.
+    pub fn new(config: &VaeConfig, weights: &VarBuilder) -> Result<Self, Error> {
+        let channels = &config.block_out_channels;
+        let (finest, deepest) = match (channels.first(), channels.last()) {
+            (Some(&finest), Some(&deepest)) => (finest, deepest),
+            _ => {
+                return Err(candle_core::Error::Msg("the autoencoder has no levels".into()).into());
+            }
+        };
+        let latent = config.latent_channels;
+        let post_quant_conv = config
+            .use_post_quant_conv
+            .then(|| Conv2d::new(latent, latent, 1, 1, 0, &weights.pp("post_quant_conv")))
+            .transpose()?;
+        let weights = weights.pp("decoder");
+        let resnet = |inputs, outputs, weights: VarBuilder| {
+            let config = ResnetConfig {
+                groups: config.norm_num_groups,
+                eps: EPS,
+                time: None,
+                output_scale_factor: 1.0,
+            };
+            ResnetBlock::new(config, inputs, outputs, weights.prefix(), &weights)
+        };
+        let mut inputs = deepest;
+        let mut levels = Vec::with_capacity(channels.len());
+        for (index, &outputs) in channels.iter().rev().enumerate() {
+            let weights = weights.pp("up_blocks").pp(index);
+            let resnets = (0..=config.layers_per_block)
+                .map(|layer| {
+                    let inputs = if layer == 0 { inputs } else { outputs };
+                    resnet(inputs, outputs, weights.pp("resnets").pp(layer))
+                })
+                .collect::<Result<_, _>>()?;
+            let upsampler = (index + 1 < channels.len())
+                .then(|| Conv2d::new(outputs, outputs, 3, 1, 1, &weights.pp("upsamplers.0.conv")))
+                .transpose()?;
+            levels.push(Level { resnets, upsampler });
+            inputs = outputs;
+        }
+        let mid = weights.pp("mid_block");
+        Ok(Self {
+            post_quant_conv,
+            conv_in: Conv2d::new(latent, deepest, 3, 1, 1, &weights.pp("conv_in"))?,
+            mid_resnets: [
+                resnet(deepest, deepest, mid.pp("resnets.0"))?,
+                resnet(deepest, deepest, mid.pp("resnets.1"))?,
+            ],
+            mid_attention: PixelAttention::new(config, deepest, &mid.pp("attentions.0"))?,
+            levels,
+            conv_norm_out: GroupNorm::new(
+                config.norm_num_groups,
+                finest,
+                EPS,
+                &weights.pp("conv_norm_out"),
+            )?,
+            conv_out: Conv2d::new(
+                finest,
+                config.out_channels,
+                3,
+                1,
+                1,
+                &weights.pp("conv_out"),
+            )?,
+        })
+    }
+
+    /// `(batch, latent channels, height, width)` to `(batch, 3, scale * height, scale * width)`, about -1 to 1.
+    pub fn forward(&self, latents: &Tensor) -> Result<Tensor, Error> {
+        let hook = &mut NoHook;
+        let latents = match &self.post_quant_conv {
+            Some(conv) => conv.forward(latents)?,
+            None => latents.clone(),
+        };
+        let x = self.conv_in.forward(&latents)?;
+        let x = self.mid_resnets[0].forward(&x, None, hook)?;
+        let x = self.mid_attention.forward(&x)?;
+        let mut x = self.mid_resnets[1].forward(&x, None, hook)?;
+        for level in &self.levels {
+            for resnet in &level.resnets {
+                x = resnet.forward(&x, None, hook)?;
+            }
+            if let Some(upsampler) = &level.upsampler {
+                let (_, _, height, width) = x.dims4()?;
+                x = upsampler.forward(&enlarge(&x, (2 * height, 2 * width))?)?;
+            }
+        }
+        let x = self.conv_norm_out.forward_silu(&x)?;
+        Ok(self.conv_out.forward(&x)?)
+    }
+}
+
+/// Attention of all pixels to all, with one head.
+#[derive(Debug)]
+struct PixelAttention {
+    group_norm: GroupNorm,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+}
+
+impl PixelAttention {
+    /// Reads the weights; older files call the projections `query`, `key`, `value` and `proj_attn`.
+    fn new(config: &VaeConfig, channels: usize, weights: &VarBuilder) -> Result<Self, Error> {
+        let names = if weights.contains_tensor("to_q.weight") {
+            ["to_q", "to_k", "to_v", "to_out.0"]
+        } else {
+            ["query", "key", "value", "proj_attn"]
+        };
+        // In older files they are 1x1 convolutions.
+        let linear = |name: &str| {
+            let weights = weights.pp(name);
+            Linear::new(channels, channels, &weights)
+                .or_else(|_| Linear::from_1x1_convolution(channels, channels, &weights))
+        };
+        Ok(Self {
+            group_norm: GroupNorm::new(
+                config.norm_num_groups,
+                channels,
+                EPS,
+                &weights.pp("group_norm"),
+            )?,
+            to_q: linear(names[0])?,
+            to_k: linear(names[1])?,
+            to_v: linear(names[2])?,
+            to_out: linear(names[3])?,
+        })
+    }
+
+    /// `(batch, channels, height, width)`, same shape out.
+    fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        let (_, _, height, width) = x.dims4()?;
+        let normed = as_pixels(&self.group_norm.forward(x)?)?;
+        let attended = attention(
+            &AttentionInput {
+                heads: 1,
+                query: &self.to_q.forward(&normed)?,
+                key: &self.to_k.forward(&normed)?,
+                value: &self.to_v.forward(&normed)?,
+                mask: None,
+            },
+            "",
+            &mut NoHook,
+        )?;
+        let pixels = self.to_out.add_to(&as_pixels(x)?, &attended)?;
+        Ok(as_picture(&pixels, (height, width))?)
+    }
+}

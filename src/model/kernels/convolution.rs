@@ -1,0 +1,246 @@
+//! Convolution as a matrix product (im2col; Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
+//! Document Processing").
+//!
+//! An output pixel of a 3x3 convolution is the product of one long row, the 9 pixels around it with all their channels,
+//! with a matrix of `9 in x out` weights. Writing these rows down for the whole picture takes nine times its memory, and
+//! that is what makes the plain method slow: the rows travel to memory and back. Here they are written for a few dozen
+//! pixels at a time, into scratch memory that stays in the core's cache, and multiplied at once.
+//!
+//! ```text
+//!            rows of a block (P, 9 in)        weights (9 in, out)       pixels of the block (P, out)
+//!   pixel 0  [ .. in .. | .. in .. | .. ]        [        ]
+//!   pixel 1  [ .. in .. | .. in .. | .. ]   ×    [        ]       =        + bias + shift + base
+//! ```
+//!
+//! Pictures are `(batch, height, width, channels)`, channels last: a pixel's channels lie side by side, so that a row is
+//! nine copies of contiguous memory (three, inside the picture: neighbours in x are neighbours in memory), a 1x1
+//! convolution needs no copies at all, and a transformer's `(batch, pixels, channels)` is the same memory.
+
+use std::sync::OnceLock;
+
+use super::dense::rows_at_once;
+use super::parallel::{self, with_scratch};
+use super::product::{Added, Matrix, MatrixMut, Weights, transpose};
+use super::winograd::Winograd;
+
+/// Size of a picture: height and width.
+pub type Size = (usize, usize);
+
+/// A square convolution: how it walks over a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Width and height of the kernel.
+    pub size: usize,
+    /// Pixels from one output to the next.
+    pub stride: usize,
+    /// Zeros around the picture.
+    pub padding: usize,
+}
+
+impl Geometry {
+    /// The output's size; `None` where the kernel does not fit into the picture.
+    pub fn output(&self, (height, width): Size) -> Option<Size> {
+        let along = |length: usize| {
+            let room = (length + 2 * self.padding).checked_sub(self.size)?;
+            Some(room / self.stride + 1)
+        };
+        Some((along(height)?, along(width)?))
+    }
+}
+
+/// A convolution with its weights in the order in which they are multiplied: `(size, size, inputs, outputs)`.
+#[derive(Debug, Clone)]
+pub struct Convolution {
+    weight: Weights,
+    bias: Vec<f32>,
+    inputs: usize,
+    outputs: usize,
+    geometry: Geometry,
+    /// The same at Winograd's points, once it has met a picture that is worth it.
+    winograd: OnceLock<Winograd>,
+}
+
+/// What a convolution is applied to, and what is added to its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// `(batch, height, width, inputs)`.
+    pub values: &'a [f32],
+    /// Number of pictures.
+    pub batch: usize,
+    /// Height and width.
+    pub size: Size,
+    /// Added to every pixel, `(outputs)` or one row a picture: the time embedding.
+    pub shift: Option<&'a [f32]>,
+    /// Added to the result, of its shape: a residual.
+    pub base: Option<&'a [f32]>,
+}
+
+impl Convolution {
+    /// `weight` `(outputs, inputs, size, size)`, as checkpoints have it; `bias` `(outputs)`.
+    pub fn new(weight: &[f32], bias: Vec<f32>, inputs: usize, geometry: Geometry) -> Self {
+        let outputs = bias.len();
+        Self {
+            weight: packed(weight, inputs, outputs, geometry.size * geometry.size),
+            bias,
+            inputs,
+            outputs,
+            geometry,
+            winograd: OnceLock::new(),
+        }
+    }
+
+    /// Number of channels that it takes.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Number of channels of the result.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// How it walks over a picture.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// `(batch, height', width', outputs)`; nothing where the kernel does not fit into the picture.
+    pub fn forward(&self, input: &Input) -> Vec<f32> {
+        let Some((height, width)) = self.geometry.output(input.size) else {
+            return Vec::new();
+        };
+        let biases = self.biases(input);
+        if self.geometry == Winograd::GEOMETRY
+            && Winograd::pays(self.inputs, self.outputs, input.size)
+        {
+            let points = || Winograd::new(&self.weight, self.inputs, self.outputs);
+            return self.winograd.get_or_init(points).forward(input, &biases);
+        }
+        let pixels = height * width;
+        let mut out = vec![0.0; input.batch * pixels * self.outputs];
+        let at_once = self.pixels_at_once(input.batch * pixels);
+        let blocks = out
+            .chunks_mut(pixels * self.outputs)
+            .enumerate()
+            .flat_map(|(image, out)| {
+                let blocks = out.chunks_mut(at_once * self.outputs).enumerate();
+                blocks.map(move |(index, out)| (image, index * at_once, out))
+            })
+            .collect();
+        parallel::each(blocks, |(image, first, out)| {
+            let count = out.len() / self.outputs;
+            let start = (image * pixels + first) * self.outputs;
+            let added = Added {
+                bias: Some(&biases[image * self.outputs % biases.len()..][..self.outputs]),
+                base: input.base.map(|base| &base[start..start + out.len()]),
+            };
+            let mut out = MatrixMut::new(out, count, self.outputs);
+            let mut multiply = |rows: &[f32]| {
+                let rows = Matrix::new(rows, count, self.row());
+                self.weight.multiply(rows, &mut out, added);
+            };
+            if self.is_plain() {
+                multiply(&input.values[(image * pixels + first) * self.inputs..]);
+            } else {
+                with_scratch(count * self.row(), |rows| {
+                    let (rows_in, columns_in) = input.size;
+                    let size = rows_in * columns_in * self.inputs;
+                    let picture = &input.values[image * size..][..size];
+                    self.gather(picture, input.size, (first, width), rows);
+                    multiply(rows);
+                });
+            }
+        });
+        out
+    }
+
+    /// Length of a row: what one output pixel looks at.
+    fn row(&self) -> usize {
+        self.geometry.size * self.geometry.size * self.inputs
+    }
+
+    /// Is it the same as a linear layer at every pixel?
+    fn is_plain(&self) -> bool {
+        let Geometry {
+            size,
+            stride,
+            padding,
+        } = self.geometry;
+        (size, stride, padding) == (1, 1, 0)
+    }
+
+    /// The bias, with the shift if there is one: of all pictures, or one after another.
+    fn biases(&self, input: &Input) -> Vec<f32> {
+        let Some(shift) = input.shift else {
+            return self.bias.clone();
+        };
+        let bias = self.bias.iter().cycle();
+        shift.iter().zip(bias).map(|(a, b)| a + b).collect()
+    }
+
+    /// How many of `pixels` are worked off at once: their rows have to stay in a core's cache.
+    fn pixels_at_once(&self, pixels: usize) -> usize {
+        const CACHE: usize = 192 << 10; // values; 768 KiB
+        let fit = (CACHE / self.row() / 8 * 8).max(32);
+        rows_at_once(pixels, self.weight.len()).min(fit)
+    }
+
+    /// Writes the rows of the output pixels from `first` on, in a picture of `width` output pixels a line, until `rows`
+    /// is full. `picture` is `(height, width, inputs)`; pixels outside it are zeros.
+    fn gather(
+        &self,
+        picture: &[f32],
+        (lines, columns): Size,
+        (first, width): Size,
+        rows: &mut [f32],
+    ) {
+        let Geometry {
+            size,
+            stride,
+            padding,
+        } = self.geometry;
+        let channels = self.inputs;
+        for (index, row) in rows.chunks_exact_mut(self.row()).enumerate() {
+            let (y, x) = ((first + index) / width, (first + index) % width);
+            let left = (x * stride).checked_sub(padding);
+            for (tap_y, taps) in row.chunks_exact_mut(size * channels).enumerate() {
+                let line = (y * stride + tap_y)
+                    .checked_sub(padding)
+                    .filter(|&line| line < lines);
+                let Some(line) = line else {
+                    taps.fill(0.0);
+                    continue;
+                };
+                let line = &picture[line * columns * channels..][..columns * channels];
+                if let Some(left) = left
+                    && left + size <= columns
+                {
+                    taps.copy_from_slice(&line[left * channels..][..size * channels]);
+                    continue;
+                }
+                for (tap_x, tap) in taps.chunks_exact_mut(channels).enumerate() {
+                    let column = (x * stride + tap_x)
+                        .checked_sub(padding)
+                        .filter(|&column| column < columns);
+                    match column {
+                        Some(column) => {
+                            tap.copy_from_slice(&line[column * channels..][..channels]);
+                        }
+                        None => tap.fill(0.0),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `(outputs, inputs, taps)` as the matrix `(taps * inputs, outputs)`: a pixel's channels lie side by side, so they come
+/// last in a row.
+fn packed(weight: &[f32], inputs: usize, outputs: usize, taps: usize) -> Weights {
+    let row = inputs * taps;
+    let mut taps_first = vec![0.0; weight.len()];
+    parallel::chunks(&mut taps_first, row, |output, out| {
+        transpose(Matrix::new(&weight[output * row..], inputs, taps), out);
+    });
+    Weights::from_transposed(Matrix::new(&taps_first, outputs, row))
+}

@@ -1,0 +1,65 @@
+//! One source, many processors: code that the compiler vectorises, compiled once for each kind of vector unit.
+//!
+//! The loops of these kernels are plain Rust over slices. What they become depends on the instructions that the compiler
+//! may use, and a program for "x86-64" may use only those of 2003. [`pulp`] compiles a piece of code for AVX-512, for
+//! AVX2 with fused multiply-add, and for the base that every processor has (on ARM: NEON), and takes the best that the
+//! processor has when it runs.
+//!
+//! Two habits let the compiler vectorise a loop: no branch in it (choose between two values instead), and no sum that
+//! runs through all of it. Floating-point addition is not associative, so the compiler may not reorder a sum; [`LANES`]
+//! sums side by side may be kept in a vector register.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// How many sums or maxima run side by side in a reduction: a vector of AVX-512, two of AVX2, four of NEON. It is the
+/// same on every processor, and so is what comes out.
+pub const LANES: usize = 16;
+
+/// Runs `work`, compiled for the best vector instructions that this processor has.
+///
+/// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is compiled
+/// for those instructions.
+pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
+    Arch::new().dispatch(work)
+}
+
+/// `a b + c`, rounded once where the processor can do that in one instruction. Where it cannot, rounded twice: to imitate
+/// it would take a hundred times as long.
+#[inline(always)]
+pub fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
+    // All vector units that pulp knows have the instruction; one lane means none of them.
+    if S::F32_LANES > 1 {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
+
+/// Sum of `value(x)` over `values`, in [`LANES`] partial sums.
+#[inline(always)]
+pub fn sum(values: &[f32], value: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += value(x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane += value(x);
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+/// One value of [`LANES`], in a tree: neighbours far apart first, which is how vector units halve a vector.
+#[inline(always)]
+pub fn fold(mut lanes: [f32; LANES], both: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = both(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
