@@ -24,17 +24,17 @@ pub struct Autoencoder {
 /// Who decodes.
 #[derive(Debug)]
 enum Network {
-    Ours(Decoder),
-    Candle(AutoEncoderKL),
+    Ours(Box<Decoder>),
+    Candle(Box<AutoEncoderKL>),
 }
 
 impl Autoencoder {
     /// Reads the weights. `config` must have been validated.
     pub fn new(config: &VaeConfig, weights: VarBuilder) -> Result<Self, Error> {
         let network = if ops::is_fast(weights.dtype(), weights.device()) {
-            Network::Ours(Decoder::new(config, &weights)?)
+            Network::Ours(Box::new(Decoder::new(config, &weights)?))
         } else {
-            Network::Candle(AutoEncoderKL::new(
+            let network = AutoEncoderKL::new(
                 weights,
                 config.in_channels,
                 config.out_channels,
@@ -46,7 +46,8 @@ impl Autoencoder {
                     use_quant_conv: config.use_quant_conv,
                     use_post_quant_conv: config.use_post_quant_conv,
                 },
-            )?)
+            )?;
+            Network::Candle(Box::new(network))
         };
         Ok(Self {
             network,

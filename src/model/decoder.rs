@@ -39,11 +39,8 @@ impl Decoder {
     /// Reads the weights of a whole autoencoder; those of its encoder are left alone.
     pub fn new(config: &VaeConfig, weights: &VarBuilder) -> Result<Self, Error> {
         let channels = &config.block_out_channels;
-        let (finest, deepest) = match (channels.first(), channels.last()) {
-            (Some(&finest), Some(&deepest)) => (finest, deepest),
-            _ => {
-                return Err(candle_core::Error::Msg("the autoencoder has no levels".into()).into());
-            }
+        let (Some(&finest), Some(&deepest)) = (channels.first(), channels.last()) else {
+            return Err(candle_core::Error::Msg("the autoencoder has no levels".into()).into());
         };
         let latent = config.latent_channels;
         let post_quant_conv = config

@@ -256,18 +256,24 @@ impl GroupNorm {
     /// Reads `weight` and `bias`, one value a channel.
     pub fn new(groups: usize, channels: usize, eps: f64, weights: &VarBuilder) -> Result<Self> {
         let weight = weights.get(channels, "weight")?;
-        let bias = weights.get(channels, "bias")?;
-        if groups == 0 || channels % groups != 0 {
+        Self::from_tensors(&weight, &weights.get(channels, "bias")?, groups, eps)
+    }
+
+    /// From `weight` and `bias`, one value a channel.
+    pub fn from_tensors(weight: &Tensor, bias: &Tensor, groups: usize, eps: f64) -> Result<Self> {
+        let channels = weight.elem_count();
+        if groups == 0 || !channels.is_multiple_of(groups) {
             candle_core::bail!("{channels} channels do not fall into {groups} groups");
         }
         if values::is_ours(weight.dtype(), weight.device()) {
             Ok(Self::Ours {
-                weight: to_vec(&weight)?,
-                bias: to_vec(&bias)?,
+                weight: to_vec(weight)?,
+                bias: to_vec(bias)?,
                 groups,
                 eps,
             })
         } else {
+            let (weight, bias) = (weight.clone(), bias.clone());
             let inner = candle_nn::GroupNorm::new(weight, bias, channels, groups, eps)?;
             Ok(Self::Candle(inner))
         }
@@ -616,3 +622,6 @@ fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
 fn join_heads(x: &Tensor) -> Result<Tensor> {
     x.transpose(1, 2)?.flatten_from(D::Minus2)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! The scores of all queries with all keys are what makes attention large: at 64x64 latents 16 million a head, 64 MiB.
 //! They need not be there at once (Rabe & Staats 2021, "Self-attention Does Not Need O(n^2) Memory"). A thread takes a
 //! block of queries and one head; its scores fit the core's cache; they become probabilities there, weigh the values, and
-//! are overwritten by the next head's. Unlike FlashAttention (Dao et al. 2022) the block holds whole rows, so softmax is
+//! are overwritten by the next head's. Unlike in Flash attention (Dao et al. 2022) the block holds whole rows, so softmax is
 //! exact and the probabilities exist: adding them up over the heads, or keeping them, costs one pass over the block and
 //! changes no other arithmetic.
 //!

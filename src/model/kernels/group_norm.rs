@@ -5,7 +5,7 @@
 //!
 //! 1. Sums. Channels lie side by side, so that a vector register holds the sums of 16 channels, and one pixel after
 //!    another is added to it. Sums of squares lose their digits where the mean is large against the spread, so what is
-//!    summed is the distance from the picture's first pixel (Chan, Golub & LeVeque 1983, "shifted data"). The sums of
+//!    summed is the distance from the picture's first pixel (Chan et al. 1983, "shifted data"). The sums of
 //!    blocks and then of a group's channels are put together in f64, in a fixed order.
 //! 2. `x scale + shift`, one of each a channel, and SiLU while the value is in a register.
 //!

@@ -20,6 +20,9 @@
 //! slice; the kernels know neither tensors nor devices. Sizes are checked in `ops`; a kernel that is handed slices that do
 //! not fit panics.
 
+// What is not inlined is not compiled for the vector instructions of `simd::vectorised`.
+#![allow(clippy::inline_always)]
+
 pub mod activation;
 pub mod attention;
 pub mod convolution;

@@ -15,11 +15,19 @@ use pulp::{Arch, Simd, WithSimd};
 /// same on every processor, and so is what comes out.
 pub const LANES: usize = 16;
 
+/// Tests take the path of a processor without vector units.
+#[cfg(test)]
+pub static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
 /// Runs `work`, compiled for the best vector instructions that this processor has.
 ///
 /// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is compiled
 /// for those instructions.
 pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
+    #[cfg(test)]
+    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
+        return work.with_simd(pulp::Scalar::new());
+    }
     Arch::new().dispatch(work)
 }
 

@@ -44,7 +44,9 @@ impl WithSimd for Softmax<'_> {
             }
             let largest = largest(row);
             let sum = exponentials::<S>(row, largest);
-            row.iter_mut().for_each(|x| *x /= sum);
+            for x in row {
+                *x /= sum;
+            }
         }
     }
 }

@@ -270,7 +270,7 @@ impl WithSimd for Forward<'_> {
                     *values = to_points(std::array::from_fn(|point| pixel(line, point)));
                 }
                 for column in 0..FIELD {
-                    let values = to_points(std::array::from_fn(|line| field[line][column]));
+                    let values = to_points(field.map(|line| line[column]));
                     for (line, values) in values.iter().enumerate() {
                         let at = ((line * FIELD + column) * tiles + tile) * channels + channel;
                         store(values, &mut self.fields[at..at + count]);
