@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use super::parse::line_at;
 use super::{Language, Lesson, Problem, parse};
 
 static ENGLISH: Dir = include_dir!("$CARGO_MANIFEST_DIR/lessons/en");
@@ -126,8 +127,7 @@ impl Library {
             Ok(text) => self.add(name, language, text),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
-                let before = &error.as_bytes()[..good];
-                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                let line = line_at(error.as_bytes(), good);
                 let message = "this is not UTF-8; expected a text file".to_owned();
                 self.entries.push(Entry {
                     lesson: Err(vec![Problem {

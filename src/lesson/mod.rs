@@ -197,13 +197,8 @@ impl Page {
         };
         hash.update(filter.code());
         hash.update(format!("{:?} {:?}", self.goto.request, self.goto.beside));
-        let digest = hash.finalize();
-        Some(
-            digest
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        let mut digest = format!("{:x}", hash.finalize());
+        digest.truncate(16);
+        Some(digest)
     }
 }

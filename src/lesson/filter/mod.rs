@@ -295,18 +295,16 @@ fn parse<'s>(
             |(expected, found)| bad(found, expectation(expected.as_str(), found)),
         )
     })?;
-    Parser::new(&tokens)
-        .parse(|parser| parser.term())
-        .map_err(|errors| {
-            let first = errors.into_iter().next();
-            first.map_or_else(
-                || bad("", "it cannot be read".to_owned()),
-                |(expected, found)| {
-                    let found = found.map_or(&code[code.len()..], |token| token.as_str());
-                    bad(found, expectation(expected.as_str(), found))
-                },
-            )
-        })
+    Parser::new(&tokens).parse(Parser::term).map_err(|errors| {
+        let first = errors.into_iter().next();
+        first.map_or_else(
+            || bad("", "it cannot be read".to_owned()),
+            |(expected, found)| {
+                let found = found.map_or(&code[code.len()..], |token| token.as_str());
+                bad(found, expectation(expected.as_str(), found))
+            },
+        )
+    })
 }
 
 fn expectation(expected: &str, found: &str) -> String {

@@ -112,7 +112,7 @@ fn own() -> Vec<Native> {
         (TIMES, v(2), |mut cv| {
             let right = cv.0.pop_var();
             let left = cv.0.pop_var();
-            bome(times(left, right))
+            bome(times(&left, &right))
         }),
         ("error", v(0), |cv| bome(Err(Error::new(cv.1)))),
         ("type", v(0), |cv| {
@@ -123,7 +123,7 @@ fn own() -> Vec<Native> {
             let is_nan = cv.1.as_f64().is_some_and(f64::is_nan);
             bome(Ok(Val::from(is_nan)))
         }),
-        ("flatten", v(0), |cv| bome(flattened(cv.1))),
+        ("flatten", v(0), |cv| bome(flattened(&cv.1))),
         ("contains", v(1), |cv| {
             let meter = cv.0.data().meter;
             let mut cv = cv;
@@ -205,17 +205,17 @@ fn text(value: Val) -> Result<Val, Error> {
     }
 }
 
-fn times(left: Val, right: Val) -> Result<Val, Error> {
-    match (&left, &right) {
+fn times(left: &Val, right: &Val) -> Result<Val, Error> {
+    match (left, right) {
         (Val::Num(Num::Int(a)), Val::Num(Num::Int(b))) if a.checked_mul(*b).is_some() => {
             Ok(Val::Num(Num::Int(a * b)))
         }
         // Whole numbers without end are left out.
-        (Val::Num(_), Val::Num(_)) => Ok(Val::from(float(&left)? * float(&right)?)),
+        (Val::Num(_), Val::Num(_)) => Ok(Val::from(float(left)? * float(right)?)),
         _ => Err(Error::str(format_args!(
             "cannot multiply a {} by a {}",
-            kind(&left),
-            kind(&right)
+            kind(left),
+            kind(right)
         ))),
     }
 }
@@ -275,7 +275,7 @@ fn length(value: &Val) -> usize {
     }
 }
 
-fn flattened(value: Val) -> Result<Val, Error> {
+fn flattened(value: &Val) -> Result<Val, Error> {
     fn collect(items: &[Val], flat: &mut Vec<Val>) {
         for item in items {
             match item {
@@ -285,7 +285,7 @@ fn flattened(value: Val) -> Result<Val, Error> {
         }
     }
     let mut flat = Vec::new();
-    collect(list(&value)?, &mut flat);
+    collect(list(value)?, &mut flat);
     Ok(flat.into_iter().collect())
 }
 

@@ -63,7 +63,7 @@ impl<'s> Sandbox<'s> {
     fn term(&mut self, term: Term<&'s str>) -> Result<Term<&'s str>, Forbidden<'s>> {
         Ok(match term {
             // What gives one value that is there already costs nothing.
-            Term::Id | Term::Num(_) | Term::Var(_) | Term::Break(_) => term,
+            Term::Id | Term::Num(_) | Term::Var(_) | Term::Break(_) | Term::Arr(None) => term,
             Term::Recurse => then(term, COUNT),
             Term::Str(Some(format), _) => {
                 return Err((
@@ -84,8 +84,7 @@ impl<'s> Sandbox<'s> {
                 let text = Term::Str(None, parts?);
                 if is_plain { text } else { then(text, WEIGH) }
             }
-            Term::Arr(None) => term,
-            Term::Arr(Some(items)) => then(Term::Arr(Some(self.boxed(items)?)), WEIGH),
+            Term::Arr(Some(items)) => then(Term::Arr(Some(self.boxed(*items)?)), WEIGH),
             Term::Obj(members) => {
                 let members: Result<_, _> = members
                     .into_iter()
@@ -101,18 +100,18 @@ impl<'s> Sandbox<'s> {
                     .collect();
                 then(Term::Obj(members?), WEIGH)
             }
-            Term::Neg(term) => then(Term::Neg(self.boxed(term)?), COUNT),
+            Term::Neg(term) => then(Term::Neg(self.boxed(*term)?), COUNT),
             Term::BinOp(left, operator, right) => self.operation(*left, operator, *right)?,
-            Term::Label(name, term) => then(Term::Label(name, self.boxed(term)?), COUNT),
+            Term::Label(name, term) => then(Term::Label(name, self.boxed(*term)?), COUNT),
             Term::Fold(kind, items, pattern, arguments) => {
-                let items = self.boxed(items)?;
+                let items = self.boxed(*items)?;
                 let pattern = self.pattern(pattern)?;
                 let arguments = self.terms(arguments)?;
                 then(Term::Fold(kind, items, pattern, arguments), COUNT)
             }
             Term::TryCatch(term, catch) => {
-                let term = self.boxed(term)?;
-                let catch = catch.map(|catch| self.boxed(catch)).transpose()?;
+                let term = self.boxed(*term)?;
+                let catch = catch.map(|catch| self.boxed(*catch)).transpose()?;
                 then(Term::TryCatch(term, catch), COUNT)
             }
             Term::IfThenElse(cases, otherwise) => {
@@ -120,7 +119,7 @@ impl<'s> Sandbox<'s> {
                     .into_iter()
                     .map(|(test, then)| Ok((self.term(test)?, self.term(then)?)))
                     .collect();
-                let otherwise = otherwise.map(|term| self.boxed(term)).transpose()?;
+                let otherwise = otherwise.map(|term| self.boxed(*term)).transpose()?;
                 then(Term::IfThenElse(cases?, otherwise), COUNT)
             }
             Term::Def(definitions, term) => {
@@ -129,7 +128,7 @@ impl<'s> Sandbox<'s> {
                     .into_iter()
                     .map(|definition| self.definition(definition))
                     .collect();
-                let term = Term::Def(definitions?, self.boxed(term)?);
+                let term = Term::Def(definitions?, self.boxed(*term)?);
                 self.scope.truncate(outside);
                 term
             }
@@ -138,7 +137,7 @@ impl<'s> Sandbox<'s> {
                 then(Term::Call(name, self.terms(arguments)?), WEIGH)
             }
             Term::Path(term, Path(parts)) => {
-                let term = self.boxed(term)?;
+                let term = self.boxed(*term)?;
                 let is_slice = |(part, _): &(Part<_>, _)| matches!(part, Part::Range(from, to) if from.is_some() || to.is_some());
                 let guard = if parts.iter().any(is_slice) {
                     WEIGH
@@ -154,8 +153,8 @@ impl<'s> Sandbox<'s> {
         })
     }
 
-    fn boxed(&mut self, term: Box<Term<&'s str>>) -> Result<Box<Term<&'s str>>, Forbidden<'s>> {
-        Ok(Box::new(self.term(*term)?))
+    fn boxed(&mut self, term: Term<&'s str>) -> Result<Box<Term<&'s str>>, Forbidden<'s>> {
+        Ok(Box::new(self.term(term)?))
     }
 
     fn terms(&mut self, terms: Vec<Term<&'s str>>) -> Result<Vec<Term<&'s str>>, Forbidden<'s>> {
@@ -260,7 +259,7 @@ fn operate<'s>(
 }
 
 /// What is not a plain number or text could be large.
-fn weighed<'s>(term: Term<&'s str>) -> Term<&'s str> {
+fn weighed(term: Term<&str>) -> Term<&str> {
     match term {
         Term::Num(_) | Term::Str(..) => term,
         term => then(term, WEIGH),

@@ -41,11 +41,11 @@ fn questions_about_a_document_are_answered() {
         ".steps[0].sigma > 14",
         "[.steps[].sigma] | add == 16.5 and max == 14.5 and min == 2",
         r#".tokens.prompt | map(.piece) | any(. == "dream")"#,
-        r#"[.tokens.prompt[] | select(.special | not)] | length == 3"#,
+        r"[.tokens.prompt[] | select(.special | not)] | length == 3",
         r#".text | ascii_upcase == "RED" and startswith("r") and contains("ed")"#,
-        r#".missing == null and (.missing // 5) == 5"#,
+        r".missing == null and (.missing // 5) == 5",
         r#""\(.text)-\(1 + 1)" == "red-2""#,
-        r#"[1, [2, [3]]] | flatten == [1, 2, 3]"#,
+        r"[1, [2, [3]]] | flatten == [1, 2, 3]",
         r#"{a: 1, b: 2} | to_entries | map("\(.key)\(.value)") | join(",") == "a1,b2""#,
         "[3, 1, 2] | sort == [1, 2, 3] and sort_by(-.) == [3, 2, 1] and unique == [1, 2, 3]",
         "[range(5)] | map(select(. > 2)) == [3, 4]",
@@ -131,7 +131,7 @@ fn hostile_filters_are_stopped() {
     for code in [
         r#""x" * 1000000000000"#,
         "reduce range(64) as $i (10; . * .) | . * [1]",
-        r#"[1] | tostring"#,
+        r"[1] | tostring",
         ". as $x | \"\\($x)\"",
         "[1, 2] | .[[1]]",
     ] {

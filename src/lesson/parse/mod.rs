@@ -49,7 +49,7 @@ struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn problem(&mut self, at: usize, message: impl Into<String>) {
         let line = self.line(at);
         self.problems.push(Problem {
@@ -61,8 +61,7 @@ impl<'a> Reader<'a> {
 
     /// The line, from 1, of the byte `at`.
     fn line(&self, at: usize) -> usize {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        line_at(self.text.as_bytes(), at)
     }
 
     fn lesson(&mut self) -> Option<Lesson> {
@@ -271,6 +270,12 @@ struct Draft {
     page: Page,
     depth: Option<Depth>,
     has_goto: bool,
+}
+
+/// The line of `text`, from 1, in which the byte `at` is.
+pub fn line_at(text: &[u8], at: usize) -> usize {
+    let before = &text[..at.min(text.len())];
+    1 + before.split(|byte| *byte == b'\n').skip(1).count()
 }
 
 #[cfg(test)]

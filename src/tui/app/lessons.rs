@@ -11,6 +11,7 @@ use crate::tui::worker::{Command, Failure};
 
 impl App {
     /// Gives the inspector lessons, in a language, and what was solved of them.
+    #[must_use]
     pub fn with_lessons(
         mut self,
         library: Library,

@@ -196,7 +196,7 @@ fn lines(
     let words = Words::of(language);
     let page = reading.page();
     let mut page_lines = Lines {
-        lines: Vec::new(),
+        written: Vec::new(),
         columns,
         theme,
     };
@@ -218,32 +218,32 @@ fn lines(
         }
     }
     page_lines.exercise(reading, words);
-    page_lines.lines
+    page_lines.written
 }
 
 struct Lines {
-    lines: Vec<Line<'static>>,
+    written: Vec<Line<'static>>,
     columns: usize,
     theme: Theme,
 }
 
 impl Lines {
     fn gap(&mut self) {
-        if self.lines.last().is_some_and(|line| line.width() > 0) {
-            self.lines.push(Line::default());
+        if self.written.last().is_some_and(|line| line.width() > 0) {
+            self.written.push(Line::default());
         }
     }
 
     fn styled(&mut self, words: &str, style: Style) {
         let spans = [(words.to_owned(), style)];
-        self.lines
+        self.written
             .extend(markdown::wrap(&spans, self.columns, "", ""));
     }
 
     fn markdown(&mut self, text: &str) {
         if !text.trim().is_empty() {
             self.gap();
-            self.lines
+            self.written
                 .extend(markdown::lines(text, self.columns, self.theme));
         }
     }
@@ -261,7 +261,7 @@ impl Lines {
             let pad = " ".repeat(2_usize.saturating_sub(width(mark)));
             let mut spans = vec![Span::styled(format!("{mark}{pad}"), style)];
             spans.extend(line.spans);
-            self.lines.push(Line::from(spans));
+            self.written.push(Line::from(spans));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::tui::theme::{Colours, Theme};
 use crate::tui::worker::{Command, Loader, Worker};
 
 /// The longest that one thing may take: a full-size model on a processor takes minutes for a run.
-const PATIENCE: Duration = Duration::from_mins(60);
+const PATIENCE: Duration = Duration::from_hours(1);
 /// The screen on which a page's highlights must be.
 const SCREEN: (u16, u16) = (120, 40);
 /// Memory for the attention maps of all runs, in bytes.

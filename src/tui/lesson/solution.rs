@@ -49,15 +49,6 @@ fn words_of_place(place: &Place) -> String {
             NumberOrWord::Word(word) => word.clone(),
         })
     };
-    // Their names are those of the file, which are those of the screen.
-    fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
-        let value = serde_json::to_value(value?).ok()?;
-        Some(
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        )
-    }
     let parts = [
         ("view", name(place.view)),
         ("step", name(place.step)),
@@ -80,6 +71,16 @@ fn words_of_place(place: &Place) -> String {
     let parts = parts.into_iter();
     let parts = parts.filter_map(|(name, value)| Some(format!("{name} `{}`", value?)));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What the file calls it, which is what the screen calls it.
+fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
+    let value = serde_json::to_value(value?).ok()?;
+    Some(
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned),
+    )
 }
 
 fn words_of_ask(ask: &Ask) -> String {
