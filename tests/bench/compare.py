@@ -3,6 +3,7 @@
     cargo build --release
     python tests/bench/compare.py lessons/little-world/checkpoint
     python tests/bench/compare.py PATH --steps 2 --rounds 3 --model PATH
+    python tests/bench/compare.py --operations target/release/deps/step-...   # what `cargo bench --no-run` built
 
 Two figures, each the median of paired runs that take turns (so that a machine that slows down slows both):
 the whole process (`diffuscope run` against a script that imports diffusers, loads, generates and writes the PNG), and
@@ -74,6 +75,44 @@ def diffusers(options, folder):
     return seconds, json.loads(output.splitlines()[-1])
 
 
+def operations(program, threads, rounds):
+    """Single operations at Stable Diffusion v1's sizes, in turns with `cargo bench --bench step -- --operations`."""
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(threads)
+    picture, pixels = torch.randn(2, 320, 64, 64), torch.randn(2, 8, 4096, 40)
+    weight, channels = torch.randn(320, 320, 3, 3), torch.randn(320)
+    linear = lambda rows, inputs, outputs: (torch.randn(rows, inputs), torch.randn(outputs, inputs))
+    first, second = linear(4096, 2880, 320), linear(8192, 320, 2560)
+    theirs = {
+        "matmul 4096x2880x320": lambda: F.linear(*first),
+        "matmul 8192x320x2560": lambda: F.linear(*second),
+        "3x3 convolution 320 on 64x64": lambda: F.conv2d(picture, weight, channels, padding=1),
+        "group norm, SiLU": lambda: F.silu(F.group_norm(picture, 32, channels, channels)),
+        "attention 8x4096x4096x40": lambda: F.scaled_dot_product_attention(pixels, pixels, pixels),
+    }
+    pairs = {name: ([], []) for name in theirs}
+    with torch.inference_mode():
+        for _ in range(rounds):
+            output, _ = timed([program, "--operations", "--rounds", "5"], threads)
+            for line in output.splitlines():
+                name, value, _ = line.rsplit(maxsplit=2)
+                pairs[name.strip()][0].append(float(value))
+            for name, run in theirs.items():
+                times = []
+                for _ in range(6):
+                    start = time.perf_counter()
+                    run()
+                    times.append(1e3 * (time.perf_counter() - start))
+                pairs[name][1].append(statistics.median(times[1:]))
+    print("| | Diffuscope | PyTorch | times faster (median of pairs, smallest to largest) |\n|---|---|---|---|")
+    for name, (ours, torch_times) in pairs.items():
+        ratios = [b / a for a, b in zip(ours, torch_times)]
+        print(f"| {name} | {statistics.median(ours):.2f} ms | {statistics.median(torch_times):.2f} ms ", end="")
+        print(f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
+
+
 def largest_difference(a, b):
     """In levels of 255."""
     import numpy as np
@@ -84,7 +123,8 @@ def largest_difference(a, b):
 
 def main():
     parser = argparse.ArgumentParser(description="Time Diffuscope and diffusers side by side.")
-    parser.add_argument("checkpoint", type=Path, help="the diffusers folder that both run")
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="the diffusers folder that both run")
+    parser.add_argument("--operations", type=Path, help="time single operations with this bench program instead")
     parser.add_argument("--model", type=Path, help="what to pass as --model; without it, the embedded model is run")
     parser.add_argument("--program", default="target/release/diffuscope")
     parser.add_argument("--prompt", default="a photograph of an astronaut riding a horse")
@@ -94,6 +134,10 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    if options.operations:
+        return operations(options.operations, options.threads, options.rounds)
+    if not options.checkpoint:
+        parser.error("the checkpoint's folder is missing")
     if options.steps < 2:
         parser.error("--steps must be at least 2: the first step is left out of the steady figure")
 

@@ -3,6 +3,7 @@
 //! ```text
 //! RAYON_NUM_THREADS=2 cargo bench --bench step
 //! RAYON_NUM_THREADS=2 cargo bench --bench step -- --model PATH --rounds 5
+//! RAYON_NUM_THREADS=2 cargo bench --bench step -- --operations
 //! ```
 //!
 //! The ways of recording take turns, so that a machine that slows down slows all of them; figures are medians.
@@ -16,7 +17,7 @@ use candle_core::{Device, Tensor};
 use clap::Parser;
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{Generation, Pipeline, Progress, Request, Stage};
-use diffuscope::model::{AttentionDetail, NoHook};
+use diffuscope::model::{AttentionDetail, NoHook, ops};
 use diffuscope::trace::{RecordOptions, Recorder};
 
 /// Time the parts of a generation.
@@ -28,6 +29,9 @@ struct Options {
     /// How many times each part is measured
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Time single operations instead, at Stable Diffusion v1's sizes
+    #[arg(long)]
+    operations: bool,
     /// `cargo bench` passes it; it changes nothing
     #[arg(long, hide = true)]
     bench: bool,
@@ -35,6 +39,9 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if options.operations {
+        return operations(options.rounds);
+    }
     let source = options.model.map_or(Source::Embedded, Source::Path);
     let start = Instant::now();
     let checkpoint = Checkpoint::open(&source)?;
@@ -81,6 +88,45 @@ fn parts(pipeline: &Pipeline, rounds: u32) -> anyhow::Result<()> {
     }
     let decode = || pipeline.decode(&one).map(|image| drop(black_box(image)));
     line("VAE decode", median(rounds, decode)?, None);
+    Ok(())
+}
+
+/// Single operations, on batches of 2. `compare.py` knows them by name.
+fn operations(rounds: u32) -> anyhow::Result<()> {
+    let randn = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu);
+    for (rows, inputs, outputs) in [(4096, 2880, 320), (8192, 320, 2560)] {
+        let linear = ops::Linear::from_tensors(&randn(&[outputs, inputs])?, None)?;
+        let x = randn(&[rows, inputs])?;
+        let name = format!("matmul {rows}x{inputs}x{outputs}");
+        line(
+            &name,
+            median(rounds, || linear.forward(&x).map(drop))?,
+            None,
+        );
+    }
+    let picture = randn(&[2, 64, 64, 320])?.permute((0, 3, 1, 2))?;
+    let geometry = ops::Geometry {
+        size: 3,
+        stride: 1,
+        padding: 1,
+    };
+    let weight = randn(&[320, 320, 3, 3])?;
+    let conv = ops::Conv2d::from_tensors(&weight, randn(&[320])?, geometry)?;
+    let seconds = median(rounds, || conv.forward(&picture).map(drop))?;
+    line("3x3 convolution 320 on 64x64", seconds, None);
+    let norm = ops::GroupNorm::from_tensors(&randn(&[320])?, &randn(&[320])?, 32, 1e-5)?;
+    let seconds = median(rounds, || norm.forward_silu(&picture).map(drop))?;
+    line("group norm, SiLU", seconds, None);
+    let x = randn(&[2, 4096, 320])?;
+    let input = ops::AttentionInput {
+        heads: 8,
+        query: &x,
+        key: &x,
+        value: &x,
+        mask: None,
+    };
+    let attend = || ops::attention(&input, "", &mut NoHook).map(drop);
+    line("attention 8x4096x4096x40", median(rounds, attend)?, None);
     Ok(())
 }
 
