@@ -8,8 +8,8 @@ use diffuscope::generation::{Pipeline, Precision, Request};
 use diffuscope::model::AttentionDetail;
 use diffuscope::trace::{Event, RecordOptions, Recorder, Snapshot, StepTrace};
 
-/// How far PyTorch 2.15 is from its own f32 on the same checkpoint, prompt and noise: prompt embedding, noise prediction.
-/// Printed by parity/sixteen_bits.py.
+/// How far `PyTorch` 2.15 is from its own f32 on the same checkpoint, prompt and noise: prompt embedding, noise prediction.
+/// Printed by `parity/sixteen_bits.py`.
 const TORCH_F16: (f64, f64) = (7.1e-4, 3.8e-4);
 
 /// The first step of a run, with its attention, and the prompt's embedding.

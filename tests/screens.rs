@@ -320,6 +320,8 @@ fn another_seed_runs_again_and_gives_another_picture() {
 fn a_wrong_number_is_refused_where_it_was_typed() {
     let typed = [
         Action::Edit,
+        // From the prompt up: the model, the scheduler, the guidance scale.
+        Action::Type(Typing::PreviousField),
         Action::Type(Typing::PreviousField),
         Action::Type(Typing::PreviousField),
         Action::Type(Typing::Insert("many".into())),

@@ -81,8 +81,8 @@ impl Stats {
     /// By reductions on the values' own device. `values` is a vector of f32 that is not empty.
     fn reduced(values: &Tensor) -> Result<Self> {
         let count = values.elem_count();
-        // What is not finite is its own difference to nothing: infinity less infinity is NaN, and NaN equals nothing.
-        let finite = (values - values)?.eq(0_f32)?;
+        // Zero times infinity is NaN, and NaN equals nothing.
+        let finite = (values * 0.0)?.eq(0_f32)?;
         let zeros = values.zeros_like()?;
         let wide = finite.where_cond(values, &zeros)?.to_dtype(DType::F64)?;
         let number = finite.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;

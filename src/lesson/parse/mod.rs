@@ -70,7 +70,8 @@ impl Reader<'_> {
         let pages = self.pages(body.clone());
         if pages.is_empty() {
             self.problem(
-                body.start,
+                // The last line that there is.
+                body.start.saturating_sub(1),
                 "the lesson has no page; expected a heading of the first level, `# Title`",
             );
         }
