@@ -67,8 +67,10 @@ impl Reader<'_> {
     fn lesson(&mut self) -> Option<Lesson> {
         let (head, body) = self.split()?;
         let head: Option<Head> = self.toml(head, "the head of the lesson");
+        let problems = self.problems.len();
         let pages = self.pages(body.clone());
-        if pages.is_empty() {
+        // Whoever wrote words without a heading has been told of the heading.
+        if pages.is_empty() && self.problems.len() == problems {
             self.problem(
                 // The last line that there is.
                 body.start.saturating_sub(1),
