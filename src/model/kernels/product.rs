@@ -111,8 +111,11 @@ enum Before {
 /// its length; sums of a few dozen, which then are added up, keep it small (Higham 1993, "The Accuracy of Floating Point
 /// Summation"). Shorter ones would cost time: the result is read and written once more for each.
 fn summands(count: usize) -> usize {
-    const LONG: usize = 1024;
-    if count <= LONG { 48 } else { 128 }
+    match count {
+        ..=512 => 24,
+        513..=1024 => 48,
+        _ => 128,
+    }
 }
 
 /// `out = left right`, on this thread.
