@@ -57,12 +57,19 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App) {
     buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
     let widest = |of: fn(&Offer) -> &str| offers.iter().map(|offer| text::width(of(offer))).max();
     let name = widest(|offer| &offer.name).unwrap_or(0);
-    // The names are what has to be found again: what is long is cut on the left.
-    let room = usize::from(area.width).saturating_sub(name + 10).max(12);
+    // The names are what has to be found again, and stand there in full; where there is little room, their endings say
+    // the format.
+    let is_narrow = area.width < 70;
+    let beside = name + if is_narrow { 2 } else { 10 };
+    let room = usize::from(area.width).saturating_sub(beside).max(12);
     let what = widest(|offer| &offer.what).unwrap_or(0).min(room);
     let rows = offers.iter().map(|offer| {
         let words = text::fit(&offer.what, what);
-        let words = format!("{words}  {:<6}  {}", offer.format, offer.name);
+        let words = if is_narrow {
+            format!("{words}  {}", offer.name)
+        } else {
+            format!("{words}  {:<6}  {}", offer.format, offer.name)
+        };
         (words, theme.text())
     });
     draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), app);
