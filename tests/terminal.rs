@@ -42,7 +42,7 @@ impl Session {
             command = command.env_remove(variable);
         }
         let child = command.spawn(inside).unwrap();
-        let [tall, wide] = [rows, columns].map(|length| NonZeroU16::new(length).unwrap());
+        let (tall, wide) = vt100_size(SIZE);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(tall, wide, 0)));
         let terminal = Arc::new(terminal);
         let (output, shared) = (Arc::clone(&terminal), Arc::clone(&screen));
@@ -57,6 +57,21 @@ impl Session {
             child,
             screen,
         }
+    }
+
+    /// Gives the window another size, as a terminal does.
+    fn resize(&self, (columns, rows): (u16, u16)) {
+        let (tall, wide) = vt100_size((columns, rows));
+        let mut screen = self.screen.lock().unwrap();
+        screen.screen_mut().set_size(tall, wide);
+        self.terminal.resize(Size::new(rows, columns)).unwrap();
+    }
+
+    /// Sends the program a signal, by its name.
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args(["-s", name, &id]).status().unwrap().success());
     }
 
     fn press(&self, keys: &str) {
@@ -94,6 +109,12 @@ impl Session {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Rows and columns, as the library that reads the screen wants them.
+fn vt100_size((columns, rows): (u16, u16)) -> (NonZeroU16, NonZeroU16) {
+    let length = |length| NonZeroU16::new(length).unwrap();
+    (length(rows), length(columns))
 }
 
 #[test]
@@ -155,15 +176,66 @@ fn quitting_while_the_model_works_is_immediate() {
 fn a_terminate_signal_gives_the_terminal_back() {
     let mut session = Session::start(PROGRAM, &["--steps", "500"]);
     session.until("a step", Duration::from_mins(2));
-    let id = session.child.id().to_string();
-    let killed = std::process::Command::new("kill")
-        .arg(&id)
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    session.signal("TERM");
     session.end();
     let parser = session.screen.lock().unwrap();
     assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
+}
+
+#[test]
+fn a_storm_of_resizes_ends_in_a_whole_screen() {
+    let mut session = Session::start(PROGRAM, &["--steps", "500"]);
+    session.until("a step", Duration::from_mins(2));
+    for round in 0..40 {
+        for size in [(200, 60), (20, 5), (1, 1), (80 + round, 24), (37, 11)] {
+            session.resize(size);
+        }
+    }
+    session.resize((20, 5));
+    session.until("needs", Duration::from_secs(20));
+    session.resize((80, 24));
+    session.until("? keys  q quit", Duration::from_secs(20));
+    // Nothing of the other sizes is left: every stage stands in its row, once.
+    let contents = session.contents();
+    for stage in ["Prompt", "Tokens", "Encoder", "Denoising", "Image"] {
+        let lines = contents.lines().filter(|line| line.contains(stage));
+        assert_eq!(lines.count(), 1, "{stage}:\n{contents}");
+    }
+    session.press("q");
+    assert_eq!(session.end(), Some(0));
+}
+
+#[test]
+fn it_sleeps_and_wakes_up_where_it_was() {
+    let mut session = Session::start(PROGRAM, &["--steps", "3"]);
+    session.until("✓ in", Duration::from_mins(2));
+    session.press("6");
+    session.until("How much noise", Duration::from_secs(10));
+    let is_asleep = |session: &Session| {
+        let id = session.child.id().to_string();
+        let mut ps = std::process::Command::new("ps");
+        let state = ps.args(["-o", "stat=", "-p", &id]).output().unwrap();
+        state.stdout.starts_with(b"T")
+    };
+    session.press("\x1a");
+    let start = Instant::now();
+    while !is_asleep(&session) {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it does not sleep"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    {
+        let parser = session.screen.lock().unwrap();
+        assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
+    }
+    session.signal("CONT");
+    session.until("How much noise", Duration::from_secs(10));
+    session.until("q quit", Duration::from_secs(10));
+    assert!(session.screen.lock().unwrap().screen().alternate_screen());
+    session.press("q");
+    assert_eq!(session.end(), Some(0));
 }
 
 /// How long a key takes to reach the screen while the model works. Run it by hand, built for release:

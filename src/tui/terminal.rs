@@ -54,8 +54,12 @@ impl Screen {
     }
 
     /// Forgets what is on the screen, so that the next frame writes every cell.
+    ///
+    /// `Terminal::clear` would ask the terminal where its cursor is and wait for the answer, which a terminal need not
+    /// give and which the thread that reads keys may take; a new size, be it the old one, clears without asking.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// The screen's columns and rows.
@@ -89,7 +93,7 @@ impl Screen {
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
         take_over()?;
         self.has_mouse = false;
-        self.terminal.clear()
+        self.clear()
     }
 
     /// There is no such thing here.
