@@ -205,10 +205,12 @@ Examples:
   diffuscope lesson check my-lessons            a folder, with en/ and zh/ or not
   diffuscope lesson check my-lessons/en/01-x.md one file
   diffuscope lesson check --files my-lessons    without running anything
+  diffuscope lesson check --model sd-v1-5       what is about that model
 
 Goes through every page in the real inspector: every claim must hold, every
 task must be undone at first and done by its solution, every answer must be
-accepted and wrong ones refused. Each problem is named with file and line, and
+accepted and wrong ones refused. What is about another model than the one that
+is open is left out, and counted. Each problem is named with file and line, and
 the exit status is 1 where there are any.";
 
 const SCHEMA_EXAMPLES: &str = "\

@@ -451,7 +451,8 @@ fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() 
     let session = session
         .press(KeyCode::Char('t'))
         .press(KeyCode::Up)
-        .press(KeyCode::Enter);
+        .press(KeyCode::Enter)
+        .press(KeyCode::Char('1'));
     let app = &session.app;
     assert_eq!(app.run.as_ref().unwrap().id, 2);
     assert!(!app.can_branch() && app.can_edit() && app.can_run_again());

@@ -9,7 +9,7 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use crossterm::event::KeyCode;
 use diffuscope::generation::RequestOverrides;
 use diffuscope::lesson::filter::{Filter, Value};
-use diffuscope::lesson::{Language, Library, Progress, check, parse};
+use diffuscope::lesson::{Language, Library, Progress, Solved, check, parse};
 use diffuscope::tui::app::{App, Mode, View};
 use diffuscope::tui::lesson::{Player, Standing};
 use diffuscope::tui::theme::{Colours, Theme};
@@ -18,7 +18,7 @@ use predicates::str::contains;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use serde_json::Value as Json;
-use support::{Session, draw, has_picture, loader, text};
+use support::{Session, draw, has_picture, is_open, loader, text};
 use tempfile::TempDir;
 
 /// The folder of our own lessons.
@@ -40,7 +40,7 @@ fn example() -> String {
 fn problems(folder: &Path, player: &mut Player) -> Vec<String> {
     let library = Library::open(folder).unwrap();
     let mut problems = check::files(&library);
-    problems.extend(check::lessons(&library, player, |_| {}));
+    problems.extend(check::lessons(&library, player, |_| {}).problems);
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -473,12 +473,6 @@ fn reader() -> Session {
     Session { app, worker }.until(is_open)
 }
 
-/// Is the page open, with its run, and its filters asked?
-fn is_open(app: &App) -> bool {
-    let reading = app.classroom.reading.as_ref().unwrap();
-    app.errands.is_empty() && !app.is_busy() && reading.opened && reading.asked.is_none()
-}
-
 fn standing(app: &App) -> Standing {
     app.classroom.reading.as_ref().unwrap().exercise.clone()
 }
@@ -600,11 +594,22 @@ fn a_task_is_noticed_when_it_is_done_and_the_next_page_has_its_own_run_again() {
         .press(KeyCode::Enter)
         .until(|app| standing(app) == Standing::Good);
     assert!(text(&session.app, (120, 40)).contains("The seed is the same"));
+    // After the form the view is the one that it was opened from.
+    let session = session
+        .press(KeyCode::Char('2'))
+        .press(KeyCode::Char('p'))
+        .press(KeyCode::Esc);
+    assert_eq!(session.app.view, View::Tokens);
+    let session = session
+        .press(KeyCode::Char('p'))
+        .press(KeyCode::Enter)
+        .until(is_open);
+    assert_eq!(session.app.view, View::Tokens);
     let session = session.press(KeyCode::Char('N')).until(is_open);
     let request = &session.app.run.as_ref().unwrap().trace.request;
     assert_eq!(request.prompt, "a red apple on the grass");
-    // Two runs were made, not four: the page's own one is there still.
-    assert_eq!(session.app.shelf.len(), 1);
+    // Three runs were made, not five: the page's own one is there still.
+    assert_eq!(session.app.shelf.len(), 2);
 }
 
 #[test]
@@ -644,14 +649,143 @@ fn the_list_opens_a_lesson_in_either_language() {
     let reading = session.app.classroom.reading.as_ref().unwrap();
     assert_eq!(reading.lesson.id, "the-whole-way");
     assert_eq!(session.app.classroom.language, Language::Zh);
+    let is_good = |claim: &&Standing| matches!(claim, Standing::Good | Standing::Elsewhere(_));
     assert_eq!(
-        reading
-            .claims
-            .iter()
-            .filter(|claim| **claim != Standing::Good)
-            .count(),
-        0
+        reading.claims.iter().filter(is_good).count(),
+        reading.claims.len()
     );
+}
+
+/// A reader of the example's page `page`, whose progress is in the file `path`.
+fn comes_back(path: &Path, page: usize) -> Session {
+    let lesson = parse("example.md", &example()).unwrap();
+    let mut progress = Progress::open(Some(path.to_owned())).unwrap();
+    progress.turn_to(&lesson.id, page);
+    let mut app = App::new(Theme::new(Colours::True), 64 << 20).with_lessons(
+        Library::embedded(),
+        Language::En,
+        progress,
+    );
+    app.waits = true;
+    app.begin(lesson);
+    let worker = Worker::spawn(loader(), RequestOverrides::default()).unwrap();
+    Session { app, worker }.until(is_open)
+}
+
+#[test]
+fn what_was_solved_before_is_verified_and_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("progress.json");
+    let lesson = parse("example.md", &example()).unwrap();
+    let solved = || {
+        Progress::open(Some(path.clone()))
+            .unwrap()
+            .solved(&lesson)
+            .0
+    };
+    // A question: the answer that was given is asked of the run again.
+    let session = comes_back(&path, 1);
+    assert_eq!(standing(&session.app), Standing::Open);
+    session
+        .press(KeyCode::Char('k'))
+        .type_in("3055")
+        .press(KeyCode::Enter);
+    let session = comes_back(&path, 1);
+    assert_eq!(standing(&session.app), Standing::Good);
+    for size in [(80, 24), (120, 40)] {
+        let screen = text(&session.app, size);
+        for words in ["right in this run: 3055", "3055, in every prompt"] {
+            let below = screen.contains("pgdn ↓");
+            assert!(screen.contains(words) || below, "{words}:\n{screen}");
+        }
+    }
+    // Whoever writes another answer into the file has not solved it.
+    let record = fs::read_to_string(&path).unwrap();
+    fs::write(&path, record.replace("3055", "3054")).unwrap();
+    assert_eq!(solved(), 1);
+    let session = comes_back(&path, 1);
+    assert_eq!(standing(&session.app), Standing::Open);
+    let screen = text(&session.app, (120, 40));
+    assert!(
+        screen.contains("“3054” was right before, and is not"),
+        "{screen}"
+    );
+    assert!(!screen.contains("3055, in every prompt"), "{screen}");
+    assert_eq!(solved(), 0);
+    // What was right with another model is not lost, and is not right here.
+    let digest = lesson.pages[1].digest().unwrap();
+    let mut progress = Progress::open(Some(path.clone())).unwrap();
+    let with_another = Solved {
+        answer: Some("3054".to_owned()),
+        model: "0123".to_owned(),
+    };
+    progress.solve(&lesson.id, &digest, with_another);
+    progress.save().unwrap();
+    let session = comes_back(&path, 1);
+    assert_eq!(standing(&session.app), Standing::Open);
+    assert!(text(&session.app, (120, 40)).contains("“3054” was right with another model"));
+    assert_eq!(solved(), 1);
+    // A task: it is said that it was done, and what is to be said of it can be read.
+    let digest = lesson.pages[2].digest().unwrap();
+    let done = Solved {
+        answer: None,
+        model: "0123".to_owned(),
+    };
+    progress.solve(&lesson.id, &digest, done);
+    progress.save().unwrap();
+    let session = comes_back(&path, 2);
+    assert_eq!(standing(&session.app), Standing::Before);
+    let screen = text(&session.app, (120, 40));
+    assert!(screen.contains("Done in an earlier sitting"), "{screen}");
+    assert!(screen.contains("The seed is the same"), "{screen}");
+    // It is looked after as ever.
+    let session = session
+        .press(KeyCode::Char('p'))
+        .press(KeyCode::Backspace)
+        .press(KeyCode::Enter)
+        .until(is_open);
+    assert_eq!(standing(&session.app), Standing::Before);
+    assert!(text(&session.app.clone(), (120, 40)).contains("Done in an earlier sitting"));
+}
+
+#[test]
+fn on_a_small_screen_the_page_moves_to_what_the_reader_asks_for() {
+    let mut session = reader();
+    session.app.size = (80, 24);
+    // The prose of another depth.
+    assert!(!text(&session.app, (80, 24)).contains("The text is split at spaces"));
+    let session = session.press(KeyCode::Char('i'));
+    assert!(text(&session.app, (80, 24)).contains("The text is split at spaces"));
+    // The question, while it is answered.
+    let session = session.press(KeyCode::Char('n')).until(is_open);
+    let session = session.press(KeyCode::Char('k'));
+    assert!(text(&session.app, (80, 24)).contains("Which number has the word"));
+    // After the last hint there is the solution, and after that nothing more is promised.
+    let session = session.type_in("8").press(KeyCode::Enter);
+    assert!(text(&session.app, (80, 24)).contains("“8” is not it. H gives a hint."));
+    let session = session
+        .press(KeyCode::Char('H'))
+        .press(KeyCode::Char('k'))
+        .type_in("8")
+        .press(KeyCode::Enter);
+    assert!(text(&session.app, (80, 24)).contains("“8” is not it. S shows the solution."));
+    let session = session.press(KeyCode::Char('S'));
+    assert!(!text(&session.app, (80, 24)).contains("is not it"));
+    // The keys at its foot are whole ones.
+    let known: Vec<String> = diffuscope::tui::keys::LESSON
+        .iter()
+        .map(|binding| format!("{} {}", binding.keys, binding.word))
+        .collect();
+    for size in [(80, 24), (120, 40)] {
+        let screen = text(&session.app, size);
+        let row = screen.lines().find(|row| row.contains("n next")).unwrap();
+        let row = row.split('│').next_back().unwrap();
+        let row = row.split(" pgdn").next().unwrap();
+        let keys: Vec<&str> = row.split("  ").map(str::trim).collect();
+        for key in keys.iter().filter(|key| !key.is_empty()) {
+            assert!(known.iter().any(|known| known == key), "{key:?} in {row:?}");
+        }
+    }
 }
 
 /// The program, with its data in a folder of its own.
@@ -684,7 +818,11 @@ fn lessons_are_listed_with_how_far_the_reader_is() {
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("01-red-and-blue.md"), example()).unwrap();
         let mut progress = Progress::open(Some(path.clone())).unwrap();
-        progress.solve("red-and-blue", &digest, Some("3055"));
+        let solved = Solved {
+            answer: Some("3055".to_owned()),
+            model: String::new(),
+        };
+        progress.solve("red-and-blue", &digest, solved);
         progress.save().unwrap();
         let list = diffuscope(&folder, &["lesson", "--dir", "own"])
             .assert()

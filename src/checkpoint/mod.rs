@@ -36,6 +36,7 @@ use sha2::{Digest as _, Sha256};
 pub use config::{
     Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
 };
+pub use embedded::NAME as EMBEDDED;
 pub use error::CheckpointError;
 pub use extras::{Extras, LatentRgb};
 pub use layout::TensorProblem;

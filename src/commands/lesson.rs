@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{LessonArgs, LessonCheckArgs, LessonCommand};
 use crate::generation::RequestOverrides;
-use crate::lesson::{Language, Lesson, Library, Problem, Progress, check};
+use crate::lesson::check::Findings;
+use crate::lesson::{Language, Lesson, Library, Progress, check};
 use crate::trace::ExportPlan;
 use crate::tui;
 use crate::tui::lesson::{Classroom, Player};
@@ -149,7 +150,8 @@ fn list(shelf: &Shelf) -> anyhow::Result<()> {
 /// Checks lessons: their files, and then what they say, by really doing it.
 fn run_check(args: LessonCheckArgs) -> anyhow::Result<()> {
     let library = open(args.path.as_deref())?;
-    let mut problems = check::files(&library);
+    let files = check::files(&library);
+    let mut findings = Findings::default();
     let lessons = library.entries.iter();
     let readable = lessons.filter(|entry| entry.lesson.is_ok()).count();
     if !args.files_only && readable > 0 {
@@ -162,11 +164,12 @@ fn run_check(args: LessonCheckArgs) -> anyhow::Result<()> {
         let loader = loader(args.model);
         let mut player = Player::start(loader).map_err(anyhow::Error::msg)?;
         let tell = |file: &str| bar.set_message(visible(file));
-        problems.extend(check::lessons(&library, &mut player, tell));
+        findings = check::lessons(&library, &mut player, tell);
         bar.finish_and_clear();
     }
-    problems.sort();
-    report(&problems, library.entries.len(), args.files_only)
+    findings.problems.extend(files);
+    findings.problems.sort();
+    report(&findings, library.entries.len(), args.files_only)
 }
 
 /// The lessons at `path`, or the program's own.
@@ -177,7 +180,8 @@ fn open(path: Option<&Path>) -> anyhow::Result<Library> {
     })
 }
 
-fn report(problems: &[Problem], files: usize, files_only: bool) -> anyhow::Result<()> {
+fn report(findings: &Findings, files: usize, files_only: bool) -> anyhow::Result<()> {
+    let problems = &findings.problems;
     print(|out| {
         for problem in problems {
             writeln!(out, "{}", visible(&problem.to_string()))?;
@@ -192,6 +196,18 @@ fn report(problems: &[Problem], files: usize, files_only: bool) -> anyhow::Resul
                 out,
                 "{files} {}: {what}",
                 if files == 1 { "file" } else { "files" }
+            )?;
+        }
+        if findings.left_out > 0 {
+            let names: Vec<&str> = findings.subjects.iter().map(String::as_str).collect();
+            writeln!(
+                out,
+                "not checked: {} about another model than this one ({}); --model opens another",
+                match findings.left_out {
+                    1 => "1 claim or exercise that is".to_owned(),
+                    count => format!("{count} claims and exercises that are"),
+                },
+                visible(&names.join(", "))
             )?;
         }
         Ok(())

@@ -47,6 +47,27 @@ impl Form {
         }
     }
 
+    /// The answer that `value` stands for, with no more digits than are asked for.
+    ///
+    /// # Errors
+    /// A value that is no answer of this form.
+    pub fn shown(&self, value: &Value) -> Result<String, Failed> {
+        let answer = self.answer(value)?;
+        Ok(match (self, value) {
+            (Self::Number(within), Value::Number(number)) if *within > 0.0 => {
+                // So many decimals that what rounding takes away is less than an answer may be off.
+                let decimals = (-within.log10()).ceil().clamp(0.0, 12.0) as usize;
+                let rounded = format!("{number:.decimals$}");
+                if rounded.len() < answer.len() {
+                    rounded
+                } else {
+                    answer
+                }
+            }
+            _ => answer,
+        })
+    }
+
     /// Is what was `typed` the answer that `value` stands for?
     ///
     /// # Errors
@@ -150,6 +171,22 @@ mod tests {
         );
         assert!(choice.verdict("1", &Value::Number(7.0)).is_err());
         assert!(number.verdict("1", &Value::Text("1".into())).is_err());
+    }
+
+    #[test]
+    fn an_answer_is_shown_with_the_digits_that_are_asked_for() {
+        for (within, value, shown) in [
+            (0.005, 2.688_842_915_602_174_3, "2.689"),
+            (0.01, -14.614_6, "-14.61"),
+            (0.5, 117.25, "117.2"),
+            (10.0, 4096.75, "4097"),
+            (0.01, 67.0, "67"),
+            (0.0, 0.182_15, "0.18215"),
+        ] {
+            let (form, value) = (Form::Number(within), Value::Number(value));
+            assert_eq!(form.shown(&value).unwrap(), shown);
+            assert_eq!(form.verdict(shown, &value), Ok(Verdict::Right));
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! What filters are asked about: the document of a run that is still in memory, as far as it has come.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Selection;
 use super::filter::{Input, Tensor, Tensors};
 use crate::generation::ModelInfo;
 use crate::trace::document::{
-    DataType, FORMAT_VERSION, Format, Model, Number, Program, Schedule, Step, TensorEntry,
-    TensorView, Tokens,
+    DataType, FORMAT_VERSION, Format, Model, Program, Schedule, Step, TensorEntry, TensorView,
+    TextStage, Tokens,
 };
 use crate::trace::{Trace, tensor_file};
 
@@ -29,9 +31,9 @@ pub fn facts(info: &ModelInfo, trace: &Trace, folder: &str) -> Facts {
     if let Some(tokens) = &trace.tokens {
         facts.put("tokens", Tokens::from(&**tokens));
     }
-    let mut of_the_run = Map::new();
+    let mut of_the_run = BTreeMap::new();
     if let Some(text) = &trace.text {
-        facts.put("text", json!({ "seconds": text.seconds }));
+        facts.put("text", TextStage::from(text.as_ref()));
         let snapshots = text.prompt.iter().chain([&text.negative_prompt_embedding]);
         for snapshot in snapshots.chain(&text.attention) {
             facts.tensor(
@@ -52,7 +54,7 @@ pub fn facts(info: &ModelInfo, trace: &Trace, folder: &str) -> Facts {
             &snapshot.data,
         );
     }
-    let steps: Vec<Value> = (0..trace.steps.len())
+    let steps: Vec<Step> = (0..trace.steps.len())
         .map(|index| facts.step(trace, index, folder))
         .collect();
     facts.put("steps", steps);
@@ -130,36 +132,22 @@ impl Facts {
         }
     }
 
-    fn step(&mut self, trace: &Trace, index: usize, folder: &str) -> Value {
+    fn step(&mut self, trace: &Trace, index: usize, folder: &str) -> Step {
         let step = &trace.steps[index];
         let folder = format!("{folder}steps/{index:04}");
-        let mut tensors = Map::new();
+        let mut tensors = BTreeMap::new();
         for snapshot in &step.tensors {
             self.tensor(&mut tensors, &folder, &snapshot.into(), &snapshot.data);
         }
         for maps in trace.attention.step(index) {
             self.tensor(&mut tensors, &folder, &maps.into(), &maps.data);
         }
-        let step = Step {
-            index: step.index,
-            timestep: Number(step.timestep),
-            sigma: Number(step.sigma),
-            sigma_next: Number(step.sigma_next),
-            seconds: step.seconds,
-            preview_scale: Some(Number(step.preview_scale)),
-            tensors: std::collections::BTreeMap::new(),
-            modules: step.modules.clone(),
-        };
-        let mut step = exact(step);
-        if let Value::Object(members) = &mut step {
-            members.insert("tensors".to_owned(), Value::Object(tensors));
-        }
-        step
+        Step::new(step, tensors)
     }
 
     fn tensor(
         &mut self,
-        entries: &mut Map<String, Value>,
+        entries: &mut BTreeMap<String, TensorEntry>,
         folder: &str,
         view: &TensorView,
         data: &std::sync::Arc<[f32]>,
@@ -170,7 +158,7 @@ impl Facts {
             stats: view.stats,
             file: file.clone(),
         };
-        entries.insert(view.name.clone(), exact(entry));
+        entries.insert(view.name.clone(), entry);
         let tensor = Tensor {
             name: view.name.clone(),
             shape: view.shape.clone(),

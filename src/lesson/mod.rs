@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod check;
+mod choice;
 mod facts;
 pub mod filter;
 mod language;
@@ -13,17 +14,17 @@ mod library;
 mod parse;
 mod place;
 mod progress;
+mod subject;
 
 pub use answer::Verdict;
+pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
 pub use facts::{Facts, facts};
 pub use language::Language;
 pub use library::{Entry, Library, LibraryError};
 pub use parse::{MARKDOWN, parse};
-pub use place::{
-    Act, Ask, Beside, Curve, Goto, Grid, Half, NumberOrWord, Part, Place, Selection, Side, Stage,
-    StepPicture,
-};
-pub use progress::{Progress, ProgressError};
+pub use place::{Act, Ask, Beside, Goto, Half, NumberOrWord, Place, Selection};
+pub use progress::{Progress, ProgressError, Solved};
+pub use subject::{Subject, called};
 
 use filter::Filter;
 
@@ -36,6 +37,8 @@ pub struct Lesson {
     pub title: String,
     /// How long it takes.
     pub minutes: u32,
+    /// The model that its words are about.
+    pub subject: Subject,
     /// What its run asks for.
     pub request: Ask,
     /// Its pages, at least one.
@@ -87,10 +90,14 @@ pub enum Depth {
 pub struct Claim {
     /// The line on which it begins.
     pub line: usize,
+    /// The model that it is about.
+    pub subject: Subject,
     /// In words.
     pub says: Option<String>,
     /// Gives `true`.
     pub filter: Filter,
+    /// Gives what is shown where a model is open that it is not about.
+    pub here: Option<Filter>,
 }
 
 /// What the reader is to do or to find out.
@@ -98,6 +105,8 @@ pub struct Claim {
 pub struct Exercise {
     /// The line on which it begins.
     pub line: usize,
+    /// The model that its words are about.
+    pub subject: Subject,
     /// What is to be done or found out, in Markdown.
     pub words: String,
     /// How it is checked.

@@ -4,72 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Curve, Grid, Part, Side, StepTensor, View};
 use crate::generation::{Intervention, Request};
 use crate::scheduler::SchedulerKind;
-
-/// A view of the inspector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)] // Their names are those of the screen.
-pub enum Stage {
-    Prompt,
-    Tokens,
-    Embedding,
-    TextEncoder,
-    Noise,
-    Schedule,
-    Denoising,
-    Attention,
-    Image,
-}
-
-/// Whose tokens are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The prompt's.
-    Prompt,
-    /// The negative prompt's.
-    Negative,
-}
-
-/// Which part of an embedding is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    /// The token's.
-    Token,
-    /// The position's.
-    Position,
-    /// Both added.
-    Sum,
-}
-
-/// Which curve of the schedule is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Curve {
-    /// Noise over signal.
-    Sigmas,
-    /// Variance of the signal that is left.
-    AlphasCumprod,
-    /// Variance that each training step adds.
-    Betas,
-}
-
-/// The denoising view's third picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepPicture {
-    /// `|noise_text - noise_uncond|`.
-    Difference,
-    /// `noise_text`.
-    NoiseText,
-    /// `noise_uncond`.
-    NoiseUncond,
-    /// `noise_guided`.
-    NoiseGuided,
-}
 
 /// Which half of guidance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,20 +16,6 @@ pub enum Half {
     Prompt,
     /// Without it.
     Uncond,
-}
-
-/// What the small attention maps go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grid {
-    /// Every word.
-    Words,
-    /// Every step.
-    Steps,
-    /// Every layer.
-    Layers,
-    /// Every head.
-    Heads,
 }
 
 /// A number, or a word that stands for one.
@@ -122,118 +45,129 @@ impl Texts {
     }
 }
 
-/// A block of TOML that has the keys of a place, and some of its own.
-macro_rules! with_place {
-    ($name:ident { $($field:ident: $type:ty,)* }) => {
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        struct $name {
-            view: Option<Stage>,
-            step: Option<usize>,
-            token: Option<NumberOrWord>,
-            side: Option<Side>,
-            part: Option<Part>,
-            text_layer: Option<usize>,
-            channel: Option<usize>,
-            scaled: Option<bool>,
-            curve: Option<Curve>,
-            overlay: Option<SchedulerKind>,
-            overlay_steps: Option<usize>,
-            tensor: Option<StepPicture>,
-            layer: Option<String>,
-            head: Option<NumberOrWord>,
-            half: Option<Half>,
-            grid: Option<Grid>,
-            decode: Option<bool>,
-            $($field: $type,)*
-        }
-
-        impl $name {
-            fn place(&mut self) -> Place {
-                Place {
-                    view: self.view,
-                    step: self.step,
-                    token: self.token.take(),
-                    side: self.side,
-                    part: self.part,
-                    text_layer: self.text_layer,
-                    channel: self.channel,
-                    scaled: self.scaled,
-                    curve: self.curve,
-                    overlay: self.overlay,
-                    overlay_steps: self.overlay_steps,
-                    tensor: self.tensor,
-                    layer: self.layer.take(),
-                    head: self.head.take(),
-                    half: self.half,
-                    grid: self.grid,
-                    decode: self.decode,
-                }
+/// Hands the keys of a place on to a macro, after what that is given besides.
+macro_rules! place_keys {
+    ($then:ident $($before:tt)*) => {
+        $then! { $($before)* [
+            /// What the reader is shown; what is not said stays as it is.
+            #[derive(Debug, Clone, Default, PartialEq)]
+            place: Place {
+                /// The view.
+                view: View,
+                /// The denoising step, counted from 1 as on the screen.
+                step: usize,
+                /// The position in the prompt.
+                token: NumberOrWord,
+                /// Whose tokens.
+                side: Side,
+                /// Which part of the embedding.
+                part: Part,
+                /// The text encoder's state, from 0, its input.
+                text_layer: usize,
+                /// The latents' channel, from 0.
+                channel: usize,
+                /// Is the noise shown times the first sigma?
+                scaled: bool,
+                /// The schedule's curve.
+                curve: Curve,
+                /// The scheduler whose schedule lies over this run's.
+                overlay: SchedulerKind,
+                /// The number of steps that it has.
+                overlay_steps: usize,
+                /// The denoising view's third picture.
+                tensor: StepTensor,
+                /// The cross-attention layer, by its name on the screen, or `all`.
+                layer: String,
+                /// The attention head, from 0, or `mean`.
+                head: NumberOrWord,
+                /// The half of guidance.
+                half: Half,
+                /// What the small maps go through.
+                grid: Grid,
+                /// Is the predicted picture decoded by the autoencoder?
+                decode: bool,
             }
+        ] }
+    };
+}
+
+/// Hands the keys of what is asked for on to a macro, after what that is given besides.
+macro_rules! ask_keys {
+    ($then:ident $($before:tt)*) => {
+        $then! { $($before)* [
+            /// What is asked for: parts of a request, over those of another.
+            #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+            #[serde(deny_unknown_fields, default)]
+            ask: Ask {
+                /// See [`Request::prompt`].
+                prompt: String,
+                /// See [`Request::negative_prompt`].
+                negative: String,
+                /// See [`Request::seed`].
+                seed: i64,
+                /// See [`Request::steps`].
+                steps: usize,
+                /// See [`Request::guidance_scale`].
+                guidance: f64,
+                /// See [`Request::scheduler`].
+                scheduler: SchedulerKind,
+                /// Words and the factors of their attention.
+                weight: BTreeMap<String, f32>,
+                /// Words and those that they change places with.
+                swap: BTreeMap<String, String>,
+            }
+        ] }
+    };
+}
+
+/// The type that such keys are of.
+macro_rules! part {
+    ([ $(#[$about:meta])* $method:ident: $part:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* } ]) => {
+        $(#[$about])*
+        pub struct $part {
+            $($(#[$doc])* pub $field: Option<$type>,)*
         }
     };
 }
 
-/// What the reader is shown; what is not said stays as it is.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Place {
-    /// The view.
-    pub view: Option<Stage>,
-    /// The denoising step, counted from 1 as on the screen.
-    pub step: Option<usize>,
-    /// The position in the prompt.
-    pub token: Option<NumberOrWord>,
-    /// Whose tokens.
-    pub side: Option<Side>,
-    /// Which part of the embedding.
-    pub part: Option<Part>,
-    /// The text encoder's state, from 0, its input.
-    pub text_layer: Option<usize>,
-    /// The latents' channel, from 0.
-    pub channel: Option<usize>,
-    /// Is the noise shown times the first sigma?
-    pub scaled: Option<bool>,
-    /// The schedule's curve.
-    pub curve: Option<Curve>,
-    /// The scheduler whose schedule lies over this run's.
-    pub overlay: Option<SchedulerKind>,
-    /// The number of steps that it has.
-    pub overlay_steps: Option<usize>,
-    /// The denoising view's third picture.
-    pub tensor: Option<StepPicture>,
-    /// The cross-attention layer, by its name on the screen, or `all`.
-    pub layer: Option<String>,
-    /// The attention head, from 0, or `mean`.
-    pub head: Option<NumberOrWord>,
-    /// The half of guidance.
-    pub half: Option<Half>,
-    /// What the small maps go through.
-    pub grid: Option<Grid>,
-    /// Is the predicted picture decoded by the autoencoder?
-    pub decode: Option<bool>,
+/// A table of TOML that has keys of its own and those of parts, each of which a method takes out of it. `serde` can put a
+/// table together from parts, but then it refuses no unknown key.
+macro_rules! table {
+    (
+        $name:ident { $($own:ident: $own_type:ty,)* }
+        $([
+            $(#[$about:meta])*
+            $method:ident: $part:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }
+        ])*
+    ) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct $name {
+            $($own: $own_type,)*
+            $($($field: Option<$type>,)*)*
+        }
+
+        impl $name {
+            $(fn $method(&mut self) -> $part {
+                $part { $($field: self.$field.take(),)* }
+            })*
+        }
+    };
 }
 
-/// What is asked for: parts of a request, over those of another.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ask {
-    /// See [`Request::prompt`].
-    pub prompt: Option<String>,
-    /// See [`Request::negative_prompt`].
-    pub negative: Option<String>,
-    /// See [`Request::seed`].
-    pub seed: Option<i64>,
-    /// See [`Request::steps`].
-    pub steps: Option<usize>,
-    /// See [`Request::guidance_scale`].
-    pub guidance: Option<f64>,
-    /// See [`Request::scheduler`].
-    pub scheduler: Option<SchedulerKind>,
-    /// Words and the factors of their attention.
-    pub weight: Option<BTreeMap<String, f32>>,
-    /// Words and those that they change places with.
-    pub swap: Option<BTreeMap<String, String>>,
-}
+place_keys!(part);
+ask_keys!(part);
+place_keys!(table RawGoto {
+    request: Ask,
+    beside: Option<RawBeside>,
+    highlight: Option<Texts>,
+});
+ask_keys!(table RawBeside {
+    branch: Option<usize>,
+});
+place_keys!(ask_keys table RawAct {
+    branch: Option<usize>,
+});
 
 /// A second run, beside the page's.
 #[derive(Debug, Clone, PartialEq)]
@@ -268,56 +202,15 @@ pub enum Act {
     Branch(usize, Ask),
 }
 
-with_place!(RawGoto {
-    request: Ask,
-    beside: Option<RawBeside>,
-    highlight: Option<Texts>,
-});
-
-with_place!(RawAct {
-    branch: Option<usize>,
-    prompt: Option<String>,
-    negative: Option<String>,
-    seed: Option<i64>,
-    steps: Option<usize>,
-    guidance: Option<f64>,
-    scheduler: Option<SchedulerKind>,
-    weight: Option<BTreeMap<String, f32>>,
-    swap: Option<BTreeMap<String, String>>,
-});
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawBeside {
-    branch: Option<usize>,
-    prompt: Option<String>,
-    negative: Option<String>,
-    seed: Option<i64>,
-    steps: Option<usize>,
-    guidance: Option<f64>,
-    scheduler: Option<SchedulerKind>,
-    weight: Option<BTreeMap<String, f32>>,
-    swap: Option<BTreeMap<String, String>>,
-}
-
 impl<'de> Deserialize<'de> for Goto {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut raw = RawGoto::deserialize(deserializer)?;
         Ok(Self {
             place: raw.place(),
             request: raw.request,
-            beside: raw.beside.map(|raw| Beside {
+            beside: raw.beside.map(|mut raw| Beside {
                 branch: raw.branch,
-                ask: Ask {
-                    prompt: raw.prompt,
-                    negative: raw.negative,
-                    seed: raw.seed,
-                    steps: raw.steps,
-                    guidance: raw.guidance,
-                    scheduler: raw.scheduler,
-                    weight: raw.weight,
-                    swap: raw.swap,
-                },
+                ask: raw.ask(),
             }),
             highlight: raw.highlight.map(Texts::into_list).unwrap_or_default(),
         })
@@ -329,16 +222,7 @@ impl<'de> Deserialize<'de> for Act {
         use serde::de::Error;
         let mut raw = RawAct::deserialize(deserializer)?;
         let place = raw.place();
-        let ask = Ask {
-            prompt: raw.prompt,
-            negative: raw.negative,
-            seed: raw.seed,
-            steps: raw.steps,
-            guidance: raw.guidance,
-            scheduler: raw.scheduler,
-            weight: raw.weight,
-            swap: raw.swap,
-        };
+        let ask = raw.ask();
         match (raw.branch, place == Place::default(), ask.is_empty()) {
             (None, false, true) => Ok(Self::Look(place)),
             (None, true, false) => Ok(Self::Ask(ask)),
@@ -395,7 +279,7 @@ impl Ask {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs)] // As in `Place`; differences are said.
 pub struct Selection {
-    pub view: Stage,
+    pub view: View,
     /// Counted from 0, as in the document; `null` before the first one.
     pub step: Option<usize>,
     /// The position, from 0.
@@ -412,7 +296,7 @@ pub struct Selection {
     pub curve: Curve,
     pub overlay: Option<SchedulerKind>,
     pub overlay_steps: Option<usize>,
-    pub tensor: StepPicture,
+    pub tensor: StepTensor,
     /// The layer's path; `null` for the mean of all.
     pub layer: Option<String>,
     /// The head; `null` for the mean.

@@ -12,12 +12,13 @@ use super::Lesson;
 use crate::trace::{DestinationError, OutputFile};
 
 /// The version of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a reader has solved.
 ///
 /// An exercise is known by a digest of what decides whether it is solved: where a lesson changes, what was solved before
-/// does not count. The answer that was given is kept too, so that it can be checked again against the run.
+/// does not count. The answer that was given is kept too, and the model that it was given with, so that it can be checked
+/// again against the run.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     path: Option<PathBuf>,
@@ -35,9 +36,19 @@ struct Marks {
     /// The page that was read last, from 0.
     #[serde(default)]
     page: usize,
-    /// Exercises by their digests, with the answers given; of a task there is none.
+    /// Exercises by their digests.
     #[serde(default)]
-    solved: BTreeMap<String, Option<String>>,
+    solved: BTreeMap<String, Solved>,
+}
+
+/// How an exercise was solved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Solved {
+    /// The answer that was given; of a task there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The model whose run it was: its digest.
+    pub model: String,
 }
 
 impl Default for Record {
@@ -109,15 +120,14 @@ impl Progress {
         let (mut solved, mut all) = (0, 0);
         for digest in digests {
             all += 1;
-            solved += usize::from(self.answer(&lesson.id, &digest).is_some());
+            solved += usize::from(self.of(&lesson.id, &digest).is_some());
         }
         (solved, all)
     }
 
-    /// The answer that was given to an exercise, if it is solved: `Some(None)` of a task.
-    pub fn answer(&self, lesson: &str, digest: &str) -> Option<Option<&str>> {
-        let marks = self.record.lessons.get(lesson)?;
-        marks.solved.get(digest).map(Option::as_deref)
+    /// How an exercise was solved, if it was.
+    pub fn of(&self, lesson: &str, digest: &str) -> Option<&Solved> {
+        self.record.lessons.get(lesson)?.solved.get(digest)
     }
 
     /// Writes down the page that is read.
@@ -130,11 +140,9 @@ impl Progress {
     }
 
     /// Writes down that an exercise is solved.
-    pub fn solve(&mut self, lesson: &str, digest: &str, answer: Option<&str>) {
+    pub fn solve(&mut self, lesson: &str, digest: &str, solved: Solved) {
         let marks = self.record.lessons.entry(lesson.to_owned()).or_default();
-        marks
-            .solved
-            .insert(digest.to_owned(), answer.map(str::to_owned));
+        marks.solved.insert(digest.to_owned(), solved);
     }
 
     /// Takes back that an exercise is solved.
@@ -205,12 +213,16 @@ mod tests {
         let digest = page.digest().unwrap();
         let mut progress = Progress::open(Some(path.clone())).unwrap();
         assert_eq!(progress.solved(&lesson).0, 0);
-        progress.solve(&lesson.id, &digest, Some("8"));
+        let solved = Solved {
+            answer: Some("8".to_owned()),
+            model: "0123".to_owned(),
+        };
+        progress.solve(&lesson.id, &digest, solved.clone());
         progress.turn_to(&lesson.id, 1);
         progress.save().unwrap();
         let read = Progress::open(Some(path.clone())).unwrap();
         assert_eq!(read.solved(&lesson).0, 1);
-        assert_eq!(read.answer(&lesson.id, &digest), Some(Some("8")));
+        assert_eq!(read.of(&lesson.id, &digest), Some(&solved));
         assert_eq!(read.page(&lesson), 1);
         let mut changed = lesson.clone();
         for page in &mut changed.pages {

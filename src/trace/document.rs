@@ -8,7 +8,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AttentionMaps, ModuleStats, Snapshot, Stats, TokensTrace};
+use super::{AttentionMaps, ModuleStats, Snapshot, Stats, StepTrace, TextTrace, TokensTrace};
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
@@ -399,6 +399,31 @@ impl From<&TokensTrace> for Tokens {
             negative_prompt_truncated: negative.truncated.len(),
             prompt_rest: entries(&prompt.truncated),
             negative_prompt_rest: entries(&negative.truncated),
+        }
+    }
+}
+
+impl From<&TextTrace> for TextStage {
+    fn from(text: &TextTrace) -> Self {
+        Self {
+            seconds: text.seconds,
+            modules: text.modules.clone(),
+        }
+    }
+}
+
+impl Step {
+    /// What a document says of `step`, with entries of these `tensors`.
+    pub fn new(step: &StepTrace, tensors: BTreeMap<String, TensorEntry>) -> Self {
+        Self {
+            index: step.index,
+            timestep: Number(step.timestep),
+            sigma: Number(step.sigma),
+            sigma_next: Number(step.sigma_next),
+            seconds: step.seconds,
+            preview_scale: Some(Number(step.preview_scale)),
+            tensors,
+            modules: step.modules.clone(),
         }
     }
 }

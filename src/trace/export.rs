@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use super::document::{
-    Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Number, Program, Schedule, Step,
+    Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Program, Schedule, Step,
     TensorEntry, TensorView, TextStage, Tokens,
 };
 use super::json::ObjectWriter;
@@ -182,11 +182,7 @@ impl Export {
     }
 
     fn text(&mut self, text: &TextTrace) -> io::Result<()> {
-        let stage = TextStage {
-            seconds: text.seconds,
-            modules: text.modules.clone(),
-        };
-        self.document.member("text", &stage)?;
+        self.document.member("text", &TextStage::from(text))?;
         let snapshots = text
             .prompt
             .iter()
@@ -215,16 +211,7 @@ impl Export {
         for tensor in snapshots.chain(maps) {
             tensors.extend(self.tensor(&folder, &tensor)?);
         }
-        self.document.item(&Step {
-            index: step.index,
-            timestep: Number(step.timestep),
-            sigma: Number(step.sigma),
-            sigma_next: Number(step.sigma_next),
-            seconds: step.seconds,
-            preview_scale: Some(Number(step.preview_scale)),
-            tensors,
-            modules: step.modules.clone(),
-        })
+        self.document.item(&Step::new(step, tensors))
     }
 
     fn image(&mut self, image: &ImageData) -> io::Result<()> {

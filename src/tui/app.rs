@@ -128,7 +128,7 @@ pub struct App {
     pub errands: Errands,
     /// Does it wait, once the model is there, until it is told what to run?
     pub waits: bool,
-    /// The view to go back to from the form of a branch.
+    /// The view to go back to from the form of a run or a branch.
     came_from: Option<View>,
     /// The explanation beside the view, if it is open.
     pub explain: Option<Depth>,
@@ -648,6 +648,7 @@ impl App {
     pub(super) fn showing(&self, run: Run) -> Self {
         Self {
             model: self.model.clone(),
+            request: Some(run.trace.request.clone()),
             run: Some(run),
             shelf: Vec::new(),
             compared: None,
@@ -655,7 +656,6 @@ impl App {
             mode: self.mode.clone(),
             notice: None,
             refused: BTreeSet::new(),
-            request: None,
             export: ExportPlan::default(),
             folder: PathBuf::new(),
             offered: Vec::new(),

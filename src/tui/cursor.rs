@@ -2,31 +2,9 @@
 
 use super::editor::Field;
 use super::selection::Detail;
+pub use crate::lesson::{Grid, StepTensor, View};
 use crate::model::AttentionDetail;
 use crate::trace::Half;
-
-/// A view: one stage of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum View {
-    /// What is asked for.
-    Prompt,
-    /// The prompt as tokens.
-    Tokens,
-    /// The tokens as vectors.
-    Embedding,
-    /// The vectors in context.
-    TextEncoder,
-    /// The noise that a picture begins as.
-    Noise,
-    /// How much noise there is at each step.
-    Schedule,
-    /// One step of taking noise out.
-    Denoising,
-    /// Which word is looked at where.
-    Attention,
-    /// The picture.
-    Image,
-}
 
 impl View {
     /// Every view, in the order in which data flows.
@@ -102,19 +80,6 @@ impl Default for Cursor {
     }
 }
 
-/// What the denoising view shows beside `x_t` and predicted x0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepTensor {
-    /// `|noise_text - noise_uncond|`: where the prompt matters.
-    Difference,
-    /// `noise_text`.
-    Text,
-    /// `noise_uncond`.
-    Uncond,
-    /// `noise_guided`.
-    Guided,
-}
-
 impl StepTensor {
     /// All of them, in the order in which they are offered.
     pub const ALL: [Self; 4] = [Self::Difference, Self::Text, Self::Uncond, Self::Guided];
@@ -162,19 +127,6 @@ impl Default for AttentionCursor {
             place: (0.5, 0.5),
         }
     }
-}
-
-/// What the small attention maps go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grid {
-    /// Every word of the prompt, at this step.
-    Words,
-    /// The selected word at every step.
-    Steps,
-    /// The selected word in every layer.
-    Layers,
-    /// The selected word in every head of the layer.
-    Heads,
 }
 
 impl Grid {

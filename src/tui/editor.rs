@@ -19,7 +19,11 @@ pub fn changes(request: &Request, before: &Request) -> Vec<String> {
         (request.prompt != before.prompt, request.prompt.clone()),
         (
             request.negative_prompt != before.negative_prompt,
-            format!("without “{}”", request.negative_prompt),
+            if request.negative_prompt.is_empty() {
+                "no negative prompt".to_owned()
+            } else {
+                format!("without “{}”", request.negative_prompt)
+            },
         ),
         (
             request.seed != before.seed,

@@ -269,7 +269,8 @@ pub const BROWSE: &[Binding] = &[
         word: "suspend",
         sentence: "put the program to sleep; the shell's fg brings it back",
         works: |_| cfg!(unix),
-        dispatch: &[(KeyCode::Char('z'), CONTROL, Action::Suspend)],
+        // It does so everywhere.
+        dispatch: &[],
     },
 ];
 
@@ -361,6 +362,13 @@ fn reading(app: &App, test: impl Fn(&Reading) -> bool) -> bool {
     app.classroom.reading.as_ref().is_some_and(test)
 }
 
+/// Keys that do the same whatever is typed or chosen, and stand in no line.
+const EVERYWHERE: &[(KeyCode, KeyModifiers, Action)] = &[
+    (KeyCode::Char('c'), CONTROL, Action::Quit),
+    #[cfg(unix)]
+    (KeyCode::Char('z'), CONTROL, Action::Suspend),
+];
+
 /// Keys that always work and always stand at the right end of the foot.
 pub const ALWAYS: &[Binding] = &[
     Binding {
@@ -375,10 +383,7 @@ pub const ALWAYS: &[Binding] = &[
         word: "quit",
         sentence: "leave; ctrl-c does so too",
         works: always,
-        dispatch: &[
-            (KeyCode::Char('q'), NONE, Action::Quit),
-            (KeyCode::Char('c'), CONTROL, Action::Quit),
-        ],
+        dispatch: &[(KeyCode::Char('q'), NONE, Action::Quit)],
     },
 ];
 
@@ -388,11 +393,7 @@ const BACK: Binding = Binding {
     word: "back",
     sentence: "leave everything as it was",
     works: always,
-    dispatch: &[
-        (KeyCode::Esc, NONE, Action::Dismiss),
-        (KeyCode::Char('c'), CONTROL, Action::Quit),
-        (KeyCode::Char('z'), CONTROL, Action::Suspend),
-    ],
+    dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
 };
 
 const UP_DOWN: &[(KeyCode, KeyModifiers, Action)] = &[
@@ -514,7 +515,6 @@ pub const RUNS: &[Binding] = &[
         dispatch: &[
             (KeyCode::Esc, NONE, Action::Dismiss),
             (KeyCode::Char('t'), NONE, Action::Runs),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
         ],
     },
 ];
@@ -543,7 +543,6 @@ pub const EXPORT: &[Binding] = &[
         dispatch: &[
             (KeyCode::Esc, NONE, Action::Dismiss),
             (KeyCode::Char('e'), NONE, Action::Export),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
         ],
     },
 ];
@@ -555,10 +554,7 @@ pub const LESSONS: &[Binding] = &[
         word: "select",
         sentence: "the lesson before or after",
         works: always,
-        dispatch: &[
-            (KeyCode::Up, NONE, Action::Up),
-            (KeyCode::Down, NONE, Action::Down),
-        ],
+        dispatch: UP_DOWN,
     },
     Binding {
         keys: "enter",
@@ -582,7 +578,6 @@ pub const LESSONS: &[Binding] = &[
         dispatch: &[
             (KeyCode::Esc, NONE, Action::Dismiss),
             (KeyCode::Char('l'), NONE, Action::Lessons),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
         ],
     },
 ];
@@ -608,11 +603,7 @@ pub const ANSWER: &[Binding] = &[
         word: "back",
         sentence: "answer later",
         works: always,
-        dispatch: &[
-            (KeyCode::Esc, NONE, Action::Dismiss),
-            (KeyCode::Char('c'), CONTROL, Action::Quit),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
-        ],
+        dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
     },
 ];
 
@@ -666,7 +657,6 @@ pub const PLACE: &[Binding] = &[
             (KeyCode::Tab, NONE, Action::NextView),
             (KeyCode::BackTab, NONE, Action::PreviousView),
             (KeyCode::Char(' '), NONE, Action::PlayPause),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
         ],
     },
 ];
@@ -685,10 +675,7 @@ pub const HELP: &[Binding] = &[
         word: "close",
         sentence: "close the help",
         works: always,
-        dispatch: &[
-            (KeyCode::Esc, NONE, Action::Dismiss),
-            (KeyCode::Char('z'), CONTROL, Action::Suspend),
-        ],
+        dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
     },
 ];
 
@@ -755,10 +742,11 @@ pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     let modifiers = event.modifiers - KeyModifiers::SHIFT;
     let (active, always) = active(app);
     let lesson = in_lesson(app).into_iter();
-    let found = lesson.chain(active).chain(always).find_map(|binding| {
-        let mut keys = binding.dispatch.iter();
-        keys.find(|(code, wanted, _)| *code == event.code && *wanted == modifiers)
-    });
+    let bindings = lesson.chain(active).chain(always);
+    let found = bindings
+        .flat_map(|binding| binding.dispatch)
+        .chain(EVERYWHERE)
+        .find(|(code, wanted, _)| *code == event.code && *wanted == modifiers);
     match (found, &app.mode, event.code) {
         (Some((_, _, action)), _, _) => Some(action.clone()),
         (None, Mode::Edit(_) | Mode::Weight(_) | Mode::Answer(_), KeyCode::Char(typed))
@@ -792,7 +780,8 @@ mod tests {
             (WEIGHT, &[]),
         ] {
             let mut seen = Vec::new();
-            for (code, modifiers, _) in bindings.iter().chain(more).flat_map(|b| b.dispatch) {
+            let keys = bindings.iter().chain(more).flat_map(|b| b.dispatch);
+            for (code, modifiers, _) in keys.chain(EVERYWHERE) {
                 assert!(!seen.contains(&(code, modifiers)), "{code:?} {modifiers:?}");
                 seen.push((code, modifiers));
             }

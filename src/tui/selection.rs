@@ -2,32 +2,11 @@
 
 use super::action::Action;
 use super::cursor::View;
+pub use crate::lesson::{Curve, Part, Side};
 use crate::scheduler::SchedulerKind;
 
 /// Step counts that the schedule laid over this run's can have.
 pub const OTHER_STEPS: [usize; 9] = [4, 8, 10, 15, 20, 25, 30, 50, 100];
-
-/// Which of the two texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Side {
-    /// The prompt.
-    #[default]
-    Prompt,
-    /// The negative prompt.
-    Negative,
-}
-
-/// Which part of what the text encoder's first layer gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Part {
-    /// The row that the token's id picks.
-    #[default]
-    Token,
-    /// The row of its place in the text.
-    Position,
-    /// Both added: what goes in.
-    Sum,
-}
 
 impl Part {
     /// All of them, in the order in which they are offered.
@@ -41,18 +20,6 @@ impl Part {
             Self::Sum => "sum",
         }
     }
-}
-
-/// What the schedule's view draws against the timesteps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Curve {
-    /// Noise over signal.
-    #[default]
-    Sigma,
-    /// Variance of the signal that is left.
-    Alphas,
-    /// Variance of the noise that each training timestep adds.
-    Betas,
 }
 
 impl Curve {
@@ -101,8 +68,9 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Carries out `action` in `view`. `heads` is the number of heads that the text encoder's layer has.
-    pub fn update(&mut self, action: &Action, view: View, heads: usize) {
+    /// Carries out `action` in `view`. `heads` is the number of heads that the text encoder's layer has, `steps` that of
+    /// the steps that were asked for.
+    pub fn update(&mut self, action: &Action, view: View, heads: usize, steps: usize) {
         match (action, view) {
             (Action::Switch, View::Tokens) => {
                 self.side = match self.side {
@@ -126,8 +94,8 @@ impl Detail {
                     Some(kind) => Some(after(&SchedulerKind::ALL, kind)),
                 }
             }
-            (Action::Less, View::Schedule) => self.step_down(),
-            (Action::More, View::Schedule) => self.step_up(),
+            (Action::Less, View::Schedule) => self.step_down(steps),
+            (Action::More, View::Schedule) => self.step_up(steps),
             (Action::NextHead, View::TextEncoder) => {
                 self.text_head = match self.text_head {
                     None => Some(0),
@@ -139,16 +107,15 @@ impl Detail {
         }
     }
 
-    /// Below the fewest lies: as many as this run.
-    fn step_down(&mut self) {
-        let at = OTHER_STEPS
-            .iter()
-            .rposition(|&steps| self.other_steps.is_some_and(|now| steps < now));
-        self.other_steps = at.map(|at| OTHER_STEPS[at]);
+    /// Fewer steps than `own`, those of the run, where nothing was chosen yet.
+    fn step_down(&mut self, own: usize) {
+        let now = self.other_steps.unwrap_or(own);
+        let next = OTHER_STEPS.iter().rfind(|&&steps| steps < now);
+        self.other_steps = next.copied().or(self.other_steps);
     }
 
-    fn step_up(&mut self) {
-        let now = self.other_steps.unwrap_or(0);
+    fn step_up(&mut self, own: usize) {
+        let now = self.other_steps.unwrap_or(own);
         let next = OTHER_STEPS.iter().find(|&&steps| steps > now);
         self.other_steps = next.copied().or(self.other_steps);
     }
@@ -166,7 +133,7 @@ mod tests {
 
     fn press(detail: &mut Detail, view: View, action: &Action, times: usize) {
         for _ in 0..times {
-            detail.update(action, view, 2);
+            detail.update(action, view, 2, 10);
         }
     }
 
@@ -186,12 +153,16 @@ mod tests {
     #[test]
     fn the_other_schedule_has_more_or_fewer_steps() {
         let mut detail = Detail::default();
+        // The run has 10 steps: from there it goes up and down.
         press(&mut detail, View::Schedule, &Action::More, 2);
-        assert_eq!(detail.other_steps, Some(8));
+        assert_eq!(detail.other_steps, Some(20));
         press(&mut detail, View::Schedule, &Action::More, 20);
         assert_eq!(detail.other_steps, Some(100));
         press(&mut detail, View::Schedule, &Action::Less, 20);
-        assert_eq!(detail.other_steps, None);
+        assert_eq!(detail.other_steps, Some(4));
+        let mut detail = Detail::default();
+        press(&mut detail, View::Schedule, &Action::Less, 1);
+        assert_eq!(detail.other_steps, Some(8));
     }
 
     #[test]

@@ -105,6 +105,12 @@ pub fn has_picture(app: &App) -> bool {
             .is_some_and(|run| run.trace.image.is_some())
 }
 
+/// Is the lesson's page open, with its run, and its filters asked?
+pub fn is_open(app: &App) -> bool {
+    let reading = app.classroom.reading.as_ref().unwrap();
+    app.errands.is_empty() && !app.is_busy() && reading.opened && reading.asked.is_none()
+}
+
 /// Every file below `folder`, by its path in it.
 pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();

@@ -1,7 +1,8 @@
 //! Are the languages in step?
 
+use crate::lesson::filter::Filter;
 use crate::lesson::{
-    Claim, Entry, Exercise, ExerciseKind, Form, Language, Lesson, Library, Page, Problem,
+    Claim, Entry, Exercise, ExerciseKind, Form, Language, Lesson, Library, Page, Problem, Subject,
 };
 
 /// Where lessons of the same name differ in more than their words. A library in one language is in step with itself.
@@ -65,6 +66,7 @@ impl Comparison<'_> {
     fn lessons(&mut self, ours: &Lesson, theirs: &Lesson) {
         self.same(2, "the id is", &ours.id, &theirs.id);
         self.same(4, "the minutes are", &ours.minutes, &theirs.minutes);
+        self.same(4, "the model is", &ours.subject, &theirs.subject);
         self.same(5, "[request] is", &ours.request, &theirs.request);
         let pages = |lesson: &Lesson| lesson.pages.len();
         if pages(ours) != pages(theirs) {
@@ -95,11 +97,17 @@ impl Comparison<'_> {
             &depths(theirs),
         );
         self.same(theirs.goto_line, "goto is", &ours.goto, &theirs.goto);
-        let codes = |claims: &[Claim]| -> Vec<String> {
+        let codes = |claims: &[Claim]| -> Vec<(String, Option<String>)> {
+            let code = |filter: &Filter| filter.code().trim().to_owned();
             let codes = claims
                 .iter()
-                .map(|claim| claim.filter.code().trim().to_owned());
+                .map(|claim| (code(&claim.filter), claim.here.as_ref().map(code)));
             codes.collect()
+        };
+        let models = |page: &Page| -> Vec<Subject> {
+            let claims = page.claims.iter().map(|claim| &claim.subject);
+            let exercise = page.exercise.iter().map(|exercise| &exercise.subject);
+            claims.chain(exercise).cloned().collect()
         };
         let line = theirs
             .claims
@@ -110,6 +118,12 @@ impl Comparison<'_> {
             "the claims' filters are",
             &codes(&ours.claims),
             &codes(&theirs.claims),
+        );
+        self.same(
+            line,
+            "the models that claims and exercise are about are",
+            &models(ours),
+            &models(theirs),
         );
         match (&ours.exercise, &theirs.exercise) {
             (Some(ours), Some(theirs)) => self.exercises(ours, theirs),

@@ -3,18 +3,26 @@
 mod languages;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use unicode_width::UnicodeWidthStr;
 
 use super::filter::Input;
 use super::{Act, Lesson, Library, Problem};
+use crate::generation::ModelInfo;
 
 /// The widest line of a lesson's file, in columns.
 const COLUMNS: usize = 80;
 
 /// The inspector, as a check uses it: everything waits until it is done.
 pub trait Inspector {
+    /// The model that runs are made with.
+    ///
+    /// # Errors
+    /// An inspector without one.
+    fn model(&self) -> Result<Arc<ModelInfo>, String>;
+
     /// Opens a page: puts its run on the screen, made anew if need be, and goes to its place.
     ///
     /// # Errors
@@ -35,6 +43,17 @@ pub trait Inspector {
 
     /// Does `text` stand on the screen?
     fn shows(&mut self, text: &str) -> bool;
+}
+
+/// What came of going through lessons.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// How many claims and exercises were left out because they are about another model than the one that is open.
+    pub left_out: usize,
+    /// The models that those are about.
+    pub subjects: BTreeSet<String>,
 }
 
 /// What is wrong with the files themselves: no model is needed for it.
@@ -85,21 +104,22 @@ pub fn files(library: &Library) -> Vec<Problem> {
     problems
 }
 
-/// What is wrong with what the lessons say, found out by going through them with `inspector`. Lessons of the same name
-/// come one after another, so that their runs are made once. `tell` is told which file comes next.
+/// What is wrong with what the lessons say of the model that is open, found out by going through them with `inspector`.
+/// Lessons of the same name come one after another, so that their runs are made once. `tell` is told which file comes
+/// next.
 pub fn lessons(
     library: &Library,
     inspector: &mut dyn Inspector,
     mut tell: impl FnMut(&str),
-) -> Vec<Problem> {
+) -> Findings {
     let mut entries: Vec<_> = library.entries.iter().collect();
     entries.sort_by_key(|entry| (entry.name(), entry.language));
-    let mut problems = Vec::new();
+    let mut findings = Findings::default();
     for entry in entries {
         if let Ok(lesson) = &entry.lesson {
             tell(&entry.file);
-            problems.extend(walk::walk(&entry.file, lesson, inspector));
+            walk::walk(&entry.file, lesson, inspector, &mut findings);
         }
     }
-    problems
+    findings
 }

@@ -1,46 +1,85 @@
 //! Goes through a lesson as a reader would, and finds out whether all is so.
 
-use super::Inspector;
+use super::{Findings, Inspector};
+use crate::generation::ModelInfo;
 use crate::lesson::filter::{Failed, Filter, Input, Value};
-use crate::lesson::{Exercise, ExerciseKind, Lesson, Page, Problem, Verdict};
+use crate::lesson::{Exercise, ExerciseKind, Lesson, Page, Problem, Subject, Verdict};
 
-/// What is wrong with `lesson`, which is in `file`.
-pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector) -> Vec<Problem> {
+/// Adds to `findings` what is wrong with `lesson`, which is in `file`.
+pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector, findings: &mut Findings) {
+    let model = match inspector.model() {
+        Ok(model) => model,
+        Err(message) => {
+            findings.problems.push(Problem {
+                file: file.to_owned(),
+                line: 1,
+                message,
+            });
+            return;
+        }
+    };
     let mut walk = Walk {
         file,
         lesson,
         inspector,
-        problems: Vec::new(),
+        model: &model,
+        findings,
     };
     for (index, page) in lesson.pages.iter().enumerate() {
         walk.page(index, page);
     }
-    walk.problems
 }
 
 struct Walk<'a> {
     file: &'a str,
     lesson: &'a Lesson,
     inspector: &'a mut dyn Inspector,
-    problems: Vec<Problem>,
+    model: &'a ModelInfo,
+    findings: &'a mut Findings,
 }
 
 impl Walk<'_> {
     fn problem(&mut self, line: usize, message: String) {
-        self.problems.push(Problem {
+        self.findings.problems.push(Problem {
             file: self.file.to_owned(),
             line,
             message,
         });
     }
 
+    /// Is it about another model than the one that is open? Then it is neither so nor not so, and only counted.
+    fn is_left_out(&mut self, subject: &Subject) -> bool {
+        let left_out = !subject.covers(self.model);
+        if left_out {
+            self.findings.left_out += 1;
+            self.findings.subjects.insert(subject.name().to_owned());
+        }
+        left_out
+    }
+
     fn page(&mut self, index: usize, page: &Page) {
+        let mut subjects = page.claims.iter().map(|claim| &claim.subject);
+        let is_here = self.lesson.subject.covers(self.model);
+        let has_here = subjects.any(|subject| subject.covers(self.model));
+        let exercise = page.exercise.as_ref();
+        let is_done_here = exercise.is_some_and(|exercise| exercise.subject.covers(self.model));
+        if !is_here && !has_here && !is_done_here {
+            // Nothing on the page is about this model: a run, which may take long, would show nothing.
+            for claim in &page.claims {
+                self.is_left_out(&claim.subject);
+            }
+            if let Some(exercise) = exercise {
+                self.is_left_out(&exercise.subject);
+            }
+            return;
+        }
         if let Err(why) = self.inspector.open(self.lesson, index) {
             self.problem(page.goto_line, format!("the page cannot be opened: {why}"));
             return;
         }
         for text in &page.goto.highlight {
-            if !self.inspector.shows(text) {
+            // What another model shows has other figures.
+            if is_here && !self.inspector.shows(text) {
                 let message = format!("“{text}” is to be highlighted, and is not on the screen");
                 self.problem(page.goto_line, message);
             }
@@ -53,13 +92,33 @@ impl Walk<'_> {
             }
         };
         for claim in &page.claims {
+            if let Some(here) = &claim.here {
+                self.here(claim.line, here, &input);
+            }
+            if self.is_left_out(&claim.subject) {
+                continue;
+            }
             let told = holds(&claim.filter, &input);
             if let Err(why) = told {
                 self.problem(claim.line, format!("the claim does not hold: {why}"));
             }
         }
-        if let Some(exercise) = &page.exercise {
+        if let Some(exercise) = &page.exercise
+            && !self.is_left_out(&exercise.subject)
+        {
             self.exercise(exercise, &input);
+        }
+    }
+
+    /// Does `filter` give something that can be shown in the place of a claim about another model?
+    fn here(&mut self, line: usize, filter: &Filter, input: &Input) {
+        match filter.run(input) {
+            Ok(Value::Bool(_) | Value::Number(_) | Value::Text(_)) => {}
+            Ok(value) => {
+                let message = format!("`here` gives {value}; a number or a text was expected");
+                self.problem(line, message);
+            }
+            Err(why) => self.problem(line, format!("`here`: {why}")),
         }
     }
 

@@ -37,15 +37,7 @@ impl Reader<'_> {
         let mut refused = Vec::new();
         for (event, place) in events {
             let place = place.start + body.start..place.end + body.start;
-            match &event {
-                Event::Start(Tag::Image { .. }) => {
-                    refused.push((place.start, "a picture; lessons have text only"));
-                }
-                Event::Html(_) | Event::InlineHtml(_) => {
-                    refused.push((place.start, "HTML; lessons have Markdown only"));
-                }
-                _ => {}
-            }
+            refused.extend(refusal(&event).map(|what| (place.start, what)));
             match event {
                 Event::Start(tag) => {
                     if depth == 0 {
@@ -55,6 +47,12 @@ impl Reader<'_> {
                                 Some(directive) => code = Some((directive, place, None)),
                                 None => blocks.push(Block::Prose(place)),
                             },
+                            // Its place begins after the indentation, without which it would be a paragraph.
+                            Tag::CodeBlock(CodeBlockKind::Indented) => {
+                                let line = self.text[..place.start].rfind('\n');
+                                let start = line.map_or(0, |line| line + 1);
+                                blocks.push(Block::Prose(start..place.end));
+                            }
                             _ => blocks.push(Block::Prose(place)),
                         }
                     }
@@ -103,6 +101,25 @@ impl Reader<'_> {
             (HeadingLevel::H2, Some(depth)) => Block::Depth(place, depth),
             _ => Block::Prose(place),
         }
+    }
+}
+
+/// What in `markdown` lessons may not have: its place, and what it is.
+pub(super) fn refused(markdown: &str) -> Vec<(Range<usize>, &'static str)> {
+    let events = Parser::new_ext(markdown, MARKDOWN).into_offset_iter();
+    events
+        .filter_map(|(event, place)| Some((place, refusal(&event)?)))
+        .collect()
+}
+
+/// What lessons may not have, because the screen would not show it.
+fn refusal(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Start(Tag::Image { .. }) => Some("a picture; lessons have text only"),
+        Event::Html(_) | Event::InlineHtml(_) => {
+            Some("HTML; lessons have Markdown only, so write what is to be read between backticks")
+        }
+        _ => None,
     }
 }
 

@@ -6,37 +6,42 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Reader;
+use super::blocks::refused;
 use crate::lesson::filter::Filter;
-use crate::lesson::{Act, Claim, Exercise, ExerciseKind, Form};
+use crate::lesson::{Act, Claim, Exercise, ExerciseKind, Form, Subject};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawClaim {
-    says: Option<String>,
+    model: Option<Subject>,
+    says: Option<Spanned<String>>,
     filter: Spanned<String>,
+    here: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTask {
-    r#do: String,
+    model: Option<Subject>,
+    r#do: Spanned<String>,
     done: Spanned<String>,
     hints: Spanned<Vec<String>>,
     solution: Spanned<Vec<Act>>,
-    explanation: String,
+    explanation: Spanned<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawQuestion {
-    ask: String,
+    model: Option<Subject>,
+    ask: Spanned<String>,
     kind: RawKind,
     answer: Spanned<String>,
     choices: Option<Spanned<Vec<String>>>,
     within: Option<Spanned<f64>>,
     wrong: Option<String>,
     hints: Spanned<Vec<String>>,
-    explanation: String,
+    explanation: Spanned<String>,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -50,10 +55,28 @@ enum RawKind {
 impl Reader<'_> {
     pub(super) fn claim(&mut self, line: usize, toml: Range<usize>) -> Option<Claim> {
         let raw: RawClaim = self.toml(toml.clone(), "claim")?;
+        if let Some(says) = &raw.says {
+            self.check_words(&toml, "says", says);
+        }
+        let filter = self.filter(&toml, "filter", &raw.filter);
+        let here = raw
+            .here
+            .as_ref()
+            .map(|here| self.filter(&toml, "here", here));
+        let subject = self.subject_of(raw.model);
+        if let (Some(here), Subject::Any) = (&raw.here, &subject) {
+            let at = toml.start + here.span().start;
+            self.problem(
+                at,
+                "`here` is shown where another model is open, and the claim is about every one; expected a `model`, too",
+            );
+        }
         Some(Claim {
             line,
-            says: raw.says,
-            filter: self.filter(&toml, "filter", &raw.filter)?,
+            subject,
+            says: raw.says.map(Spanned::into_inner),
+            filter: filter?,
+            here: here.flatten(),
         })
     }
 
@@ -71,13 +94,14 @@ impl Reader<'_> {
         }
         Some(Exercise {
             line,
-            words: raw.r#do,
+            subject: self.subject_of(raw.model),
+            words: raw.r#do.into_inner(),
             kind: ExerciseKind::Task {
                 done: self.filter(&toml, "done", &raw.done)?,
                 solution: raw.solution.into_inner(),
             },
             hints: raw.hints.into_inner(),
-            explanation: raw.explanation,
+            explanation: raw.explanation.into_inner(),
         })
     }
 
@@ -100,6 +124,7 @@ impl Reader<'_> {
         }
         let form = match (raw.kind, raw.choices) {
             (RawKind::Choice, Some(choices)) => {
+                self.check_markdown(&toml, "choices", &choices);
                 if choices.get_ref().len() < 2 || choices.get_ref().len() > 9 {
                     let at = toml.start + choices.span().start;
                     self.problem(at, "expected two to nine choices");
@@ -121,15 +146,21 @@ impl Reader<'_> {
         };
         Some(Exercise {
             line,
-            words: raw.ask,
+            subject: self.subject_of(raw.model),
+            words: raw.ask.into_inner(),
             kind: ExerciseKind::Question {
                 answer: answer?,
                 form,
                 wrong: raw.wrong,
             },
             hints: raw.hints.into_inner(),
-            explanation: raw.explanation,
+            explanation: raw.explanation.into_inner(),
         })
+    }
+
+    /// What a block is about: what it says itself, or else what the lesson says.
+    fn subject_of(&self, own: Option<Subject>) -> Subject {
+        own.unwrap_or_else(|| self.subject.clone())
     }
 
     fn check_hints(&mut self, toml: &Range<usize>, hints: &Spanned<Vec<String>>) {
@@ -141,11 +172,27 @@ impl Reader<'_> {
                 "a hint is missing; expected at least one, and none empty",
             );
         }
+        self.check_markdown(toml, "hints", hints);
     }
 
-    fn check_words(&mut self, toml: &Range<usize>, name: &str, words: &str) {
-        if words.trim().is_empty() {
+    fn check_words(&mut self, toml: &Range<usize>, name: &str, words: &Spanned<String>) {
+        if words.get_ref().trim().is_empty() {
             self.problem(toml.start, format!("`{name}` is empty"));
+        }
+        let texts = Spanned::new(words.span(), vec![words.get_ref().clone()]);
+        self.check_markdown(toml, name, &texts);
+    }
+
+    /// Finds in texts what would not be shown.
+    fn check_markdown(&mut self, toml: &Range<usize>, name: &str, texts: &Spanned<Vec<String>>) {
+        let written = toml.start + texts.span().start..toml.start + texts.span().end;
+        for text in texts.get_ref() {
+            for (place, what) in refused(text) {
+                // The text is known without its quotes and its escapes: what was found is looked for where it was written.
+                let found = &text[place];
+                let at = self.text[written.clone()].find(found).unwrap_or(0);
+                self.problem(written.start + at, format!("`{name}`: found {what}"));
+            }
         }
     }
 

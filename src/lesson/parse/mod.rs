@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::{Ask, Depth, Goto, Lesson, Page, Problem, Prose};
+use super::{Ask, Depth, Goto, Lesson, Page, Problem, Prose, Subject};
 pub use blocks::MARKDOWN;
 use blocks::{Block, Directive};
 
@@ -22,6 +22,7 @@ pub fn parse(file: &str, text: &str) -> Result<Lesson, Vec<Problem>> {
     let mut reader = Reader {
         file,
         text,
+        subject: Subject::default(),
         problems: Vec::new(),
     };
     let lesson = reader.lesson();
@@ -40,12 +41,16 @@ struct Head {
     id: Spanned<String>,
     title: String,
     minutes: u32,
+    #[serde(default)]
+    model: Subject,
     request: Spanned<Ask>,
 }
 
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
+    /// The model that the lesson is about.
+    subject: Subject,
     problems: Vec<Problem>,
 }
 
@@ -67,6 +72,9 @@ impl Reader<'_> {
     fn lesson(&mut self) -> Option<Lesson> {
         let (head, body) = self.split()?;
         let head: Option<Head> = self.toml(head, "the head of the lesson");
+        if let Some(head) = &head {
+            self.subject = head.model.clone();
+        }
         let problems = self.problems.len();
         let pages = self.pages(body.clone());
         // Whoever wrote words without a heading has been told of the heading.
@@ -101,6 +109,7 @@ impl Reader<'_> {
             id: head.id.into_inner(),
             title: head.title,
             minutes: head.minutes,
+            subject: head.model,
             request: head.request.into_inner(),
             pages,
         })
@@ -305,6 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn an_indented_block_of_code_keeps_its_indentation() {
+        let text = "+++\nid = \"x\"\ntitle = \"X\"\nminutes = 5\n[request]\nprompt = \"a cat\"\n+++\n\n# One\n\nWords:\n\n    first\n      second\n\nMore.\n";
+        let lesson = parse("x.md", text).unwrap();
+        let prose = &lesson.pages[0].prose.always;
+        assert_eq!(
+            prose.trim_end(),
+            "Words:\n\n    first\n      second\n\nMore."
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let head =
             "+++\nid = \"x\"\ntitle = \"X\"\nminutes = 5\n[request]\nprompt = \"a cat\"\n+++\n";
@@ -345,6 +365,35 @@ mod tests {
                 ),
                 14,
                 "no `choices`",
+            ),
+            (
+                page("```claim\nsays = \"It ends with </w>.\"\nfilter = 'true'\n```"),
+                14,
+                "`says`: found HTML",
+            ),
+            (
+                page(
+                    "```question\nask = \"x\"\nkind = \"number\"\nanswer = '1'\nhints = [\n  \"y\",\n  \"an <i> is\",\n]\nexplanation = \"y\"\n```",
+                ),
+                19,
+                "`hints`: found HTML",
+            ),
+            (
+                page(
+                    "```question\nask = \"x\"\nkind = \"number\"\nanswer = '1'\nhints = [\"y\"]\nexplanation = \"\"\"\\\nFirst \\\nand <b>\"\"\"\n```",
+                ),
+                20,
+                "`explanation`: found HTML",
+            ),
+            (
+                page("```claim\nfilter = 'true'\nhere = '1'\n```"),
+                15,
+                "expected a `model`, too",
+            ),
+            (
+                page("```claim\nmodel = \"\"\nfilter = 'true'\n```"),
+                14,
+                "empty name of a model",
             ),
             (page("<b>bold</b>"), 13, "HTML"),
             (page("![picture](x.png)"), 13, "picture"),

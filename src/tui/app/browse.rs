@@ -64,7 +64,9 @@ impl App {
             | Action::Less
             | Action::More => {
                 let heads = self.text_heads();
-                self.cursor.detail.update(action, self.view, heads);
+                let run = self.run.as_ref();
+                let steps = run.map_or(0, |run| run.trace.request.steps);
+                self.cursor.detail.update(action, self.view, heads, steps);
             }
             Action::Weight if self.can_weigh() => {
                 self.mode = Mode::Weight(LineEditor::default());
@@ -91,6 +93,7 @@ impl App {
                     let model = self.info().map_or("", |info| info.name.as_str());
                     let editor = Editor::new(request, model, self.cursor.field);
                     self.mode = Mode::Edit(Box::new(editor));
+                    self.came_from = Some(self.view);
                     self.view = View::Prompt;
                 }
             }

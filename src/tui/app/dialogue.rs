@@ -55,26 +55,35 @@ impl App {
     }
 
     pub(super) fn jump(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Jump(line) = &mut self.mode else {
-            return Vec::new();
+        let typed = if let Action::Type(Typing::Insert(text)) = action {
+            let digits = text.chars().filter(char::is_ascii_digit).collect();
+            self.type_line(&Action::Type(Typing::Insert(digits)))
+        } else {
+            self.type_line(action)
+        };
+        match typed.map(|typed| typed.parse()) {
+            Some(Ok(step)) => self.run_to(step),
+            _ => Vec::new(),
+        }
+    }
+
+    /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they mean
+    /// while looking around.
+    pub(super) fn type_line(&mut self, action: &Action) -> Option<String> {
+        let (Mode::Jump(line) | Mode::Weight(line) | Mode::Answer(line)) = &mut self.mode else {
+            return None;
         };
         match action {
             Action::Dismiss => self.mode = Mode::Browse,
             Action::Type(Typing::Submit) => {
-                let step = line.text().parse::<usize>();
+                let typed = line.text().trim().to_owned();
                 self.mode = Mode::Browse;
-                if let Ok(step) = step {
-                    return self.run_to(step);
-                }
-            }
-            Action::Type(Typing::Insert(text)) => {
-                let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-                line.apply(&Typing::Insert(digits));
+                return Some(typed);
             }
             Action::Type(typing) => line.apply(typing),
             _ => {}
         }
-        Vec::new()
+        None
     }
 
     /// To step `number`, counted from 1 as the screen does; a run that waits goes on until it is done.
@@ -159,43 +168,30 @@ impl App {
     /// A branch from the first step on, in which the selected word's attention is changed: the whole picture is another
     /// one then, made from the same noise.
     pub(super) fn weigh(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Weight(line) = &mut self.mode else {
+        let Some(typed) = self.type_line(action).filter(|typed| !typed.is_empty()) else {
             return Vec::new();
         };
-        match action {
-            Action::Dismiss => self.mode = Mode::Browse,
-            Action::Type(Typing::Submit) => {
-                let typed = line.text().trim().to_owned();
-                self.mode = Mode::Browse;
-                let (Some(word), Some(request)) = (self.selected_word(), &self.request) else {
-                    return Vec::new();
-                };
-                if typed.is_empty() {
-                    return Vec::new();
-                }
-                let intervention = match typed.parse::<f32>() {
-                    Ok(factor) => Intervention::weight(&word, factor),
-                    Err(_) => Intervention::swap(&word, &typed),
-                };
-                let mut request = request.clone();
-                // A word has one weight: the new one replaces the old.
-                let is_same = |other: &Intervention| {
-                    matches!(
-                        (&other.change, &intervention.change),
-                        (AttentionChange::Weight(_), AttentionChange::Weight(_))
-                    ) && other.word == word
-                };
-                request.interventions.retain(|other| !is_same(other));
-                // A word times one is the word as it was.
-                if typed.parse() != Ok(1.0_f32) {
-                    request.interventions.push(intervention);
-                }
-                return self.branch(0, request);
-            }
-            Action::Type(typing) => line.apply(typing),
-            _ => {}
+        let (Some(word), Some(request)) = (self.selected_word(), &self.request) else {
+            return Vec::new();
+        };
+        let intervention = match typed.parse::<f32>() {
+            Ok(factor) => Intervention::weight(&word, factor),
+            Err(_) => Intervention::swap(&word, &typed),
+        };
+        let mut request = request.clone();
+        // A word has one weight: the new one replaces the old.
+        let is_same = |other: &Intervention| {
+            matches!(
+                (&other.change, &intervention.change),
+                (AttentionChange::Weight(_), AttentionChange::Weight(_))
+            ) && other.word == word
+        };
+        request.interventions.retain(|other| !is_same(other));
+        // A word times one is the word as it was.
+        if typed.parse() != Ok(1.0_f32) {
+            request.interventions.push(intervention);
         }
-        Vec::new()
+        self.branch(0, request)
     }
 
     pub(super) fn move_place(&mut self, action: &Action) -> Vec<Command> {

@@ -1,11 +1,13 @@
 //! The claims and the exercise of a page: asked of the run, and judged.
 
+use std::sync::Arc;
+
 use super::{App, Mode};
 use crate::lesson::filter::{Failed, Value};
-use crate::lesson::{ExerciseKind, Form, Verdict};
-use crate::tui::action::{Action, Typing};
+use crate::lesson::{ExerciseKind, Form, Solved, Verdict};
+use crate::tui::action::Action;
 use crate::tui::editor::LineEditor;
-use crate::tui::lesson::{Purpose, Standing};
+use crate::tui::lesson::{Here, Purpose, Spot, Standing, joined};
 use crate::tui::run::RunState;
 use crate::tui::worker::{Command, Inquiry};
 
@@ -20,6 +22,7 @@ impl App {
         }
         if reading.is_question() {
             self.mode = Mode::Answer(LineEditor::default());
+            self.scroll_to(Spot::Exercise);
             return Vec::new();
         }
         if self.is_advancing_run() {
@@ -51,27 +54,18 @@ impl App {
             _ => Vec::new(),
         };
         reading.solution = true;
+        reading.remark = None;
         let commands = self.act(&acts);
-        self.scroll_to_end();
+        self.scroll_to(Spot::News);
         commands
     }
 
     /// While an answer is typed.
     pub(super) fn answer(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Answer(line) = &mut self.mode else {
-            return Vec::new();
-        };
-        match action {
-            Action::Dismiss => self.mode = Mode::Browse,
-            Action::Type(Typing::Submit) => {
-                let typed = line.text().trim().to_owned();
-                self.mode = Mode::Browse;
-                if !typed.is_empty() {
-                    self.judge(&typed);
-                }
-            }
-            Action::Type(typing) => line.apply(typing),
-            _ => {}
+        if let Some(typed) = self.type_line(action)
+            && !typed.is_empty()
+        {
+            self.judge(&typed);
         }
         Vec::new()
     }
@@ -81,12 +75,7 @@ impl App {
         let Some(reading) = &self.classroom.reading else {
             return;
         };
-        let Some(ExerciseKind::Question { form, .. }) = reading
-            .page()
-            .exercise
-            .as_ref()
-            .map(|exercise| &exercise.kind)
-        else {
+        let Some(form) = reading.form() else {
             return;
         };
         let verdict = match &reading.answer {
@@ -100,18 +89,31 @@ impl App {
         let words = self.words();
         let remark = match verdict {
             Ok(Verdict::Right) => return self.solved(Some(typed)),
-            Ok(Verdict::Wrong) => format!("“{typed}” {} {}", words.wrong, words.help),
+            Ok(Verdict::Wrong) => {
+                let remark = joined(&format!("“{typed}”"), words.wrong);
+                joined(&remark, self.more_help())
+            }
             Ok(Verdict::Unreadable) => {
                 let expected = match form {
                     Form::Number(_) => words.number,
                     Form::Word => words.word,
                     Form::Choice(_) => words.choice,
                 };
-                format!("“{typed}”: {expected}")
+                joined(&format!("“{typed}”"), expected)
             }
-            Err(failed) => format!("{} {failed}", words.unknown),
+            Err(failed) => joined(words.unknown, &failed.to_string()),
         };
         self.remark(&remark);
+    }
+
+    /// Where the reader finds more help, as long as there is some.
+    fn more_help(&self) -> &'static str {
+        let words = self.words();
+        match &self.classroom.reading {
+            Some(reading) if reading.has_hints() => words.hint,
+            Some(reading) if !reading.solution => words.solution,
+            _ => "",
+        }
     }
 
     /// The exercise of the page is solved.
@@ -123,15 +125,20 @@ impl App {
         let by_reader = !reading.solution;
         reading.exercise = Standing::Good;
         reading.remark = by_reader.then(|| match answer {
-            Some(answer) => format!("{} {answer}", words.right),
+            Some(answer) => joined(words.right, answer),
             None => words.done.to_owned(),
         });
-        if by_reader && let Some(digest) = reading.page().digest() {
+        let model = reading.model.as_ref().map(|info| info.sha256.clone());
+        if by_reader && let (Some(digest), Some(model)) = (reading.page().digest(), model) {
+            let solved = Solved {
+                answer: answer.map(str::to_owned),
+                model,
+            };
             let lesson = reading.lesson.id.clone();
-            self.classroom.progress.solve(&lesson, &digest, answer);
+            self.classroom.progress.solve(&lesson, &digest, solved);
             self.keep_progress();
         }
-        self.scroll_to_end();
+        self.scroll_to(Spot::News);
     }
 
     /// Is the run of the page that is read on the screen, and done?
@@ -151,7 +158,7 @@ impl App {
             if let Some(reading) = &mut self.classroom.reading {
                 reading.opened = true;
             }
-            let remark = format!("{} {problem}", self.words().nowhere);
+            let remark = joined(self.words().nowhere, &problem);
             self.remark(&remark);
         }
         let advancing = self.is_advancing_run();
@@ -185,12 +192,14 @@ impl App {
     /// Has the page's filters worked out.
     fn inquire(&mut self, purpose: Purpose) -> Vec<Command> {
         let sight = self.sight();
-        let Some(facts) = self.facts() else {
+        let (Some(facts), Some(run)) = (self.facts(), &self.run) else {
             return Vec::new();
         };
+        let model = Arc::clone(&run.info);
         let Some(reading) = &mut self.classroom.reading else {
             return Vec::new();
         };
+        reading.model = Some(model);
         let page = reading.page();
         let exercise = page.exercise.as_ref().map(|exercise| match &exercise.kind {
             ExerciseKind::Task { done, .. } => done.clone(),
@@ -198,7 +207,12 @@ impl App {
         });
         let mut filters = Vec::new();
         if purpose == Purpose::Opening {
-            filters.extend(page.claims.iter().map(|claim| claim.filter.clone()));
+            // With another model than a claim's own it is asked what there is instead, where the claim says how.
+            let asked = page.claims.iter().map(|claim| {
+                let here = reading.elsewhere(&claim.subject).and(claim.here.as_ref());
+                here.unwrap_or(&claim.filter).clone()
+            });
+            filters.extend(asked);
         }
         filters.extend(exercise);
         reading.seen = Some(sight);
@@ -219,6 +233,7 @@ impl App {
 
     /// Takes in what the page's filters gave.
     pub(super) fn take_answers(&mut self, number: u64, mut values: Vec<Result<Value, Failed>>) {
+        let words = self.words();
         let Some(reading) = &mut self.classroom.reading else {
             return;
         };
@@ -232,10 +247,15 @@ impl App {
         reading.asked = None;
         if purpose == Purpose::Opening {
             let claims = reading.claims.len().min(values.len());
-            let told = values.drain(..claims).map(|value| match value {
-                Ok(Value::Bool(true)) => Standing::Good,
-                Ok(value) => Standing::Bad(format!("it gives {value}")),
-                Err(failed) => Standing::Bad(failed.to_string()),
+            let told = values.drain(..claims).enumerate().map(|(index, value)| {
+                match (value, reading.page().claims.get(index)) {
+                    (value, Some(claim)) if reading.elsewhere(&claim.subject).is_some() => {
+                        Standing::Elsewhere(here(value))
+                    }
+                    (Ok(Value::Bool(true)), _) => Standing::Good,
+                    (Ok(value), _) => Standing::Bad(joined(words.gives, &value.to_string())),
+                    (Err(failed), _) => Standing::Bad(failed.to_string()),
+                }
             });
             reading.claims = told.collect();
         }
@@ -252,8 +272,7 @@ impl App {
             // Done at once: then there is nothing to do, and nothing was done by the reader.
             (_, Purpose::Opening | Purpose::Watching) => {}
             (_, Purpose::Asking) => {
-                let words = self.words();
-                let remark = format!("{} {}", words.not_yet, words.help);
+                let remark = joined(words.not_yet, self.more_help());
                 self.remark(&remark);
             }
         }
@@ -261,31 +280,52 @@ impl App {
 
     /// An answer that was given in an earlier sitting counts when it is still right.
     fn check_again(&mut self) {
+        let words = self.words();
         let Some(reading) = &mut self.classroom.reading else {
             return;
         };
-        let (Standing::Before, Some(Ok(value)), Some(digest)) =
-            (&reading.exercise, &reading.answer, reading.page().digest())
-        else {
-            return;
-        };
-        let Some(ExerciseKind::Question { form, .. }) = reading
-            .page()
-            .exercise
-            .as_ref()
-            .map(|exercise| &exercise.kind)
-        else {
+        let (Standing::Before, Some(Ok(value)), Some(form), Some(digest), Some(model)) = (
+            &reading.exercise,
+            &reading.answer,
+            reading.form(),
+            reading.page().digest(),
+            &reading.model,
+        ) else {
             return;
         };
         let lesson = reading.lesson.id.clone();
-        let given = self.classroom.progress.answer(&lesson, &digest).flatten();
-        let is_right = given.is_some_and(|given| form.verdict(given, value) == Ok(Verdict::Right));
-        if is_right {
-            reading.exercise = Standing::Good;
+        let Some(solved) = self.classroom.progress.of(&lesson, &digest) else {
+            return;
+        };
+        let given = solved.answer.as_deref().unwrap_or_default();
+        let is_right = form.verdict(given, value) == Ok(Verdict::Right);
+        let same_model = solved.model == model.sha256;
+        let remark = match (is_right, same_model) {
+            (true, _) => joined(words.right_again, given),
+            (false, true) => joined(&format!("“{given}”"), words.no_longer),
+            (false, false) => joined(&format!("“{given}”"), words.other_model),
+        };
+        reading.exercise = if is_right {
+            Standing::Good
         } else {
-            reading.exercise = Standing::Open;
+            Standing::Open
+        };
+        reading.remark = Some(remark);
+        // What was right with another model still is there.
+        if !is_right && same_model {
             self.classroom.progress.forget(&lesson, &digest);
             self.keep_progress();
         }
+    }
+}
+
+/// What a claim about another model comes to.
+fn here(value: Result<Value, Failed>) -> Here {
+    match value {
+        Ok(Value::Bool(true)) => Here::Holds,
+        Ok(Value::Bool(false)) => Here::Fails,
+        Ok(Value::Text(text)) => Here::Is(text.chars().take(80).collect()),
+        Ok(value @ Value::Number(_)) => Here::Is(value.to_string()),
+        Ok(Value::Other(_)) | Err(_) => Here::Unknown,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{App, Mode, Notice};
 use crate::lesson::{Language, Lesson, Library, Progress, ProgressError};
 use crate::tui::action::{Action, Typing};
-use crate::tui::lesson::{Reading, Standing, Words};
+use crate::tui::lesson::{Reading, Spot, Standing, Words};
 use crate::tui::screen;
 use crate::tui::worker::{Command, Failure};
 
@@ -129,7 +129,7 @@ impl App {
         let mut reading = Reading::new(lesson, page, depth);
         let digest = reading.page().digest();
         let progress = &mut self.classroom.progress;
-        if digest.is_some_and(|digest| progress.answer(&reading.lesson.id, &digest).is_some()) {
+        if digest.is_some_and(|digest| progress.of(&reading.lesson.id, &digest).is_some()) {
             reading.exercise = Standing::Before;
         }
         progress.turn_to(&reading.lesson.id, reading.page);
@@ -186,23 +186,25 @@ impl App {
             Action::Depth => {
                 reading.depth = reading.depth.next();
                 reading.scroll = 0;
+                self.scroll_to(Spot::Depth);
             }
             Action::Fold => reading.folded = !reading.folded,
             Action::Hint if reading.has_hints() => {
                 reading.hints += 1;
-                self.scroll_to_end();
+                reading.remark = None;
+                self.scroll_to(Spot::News);
             }
             _ => {}
         }
         Vec::new()
     }
 
-    /// What was just said stands at the end of the page.
-    pub(super) fn scroll_to_end(&mut self) {
+    /// Scrolls the page so that `spot` is seen.
+    pub(super) fn scroll_to(&mut self, spot: Spot) {
         let language = self.classroom.language;
         if let Some(reading) = &mut self.classroom.reading {
             let pane = screen::lesson_pane(self.size, reading, language);
-            reading.scroll = pane.last_scroll(reading, language);
+            reading.scroll = pane.scroll_to(spot, reading, language);
         }
     }
 
@@ -215,7 +217,7 @@ impl App {
         if let Some(reading) = &mut self.classroom.reading {
             reading.remark = Some(words.to_owned());
         }
-        self.scroll_to_end();
+        self.scroll_to(Spot::News);
     }
 
     pub(super) fn keep_progress(&mut self) {

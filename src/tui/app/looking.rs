@@ -3,13 +3,9 @@
 use super::errands::no_step;
 use super::{App, Cursor, View};
 use crate::generation::words;
-use crate::lesson::{
-    Curve, Facts, Grid, Half, NumberOrWord, Part, Place, Selection, Side, Stage, StepPicture, facts,
-};
+use crate::lesson::{Facts, Half, NumberOrWord, Place, Selection, facts};
 use crate::model::tokenizer::TokenKind;
 use crate::trace;
-use crate::tui::cursor::{self, StepTensor};
-use crate::tui::selection;
 use crate::tui::views::attention::short_path;
 
 impl App {
@@ -29,7 +25,7 @@ impl App {
     /// Looks at `place`; what it does not name stays as it is.
     pub(super) fn look(&mut self, place: &Place) -> Result<(), String> {
         if let Some(view) = place.view {
-            self.view = view_of(view);
+            self.view = view;
         }
         let done = self.run.as_ref().map_or(0, |run| run.trace.steps.len());
         if let Some(step) = place.step {
@@ -50,17 +46,8 @@ impl App {
 
     fn look_at_text(&mut self, place: &Place) -> Result<(), String> {
         let detail = &mut self.cursor.detail;
-        match place.side {
-            Some(Side::Prompt) => detail.side = selection::Side::Prompt,
-            Some(Side::Negative) => detail.side = selection::Side::Negative,
-            None => {}
-        }
-        match place.part {
-            Some(Part::Token) => detail.part = selection::Part::Token,
-            Some(Part::Position) => detail.part = selection::Part::Position,
-            Some(Part::Sum) => detail.part = selection::Part::Sum,
-            None => {}
-        }
+        detail.side = place.side.unwrap_or(detail.side);
+        detail.part = place.part.unwrap_or(detail.part);
         if let Some(layer) = place.text_layer {
             let count = self.text_states();
             if layer >= count {
@@ -77,21 +64,10 @@ impl App {
     fn look_at_noise(&mut self, place: &Place) -> Result<(), String> {
         let detail = &mut self.cursor.detail;
         detail.scaled = place.scaled.unwrap_or(detail.scaled);
-        match place.curve {
-            Some(Curve::Sigmas) => detail.curve = selection::Curve::Sigma,
-            Some(Curve::AlphasCumprod) => detail.curve = selection::Curve::Alphas,
-            Some(Curve::Betas) => detail.curve = selection::Curve::Betas,
-            None => {}
-        }
+        detail.curve = place.curve.unwrap_or(detail.curve);
         detail.other = place.overlay.or(detail.other);
         detail.other_steps = place.overlay_steps.or(detail.other_steps);
-        match place.tensor {
-            Some(StepPicture::Difference) => self.cursor.tensor = StepTensor::Difference,
-            Some(StepPicture::NoiseText) => self.cursor.tensor = StepTensor::Text,
-            Some(StepPicture::NoiseUncond) => self.cursor.tensor = StepTensor::Uncond,
-            Some(StepPicture::NoiseGuided) => self.cursor.tensor = StepTensor::Guided,
-            None => {}
-        }
+        self.cursor.tensor = place.tensor.unwrap_or(self.cursor.tensor);
         if let Some(channel) = place.channel {
             let count = self.info().map_or(0, |info| info.latent_shape[0]);
             if channel >= count {
@@ -127,13 +103,7 @@ impl App {
             Some(Half::Uncond) => cursor.half = trace::Half::Uncond,
             None => {}
         }
-        match place.grid {
-            Some(Grid::Words) => cursor.grid = cursor::Grid::Words,
-            Some(Grid::Steps) => cursor.grid = cursor::Grid::Steps,
-            Some(Grid::Layers) => cursor.grid = cursor::Grid::Layers,
-            Some(Grid::Heads) => cursor.grid = cursor::Grid::Heads,
-            None => {}
-        }
+        cursor.grid = place.grid.unwrap_or(cursor.grid);
         let of_text = self.view == View::TextEncoder;
         let heads = if of_text {
             self.text_heads()
@@ -209,48 +179,27 @@ impl App {
         let layers = self.info().map_or(&[][..], |info| &info.cross_attention);
         let layer = cursor.attention.layer.and_then(|layer| layers.get(layer));
         Selection {
-            view: stage_of(self.view),
+            view: self.view,
             step: self.has_steps().then_some(cursor.step),
             token: cursor.token,
             word: self.selected_word(),
-            side: match detail.side {
-                selection::Side::Prompt => Side::Prompt,
-                selection::Side::Negative => Side::Negative,
-            },
-            part: match detail.part {
-                selection::Part::Token => Part::Token,
-                selection::Part::Position => Part::Position,
-                selection::Part::Sum => Part::Sum,
-            },
+            side: detail.side,
+            part: detail.part,
             text_layer: cursor.text_layer.min(self.text_states().saturating_sub(1)),
             text_head: detail.text_head,
             channel: cursor.channel,
             scaled: detail.scaled,
-            curve: match detail.curve {
-                selection::Curve::Sigma => Curve::Sigmas,
-                selection::Curve::Alphas => Curve::AlphasCumprod,
-                selection::Curve::Betas => Curve::Betas,
-            },
+            curve: detail.curve,
             overlay: detail.other,
             overlay_steps: detail.other_steps,
-            tensor: match cursor.tensor {
-                StepTensor::Difference => StepPicture::Difference,
-                StepTensor::Text => StepPicture::NoiseText,
-                StepTensor::Uncond => StepPicture::NoiseUncond,
-                StepTensor::Guided => StepPicture::NoiseGuided,
-            },
+            tensor: cursor.tensor,
             layer: layer.map(|layer| layer.path.clone()),
             head: cursor.attention.head,
             half: match cursor.attention.half {
                 trace::Half::Text => Half::Prompt,
                 trace::Half::Uncond => Half::Uncond,
             },
-            grid: match cursor.attention.grid {
-                cursor::Grid::Words => Grid::Words,
-                cursor::Grid::Steps => Grid::Steps,
-                cursor::Grid::Layers => Grid::Layers,
-                cursor::Grid::Heads => Grid::Heads,
-            },
+            grid: cursor.attention.grid,
             decode: self.decode,
             run: run.map_or(0, |run| run.id),
             runs: self.shelf.len() + usize::from(run.is_some()),
@@ -270,33 +219,5 @@ impl App {
                 .with_selection(&self.selection())
                 .with_compared(compared),
         )
-    }
-}
-
-fn view_of(stage: Stage) -> View {
-    match stage {
-        Stage::Prompt => View::Prompt,
-        Stage::Tokens => View::Tokens,
-        Stage::Embedding => View::Embedding,
-        Stage::TextEncoder => View::TextEncoder,
-        Stage::Noise => View::Noise,
-        Stage::Schedule => View::Schedule,
-        Stage::Denoising => View::Denoising,
-        Stage::Attention => View::Attention,
-        Stage::Image => View::Image,
-    }
-}
-
-fn stage_of(view: View) -> Stage {
-    match view {
-        View::Prompt => Stage::Prompt,
-        View::Tokens => Stage::Tokens,
-        View::Embedding => Stage::Embedding,
-        View::TextEncoder => Stage::TextEncoder,
-        View::Noise => Stage::Noise,
-        View::Schedule => Stage::Schedule,
-        View::Denoising => Stage::Denoising,
-        View::Attention => Stage::Attention,
-        View::Image => Stage::Image,
     }
 }

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::words::Words;
 use crate::lesson::Language;
 use crate::tui::app::App;
 use crate::tui::text::{clean, fit, width};
@@ -21,7 +22,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App) {
         Language::En => "English · v 中文",
         Language::Zh => "中文 · v English",
     };
-    buffer.set_stringn(area.x, area.y, "Lessons", room, theme.accent());
+    let words = Words::of(app.classroom.language);
+    buffer.set_stringn(area.x, area.y, words.lessons, room, theme.accent());
     let x = area.right().saturating_sub(width(language) as u16);
     buffer.set_string(x, area.y, language, theme.muted());
     let lessons = app.lessons();
@@ -42,14 +44,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App) {
             (_, _, true) => "◐",
             _ => "○",
         };
-        let right = format!("{solved}/{all} solved  {:>2} min", lesson.minutes);
+        let right = (words.progress)(solved, all, lesson.minutes);
         let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
-        let words = format!("{}{right}", fit(&title, room.saturating_sub(width(&right))));
+        let row = format!("{}{right}", fit(&title, room.saturating_sub(width(&right))));
         let style = if index == selected {
             theme.selected()
         } else {
             theme.text()
         };
-        buffer.set_stringn(area.x, y, words, room, style);
+        buffer.set_stringn(area.x, y, row, room, style);
     }
 }

@@ -5,6 +5,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::joining::needs_space;
 use crate::lesson::MARKDOWN;
 use crate::tui::text::{clean, fit, truncate, width};
 use crate::tui::theme::Theme;
@@ -64,6 +65,7 @@ pub fn wrap(
                 gap = None;
                 for (text, style) in word {
                     for grapheme in text.graphemes(true) {
+                        let grapheme = if grapheme == KEPT { " " } else { grapheme };
                         // Only a word that is longer than a line is broken itself.
                         if used + width(grapheme) > room {
                             lines.push(Line::from(std::mem::take(&mut line)));
@@ -91,6 +93,9 @@ fn line_is_text(span: &Span) -> bool {
     !span.content.trim().is_empty()
 }
 
+/// A space that is shown however many there are: a space without a break.
+const KEPT: &str = "\u{a0}";
+
 /// What a line may be broken at, and what not.
 enum Piece {
     Gap(Style),
@@ -103,7 +108,7 @@ fn words_of(spans: &[(String, Style)]) -> Vec<Piece> {
     let mut joined = false;
     for (text, style) in spans {
         for grapheme in text.graphemes(true) {
-            if grapheme.chars().all(char::is_whitespace) {
+            if grapheme != KEPT && grapheme.chars().all(char::is_whitespace) {
                 if matches!(pieces.last(), Some(Piece::Word(_))) {
                     pieces.push(Piece::Gap(*style));
                 }
@@ -132,6 +137,19 @@ fn words_of(spans: &[(String, Style)]) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+/// `text`, which shows all its spaces: of several in a row, a line may be broken at the last.
+fn with_spaces(text: &str) -> String {
+    let mut characters = text.chars().peekable();
+    let mut kept = String::with_capacity(text.len());
+    while let Some(character) = characters.next() {
+        match (character, characters.peek()) {
+            (' ', Some(' ')) => kept.push_str(KEPT),
+            _ => kept.push(character),
+        }
+    }
+    kept
 }
 
 /// Is it a character that lines may be broken at, such as a Chinese one?
@@ -195,11 +213,8 @@ impl Writer {
     fn text(&mut self, text: &str, style: Style) {
         let text = clean(text);
         if std::mem::take(&mut self.broken) {
-            let before = self.spans.last();
-            let last = before.and_then(|(text, _)| text.graphemes(true).next_back());
-            let first = text.graphemes(true).next();
-            // Chinese has no spaces: a line break in the file is none on the screen.
-            if !last.is_some_and(is_wide) && !first.is_some_and(is_wide) {
+            let before = self.spans.last().map_or("", |(text, _)| text.as_str());
+            if needs_space(before, &text) {
                 self.spans.push((" ".to_owned(), self.style()));
             }
         }
@@ -227,11 +242,17 @@ impl Writer {
             Event::Text(text) => self.text(&text, self.style()),
             Event::Code(text) => {
                 let style = self.style().patch(self.theme.accent());
-                self.text(&text, style);
+                self.text(&with_spaces(&text), style);
             }
             Event::InlineMath(text) | Event::DisplayMath(text) => {
                 let style = self.style().patch(self.theme.title());
-                self.text(&text, style);
+                // A formula that fits a line stays on one.
+                let whole = if width(&text) <= self.columns {
+                    text.replace(' ', KEPT)
+                } else {
+                    text.into_string()
+                };
+                self.text(&whole, style);
             }
             Event::SoftBreak => self.broken = true,
             Event::HardBreak => self.flush(),
@@ -478,8 +499,21 @@ mod tests {
                 "start。"
             ]
         );
+        // Between Chinese and other characters a line break is the space that belongs there.
+        let lines = rendered("把词换成\n`blue`\n以后，\n77 个“词”\n还在。", 40);
+        assert_eq!(lines, ["把词换成 blue 以后，77 个“词”还在。"]);
+        let lines = rendered("He said “dreambeach”\nand *then*\n`left`.", 40);
+        assert_eq!(lines, ["He said “dreambeach” and then left."]);
         let lines = rendered("甲乙丙丁（戊）己", 10);
         assert_eq!(lines, ["甲乙丙丁", "（戊）己"]);
+    }
+
+    #[test]
+    fn an_indented_block_is_code() {
+        assert_eq!(
+            rendered("Words:\n\n    first  one\n      second\n\nMore.", 24),
+            ["Words:", "", "  first  one", "    second", "", "More."]
+        );
     }
 
     #[test]
@@ -487,6 +521,34 @@ mod tests {
         assert_eq!(
             rendered("text_model.encoder.layers", 10),
             ["text_model", ".encoder.l", "ayers"]
+        );
+    }
+
+    #[test]
+    fn a_formula_stays_on_its_line_where_it_fits_one() {
+        assert_eq!(
+            rendered("Some words $x₀ = x − σ ε$ more.", 16),
+            ["Some words", "x₀ = x − σ ε", "more."]
+        );
+        assert_eq!(
+            rendered("So $aaaa + bbbb + cccc$.", 10),
+            ["So aaaa +", "bbbb +", "cccc."]
+        );
+        assert_eq!(
+            rendered("About 99.7\u{a0}% of it.", 9),
+            ["About", "99.7 % of", "it."]
+        );
+    }
+
+    #[test]
+    fn code_keeps_its_spaces() {
+        assert_eq!(
+            rendered("Write `A  RED   Apple` there.", 40),
+            ["Write A  RED   Apple there."]
+        );
+        assert_eq!(
+            rendered("Write `A  RED  Apple` there.", 12),
+            ["Write A ", "RED  Apple", "there."]
         );
     }
 

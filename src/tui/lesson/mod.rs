@@ -1,6 +1,7 @@
 //! Lessons in the inspector.
 
 mod highlight;
+mod joining;
 pub mod list;
 pub mod markdown;
 mod pane;
@@ -10,7 +11,8 @@ mod solution;
 mod words;
 
 pub use highlight::find;
-pub use pane::{Pane, split};
+pub use joining::joined;
+pub use pane::{Pane, Spot, split};
 pub use player::Player;
-pub use reading::{Classroom, Purpose, Reading, Standing};
+pub use reading::{Classroom, Here, Purpose, Reading, Standing};
 pub use words::Words;

@@ -1,11 +1,14 @@
 //! The lesson's pane: prose, claims and exercise, beside the view or beneath it.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
+use super::joining::joined;
 use super::markdown;
 use super::reading::{Reading, Standing};
 use super::solution::solution;
@@ -56,7 +59,8 @@ pub fn split(area: Rect, reading: &Reading, language: Language) -> (Rect, Pane) 
         let needed = if reading.folded {
             0
         } else {
-            lines(reading, area.width.into(), Theme::default(), language).len() as u16
+            let lines = lines(reading, area.width.into(), Theme::default(), language);
+            lines.written.len() as u16
         };
         let rows = (needed + 2).min(most);
         let view = Rect {
@@ -77,10 +81,15 @@ impl Pane {
     fn text(self) -> Rect {
         let inner = self.inner();
         Rect {
-            y: inner.y + 1,
-            height: inner.height.saturating_sub(2),
+            y: inner.y + self.frame(),
+            height: inner.height.saturating_sub(2 * self.frame()),
             ..inner
         }
+    }
+
+    /// Rows of the title, and of the keys.
+    fn frame(self) -> u16 {
+        if self.beside { 2 } else { 1 }
     }
 
     fn inner(self) -> Rect {
@@ -102,10 +111,30 @@ impl Pane {
 
     /// The largest scroll that shows something.
     pub fn last_scroll(self, reading: &Reading, language: Language) -> usize {
+        let lines = self.lines(reading, language);
+        lines.written.len().saturating_sub(self.rows())
+    }
+
+    /// The scroll at which `spot` is seen: the one that there is, if it is seen already.
+    pub fn scroll_to(self, spot: Spot, reading: &Reading, language: Language) -> usize {
+        let lines = self.lines(reading, language);
+        let last = lines.written.len().saturating_sub(self.rows());
+        let now = reading.scroll.min(last);
+        let place = match spot {
+            Spot::Depth => &lines.depth,
+            Spot::Exercise => &lines.exercise,
+            Spot::News => &lines.news,
+        };
+        if place.start >= now && place.end <= now + self.rows() {
+            now
+        } else {
+            place.start.min(last)
+        }
+    }
+
+    fn lines(self, reading: &Reading, language: Language) -> Lines {
         let columns = usize::from(self.text().width);
         lines(reading, columns, Theme::default(), language)
-            .len()
-            .saturating_sub(self.rows())
     }
 
     /// Draws the lesson over whatever was there.
@@ -128,10 +157,10 @@ impl Pane {
         }
         let text = self.text();
         let language = app.classroom.language;
-        let lines = lines(reading, text.width.into(), theme, language);
+        let lines = lines(reading, text.width.into(), theme, language).written;
         let last = lines.len().saturating_sub(self.rows());
         let scroll = reading.scroll.min(last);
-        draw_title(buffer, inner, reading, (theme, language));
+        draw_title(buffer, top(inner, self.frame()), reading, (theme, language));
         for (row, line) in lines.iter().skip(scroll).take(self.rows()).enumerate() {
             buffer.set_line(text.x, text.y + row as u16, line, text.width);
         }
@@ -140,21 +169,46 @@ impl Pane {
             height: 1,
             ..inner
         };
-        let bindings = keys::in_lesson(app);
-        key_line::draw(buffer, keys, &bindings, &[], theme);
+        let words = Words::of(language);
+        let name = |english| words.name(english);
+        let mut bindings = keys::in_lesson(app);
+        if last > 0 {
+            // The arrow stands for it.
+            bindings.retain(|binding| binding.keys != "pgdn");
+        }
+        if self.beside {
+            let upper = Rect {
+                y: keys.y - 1,
+                ..keys
+            };
+            bindings = key_line::draw_named(buffer, upper, (&bindings, &[]), name, theme);
+        }
         let more = match (scroll > 0, scroll < last) {
-            (true, true) => "↑↓",
-            (true, false) => "↑",
-            (false, true) => "↓",
-            (false, false) => return,
+            (true, true) => " pgdn ↑↓",
+            (true, false) => " pgdn ↑",
+            (false, true) => " pgdn ↓",
+            (false, false) => "",
         };
-        let words = format!(" pgdn {more}");
-        let x = inner.right().saturating_sub(width(&words) as u16);
-        buffer.set_string(x, keys.y, words, theme.accent());
+        let x = keys.right().saturating_sub(width(more) as u16).max(keys.x);
+        let room = Rect {
+            width: x - keys.x,
+            ..keys
+        };
+        key_line::draw_named(buffer, room, (&bindings, &[]), name, theme);
+        let room = usize::from(keys.right() - x);
+        buffer.set_stringn(x, keys.y, more, room, theme.accent());
     }
 }
 
-/// The lesson's title, the page's number and the depth.
+/// The first `rows` rows of `area`.
+fn top(area: Rect, rows: u16) -> Rect {
+    Rect {
+        height: rows.min(area.height),
+        ..area
+    }
+}
+
+/// The lesson's title, the page's number and the depth; the depth in a row of its own where there are two.
 fn draw_title(
     buffer: &mut Buffer,
     area: Rect,
@@ -178,53 +232,93 @@ fn draw_title(
         reading.page + 1,
         clean(&reading.lesson.title)
     );
-    let room = usize::from(area.width).saturating_sub(columns);
+    let whole = usize::from(area.width);
+    let (room, mut x) = if area.height > 1 {
+        // Without the space that parts it from the title.
+        (whole, area.x.saturating_sub(1))
+    } else {
+        let room = whole.saturating_sub(columns);
+        (room, area.right().saturating_sub(columns as u16))
+    };
     buffer.set_stringn(area.x, area.y, truncate(&title, room), room, theme.title());
-    let mut x = area.right().saturating_sub(columns as u16);
+    let y = area.bottom() - 1;
     for (words, style) in right {
-        (x, _) = buffer.set_stringn(x, area.y, words, usize::from(area.right() - x), style);
+        let room = usize::from(area.right().saturating_sub(x));
+        (x, _) = buffer.set_stringn(x, y, words, room, style);
     }
 }
 
 /// The page, in lines of at most `columns` columns.
-fn lines(
-    reading: &Reading,
-    columns: usize,
-    theme: Theme,
-    language: Language,
-) -> Vec<Line<'static>> {
+fn lines(reading: &Reading, columns: usize, theme: Theme, language: Language) -> Lines {
     let words = Words::of(language);
     let page = reading.page();
     let mut page_lines = Lines {
         written: Vec::new(),
         columns,
         theme,
+        depth: 0..0,
+        exercise: 0..0,
+        news: 0..0,
     };
     page_lines.styled(&clean(&page.title), theme.accent());
+    let about = &reading.lesson.subject;
+    if let Some(open) = reading.elsewhere(about) {
+        let note = (words.lesson_elsewhere)(about.name(), open);
+        page_lines.styled(&clean(&note), theme.warning());
+    }
     let [always, part] = page.prose.at(reading.depth);
     page_lines.markdown(always);
+    let start = page_lines.written.len();
     page_lines.markdown(part);
+    if page_lines.written.len() > start {
+        // Before it there is an empty line.
+        page_lines.depth = start + 1..page_lines.written.len();
+    }
     for (claim, standing) in page.claims.iter().zip(&reading.claims) {
         let says = claim.says.as_deref();
         match (standing, says) {
             (Standing::Good, Some(says)) => page_lines.marked("✓", says, theme.good()),
             (Standing::Open, Some(says)) => page_lines.marked("…", says, theme.muted()),
             (Standing::Bad(why), says) => {
-                let says = says.unwrap_or(words.claim);
-                let words = format!("{says} — {} {why}", words.not_so);
-                page_lines.marked("✗", &words, theme.error());
+                page_lines.marked("✗", says.unwrap_or(words.claim), theme.error());
+                page_lines.noted(&joined(words.not_so, why), theme.error());
+            }
+            (Standing::Elsewhere(here), Some(says)) => {
+                page_lines.marked("○", says, theme.muted());
+                if let Some(open) = reading.elsewhere(&claim.subject) {
+                    let mut note = (words.claim_here)(open, here);
+                    // What the whole lesson is about has been said.
+                    if claim.subject != *about {
+                        note = joined(&(words.about)(claim.subject.name()), &note);
+                    }
+                    page_lines.noted(&note, theme.muted());
+                }
             }
             _ => {}
         }
     }
     page_lines.exercise(reading, words);
-    page_lines.written
+    page_lines
+}
+
+/// Something on a page that its reader wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// The prose of the depth that was chosen.
+    Depth,
+    /// The task or the question, without what was said of it.
+    Exercise,
+    /// What was said last: a hint, what an answer is worth, the solution.
+    News,
 }
 
 struct Lines {
     written: Vec<Line<'static>>,
     columns: usize,
     theme: Theme,
+    depth: Range<usize>,
+    exercise: Range<usize>,
+    news: Range<usize>,
 }
 
 impl Lines {
@@ -254,6 +348,18 @@ impl Lines {
         self.beneath(mark, text, style);
     }
 
+    /// A remark beneath what has a mark.
+    fn noted(&mut self, words: &str, style: Style) {
+        let spans = [(clean(words), style)];
+        let lines = markdown::wrap(&spans, self.columns, "  ", "  ");
+        self.written.extend(lines);
+    }
+
+    /// What is written from here on is news, in the place of what was before.
+    fn begins_news(&mut self) {
+        self.news = self.written.len()..self.written.len();
+    }
+
     fn beneath(&mut self, mark: &str, text: &str, style: Style) {
         let lines = markdown::lines(text, self.columns.saturating_sub(2), self.theme);
         for (index, line) in lines.into_iter().enumerate() {
@@ -276,7 +382,13 @@ impl Lines {
             (false, true) => ("?", theme.warning()),
             (false, false) => ("▸", theme.warning()),
         };
+        self.gap();
+        let start = self.written.len();
         self.marked(mark, &exercise.words, style);
+        if let Some(open) = reading.elsewhere(&exercise.subject) {
+            let note = (words.exercise_elsewhere)(exercise.subject.name(), open);
+            self.noted(&note, theme.muted());
+        }
         if let ExerciseKind::Question {
             form: Form::Choice(choices),
             ..
@@ -286,10 +398,19 @@ impl Lines {
                 self.beneath("", &format!("{}\\. {choice}", index + 1), theme.text());
             }
         }
+        self.exercise = start..self.written.len();
         for hint in exercise.hints.iter().take(reading.hints) {
+            self.begins_news();
             self.marked("·", hint, theme.muted());
         }
-        if let Some(remark) = &reading.remark {
+        let before = if reading.is_question() {
+            words.answered_before
+        } else {
+            words.done_before
+        };
+        let before = (reading.exercise == Standing::Before).then_some(before);
+        if let Some(remark) = reading.remark.as_deref().or(before) {
+            self.begins_news();
             self.gap();
             let style = if is_solved {
                 theme.good()
@@ -298,17 +419,17 @@ impl Lines {
             };
             self.styled(&clean(remark), style);
         }
-        if reading.exercise == Standing::Before {
-            self.gap();
-            self.styled(words.before, theme.good());
-        }
         if reading.solution {
-            for words in solution(reading) {
-                self.marked("→", &words, theme.accent());
+            self.begins_news();
+            for act in solution(reading, words) {
+                self.marked("→", &act, theme.accent());
             }
         }
-        if reading.exercise == Standing::Good || reading.solution {
+        // An answer of an earlier sitting is looked at again first.
+        let is_done_before = reading.exercise == Standing::Before && !reading.is_question();
+        if reading.exercise == Standing::Good || reading.solution || is_done_before {
             self.markdown(&exercise.explanation);
         }
+        self.news.end = self.written.len();
     }
 }

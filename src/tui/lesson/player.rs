@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::generation::RequestOverrides;
+use crate::generation::{ModelInfo, RequestOverrides};
 use crate::lesson::check::Inspector;
 use crate::lesson::filter::Input;
 use crate::lesson::{Act, Depth, Lesson};
@@ -81,6 +81,13 @@ impl Player {
 }
 
 impl Inspector for Player {
+    fn model(&self) -> Result<Arc<ModelInfo>, String> {
+        match &self.app.model {
+            Model::Ready(info) => Ok(Arc::clone(info)),
+            _ => Err("no model is open".to_owned()),
+        }
+    }
+
     fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String> {
         self.app.notice = None;
         let goto = &lesson.pages[page].goto;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::generation::ModelInfo;
 use crate::lesson::filter::{Failed, Value};
-use crate::lesson::{Depth, ExerciseKind, Language, Lesson, Library, Page, Progress};
+use crate::lesson::{
+    Depth, ExerciseKind, Form, Language, Lesson, Library, Page, Progress, Subject, called,
+};
 
 /// Lessons, and the one that is being read.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +22,14 @@ pub struct Classroom {
 }
 
 /// A lesson that is being read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Reading {
     /// The lesson.
     pub lesson: Arc<Lesson>,
     /// The page, from 0.
     pub page: usize,
+    /// The model whose run the page was opened with, once it was.
+    pub model: Option<Arc<ModelInfo>>,
     /// How deep its prose goes.
     pub depth: Depth,
     /// Lines of the page that are above its pane.
@@ -62,6 +67,21 @@ pub enum Standing {
     Before,
     /// A claim that does not hold: why.
     Bad(String),
+    /// A claim about another model than the one that is open.
+    Elsewhere(Here),
+}
+
+/// What a claim about another model comes to with the one that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Here {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails,
+    /// What it speaks of is this.
+    Is(String),
+    /// It cannot be said.
+    Unknown,
 }
 
 /// What a question to the run is for.
@@ -83,6 +103,7 @@ impl Reading {
         Self {
             lesson,
             page,
+            model: None,
             depth,
             scroll: 0,
             folded: false,
@@ -115,8 +136,21 @@ impl Reading {
 
     /// Is it a question, and not a task?
     pub fn is_question(&self) -> bool {
-        let kind = self.page().exercise.as_ref().map(|exercise| &exercise.kind);
-        matches!(kind, Some(ExerciseKind::Question { .. }))
+        self.form().is_some()
+    }
+
+    /// The form of the answer to the page's question.
+    pub fn form(&self) -> Option<&Form> {
+        match &self.page().exercise.as_ref()?.kind {
+            ExerciseKind::Question { form, .. } => Some(form),
+            ExerciseKind::Task { .. } => None,
+        }
+    }
+
+    /// What prose calls the open model, where `subject` is another one.
+    pub fn elsewhere(&self, subject: &Subject) -> Option<&str> {
+        let info = self.model.as_ref()?;
+        (!subject.covers(info)).then(|| called(&info.name))
     }
 
     /// Are there hints that are not shown yet?

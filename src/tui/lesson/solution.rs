@@ -1,20 +1,24 @@
 //! Solutions in words.
 
+use super::joining::joined;
 use super::reading::Reading;
+use super::words::Words;
 use crate::lesson::{Act, Ask, ExerciseKind, Form, NumberOrWord, Place};
 
 /// The solution of the page's exercise, a line each.
-pub fn solution(reading: &Reading) -> Vec<String> {
+pub fn solution(reading: &Reading, words: &Words) -> Vec<String> {
     match reading
         .page()
         .exercise
         .as_ref()
         .map(|exercise| &exercise.kind)
     {
-        Some(ExerciseKind::Task { solution, .. }) => solution.iter().map(words_of).collect(),
+        Some(ExerciseKind::Task { solution, .. }) => {
+            solution.iter().map(|act| words_of(act, words)).collect()
+        }
         Some(ExerciseKind::Question { form, .. }) => {
             let value = reading.answer.clone().and_then(Result::ok);
-            let answer = value.and_then(|value| form.answer(&value).ok());
+            let answer = value.and_then(|value| form.shown(&value).ok());
             answer
                 .into_iter()
                 .map(|answer| match form {
@@ -34,15 +38,15 @@ pub fn solution(reading: &Reading) -> Vec<String> {
 }
 
 /// What an action of a solution does.
-fn words_of(act: &Act) -> String {
+fn words_of(act: &Act, words: &Words) -> String {
     match act {
-        Act::Look(place) => words_of_place(place),
-        Act::Ask(ask) => words_of_ask(ask),
-        Act::Branch(step, ask) => format!("branch at step {step}: {}", words_of_ask(ask)),
+        Act::Look(place) => words_of_place(place, words),
+        Act::Ask(ask) => words_of_ask(ask, words),
+        Act::Branch(step, ask) => joined(&(words.branch)(*step), &words_of_ask(ask, words)),
     }
 }
 
-fn words_of_place(place: &Place) -> String {
+fn words_of_place(place: &Place, words: &Words) -> String {
     let or = |value: &Option<NumberOrWord>| {
         value.as_ref().map(|value| match value {
             NumberOrWord::Number(number) => number.to_string(),
@@ -69,8 +73,13 @@ fn words_of_place(place: &Place) -> String {
         ("decoded", name(place.decode)),
     ];
     let parts = parts.into_iter();
-    let parts = parts.filter_map(|(name, value)| Some(format!("{name} `{}`", value?)));
+    let parts = parts.filter_map(|(name, value)| Some(named(name, &value?, words)));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A part of a solution, with its name in the reader's language; its value is that of the screen and of the file.
+fn named(name: &'static str, value: &str, words: &Words) -> String {
+    format!("{} `{value}`", words.name(name))
 }
 
 /// What the file calls it, which is what the screen calls it.
@@ -83,7 +92,7 @@ fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
     )
 }
 
-fn words_of_ask(ask: &Ask) -> String {
+fn words_of_ask(ask: &Ask, words: &Words) -> String {
     let scheduler = ask.scheduler.map(crate::tui::editor::scheduler_name);
     let plain = [
         ("prompt", ask.prompt.clone()),
@@ -97,14 +106,14 @@ fn words_of_ask(ask: &Ask) -> String {
         ("scheduler", scheduler),
     ];
     let plain = plain.into_iter();
-    let plain = plain.filter_map(|(name, value)| Some(format!("{name} `{}`", value?)));
+    let plain = plain.filter_map(|(name, value)| Some(named(name, &value?, words)));
     let weights = ask.weight.iter().flatten();
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();
     let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
     let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
     if parts.is_empty() {
-        return "the same request again".to_owned();
+        return words.again.to_owned();
     }
     parts.join(", ")
 }

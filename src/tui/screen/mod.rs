@@ -50,7 +50,9 @@ pub fn render(buffer: &mut Buffer, app: &App) -> Vec<PlacedPicture> {
     draw_rules(buffer, [places.upper, places.lower], places.rule, app);
     draw_rail(buffer, places.rail, app, wide);
     let (middle, pane) = places.explained(app);
-    let mut pictures = match app.compared_run() {
+    // The form has the whole width.
+    let is_edited = matches!(app.mode, Mode::Edit(_));
+    let mut pictures = match app.compared_run().filter(|_| !is_edited) {
         Some(other) => views::compare::draw(buffer, middle, app, other),
         None => views::draw(buffer, middle, app),
     };

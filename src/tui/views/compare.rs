@@ -3,8 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, line, top};
-use crate::trace::Snapshot;
+use super::{below, keeps_variance, line, top};
+use crate::trace::{Snapshot, StepTrace};
 use crate::tui::app::{App, View};
 use crate::tui::editor::changes;
 use crate::tui::pixels::PlacedPicture;
@@ -35,7 +35,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App, other: &Run) -> Vec<Plac
     .spacing(2)
     .areas(upper);
     let mut pictures = draw_one(buffer, left, app, run, other);
-    let beside = app.showing(other.clone());
+    let mut beside = app.showing(other.clone());
+    // Beside the finished picture of the one stands that of the other, however many steps it took.
+    if app.view == View::Image && app.cursor.step + 1 >= run.total_steps() {
+        beside.cursor.step = other.total_steps().saturating_sub(1);
+    }
     pictures.extend(draw_one(buffer, right, &beside, other, run));
     if let (true, Some(map)) = (with_map, &found.map) {
         draw_map(buffer, third, app, map);
@@ -143,8 +147,12 @@ fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
                     ("x0", "x0"),
                     ("noise_guided", "ε_guided"),
                 ] {
-                    if let (Some(a), Some(b)) = (a.tensor(name), b.tensor(name)) {
-                        words.push(between(what, a, b));
+                    if let (Some(of_a), Some(of_b)) = (a.tensor(name), b.tensor(name)) {
+                        words.push(if name == "latents" {
+                            latents_between(what, (a, of_a), (b, of_b))
+                        } else {
+                            between(what, of_a, of_b)
+                        });
                     }
                 }
                 if let (Some(a), Some(b)) = (a.tensor("x0"), b.tensor("x0")) {
@@ -182,6 +190,19 @@ fn text_difference(a: &Run, b: &Run, name: &str) -> String {
         (Some(a), Some(b)) => between(&name.replace('_', " "), &a, &b),
         _ => not_yet(),
     }
+}
+
+/// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other does
+/// not, both are compared with the variance that the first one has.
+fn latents_between(what: &str, a: (&StepTrace, &Snapshot), b: (&StepTrace, &Snapshot)) -> String {
+    if keeps_variance(a.0) == keeps_variance(b.0) {
+        return between(what, a.1, b.1);
+    }
+    let [a, b] = [a, b].map(|(step, latents)| {
+        let scaled = latents.data.iter().map(|value| value / step.preview_scale);
+        Snapshot::from_values(&latents.name, latents.shape.clone(), scaled.collect())
+    });
+    between(&format!("{what}, one of them divided by √(σ²+1)"), &a, &b)
 }
 
 /// How far apart two tensors are, as root mean square of their difference beside that of the first.
@@ -245,7 +266,7 @@ fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> (String, Option<Map>) {
     let count = values.len().max(1) as f64;
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
     let words = format!(
-        "{} % of the pixels differ, by {} of 255 levels on average over all.",
+        "{} % of pixels differ, by {} of 255 levels on average.",
         text::fixed(100.0 * differing as f64 / count, 1),
         text::fixed(mean, 2)
     );

@@ -6,7 +6,7 @@ use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, statistics, top};
+use super::{below, columns, empty, fitting, keeps_variance, line, statistics, top};
 use crate::trace::{Snapshot, StepTrace};
 use crate::tui::app::{App, StepTensor};
 use crate::tui::pixels::PlacedPicture;
@@ -27,16 +27,21 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         return Vec::new();
     };
     let theme = app.theme;
-    let words = format!(
-        "step {} · timestep {} · sigma {} → {}",
-        index + 1,
-        text::fixed(f64::from(step.timestep), 2),
-        text::fixed(f64::from(step.sigma), 4),
-        text::fixed(f64::from(step.sigma_next), 4)
-    );
-    let area = line(buffer, area, &words, theme.text());
+    let timestep = text::fixed(f64::from(step.timestep), 2);
+    let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
+    let number = index + 1;
+    let forms = [
+        format!("step {number} · timestep {timestep} · sigma {from} → {to}"),
+        format!("step {number} · sigma {from} → {to}"),
+        format!("{number} · σ {from} → {to}"),
+    ];
+    let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+    let area = line(buffer, area, words, theme.text());
     let area = match gap(step) {
-        Some(words) if area.height > 12 => line(buffer, area, &words, theme.muted()),
+        Some([long, short]) if area.height > 12 => {
+            let words = fitting(&[&long, &short], area.width);
+            line(buffer, area, words, theme.muted())
+        }
         _ => area,
     };
     let area = below(area, u16::from(area.height > 18));
@@ -53,25 +58,23 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let drawn = draw_picture(
         buffer,
         places[0],
-        room,
-        "x_t: what goes in",
+        (places[0].width, room),
+        &["x_t: what goes in", "x_t: input", "x_t"],
         &pictures.latents,
         app,
     );
     caption(buffer, places[0], room, drawn, step.tensor("latents"), app);
 
     let decoded = run.decoded.get(&index).filter(|_| app.decode);
-    let title = match (decoded, app.decode) {
-        (Some(_), _) => "predicted x0, decoded",
-        (None, true) => "predicted x0, decoding …",
-        (None, false) => "predicted x0",
+    let titles: &[&str] = match (decoded, app.decode) {
+        (Some(_), _) => &["predicted x0, decoded", "x0, decoded", "x0"],
+        (None, true) => &["predicted x0, decoding …", "x0, decoding …", "x0 …"],
+        (None, false) => &["predicted x0", "x0"],
     };
     let x0 = decoded.unwrap_or(&pictures.x0);
-    let place = Rect {
-        width: drawn.width.min(places[1].width),
-        ..places[1]
-    };
-    let area_x0 = draw_picture(buffer, place, drawn.height, title, x0, app);
+    // As large as the latents' picture, however large it could be.
+    let size = (drawn.width, drawn.height);
+    let area_x0 = draw_picture(buffer, places[1], size, titles, x0, app);
     caption(buffer, places[1], room, area_x0, step.tensor("x0"), app);
 
     draw_tensor(
@@ -106,13 +109,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
 
 /// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
 /// 2206.00364: `x = x0 + sigma * noise`, in units in which the signal is not scaled down).
-fn gap(step: &StepTrace) -> Option<String> {
+fn gap(step: &StepTrace) -> Option<[String; 2]> {
     let (x_t, x0) = (step.tensor("latents")?, step.tensor("x0")?);
     let noise = step.tensor("noise_guided")?;
     // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
     let sigma = f64::from(step.sigma);
-    let keeps_variance = step.preview_scale <= 1.0;
-    let scale = if keeps_variance {
+    let scale = if keeps_variance(step) {
         (sigma * sigma + 1.0).sqrt()
     } else {
         1.0
@@ -129,29 +131,33 @@ fn gap(step: &StepTrace) -> Option<String> {
     if (apart - sigma * size).abs() > 0.02 * apart.max(0.01) {
         return None;
     }
-    let x_t = if keeps_variance {
+    let x_t = if keeps_variance(step) {
         "√(σ²+1)·x_t"
     } else {
         "x_t"
     };
-    Some(format!(
-        "{x_t} = x0 + σ·ε: they are {} apart (rms), σ {} times ε {}",
-        text::fixed(apart, 3),
-        text::fixed(sigma, 3),
-        text::fixed(size, 3)
-    ))
+    let [apart, sigma, size] = [apart, sigma, size].map(|value| text::fixed(value, 3));
+    Some([
+        format!("{x_t} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
+        format!("rms({x_t} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
+    ])
 }
 
 fn draw_picture(
     buffer: &mut Buffer,
     place: Rect,
-    room: u16,
-    title: &str,
+    (columns, rows): (u16, u16),
+    titles: &[&str],
     image: &RgbImage,
     app: &App,
 ) -> Rect {
+    let title = fitting(titles, place.width);
     let place = line(buffer, place, title, app.theme.title());
-    picture::draw(buffer, top(place, room), image, app.theme)
+    let place = Rect {
+        width: columns.min(place.width),
+        ..top(place, rows)
+    };
+    picture::draw(buffer, place, image, app.theme)
 }
 
 /// Statistics below a picture, always in the same row.
@@ -165,16 +171,7 @@ fn caption(
 ) {
     let place = below(place, 1 + drawn.height.max(1).min(room));
     if let Some(tensor) = tensor {
-        let words = if place.width >= 24 {
-            statistics(&tensor.stats)
-        } else {
-            let stats = tensor.stats;
-            format!(
-                "{} ± {}",
-                text::fixed(stats.mean, 2),
-                text::fixed(stats.std, 2)
-            )
-        };
+        let words = statistics(&tensor.stats, place.width);
         line(buffer, place, &words, app.theme.muted());
     }
 }
@@ -190,12 +187,22 @@ fn draw_tensor(
     step: &StepTrace,
 ) {
     let theme = app.theme;
-    let (title, tensor) = match which {
-        StepTensor::Difference => ("|ε_text − ε_uncond|", difference(step)),
-        StepTensor::Text => ("|ε_text|", step.tensor("noise_text").cloned()),
-        StepTensor::Uncond => ("|ε_uncond|", step.tensor("noise_uncond").cloned()),
-        StepTensor::Guided => ("|ε_guided|", step.tensor("noise_guided").cloned()),
+    let (titles, tensor): (&[&str], _) = match which {
+        StepTensor::Difference => (
+            &["|ε_text − ε_uncond|", "|ε_t − ε_u|", "|Δε|"],
+            difference(step),
+        ),
+        StepTensor::Text => (&["|ε_text|"], step.tensor("noise_text").cloned()),
+        StepTensor::Uncond => (
+            &["|ε_uncond|", "|ε_u|"],
+            step.tensor("noise_uncond").cloned(),
+        ),
+        StepTensor::Guided => (
+            &["|ε_guided|", "|ε_g|"],
+            step.tensor("noise_guided").cloned(),
+        ),
     };
+    let title = fitting(titles, place.width);
     let inner = line(buffer, place, title, theme.title());
     let Some(tensor) = tensor else {
         let words = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
@@ -227,7 +234,7 @@ fn draw_tensor(
         line(
             buffer,
             below(inner, 1),
-            &statistics(&tensor.stats),
+            &statistics(&tensor.stats, inner.width),
             theme.muted(),
         );
     }
@@ -265,20 +272,20 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, app: &App, run:
     let curve = |pick: fn(&crate::tui::run::StepFigures) -> f64| -> Vec<f64> {
         run.figures.iter().map(pick).collect()
     };
-    let curves = [
-        ("std(x_t)", curve(|figures| figures.latents_std)),
-        ("sigma", curve(|figures| figures.sigma)),
+    let curves: [(&[&str], _); 3] = [
+        (&["std(x_t)"], curve(|figures| figures.latents_std)),
+        (&["sigma"], curve(|figures| figures.sigma)),
         (
-            "rms(ε_text − ε_uncond)",
+            &["rms(ε_text − ε_uncond)", "rms(ε_t − ε_u)", "rms(Δε)"],
             curve(|figures| figures.guidance_rms.unwrap_or(0.0)),
         ),
     ];
-    for (place, (name, values)) in places.iter().zip(curves) {
+    for (place, (names, values)) in places.iter().zip(curves) {
         let place = below(*place, from);
         let value = values.get(index).copied().unwrap_or(0.0);
         let number = text::number(value);
-        let width = usize::from(place.width);
-        let name = text::fit(name, width.saturating_sub(text::width(&number) + 1));
+        let room = place.width.saturating_sub(text::width(&number) as u16 + 1);
+        let name = text::fit(fitting(names, room), room.into());
         let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
         let place = top(place, 9);
         bars::steps(

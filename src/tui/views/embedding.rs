@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, cosine, empty, line, matrix, scroll, strip, top};
+use super::{below, cosine, empty, fitting, line, matrix, scroll, strip, top};
 use crate::model::tokenizer::TokenKind;
 use crate::trace::{Snapshot, Stats};
 use crate::tui::app::App;
@@ -19,10 +19,16 @@ use crate::tui::widgets::{bars, histogram::Histogram, tabs, token_strip};
 
 /// Columns of a token's name.
 const NAMES: usize = 11;
+/// What is said of each vector.
+const STATISTICS: [&str; 5] = ["mean", "std", "min", "max", "norm"];
 /// Columns of one statistic.
 const NUMBER: usize = 7;
 /// The least columns for histogram and neighbours side by side.
 const WIDE: u16 = 90;
+
+/// Where there are fewer rows, what is nearest stands beside the table, in so many columns.
+const LOW: u16 = 9;
+const NEAREST: u16 = 30;
 
 /// Draws the view.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
@@ -43,6 +49,21 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
     } else {
         words.collect()
     };
+    if area.height < LOW && area.width >= 2 * NEAREST {
+        // What lies nearest stands beside the table where there is no room beneath it.
+        let left = Rect {
+            width: area.width - NEAREST - 2,
+            ..area
+        };
+        draw_table(buffer, left, app, run, &embedding, &rows);
+        let right = Rect {
+            x: left.right() + 2,
+            width: NEAREST,
+            ..area
+        };
+        draw_neighbours(buffer, right, app, run, &embedding);
+        return;
+    }
     let least_below = if area.height > 24 { 15 } else { 5 };
     let room = usize::from(area.height.saturating_sub(least_below)).max(4);
     let used = draw_table(buffer, top(area, room as u16), app, run, &embedding, &rows);
@@ -108,7 +129,10 @@ fn draw_table(
 ) -> u16 {
     let theme = app.theme;
     let width = usize::from(area.width);
-    let statistics_end = NAMES + 5 * NUMBER + 2;
+    // Of the statistics the last one, the norm, stays where there is little room.
+    let count = if width < 40 { 1 } else { STATISTICS.len() };
+    let shown_statistics = &STATISTICS[STATISTICS.len() - count..];
+    let statistics_end = NAMES + count * NUMBER + 2;
     let room = width.saturating_sub(statistics_end);
     let cell = matrix::cell_width(rows.len(), room);
     let shown_columns = (room / cell).min(rows.len());
@@ -117,15 +141,9 @@ fn draw_table(
     let first_row = scroll(selected.unwrap_or(0), rows.len(), shown_rows);
     let first_column = scroll(selected.unwrap_or(0), rows.len(), shown_columns);
     let matrix_x = area.x + statistics_end as u16;
-    let head = format!(
-        "{}{:>NUMBER$}{:>NUMBER$}{:>NUMBER$}{:>NUMBER$}{:>NUMBER$}",
-        text::fit("token", NAMES),
-        "mean",
-        "std",
-        "min",
-        "max",
-        "norm"
-    );
+    let names = shown_statistics.iter();
+    let names: Vec<String> = names.map(|name| format!("{name:>NUMBER$}")).collect();
+    let head = format!("{}{}", text::fit("token", NAMES), names.concat());
     buffer.set_stringn(area.x, area.y, head, width, theme.muted());
     let columns = || {
         let shown = rows.iter().skip(first_column).take(shown_columns);
@@ -158,12 +176,13 @@ fn draw_table(
         buffer.set_stringn(area.x, y, name, width, style);
         let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
         let (numbers, style) = if is_zero {
-            let words = "   never seen: a row of zeros".to_owned();
+            let forms = ["   never seen: a row of zeros", "  zeros"];
+            let words = fitting(&forms, (count * NUMBER) as u16).to_owned();
             (words, theme.warning())
         } else {
-            (numbers(&Stats::of(vector)), style)
+            (numbers(&Stats::of(vector), count), style)
         };
-        buffer.set_stringn(area.x + NAMES as u16, y, numbers, 5 * NUMBER, style);
+        buffer.set_stringn(area.x + NAMES as u16, y, numbers, count * NUMBER, style);
         for (index, &column) in columns() {
             let x = matrix_x + (index * cell) as u16;
             let value = cosine(vector, embedding.row(column));
@@ -191,15 +210,15 @@ fn draw_table(
     2 + shown_rows as u16
 }
 
-/// A row's statistics in columns.
-fn numbers(stats: &Stats) -> String {
+/// A row's last `count` statistics in columns.
+fn numbers(stats: &Stats, count: usize) -> String {
     let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
     let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
     let numbers: Vec<String> = numbers
         .chain([text::fixed(stats.norm, 2)])
         .map(|number| format!("{number:>NUMBER$}"))
         .collect();
-    numbers.concat()
+    numbers[numbers.len() - count..].concat()
 }
 
 fn token_name(run: &Run, position: usize) -> String {
@@ -215,15 +234,8 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embeddin
     if vector.is_empty() || area.height < 3 {
         return;
     }
-    let name = token_name(run, token);
-    let id = run.tokens().get(token).map_or(0, |token| token.id);
     let stats = Stats::of(vector);
-    let whose = match app.cursor.detail.part {
-        Part::Token => format!("row {id} of the table"),
-        Part::Position => format!("position {token}"),
-        Part::Sum => format!("row {id} + position {token}"),
-    };
-    let mut title = format!("{name}: {} numbers, {whose}", vector.len());
+    let mut title = described(app, run, vector.len());
     if area.width >= WIDE {
         let precise = format!(
             " · mean {:.6}  std {:.6}  norm {:.6}",
@@ -253,12 +265,44 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embeddin
         width: area.right().saturating_sub(x),
         ..area
     };
+    draw_beside(buffer, place, app, run, embedding);
+}
+
+/// The selected token's vector: how long it is, and where it is from.
+fn described(app: &App, run: &Run, length: usize) -> String {
+    let token = app.cursor.token;
+    let name = token_name(run, token);
+    let id = run.tokens().get(token).map_or(0, |token| token.id);
+    let whose = match app.cursor.detail.part {
+        Part::Token => format!("row {id} of the table"),
+        Part::Position => format!("position {token}"),
+        Part::Sum => format!("row {id} + position {token}"),
+    };
+    format!("{name}: {length} numbers, {whose}")
+}
+
+/// What lies nearest to the selected token's vector.
+fn draw_beside(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
+    let token = app.cursor.token;
     let in_prompt = alike(run, embedding, token);
     if app.cursor.detail.part == Part::Token {
-        draw_nearest(buffer, place, app, run, id, &in_prompt);
+        let id = run.tokens().get(token).map_or(0, |token| token.id);
+        draw_nearest(buffer, area, app, run, id, &in_prompt);
     } else {
-        draw_alike(buffer, place, app, &in_prompt);
+        draw_alike(buffer, area, app, &in_prompt);
     }
+}
+
+/// The same beneath the vector's description.
+fn draw_neighbours(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
+    let length = embedding.row(app.cursor.token).len();
+    let title = described(app, run, length);
+    let title = fitting(
+        &[&title, title.trim_end_matches(" of the table")],
+        area.width,
+    );
+    let area = line(buffer, area, title, app.theme.title());
+    draw_beside(buffer, area, app, run, embedding);
 }
 
 /// The prompt's other tokens with their cosines, the most alike first.

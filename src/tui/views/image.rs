@@ -159,7 +159,8 @@ fn draw_latents(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, step: usi
     let mut area = line(buffer, area, title, theme.title());
     let words = format!("latents {channels}×{height}×{width}");
     area = line(buffer, area, &words, theme.muted());
-    area = line(buffer, area, &statistics(&latents.stats), theme.muted());
+    let words = statistics(&latents.stats, area.width);
+    area = line(buffer, area, &words, theme.muted());
     let scale = Scale::signed(latents.data.iter().copied());
     let size = height * width;
     // Two in a row where two rows have room, else all in one.

@@ -22,7 +22,7 @@ use super::pixels::PlacedPicture;
 use super::run::{Run, RunState};
 use super::screen::wrap_words;
 use super::text;
-use crate::trace::Stats;
+use crate::trace::{Stats, StepTrace};
 
 /// Draws the view on the screen in `area`; returns its pictures.
 pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
@@ -109,6 +109,18 @@ fn columns(area: Rect, count: u16, gap: u16) -> Vec<Rect> {
         .collect()
 }
 
+/// The first of `forms`, from the longest to the shortest, that fits `columns` columns; the last where none does.
+fn fitting<'a>(forms: &[&'a str], columns: u16) -> &'a str {
+    let fits = |form: &&&str| text::width(form) <= usize::from(columns);
+    forms.iter().find(fits).or(forms.last()).unwrap_or(&"")
+}
+
+/// Does the run of `step` keep the variance of its latents, so that they are divided by √(σ²+1)? Karras et al. 2022, arXiv
+/// 2206.00364, appendix B: the schedulers of the DDPM family do, those of k-diffusion have x0 + σ·ε as it is.
+fn keeps_variance(step: &StepTrace) -> bool {
+    step.preview_scale <= 1.0
+}
+
 /// Puts one line of text at the top of `area` and returns the place beneath it.
 fn line(buffer: &mut Buffer, area: Rect, words: &str, style: Style) -> Rect {
     if area.height > 0 {
@@ -150,13 +162,19 @@ fn empty(buffer: &mut Buffer, area: Rect, app: &App, what: &str) {
     }
 }
 
-/// The statistics that stand below a tensor.
-fn statistics(stats: &Stats) -> String {
+/// The statistics that stand below a tensor, in at most `columns` columns where that is possible.
+fn statistics(stats: &Stats, columns: u16) -> String {
     let (mean, std) = (text::fixed(stats.mean, 3), text::fixed(stats.std, 3));
-    match stats.non_finite {
+    let long = match stats.non_finite {
         0 => format!("mean {mean}  std {std}"),
         count => format!("mean {mean}  std {std}  {count} not finite"),
-    }
+    };
+    let short = format!(
+        "{} ± {}",
+        text::fixed(stats.mean, 2),
+        text::fixed(stats.std, 2)
+    );
+    fitting(&[&long, &short], columns).to_owned()
 }
 
 /// The cosine of the angle between two vectors; `NaN` where one is zero.

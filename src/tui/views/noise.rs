@@ -96,12 +96,7 @@ fn draw_channels(
         let drawn = map.draw(buffer, top(plane, room), theme);
         let stats = Stats::of(&values);
         let caption = below(plane, drawn.height);
-        let words = if place.width >= 24 {
-            statistics(&stats)
-        } else {
-            let (mean, std) = (text::fixed(stats.mean, 2), text::fixed(stats.std, 2));
-            format!("{mean} ± {std}")
-        };
+        let words = statistics(&stats, place.width);
         line(buffer, caption, &words, theme.muted());
         used = used.max(drawn.height + 2);
     }

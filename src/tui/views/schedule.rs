@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, empty, line, scroll, top};
+use super::{below, empty, fitting, line, scroll, top};
 use crate::scheduler::{Schedule, SchedulerKind};
 use crate::tui::app::App;
 use crate::tui::editor::scheduler_name;
@@ -96,7 +96,11 @@ fn draw_choices(buffer: &mut Buffer, area: Rect, app: &App) -> Rect {
         width: row.right().saturating_sub(x + 3),
         ..row
     };
-    let axes = ["linear", "logarithmic"];
+    let axes = match place.width {
+        24.. => ["linear", "logarithmic"],
+        11.. => ["lin", "log"],
+        _ => return below(area, 1 + u16::from(area.height > 16)),
+    };
     tabs::draw(buffer, place, "a", &axes, detail.axis as usize, app.theme);
     below(area, 1 + u16::from(area.height > 16))
 }
@@ -148,17 +152,25 @@ fn draw_legend(
     let style = theme.warning();
     let (x, _) = buffer.set_stringn(area.x, area.y, own, room(area.x), style);
     let Some(other) = other else {
-        let words = "   o lays another schedule over it";
+        let forms = [
+            "   o lays another schedule over it",
+            "   o another schedule",
+            "",
+        ];
+        let words = fitting(&forms, room(x) as u16);
         buffer.set_stringn(x, area.y, words, room(x), theme.muted());
         return below(area, 1);
     };
     let words = format!("   {} {}", GLYPHS[1], other.name());
-    let (x, _) = buffer.set_stringn(x, area.y, words, room(x), theme.good());
-    let words = "   - + steps";
-    if room(x) >= words.len() {
-        buffer.set_stringn(x, area.y, words, room(x), theme.muted());
-    }
     let mut area = below(area, 1);
+    if text::width(&words) <= room(x) {
+        let (x, _) = buffer.set_stringn(x, area.y - 1, words, room(x), theme.good());
+        let words = fitting(&["   - + steps", ""], room(x) as u16);
+        buffer.set_stringn(x, area.y - 1, words, room(x), theme.muted());
+    } else {
+        // A row of its own: its number of steps is what one changes.
+        area = line(buffer, area, words.trim_start(), theme.good());
+    }
     if let Err(why) = &other.schedule {
         let why = format!("There is no such schedule: {}.", text::clean(why));
         for words in wrap_words(&why, area.width.into()) {
@@ -301,11 +313,13 @@ fn draw_table(
         line(buffer, place, &other.name(), theme.good());
     }
     let area = line(buffer, area, &title, theme.title());
-    let mut head = if wide {
-        "step timestep    sigma     next      SNR".to_owned()
-    } else {
-        "step timestep   sigma      SNR".to_owned()
-    };
+    let mut head = match area.width {
+        _ if wide => "step timestep    sigma     next      SNR",
+        30.. => "step timestep   sigma      SNR",
+        21.. => "step timestep   sigma",
+        _ => "step   sigma",
+    }
+    .to_owned();
     if with_other.is_some() {
         head.push_str("  timestep    sigma");
     }
@@ -320,7 +334,7 @@ fn draw_table(
         let index = first + row;
         let place = top(below(area, row as u16), 1);
         if index < own_count {
-            let words = own_row(schedule, index, wide);
+            let words = own_row(schedule, index, area.width);
             let style = if app.has_steps() && index == app.cursor.step {
                 theme.selected()
             } else if index < run.trace.steps.len() {
@@ -351,16 +365,20 @@ fn draw_table(
     }
 }
 
-fn own_row(schedule: &Schedule, index: usize, wide: bool) -> String {
+/// A step's numbers: as many as `columns` columns have room for, the noise level before all others.
+fn own_row(schedule: &Schedule, index: usize, columns: u16) -> String {
     let sigma_at = |index: usize| f64::from(schedule.sigmas.get(index).copied().unwrap_or(0.0));
     let (sigma, next) = (sigma_at(index), sigma_at(index + 1));
     let ratio = text::number(1.0 / (sigma * sigma));
     let timestep = f64::from(schedule.timesteps[index]);
     let step = index + 1;
-    if wide {
-        format!("{step:>4} {timestep:>8.3} {sigma:>8.4} {next:>8.4} {ratio:>8}")
-    } else {
-        format!("{step:>4} {timestep:>8.2} {sigma:>7.3} {ratio:>8}")
+    match columns {
+        _ if columns >= TABLE.0 => {
+            format!("{step:>4} {timestep:>8.3} {sigma:>8.4} {next:>8.4} {ratio:>8}")
+        }
+        30.. => format!("{step:>4} {timestep:>8.2} {sigma:>7.3} {ratio:>8}"),
+        21.. => format!("{step:>4} {timestep:>8.2} {sigma:>7.3}"),
+        _ => format!("{step:>4} {sigma:>7.3}"),
     }
 }
 
@@ -376,37 +394,39 @@ fn draw_precise(buffer: &mut Buffer, area: Rect, app: &App, schedule: &Schedule)
         return;
     };
     let alpha = alpha(f64::from(sigma));
-    let rows = [
-        ("", format!("step {}: timestep {timestep}", step + 1)),
-        ("sigma", format!("{sigma} to {next}")),
+    let title = format!("step {}: timestep {timestep}", step + 1);
+    let mut area = line(buffer, area, &title, theme.title());
+    let [signal, noise] = [alpha, 1.0 - alpha].map(|share| text::fixed(100.0 * share, 3));
+    let short = |sigma: f32| text::number(f64::from(sigma));
+    let input = match schedule.preview_scale(step) {
+        scale if scale > 1.0 => [
+            format!("x / √(σ² + 1) = x / {scale}"),
+            format!("x / √(σ² + 1) = x / {}", short(scale)),
+            format!("x / {}", short(scale)),
+        ],
+        _ => ["", "", ""].map(|_| "x as it is".to_owned()),
+    };
+    for (name, forms) in [
+        (
+            "sigma",
+            [
+                format!("{sigma} to {next}"),
+                format!("{sigma:.5} to {next:.5}"),
+                format!("{} to {}", short(sigma), short(next)),
+            ],
+        ),
         (
             "signal",
-            format!(
-                "{} % of the variance, noise {} %",
-                text::fixed(100.0 * alpha, 3),
-                text::fixed(100.0 * (1.0 - alpha), 3)
-            ),
+            [
+                format!("{signal} % of the variance, noise {noise} %"),
+                format!("{signal} %, noise {noise} %"),
+                format!("{signal} %"),
+            ],
         ),
-        (
-            "input",
-            match schedule.preview_scale(step) {
-                scale if scale > 1.0 => format!("x / √(σ² + 1) = x / {scale}"),
-                _ => "x as it is".to_owned(),
-            },
-        ),
-    ];
-    let mut area = area;
-    for (name, words) in rows {
-        let style = if name.is_empty() {
-            theme.title()
-        } else {
-            theme.text()
-        };
-        let words = if name.is_empty() {
-            words
-        } else {
-            format!("{name:<7} {words}")
-        };
-        area = line(buffer, area, &words, style);
+        ("input", input),
+    ] {
+        let forms = forms.map(|words| format!("{name:<7} {words}"));
+        let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+        area = line(buffer, area, words, theme.text());
     }
 }

@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, cosine, empty, line, matrix, scroll, strip, top};
+use super::{below, cosine, empty, fitting, line, matrix, scroll, strip, top};
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Snapshot, Stats};
 use crate::tui::app::App;
@@ -16,8 +16,10 @@ use crate::tui::widgets::{bars, tabs, token_strip};
 
 /// Columns of a token's name.
 const NAMES: usize = 11;
-/// Columns of name, norm and movement.
-const TABLE: usize = NAMES + 8 + 8 + 8;
+/// Columns of a number, and of the bar that stands for the movement.
+const NUMBER: usize = 8;
+/// The least columns for the attention beside the table; where there are fewer, the table makes room.
+const MATRIX: usize = 8;
 /// The least columns for the panel at the right of the vectors.
 const WIDE: u16 = 90;
 
@@ -196,6 +198,32 @@ fn attention_row<'a>(app: &App, run: &'a Run, name: &str, position: usize) -> Op
     (!row.is_empty()).then_some(row)
 }
 
+/// Which columns the table has.
+struct TableColumns {
+    norm: bool,
+    bar: bool,
+    width: usize,
+}
+
+impl TableColumns {
+    /// Those that fit `columns` columns, with the attention beside them.
+    fn new(columns: usize) -> Self {
+        let with = |norm: bool, bar: bool| Self {
+            norm,
+            bar,
+            width: NAMES + NUMBER * (1 + usize::from(norm) + usize::from(bar)) + 1,
+        };
+        let all = [with(true, true), with(true, false), with(false, false)];
+        let mut fitting = all
+            .into_iter()
+            .filter(|table| table.width + MATRIX <= columns);
+        fitting.next().unwrap_or_else(|| Self {
+            width: columns.min(NAMES + NUMBER + 1),
+            ..with(false, false)
+        })
+    }
+}
+
 /// One row a token: norm, movement, and whom it attended to. Returns the rows used.
 fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &State) -> u16 {
     let theme = app.theme;
@@ -208,13 +236,20 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &Sta
     let shown = usize::from(area.height.saturating_sub(2)).min(count);
     let first = scroll(app.cursor.token, count, shown);
     let has_attention = attention_row(app, run, state.name, 0).is_some();
-    let room = usize::from(area.width).saturating_sub(TABLE);
+    let table = TableColumns::new(area.width.into());
+    let room = usize::from(area.width).saturating_sub(table.width);
     let cell = matrix::cell_width(count, room);
     let columns = (room / cell).min(count);
     let first_column = scroll(app.cursor.token, count, columns);
-    let head = format!("{}{:>8}{:>8}", text::fit("token", NAMES), "norm", "moved");
-    buffer.set_stringn(area.x, area.y, head, TABLE, theme.muted());
-    let matrix_x = area.x + TABLE as u16;
+    let norm_head = if table.norm { "norm" } else { "" };
+    let norm_width = if table.norm { NUMBER } else { 0 };
+    let head = format!(
+        "{}{norm_head:>norm_width$}{:>NUMBER$}",
+        text::fit("token", NAMES),
+        "moved"
+    );
+    buffer.set_stringn(area.x, area.y, head, table.width, theme.muted());
+    let matrix_x = area.x + table.width as u16;
     let scale = Scale {
         low: 0.0,
         high: 1.0,
@@ -237,11 +272,12 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &Sta
             buffer.set_stringn(x, area.y, words, cell, style);
         }
     } else {
-        let words = if state.before.is_none() {
-            "token + position: no attention yet"
+        let forms = if state.before.is_none() {
+            ["token + position: no attention yet", "no attention yet", ""]
         } else {
-            "normalised: no attention here"
+            ["normalised: no attention here", "no attention", ""]
         };
+        let words = fitting(&forms, room as u16);
         buffer.set_stringn(matrix_x, area.y, words, room, theme.muted());
     }
     let moves: Vec<Option<f64>> = (0..count)
@@ -258,14 +294,20 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &Sta
             theme.text()
         };
         let moved = moves[row];
-        let norm = text::fixed(Stats::of(state.vectors.row(row)).norm, 2);
+        let norm = if table.norm {
+            text::fixed(Stats::of(state.vectors.row(row)).norm, 2)
+        } else {
+            String::new()
+        };
         let moved_words = moved.map_or("–".to_owned(), |moved| text::fixed(moved, 3));
-        let bar = moved.map_or_else(String::new, |moved| bars::share(moved / farthest, 6));
         let name = text::fit(&token_name(run, row), NAMES);
-        let words = format!("{name}{norm:>8}{moved_words:>8} ");
-        let (x, _) = buffer.set_stringn(area.x, y, words, TABLE, style);
-        let style = if is_selected { style } else { theme.muted() };
-        buffer.set_stringn(x, y, bar, 6, style);
+        let words = format!("{name}{norm:>norm_width$}{moved_words:>NUMBER$} ");
+        let (x, _) = buffer.set_stringn(area.x, y, words, table.width, style);
+        if let (true, Some(moved)) = (table.bar, moved) {
+            let style = if is_selected { style } else { theme.muted() };
+            let bar = bars::share(moved / farthest, NUMBER - 2);
+            buffer.set_stringn(x, y, bar, NUMBER - 2, style);
+        }
         let Some(attention) = attention_row(app, run, state.name, row) else {
             continue;
         };
@@ -282,17 +324,19 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &Sta
     }
     let y = area.y + 1 + shown as u16;
     if y < area.bottom() {
-        let words = if shown < count {
-            format!("{shown} of {count} · moved: 1 − cosine")
+        let counted = format!("{shown} of {count}");
+        let long = format!("{counted} · moved: 1 − cosine");
+        let forms = if shown < count {
+            [long.as_str(), &counted]
         } else {
-            "moved: 1 − cosine to before".to_owned()
+            ["moved: 1 − cosine to before", "moved: 1 − cosine"]
         };
         let room_left = if has_attention {
-            TABLE - 1
+            table.width - 1
         } else {
             usize::from(area.width)
         };
-        let words = text::truncate(&words, room_left);
+        let words = text::truncate(fitting(&forms, room_left as u16), room_left);
         buffer.set_stringn(area.x, y, words, room_left, theme.muted());
         if has_attention {
             let place = Rect {
@@ -419,14 +463,20 @@ fn draw_start(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) {
         pairs.fold(0.0_f64, |most, (a, b)| most.max(f64::from((a - b).abs())))
     };
     let mut starts = prompt.row(0).iter().zip(negative.row(0));
-    let verdict = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
-        "0, exactly the same".to_owned()
+    let (verdict, short) = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
+        ("0, exactly the same".to_owned(), "0, the same".to_owned())
     } else {
-        text::number(difference(0))
+        (text::number(difference(0)), text::number(difference(0)))
     };
     if area.height < 4 {
-        let words = format!("start, output against the negative prompt's: {verdict}");
-        line(buffer, area, &words, theme.text());
+        let forms = [
+            format!("start, output against the negative prompt's: {verdict}"),
+            format!("start, against the negative prompt's: {verdict}"),
+            format!("start and the negative's: {verdict}"),
+            format!("start, negative's: {short}"),
+        ];
+        let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+        line(buffer, area, words, theme.text());
         return;
     }
     let mut area = line(buffer, area, "against the negative prompt", theme.title());

@@ -16,6 +16,8 @@ use crate::tui::widgets::token_strip;
 
 /// The least columns of one part of the table.
 const PART: u16 = 44;
+/// The least columns of a row with a token's bytes; those of the selected token stand above the table, too.
+const WITH_BYTES: u16 = 36;
 /// Columns of a text's name, where there is room and where there is little.
 const NAMES: (u16, u16) = (18, 11);
 
@@ -289,7 +291,11 @@ fn draw_table(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text) {
     let tokens = &shown.tokens.tokens;
     let first = scroll(app.cursor.token, tokens.len(), visible);
     for (index, part) in parts.iter().enumerate() {
-        let head = " pos     id  token          bytes";
+        let head = if part.width < WITH_BYTES {
+            " pos     id  token"
+        } else {
+            " pos     id  token          bytes"
+        };
         line(buffer, *part, head, app.theme.title());
         let rows_of_part = tokens.iter().skip(first + index * rows).take(rows);
         for (row, token) in rows_of_part.enumerate() {
@@ -340,6 +346,7 @@ fn draw_row(buffer: &mut Buffer, area: Rect, app: &App, shown: &Text, token: &To
     let theme = app.theme;
     let is_unseen = shown.is_unseen(token);
     let bytes = match token.kind {
+        _ if area.width < WITH_BYTES => String::new(),
         TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
         TokenKind::Word if is_unseen => format!(
             "never seen  {}",

@@ -186,6 +186,10 @@ pub fn legend(buffer: &mut Buffer, area: Rect, scale: Scale, whose: &str, theme:
     let high = format!(" {}", text::number(f64::from(scale.high)));
     let numbers = text::width(&low) + text::width(&high);
     let room = usize::from(area.width);
+    // A number that is cut says something else.
+    if room < numbers {
+        return;
+    }
     let bar = room.saturating_sub(numbers).min(12) as u16;
     let (start, _) = buffer.set_stringn(area.x, area.y, &low, room, theme.muted());
     for column in 0..bar {

@@ -12,6 +12,9 @@ use crate::tui::text;
 use crate::tui::views::{below, line};
 use crate::tui::widgets::{bars, token_strip};
 
+/// Where there are fewer columns, shares stand without bars and without their unit.
+const NARROW: u16 = 16;
+
 /// What all places together listen to, and how evenly the selected word's attention is spread.
 pub fn draw_shares(
     buffer: &mut Buffer,
@@ -24,29 +27,29 @@ pub fn draw_shares(
     let theme = app.theme;
     let token = app.cursor.token;
     let tokens = super::tokens(app, run);
-    let sum_of = |kind: TokenKind| -> f64 {
-        let of_kind = (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
-        of_kind.map(|other| selection.share(other.position)).sum()
-    };
     let name = (tokens.get(token)).map_or_else(String::new, token_strip::word);
-    let mut area = line(buffer, area, "share of attention", theme.title());
-    let rows = [
-        (name, selection.share(token), theme.accent()),
-        ("start".to_owned(), sum_of(TokenKind::Start), theme.text()),
-        (
-            "other words".to_owned(),
-            sum_of(TokenKind::Word),
-            theme.text(),
-        ),
-        ("end".to_owned(), sum_of(TokenKind::End), theme.text()),
-        (
-            "padding".to_owned(),
-            sum_of(TokenKind::Padding),
-            theme.text(),
-        ),
-    ];
-    for (name, share, style) in rows {
-        area = draw_share(buffer, area, &name, share, style);
+    let narrow = area.width < NARROW;
+    let title = if narrow {
+        "share, %"
+    } else {
+        "share of attention"
+    };
+    let mut area = line(buffer, area, title, theme.title());
+    area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
+    let words = if narrow { "others" } else { "other words" };
+    for (name, kind) in [
+        ("start", TokenKind::Start),
+        (words, TokenKind::Word),
+        ("end", TokenKind::End),
+        ("padding", TokenKind::Padding),
+    ] {
+        let others =
+            || (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
+        // The selected token has its row already.
+        if others().next().is_some() {
+            let share = others().map(|other| selection.share(other.position)).sum();
+            area = draw_share(buffer, area, name, share, theme.text());
+        }
     }
     let (bits, most) = entropy(map);
     let words = format!(
@@ -107,12 +110,12 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selecti
 
 fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
     let room = usize::from(area.width);
-    if room < 16 {
-        // Two runs side by side on a small screen: the name says more than its decimals.
+    if area.width < NARROW {
+        // Two runs side by side on a small screen.
         let words = format!(
-            "{}{:>3}%",
-            text::fit(name, room.saturating_sub(4)),
-            text::fixed(100.0 * share, 0)
+            "{}{:>5}",
+            text::fit(name, room.saturating_sub(5)),
+            text::fixed(100.0 * share, 1)
         );
         return line(buffer, area, &words, style);
     }

@@ -6,9 +6,9 @@ mod overlay;
 mod selection;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout as RatatuiLayout, Rect};
 
-use super::{below, columns, empty, line, top};
+use super::{below, columns, empty, fitting, line, top};
 use crate::model::tokenizer::Token;
 use crate::trace::Half;
 use crate::tui::app::{App, Mode};
@@ -72,6 +72,9 @@ pub fn picture_area(area: Rect, app: &App) -> Option<Rect> {
     Some(overlay::area(&layout, selection.size))
 }
 
+/// Where there are fewer columns, the numbers get half of them.
+const NARROW: u16 = 44;
+
 /// The places of the view's parts, below the strip and the line that describes what is shown.
 struct Layout {
     area: Rect,
@@ -93,7 +96,16 @@ impl Layout {
         let gap = u16::from(area.height > 18);
         Self {
             area,
-            columns: columns(area, 3, 2),
+            columns: if area.width < NARROW {
+                // Where there are few columns there are few rows, too: the maps are small, and the numbers need room.
+                let [picture, map, numbers] =
+                    RatatuiLayout::horizontal([1, 1, 2].map(Constraint::Fill))
+                        .spacing(2)
+                        .areas(area);
+                vec![picture, map, numbers]
+            } else {
+                columns(area, 3, 2)
+            },
             room: area.height.saturating_sub(grid + 2 + gap).max(3),
             gap,
         }
@@ -143,7 +155,8 @@ fn strip(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
 }
 
 fn draw_map(buffer: &mut Buffer, place: Rect, room: u16, app: &App, map: &HeatMap) -> Rect {
-    let place = line(buffer, place, "attention alone", app.theme.title());
+    let title = fitting(&["attention alone", "alone"], place.width);
+    let place = line(buffer, place, title, app.theme.title());
     let drawn = map.draw(buffer, top(place, room), app.theme);
     let below_map = top(below(place, drawn.height), 1);
     legend(buffer, below_map, map.scale, "own scale", app.theme);

@@ -8,7 +8,7 @@ use crate::tui::app::{App, Mode};
 use crate::tui::colour_map::ColourMap;
 use crate::tui::run::Run;
 use crate::tui::theme::Rgb;
-use crate::tui::views::{below, line, top};
+use crate::tui::views::{below, fitting, line, top};
 use crate::tui::widgets::heat_map::HeatMap;
 use crate::tui::widgets::{half_blocks, picture, token_strip};
 
@@ -20,7 +20,8 @@ pub fn draw(buffer: &mut Buffer, place: Rect, map_area: Rect, app: &App, run: &R
     let tokens = super::tokens(app, run);
     let word = (tokens.get(app.cursor.token)).map_or_else(String::new, token_strip::word);
     let title = format!("“{word}” over x0");
-    let place = line(buffer, place, &title, app.theme.title());
+    let title = fitting(&[&title, "over x0", "x0"], place.width);
+    let place = line(buffer, place, title, app.theme.title());
     let decoded = run.decoded.get(&app.cursor.step).filter(|_| app.decode);
     let preview = run.pictures.get(app.cursor.step);
     let Some(image) = decoded.or(preview.map(|pictures| &pictures.x0)) else {
@@ -47,6 +48,10 @@ pub fn draw(buffer: &mut Buffer, place: Rect, map_area: Rect, app: &App, run: &R
     } else {
         "preview; d decodes"
     };
+    let words = fitting(
+        &[words, words.split([';', ' ']).next().unwrap_or_default()],
+        place.width,
+    );
     line(buffer, below(place, drawn.height), words, app.theme.muted());
 }
 
