@@ -21,6 +21,8 @@ pub struct Words {
     pub done_before: &'static str,
     /// A question that was answered in an earlier sitting.
     pub answered_before: &'static str,
+    /// Before an answer while it is typed.
+    pub answer: &'static str,
     /// An answer that is not right.
     pub wrong: &'static str,
     /// A task that is not done.
@@ -76,6 +78,7 @@ const ENGLISH: Words = Words {
     done: "Done.",
     done_before: "Done in an earlier sitting; do it again to see it.",
     answered_before: "Answered in an earlier sitting.",
+    answer: "answer:",
     wrong: "is not it.",
     not_yet: "Not yet.",
     hint: "H gives a hint.",
@@ -119,6 +122,7 @@ const CHINESE: Words = Words {
     done: "完成了。",
     done_before: "以前完成过；想再看，就再做一遍。",
     answered_before: "以前答过。",
+    answer: "回答：",
     wrong: "不对。",
     not_yet: "还没有完成。",
     hint: "按 H 看提示。",

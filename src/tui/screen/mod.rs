@@ -419,7 +419,9 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App) {
         }
         (Mode::Answer(line), _) => {
             let typed = text::clean(line.text());
-            Some((format!(" answer: {typed}▏"), theme.accent()))
+            let words = lesson::Words::of(app.classroom.language);
+            let words = lesson::joined(words.answer, &format!("{typed}▏"));
+            Some((format!(" {words}"), theme.accent()))
         }
         (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
         (_, Some(Notice::Done(words, _))) => {

@@ -38,8 +38,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
     let words = fitting(&forms.each_ref().map(String::as_str), area.width);
     let area = line(buffer, area, words, theme.text());
     let area = match gap(step) {
-        Some([long, short]) if area.height > 12 => {
-            let words = fitting(&[&long, &short], area.width);
+        Some(forms) if area.height > 12 => {
+            let words = fitting(&forms.each_ref().map(String::as_str), area.width);
             line(buffer, area, words, theme.muted())
         }
         _ => area,
@@ -109,7 +109,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
 
 /// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
 /// 2206.00364: `x = x0 + sigma * noise`, in units in which the signal is not scaled down).
-fn gap(step: &StepTrace) -> Option<[String; 2]> {
+fn gap(step: &StepTrace) -> Option<[String; 4]> {
     let (x_t, x0) = (step.tensor("latents")?, step.tensor("x0")?);
     let noise = step.tensor("noise_guided")?;
     // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
@@ -140,6 +140,8 @@ fn gap(step: &StepTrace) -> Option<[String; 2]> {
     Some([
         format!("{x_t} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
         format!("rms({x_t} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
+        format!("{x_t} − x0: {apart} = σ {sigma} × ε {size}"),
+        format!("{x_t} − x0: {apart}"),
     ])
 }
 

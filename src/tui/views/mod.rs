@@ -174,7 +174,8 @@ fn statistics(stats: &Stats, columns: u16) -> String {
         text::fixed(stats.mean, 2),
         text::fixed(stats.std, 2)
     );
-    fitting(&[&long, &short], columns).to_owned()
+    let least = format!("±{}", text::fixed(stats.std, 2));
+    fitting(&[&long, &short, &least], columns).to_owned()
 }
 
 /// The cosine of the angle between two vectors; `NaN` where one is zero.

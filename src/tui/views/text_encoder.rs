@@ -90,7 +90,10 @@ fn draw_states(
         Some(number) => number.to_owned(),
         None => states[index].0.clone(),
     };
-    let width = |name: &str| text::width(name).max(4) + 2;
+    let with_moves = area.height > 20;
+    // A number stands beneath the name, or nothing.
+    let least = if with_moves { 4 } else { 1 };
+    let width = |name: &str| text::width(name).max(least) + 2;
     let room = usize::from(area.width);
     let needed: usize = (0..states.len()).map(|index| width(&long(index)) + 3).sum();
     let (names, gap): (Vec<String>, &str) = if needed <= room + 3 {
@@ -109,7 +112,6 @@ fn draw_states(
         first -= 1;
         used += each[first];
     }
-    let with_moves = area.height > 20;
     let mut x = area.x;
     for (index, name) in names.iter().enumerate().skip(first) {
         let room = |x: u16| usize::from(area.right().saturating_sub(x));

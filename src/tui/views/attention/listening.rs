@@ -9,7 +9,7 @@ use crate::model::tokenizer::{Token, TokenKind};
 use crate::tui::app::App;
 use crate::tui::run::Run;
 use crate::tui::text;
-use crate::tui::views::{below, line};
+use crate::tui::views::{below, fitting, line};
 use crate::tui::widgets::{bars, token_strip};
 
 /// Where there are fewer columns, shares stand without bars and without their unit.
@@ -28,20 +28,20 @@ pub fn draw_shares(
     let token = app.cursor.token;
     let tokens = super::tokens(app, run);
     let name = (tokens.get(token)).map_or_else(String::new, token_strip::word);
-    let narrow = area.width < NARROW;
-    let title = if narrow {
-        "share, %"
+    let forms: &[&str] = if area.width < NARROW {
+        &["share, %"]
     } else {
-        "share of attention"
+        &["share of attention", "attention"]
     };
-    let mut area = line(buffer, area, title, theme.title());
+    let mut area = line(buffer, area, fitting(forms, area.width), theme.title());
     area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
-    let words = if narrow { "others" } else { "other words" };
+    let words = fitting(&["other words", "others"], name_width(area.width) as u16);
     for (name, kind) in [
         ("start", TokenKind::Start),
         (words, TokenKind::Word),
-        ("end", TokenKind::End),
         ("padding", TokenKind::Padding),
+        // One position of 77: the row that can be missed where there is no room.
+        ("end", TokenKind::End),
     ] {
         let others =
             || (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
@@ -52,12 +52,10 @@ pub fn draw_shares(
         }
     }
     let (bits, most) = entropy(map);
-    let words = format!(
-        "spread {} of {} bit",
-        text::fixed(bits, 2),
-        text::fixed(most, 0)
-    );
-    area = line(buffer, area, &words, theme.muted());
+    let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
+    let words = format!("spread {bits}");
+    let words = fitting(&[&words, &bits], area.width);
+    area = line(buffer, area, words, theme.muted());
     let needed = 3 + u16::from(!selection.all.is_empty());
     if area.height > needed {
         draw_layers(buffer, below(area, 1), app, selection);
@@ -108,13 +106,19 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, selecti
     }
 }
 
+/// Columns of a name in a row of `columns` columns.
+fn name_width(columns: u16) -> usize {
+    let number = if columns < NARROW { 5 } else { 8 };
+    usize::from(columns).saturating_sub(number).min(12)
+}
+
 fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
     let room = usize::from(area.width);
     if area.width < NARROW {
         // Two runs side by side on a small screen.
         let words = format!(
             "{}{:>5}",
-            text::fit(name, room.saturating_sub(5)),
+            text::fit(name, name_width(area.width)),
             text::fixed(100.0 * share, 1)
         );
         return line(buffer, area, &words, style);
@@ -122,7 +126,7 @@ fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: St
     let bar = room.saturating_sub(22).min(16);
     let words = format!(
         "{}{:>6} % {}",
-        text::fit(name, room.saturating_sub(8).min(12)),
+        text::fit(name, name_width(area.width)),
         text::fixed(100.0 * share, 1),
         bars::share(share, bar)
     );
@@ -148,10 +152,17 @@ fn draw_layers(buffer: &mut Buffer, area: Rect, app: &App, selection: &Selection
     let rows = usize::from(area.height).min(maps.len() + 1);
     let first = crate::tui::views::scroll(selected, maps.len() + 1, rows);
     for index in first..first + rows {
-        let words = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
-            None => format!("mean of all {}", maps.len()),
-            Some(map) => format!("{} · {}×{}", short_path(&map.path), map.width, map.height),
+        let forms = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
+            None => [format!("mean of all {}", maps.len()), "mean".to_owned()],
+            Some(map) => {
+                let path = short_path(&map.path);
+                [format!("{path} · {}×{}", map.width, map.height), path]
+            }
         };
+        let words = fitting(
+            &forms.each_ref().map(String::as_str),
+            area.width.saturating_sub(2),
+        );
         let (mark, style) = if index == selected {
             ("▸", theme.accent())
         } else {
