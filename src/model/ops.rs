@@ -84,6 +84,29 @@ impl Linear {
         self.apply(x, Some(base))
     }
 
+    /// The gated GELU (Shazeer 2020) of `forward(x)`, whose features are `[value, gate]`: `value gelu(gate)`,
+    /// `(.., in)` to `(.., out / 2)`.
+    pub fn forward_geglu(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Ours(dense) => {
+                let mut shape = x.dims().to_vec();
+                expect_last(x, dense.inputs())?;
+                if let Some(last) = shape.last_mut() {
+                    *last = dense.outputs() / 2;
+                }
+                let x = x.contiguous()?;
+                values::tensor(dense.forward_geglu(Values::of(&x)?.slice()?), &shape)
+            }
+            Self::Candle(_) => {
+                let both = self.forward(x)?;
+                let inner = both.dim(D::Minus1)? / 2;
+                let value = both.narrow(D::Minus1, 0, inner)?;
+                let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
+                value * gate.gelu_erf()?
+            }
+        }
+    }
+
     fn apply(&self, x: &Tensor, base: Option<&Tensor>) -> Result<Tensor> {
         match self {
             Self::Ours(dense) => {
@@ -380,25 +403,6 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::QuickGelu => x * candle_nn::ops::sigmoid(&(x * 1.702)?)?,
         Activation::Gelu => x.gelu_erf(),
     }
-}
-
-/// The gated GELU's gate (Shazeer 2020): `(.., 2 inner)`, value and gate, to `value gelu(gate)`, `(.., inner)`.
-pub fn geglu(both: &Tensor) -> Result<Tensor> {
-    let inner = both.dim(D::Minus1)? / 2;
-    if values::is_ours(both.dtype(), both.device()) {
-        let both = both.contiguous()?;
-        let mut shape = both.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = inner;
-        }
-        return values::tensor(
-            activation::geglu(Values::of(&both)?.slice()?, inner),
-            &shape,
-        );
-    }
-    let value = both.narrow(D::Minus1, 0, inner)?;
-    let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
-    value * gate.gelu_erf()?
 }
 
 /// `(batch, channels, height, width)` as `(batch, pixels, channels)`: the same memory where channels lie last.

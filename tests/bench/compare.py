@@ -1,14 +1,18 @@
 """Diffuscope and diffusers side by side: the same checkpoint, prompt, seed, steps and number of threads.
 
-    cargo build --release
-    python tests/bench/compare.py lessons/little-world/checkpoint
-    python tests/bench/compare.py PATH --steps 2 --rounds 3 --model PATH
-    python tests/bench/compare.py --operations target/release/deps/step-...   # what `cargo bench --no-run` built
+    python tests/bench/compare.py                                        # the embedded model
+    python tests/bench/compare.py --model PATH --steps 3 --rounds 3      # another diffusers folder
+    python tests/bench/compare.py --model PATH --steps 3 --rounds 2 --pixels 256 512 768 --threads 1 2
 
-Two figures, each the median of paired runs that take turns (so that a machine that slows down slows both):
-the whole process (`diffuscope run` against a script that imports diffusers, loads, generates and writes the PNG), and
-a step once it runs steadily (medians of one process's steps, the first left out). A ratio above 1 is how many times
-faster Diffuscope is. That both give the same picture is checked first.
+It builds what it runs, sees that both draw the same picture, and prints Markdown tables, every figure the median of
+rounds in which both take turns (so that a machine that slows down slows both). A ratio above 1 is how many times faster
+Diffuscope is; the smallest and largest of the rounds stand in brackets.
+
+- The whole process: `diffuscope run` against a script that imports diffusers, loads, generates and writes the PNG.
+- A step once it runs steadily, of the same processes: the median of their steps, the first left out.
+- Peak memory of these processes, as the system counts it (mapped files are in it).
+- Each network alone, at the picture sizes and numbers of threads that are asked for.
+- `--operations`: single operations at Stable Diffusion v1's sizes.
 """
 
 import argparse
@@ -20,6 +24,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EMBEDDED = ROOT / "lessons/little-world/checkpoint"
 
 # What a Python user would write; it reports each step's seconds.
 SCRIPT = """
@@ -42,41 +49,108 @@ print(json.dumps([b - a for a, b in zip(marks, marks[1:])]))
 """
 
 
-def timed(command, threads):
-    """Standard output and wall-clock seconds of a process."""
+class Pairs:
+    """Named measurements of both sides, in turns."""
+
+    def __init__(self):
+        self.values = {}
+
+    def add(self, name, unit, ours, theirs):
+        self.values.setdefault((name, unit), []).append((ours, theirs))
+
+    def print(self, title):
+        print(f"\n| {title} | Diffuscope | PyTorch | ratio |\n|---|---|---|---|")
+        for (name, unit), pairs in self.values.items():
+            ours, theirs = (statistics.median(side) for side in zip(*pairs))
+            ratios = [theirs / ours for ours, theirs in pairs]
+            print(f"| {name} | {ours:.3f} {unit} | {theirs:.3f} {unit} ", end="")
+            print(f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |", flush=True)
+
+
+def measured(command, threads):
+    """Standard output, wall-clock seconds and peak memory in GB of a process."""
     environment = os.environ | {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    start = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    if done.returncode != 0:
-        raise SystemExit(f"{command[0]} failed:\n{done.stderr}")
-    return done.stdout, seconds
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen([str(part) for part in command], env=environment, stdout=output, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0), errors.seek(0)
+        if process.returncode != 0:
+            raise SystemExit(f"{command[0]} failed:\n{errors.read().decode()}")
+        return output.read().decode(), seconds, usage.ru_maxrss * 1024 / 1e9
 
 
-def diffuscope(options, folder, export):
-    """Whole seconds; with `export`, each step's seconds instead, from the exported run."""
+def diffuscope(options, folder, threads):
+    """Seconds and peak memory of the whole process."""
     command = [options.program, "run", "-p", options.prompt, "--seed", options.seed, "--steps", options.steps]
-    command += ["--guidance", options.guidance, "--scheduler", "lms", "--device", "cpu"]
-    command += ["--png", folder / "ours.png"] + (["--model", options.model] if options.model else [])
-    if export:
-        command += ["--json", folder / "run", "--force", "--tensors", "x0", "--attention", "none"]
-    _, seconds = timed([str(part) for part in command], options.threads)
-    if not export:
-        return seconds
+    command += ["--guidance", options.guidance, "--scheduler", "lms", "--device", "cpu", "--png", folder / "ours.png"]
+    return measured(command + options.model_arguments, threads)[1:]
+
+
+def our_steps(options, folder, threads):
+    """Each step's seconds but the first's, from an exported run."""
+    command = [options.program, "run", "-p", options.prompt, "--seed", options.seed, "--steps", options.steps]
+    command += ["--guidance", options.guidance, "--scheduler", "lms", "--device", "cpu", "--json", folder / "run"]
+    command += ["--force", "--tensors", "x0", "--attention", "none"]
+    measured(command + options.model_arguments, threads)
     run = json.loads((folder / "run" / "run.json").read_text())
     return [step["seconds"] for step in run["steps"]][1:]
 
 
-def diffusers(options, folder):
-    """Whole seconds, and each step's."""
+def diffusers(options, folder, threads):
+    """Seconds and peak memory of the whole process, and each step's seconds but the first's."""
     command = [sys.executable, "-c", SCRIPT, options.checkpoint, options.prompt, options.seed, options.steps]
-    command += [options.guidance, options.threads, folder / "theirs.png"]
-    output, seconds = timed([str(part) for part in command], options.threads)
-    return seconds, json.loads(output.splitlines()[-1])
+    command += [options.guidance, threads, folder / "theirs.png"]
+    output, seconds, memory = measured(command, threads)
+    return seconds, memory, json.loads(output.splitlines()[-1])
 
 
-def operations(program, threads, rounds):
-    """Single operations at Stable Diffusion v1's sizes, in turns with `cargo bench --bench step -- --operations`."""
+def processes(options, threads):
+    """Both programs as a whole."""
+    pairs = Pairs()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        # Warm the file cache, and see that both draw the same.
+        diffuscope(options, folder, threads), diffusers(options, folder, threads)
+        levels = largest_difference(folder / "ours.png", folder / "theirs.png")
+        if levels > 1:
+            raise SystemExit(f"the pictures differ by up to {levels} levels: not the same work")
+        for _ in range(options.rounds):
+            ours, theirs = diffuscope(options, folder, threads), diffusers(options, folder, threads)
+            pairs.add("whole process", "s", ours[0], theirs[0])
+            steps = statistics.median(our_steps(options, folder, threads)), statistics.median(theirs[2])
+            pairs.add("a step, guidance on", "s", *steps)
+            pairs.add("peak memory", "GB", ours[1], theirs[1])
+    title = f"{options.steps} steps of LMS, {threads} threads, pictures within {levels} of 255"
+    pairs.print(title)
+
+
+def networks(options, bench, pixels, threads):
+    """Each network alone, in this process and in the bench program."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    torch.set_num_threads(threads)
+    pipe = StableDiffusionPipeline.from_pretrained(options.checkpoint, dtype=torch.float32)
+    side = pixels or pipe.unet.config.sample_size * pipe.vae_scale_factor
+    tokens = pipe.tokenizer(options.prompt, padding="max_length", return_tensors="pt").input_ids
+    latents = torch.randn(1, 4, side // pipe.vae_scale_factor, side // pipe.vae_scale_factor)
+    with torch.inference_mode():
+        text = pipe.text_encoder(tokens)[0]
+    theirs = {
+        "text encoder": lambda: pipe.text_encoder(tokens),
+        "UNet, batch 1": lambda: pipe.unet(latents, 500, text),
+        "UNet, batch 2 (guidance)": lambda: pipe.unet(latents.repeat(2, 1, 1, 1), 500, text.repeat(2, 1, 1)),
+        "VAE decode": lambda: pipe.vae.decode(latents / pipe.vae.config.scaling_factor),
+    }
+    command = [bench, "--measure", "parts", "--rounds", options.repeats, "--pixels", side]
+    in_turns(theirs, command + options.model_arguments, options, threads, f"{side}x{side}, {threads} threads")
+
+
+def operations(options, bench, threads):
+    """Single operations at Stable Diffusion v1's sizes."""
     import torch
     import torch.nn.functional as F
 
@@ -92,25 +166,30 @@ def operations(program, threads, rounds):
         "group norm, SiLU": lambda: F.silu(F.group_norm(picture, 32, channels, channels)),
         "attention 8x4096x4096x40": lambda: F.scaled_dot_product_attention(pixels, pixels, pixels),
     }
-    pairs = {name: ([], []) for name in theirs}
+    command = [bench, "--measure", "operations", "--rounds", options.repeats]
+    in_turns(theirs, command, options, threads, f"operations, {threads} threads")
+
+
+def in_turns(theirs, command, options, threads, title):
+    """The bench program against PyTorch's functions of the same names."""
+    import torch
+
+    pairs = Pairs()
     with torch.inference_mode():
-        for _ in range(rounds):
-            output, _ = timed([program, "--operations", "--rounds", "5"], threads)
-            for line in output.splitlines():
-                name, value, _ = line.rsplit(maxsplit=2)
-                pairs[name.strip()][0].append(float(value))
+        for _ in range(options.rounds):
+            output, *_ = measured(command, threads)
+            # A line is a name, a number and "ms".
+            lines = (line.rsplit(maxsplit=2) for line in output.splitlines() if line.endswith(" ms"))
+            ours = {name.strip(): float(value) for name, value, _ in lines}
             for name, run in theirs.items():
+                run()
                 times = []
-                for _ in range(6):
+                for _ in range(options.repeats):
                     start = time.perf_counter()
                     run()
                     times.append(1e3 * (time.perf_counter() - start))
-                pairs[name][1].append(statistics.median(times[1:]))
-    print("| | Diffuscope | PyTorch | times faster (median of pairs, smallest to largest) |\n|---|---|---|---|")
-    for name, (ours, torch_times) in pairs.items():
-        ratios = [b / a for a, b in zip(ours, torch_times)]
-        print(f"| {name} | {statistics.median(ours):.2f} ms | {statistics.median(torch_times):.2f} ms ", end="")
-        print(f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
+                pairs.add(name, "ms", ours[name], statistics.median(times))
+    pairs.print(title)
 
 
 def largest_difference(a, b):
@@ -121,49 +200,44 @@ def largest_difference(a, b):
     return int(np.abs(np.asarray(Image.open(a), dtype=int) - np.asarray(Image.open(b), dtype=int)).max())
 
 
+def built(*arguments):
+    """The path of the program that cargo builds."""
+    command = ["cargo", *arguments, "--message-format", "json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed")
+    programs = (json.loads(line).get("executable") for line in done.stdout.splitlines())
+    return [program for program in programs if program][-1]
+
+
 def main():
     parser = argparse.ArgumentParser(description="Time Diffuscope and diffusers side by side.")
-    parser.add_argument("checkpoint", type=Path, nargs="?", help="the diffusers folder that both run")
-    parser.add_argument("--operations", type=Path, help="time single operations with this bench program instead")
-    parser.add_argument("--model", type=Path, help="what to pass as --model; without it, the embedded model is run")
-    parser.add_argument("--program", default="target/release/diffuscope")
+    parser.add_argument("--model", type=Path, help="a diffusers folder; without it, the embedded model")
     parser.add_argument("--prompt", default="a photograph of an astronaut riding a horse")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=7.5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+", default=[2], help="numbers of threads, the last for the whole")
+    parser.add_argument("--pixels", type=int, nargs="+", default=[None], help="sizes for the networks; else the model's")
+    parser.add_argument("--rounds", type=int, default=7, help="how often both take turns")
+    parser.add_argument("--repeats", type=int, default=3, help="how often a network runs in a turn")
+    parser.add_argument("--only", nargs="+", choices=["whole", "networks", "operations"], default=["whole", "networks"])
     options = parser.parse_args()
-    if options.operations:
-        return operations(options.operations, options.threads, options.rounds)
-    if not options.checkpoint:
-        parser.error("the checkpoint's folder is missing")
     if options.steps < 2:
         parser.error("--steps must be at least 2: the first step is left out of the steady figure")
-
-    whole, steady, pairs = ([], []), ([], []), []
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        # Warm the file cache, and see that both draw the same.
-        diffuscope(options, folder, export=False), diffusers(options, folder)
-        levels = largest_difference(folder / "ours.png", folder / "theirs.png")
-        if levels > 1:
-            raise SystemExit(f"the pictures differ by up to {levels} levels: not the same work")
-        for _ in range(options.rounds):
-            ours, (theirs, their_steps) = diffuscope(options, folder, export=False), diffusers(options, folder)
-            our_steps = diffuscope(options, folder, export=True)
-            whole[0].append(ours), whole[1].append(theirs)
-            steady[0].append(statistics.median(our_steps)), steady[1].append(statistics.median(their_steps))
-            pairs.append((theirs / ours, steady[1][-1] / steady[0][-1]))
-
-    print(f"{options.steps} steps of LMS, guidance {options.guidance:g}, {options.threads} threads, {options.rounds} rounds; ", end="")
-    print(f"pictures within {levels} of 255\n")
-    print("| | Diffuscope | diffusers | times faster (median of pairs, smallest to largest) |")
-    print("|---|---|---|---|")
-    for name, (ours, theirs), index in (("whole process", whole, 0), ("a step", steady, 1)):
-        ratios = [pair[index] for pair in pairs]
-        print(f"| {name} | {statistics.median(ours):.3f} s | {statistics.median(theirs):.3f} s ", end="")
-        print(f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
+    options.checkpoint = options.model or EMBEDDED
+    options.model_arguments = ["--model", options.model] if options.model else []
+    options.program = built("build", "--release", "--bin", "diffuscope")
+    bench = built("bench", "--no-run", "--bench", "step")
+    if "whole" in options.only:
+        processes(options, options.threads[-1])
+    if "networks" in options.only:
+        for pixels in options.pixels:
+            for threads in options.threads:
+                networks(options, bench, pixels, threads)
+    if "operations" in options.only:
+        for threads in options.threads:
+            operations(options, bench, threads)
 
 
 if __name__ == "__main__":

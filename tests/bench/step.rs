@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! RAYON_NUM_THREADS=2 cargo bench --bench step
-//! RAYON_NUM_THREADS=2 cargo bench --bench step -- --model PATH --rounds 5
-//! RAYON_NUM_THREADS=2 cargo bench --bench step -- --operations
+//! RAYON_NUM_THREADS=2 cargo bench --bench step -- --model PATH --rounds 5 --pixels 256 --measure parts
+//! RAYON_NUM_THREADS=2 cargo bench --bench step -- --measure operations
 //! ```
 //!
 //! The ways of recording take turns, so that a machine that slows down slows all of them; figures are medians.
@@ -14,11 +14,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{Generation, Pipeline, Progress, Request, Stage};
 use diffuscope::model::{AttentionDetail, NoHook, ops};
 use diffuscope::trace::{RecordOptions, Recorder};
+use mimalloc::MiMalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Time the parts of a generation.
 #[derive(Parser)]
@@ -29,18 +34,34 @@ struct Options {
     /// How many times each part is measured
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Time single operations instead, at Stable Diffusion v1's sizes
-    #[arg(long)]
-    operations: bool,
+    /// Width and height of the picture that the parts are measured with; the model's own if not given
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pixels: Option<u32>,
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["parts", "recording"])]
+    measure: Vec<Measure>,
     /// `cargo bench` passes it; it changes nothing
     #[arg(long, hide = true)]
     bench: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Each network alone
+    Parts,
+    /// What it costs to look
+    Recording,
+    /// Single operations at Stable Diffusion v1's sizes
+    Operations,
+}
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if options.operations {
-        return operations(options.rounds);
+    if options.measure.contains(&Measure::Operations) {
+        operations(options.rounds)?;
+    }
+    if options.measure == [Measure::Operations] {
+        return Ok(());
     }
     let source = options.model.map_or(Source::Embedded, Source::Path);
     let start = Instant::now();
@@ -49,21 +70,30 @@ fn main() -> anyhow::Result<()> {
     let load = start.elapsed().as_secs_f64();
 
     let info = pipeline.info();
-    let (width, height) = info.image_size;
+    let size = options
+        .pixels
+        .map_or(info.image_size, |pixels| (pixels as usize, pixels as usize));
     println!(
-        "{}, {} million parameters, {width}x{height}, f32, {} threads; medians of {}",
+        "{}, {} million parameters, {}x{}, f32, {} threads; medians of {}",
         info.name,
         info.parameters / 1_000_000,
+        size.0,
+        size.1,
         rayon::current_num_threads(),
         options.rounds
     );
     line("load", load, None);
-    parts(&pipeline, options.rounds)?;
-    recording(&pipeline, options.rounds)
+    if options.measure.contains(&Measure::Parts) {
+        parts(&pipeline, size, options.rounds)?;
+    }
+    if options.measure.contains(&Measure::Recording) {
+        recording(&pipeline, options.rounds)?;
+    }
+    Ok(())
 }
 
 /// Each network alone.
-fn parts(pipeline: &Pipeline, rounds: u32) -> anyhow::Result<()> {
+fn parts(pipeline: &Pipeline, (width, height): (usize, usize), rounds: u32) -> anyhow::Result<()> {
     let tokens = pipeline.tokenizer().encode(PROMPT)?;
     let encode = || {
         pipeline
@@ -73,8 +103,10 @@ fn parts(pipeline: &Pipeline, rounds: u32) -> anyhow::Result<()> {
     let text = encode()?;
     line("text encoder", median(rounds, || encode().map(drop))?, None);
 
-    let [channels, height, width] = pipeline.info().latent_shape;
-    let one = Tensor::randn(0f32, 1.0, (1, channels, height, width), pipeline.device())?;
+    let [channels, _, lines] = pipeline.info().latent_shape;
+    let scale = pipeline.info().image_size.0 / lines;
+    let latents = (1, channels, height / scale, width / scale);
+    let one = Tensor::randn(0f32, 1.0, latents, pipeline.device())?;
     for (name, batch) in [("UNet, batch 1", 1), ("UNet, batch 2 (guidance)", 2)] {
         let latents = Tensor::cat(&vec![&one; batch], 0)?;
         let context = Tensor::cat(&vec![&text; batch], 0)?;

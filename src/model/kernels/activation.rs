@@ -163,14 +163,8 @@ fn map(values: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
 }
 
 /// The gated GELU's gate (Shazeer 2020): rows `[value, gate]` of `2 inner` values to rows `value gelu(gate)` of `inner`.
-pub fn geglu(rows: &[f32], inner: usize) -> Vec<f32> {
-    let mut out = vec![0.0; rows.len() / 2];
-    let task = (TASK / inner.max(1)).max(1) * inner;
-    parallel::chunks(&mut out, task, |index, out| {
-        let rows = &rows[index * task * 2..][..out.len() * 2];
-        vectorised(Geglu { rows, inner, out });
-    });
-    out
+pub fn geglu(rows: &[f32], inner: usize, out: &mut [f32]) {
+    vectorised(Geglu { rows, inner, out });
 }
 
 struct Geglu<'a> {

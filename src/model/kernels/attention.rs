@@ -3,15 +3,26 @@
 //! The scores of all queries with all keys are what makes attention large: at 64x64 latents 16 million a head, 64 MiB.
 //! They need not be there at once (Rabe & Staats 2021, "Self-attention Does Not Need O(n^2) Memory"). A thread takes a
 //! block of queries and one head; its scores fit the core's cache; they become probabilities there, weigh the values, and
-//! are overwritten by the next head's. Unlike in Flash attention (Dao et al. 2022) the block holds whole rows, so softmax is
+//! are overwritten by the next head's. Unlike in Flash attention (Dao et al. 2022) the block holds whole columns, so softmax is
 //! exact and the probabilities exist: adding them up over the heads, or keeping them, costs one pass over the block and
 //! changes no other arithmetic.
+//!
+//! A block lies transposed, a row a key and a column a query:
+//!
+//! ```text
+//! scores   (keys, block) = K (keys, size)    Q^T (size, block)
+//! result^T (size, block) = V^T (size, keys)  softmax of the scores
+//! ```
+//!
+//! So the vectors of both products run along the queries, of which a block has 48, three vectors of AVX-512, while heads
+//! have 40, 80 or 160 features; and softmax goes down the columns, each query in a lane of its own. Where
+//! queries do not fill the last vector, it is filled with zeros.
 //!
 //! Queries, keys, values and the result are `(batch, length, heads * size)`, as the linear layers before and after have
 //! them; a head is a strip of columns.
 
 use super::parallel::{self, with_scratch};
-use super::product::{Added, Matrix, MatrixMut, Weights, product};
+use super::product::{Added, Matrix, MatrixMut, product, transpose};
 use super::simd::LANES;
 use super::softmax::softmax;
 
@@ -54,14 +65,6 @@ pub enum Keep {
     Heads,
 }
 
-/// One head's keys and values.
-struct Strip {
-    /// `(size, keys)`.
-    keys: Weights,
-    /// `(keys, padded size)`.
-    values: Vec<f32>,
-}
-
 /// A block of queries of one sequence: what is read and written for it.
 struct Block<'a> {
     sequence: usize,
@@ -75,7 +78,7 @@ struct Block<'a> {
 
 impl Sizes {
     /// The result, `(batch, queries, heads * size)`, and the probabilities that are to be kept.
-    pub fn attend(&self, input: &Input, keep: Keep) -> (Vec<f32>, Vec<f32>) {
+    pub fn attend<'a>(&self, input: &Input<'a>, keep: Keep) -> (Vec<f32>, Vec<f32>) {
         let Self {
             batch,
             heads,
@@ -90,36 +93,58 @@ impl Sizes {
         };
         let mut out = vec![0.0; batch * queries * heads * size];
         let mut probs = vec![0.0; maps * queries * keys];
-        let strips = self.strips(input);
+        let values = self.transposed_values(input);
         let scale = 1.0 / (size as f32).sqrt();
 
         let blocks = self.blocks(&mut out, Some(&mut probs));
         parallel::each(blocks, |mut block| {
             let rows = block.out.len() / self.width();
-            with_scratch(rows * (keys + self.padded()), |scratch| {
-                let (scores, weighed) = scratch.split_at_mut(rows * keys);
-                let mask = input
-                    .mask
-                    .map(|mask| &mask[block.first * keys..][..rows * keys]);
+            let columns = rows.next_multiple_of(LANES);
+            let sum = if keep == Keep::Mean { keys } else { 0 };
+            with_scratch((2 * size + keys + sum) * columns, |scratch| {
+                let (query, scratch) = scratch.split_at_mut(size * columns);
+                let (weighed, scratch) = scratch.split_at_mut(size * columns);
+                let (scores, sum) = scratch.split_at_mut(keys * columns);
+                let mask = input.mask.map(|mask| {
+                    let mut out = vec![0.0; keys * columns];
+                    let mask = Matrix::new(&mask[block.first * keys..], rows, keys);
+                    transpose(mask, &mut MatrixMut::strided(&mut out, keys, rows, columns));
+                    out
+                });
+                query.fill(0.0);
                 for head in 0..heads {
-                    let strip = &strips[block.sequence * heads + head];
-                    let query = &input.query[self.at(block.sequence, queries, block.first, head)..];
-                    strip.keys.multiply(
-                        Matrix::strided(query, rows, size, self.width()),
-                        &mut MatrixMut::new(scores, rows, keys),
+                    let strip = |all: &'a [f32], length, first, count| {
+                        let from = self.at(block.sequence, length, first, head);
+                        Matrix::strided(&all[from..], count, size, self.width())
+                    };
+                    let queries = strip(input.query, queries, block.first, rows);
+                    transpose(queries, &mut MatrixMut::strided(query, size, rows, columns));
+                    product(
+                        &mut MatrixMut::new(scores, keys, columns),
+                        0,
+                        strip(input.key, keys, 0, keys),
+                        Matrix::new(query, size, columns),
                         Added::default(),
                     );
-                    softmax(scores, keys, scale, mask);
+                    softmax(scores, columns, scale, mask.as_deref());
+                    let hand_out = |probs: &[f32], kept: &mut [f32]| {
+                        let probs = Matrix::strided(probs, keys, rows, columns);
+                        transpose(probs, &mut MatrixMut::new(kept, rows, keys));
+                    };
                     match keep {
                         Keep::Nothing => {}
-                        Keep::Mean => add(block.kept[0], scores, head == 0),
-                        Keep::Heads => block.kept[head].copy_from_slice(scores),
+                        Keep::Mean => {
+                            add(sum, scores, head == 0);
+                            if head + 1 == heads {
+                                let share = 1.0 / heads as f32;
+                                sum.iter_mut().for_each(|sum| *sum *= share);
+                                hand_out(sum, block.kept[0]);
+                            }
+                        }
+                        Keep::Heads => hand_out(scores, block.kept[head]),
                     }
-                    self.weigh_block(&mut block, head, scores, &strip.values, weighed);
-                }
-                if keep == Keep::Mean {
-                    let share = 1.0 / heads as f32;
-                    block.kept[0].iter_mut().for_each(|sum| *sum *= share);
+                    let values = &values[block.sequence * heads + head];
+                    self.weigh_block(&mut block, head, scores, values, weighed);
                 }
             });
         });
@@ -129,22 +154,28 @@ impl Sizes {
     /// `probs V` for given probabilities `(batch, heads, queries, keys)`.
     pub fn weigh(&self, probs: &[f32], input: &Input) -> Vec<f32> {
         let mut out = vec![0.0; self.batch * self.queries * self.width()];
-        let strips = self.strips(input);
+        let values = self.transposed_values(input);
         parallel::each(self.blocks(&mut out, None), |mut block| {
             let rows = block.out.len() / self.width();
-            with_scratch(rows * self.padded(), |weighed| {
+            let columns = rows.next_multiple_of(LANES);
+            with_scratch((self.size + self.keys) * columns, |scratch| {
+                let (weighed, transposed) = scratch.split_at_mut(self.size * columns);
+                transposed.fill(0.0);
                 for head in 0..self.heads {
                     let strip = block.sequence * self.heads + head;
-                    let map = strip * self.queries + block.first;
-                    let probs = &probs[map * self.keys..][..rows * self.keys];
-                    self.weigh_block(&mut block, head, probs, &strips[strip].values, weighed);
+                    let map = &probs[(strip * self.queries + block.first) * self.keys..];
+                    transpose(
+                        Matrix::new(map, rows, self.keys),
+                        &mut MatrixMut::strided(transposed, self.keys, rows, columns),
+                    );
+                    self.weigh_block(&mut block, head, transposed, &values[strip], weighed);
                 }
             });
         });
         out
     }
 
-    /// One head's share of a block's result: `probs` `(block, keys)` times `values` `(keys, padded size)`.
+    /// One head's share of a block's result: `values` `(size, keys)` times `probs` `(keys, block)`.
     fn weigh_block(
         &self,
         block: &mut Block,
@@ -153,22 +184,21 @@ impl Sizes {
         values: &[f32],
         weighed: &mut [f32],
     ) {
-        let padded = self.padded();
-        let rows = probs.len() / self.keys;
+        let columns = probs.len() / self.keys;
         product(
-            MatrixMut::new(weighed, rows, padded),
-            Matrix::new(probs, rows, self.keys),
-            Matrix::new(values, self.keys, padded),
+            &mut MatrixMut::new(weighed, self.size, columns),
+            0,
+            Matrix::new(values, self.size, self.keys),
+            Matrix::new(probs, self.keys, columns),
+            Added::default(),
         );
         let out = block.out.chunks_exact_mut(self.width());
-        for (out, weighed) in out.zip(weighed.chunks_exact(padded)) {
-            out[head * self.size..][..self.size].copy_from_slice(&weighed[..self.size]);
+        for (row, out) in out.enumerate() {
+            let out = &mut out[head * self.size..][..self.size];
+            for (out, feature) in out.iter_mut().zip(weighed.chunks_exact(columns)) {
+                *out = feature[row];
+            }
         }
-    }
-
-    /// Features of a head with the zeros after them: products are fastest over whole vector registers.
-    fn padded(&self) -> usize {
-        self.size.next_multiple_of(LANES)
     }
 
     /// Features of all heads.
@@ -181,37 +211,24 @@ impl Sizes {
         (sequence * length + position) * self.width() + head * self.size
     }
 
-    /// Keys and values of every head of every sequence, in the order in which the products read them.
-    fn strips(&self, input: &Input) -> Vec<Strip> {
-        let Self {
-            batch,
-            heads,
-            keys,
-            size,
-            ..
-        } = *self;
-        parallel::map(batch * heads, |index| {
-            let from = self.at(index / heads, keys, 0, index % heads);
-            let [key, value] = [input.key, input.value]
-                .map(|all| Matrix::strided(&all[from..], keys, size, self.width()));
-            let mut values = vec![0.0; keys * self.padded()];
-            let padded = values.chunks_exact_mut(self.padded());
-            for (out, row) in padded.zip(value.rows()) {
-                out[..size].copy_from_slice(row);
-            }
-            Strip {
-                keys: Weights::from_transposed(key),
-                values,
-            }
+    /// The values of every head of every sequence, `(size, keys)`.
+    fn transposed_values(&self, input: &Input) -> Vec<Vec<f32>> {
+        parallel::map(self.batch * self.heads, |index| {
+            let from = self.at(index / self.heads, self.keys, 0, index % self.heads);
+            let values = &input.value[from.min(input.value.len())..];
+            let mut out = vec![0.0; self.size * self.keys];
+            let values = Matrix::strided(values, self.keys, self.size, self.width());
+            transpose(values, &mut MatrixMut::new(&mut out, self.size, self.keys));
+            out
         })
     }
 
-    /// How many queries a thread works off at once: their scores have to stay in a core's cache, and there should be
-    /// some blocks to share.
+    /// How many queries a thread works off at once: their scores have to stay in a core's cache, there should be some blocks
+    /// to share, and vectors should be whole.
     fn queries_at_once(&self) -> usize {
-        const CACHE: usize = 128 << 10; // values; 512 KiB
-        let fit = (CACHE / self.keys.max(1)).clamp(8, 48);
-        self.queries.div_ceil(4).next_multiple_of(4).min(fit)
+        const CACHE: usize = 200 << 10; // values; 800 KiB
+        let fit = (CACHE / self.keys.max(1) / LANES * LANES).clamp(LANES, 3 * LANES);
+        self.queries.div_ceil(4).next_multiple_of(LANES).min(fit)
     }
 
     /// The blocks of all queries; `probs` are the probabilities to be kept, of any kind.

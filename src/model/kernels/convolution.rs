@@ -16,11 +16,10 @@
 //! nine copies of contiguous memory (three, inside the picture: neighbours in x are neighbours in memory), a 1x1
 //! convolution needs no copies at all, and a transformer's `(batch, pixels, channels)` is the same memory.
 
-use std::sync::OnceLock;
-
 use super::dense::rows_at_once;
 use super::parallel::{self, with_scratch};
-use super::product::{Added, Matrix, MatrixMut, Weights, transpose};
+use super::product::{Added, Matrix, MatrixMut, transpose};
+use super::weights::Weights;
 use super::winograd::Winograd;
 
 /// Size of a picture: height and width.
@@ -56,8 +55,6 @@ pub struct Convolution {
     inputs: usize,
     outputs: usize,
     geometry: Geometry,
-    /// The same at Winograd's points, once it has met a picture that is worth it.
-    winograd: OnceLock<Winograd>,
 }
 
 /// What a convolution is applied to, and what is added to its result.
@@ -85,7 +82,6 @@ impl Convolution {
             inputs,
             outputs,
             geometry,
-            winograd: OnceLock::new(),
         }
     }
 
@@ -113,8 +109,12 @@ impl Convolution {
         if self.geometry == Winograd::GEOMETRY
             && Winograd::pays(self.inputs, self.outputs, input.size)
         {
-            let points = || Winograd::new(&self.weight, self.inputs, self.outputs);
-            return self.winograd.get_or_init(points).forward(input, &biases);
+            let winograd = Winograd {
+                weight: &self.weight,
+                inputs: self.inputs,
+                outputs: self.outputs,
+            };
+            return winograd.forward(input, &biases);
         }
         let pixels = height * width;
         let mut out = vec![0.0; input.batch * pixels * self.outputs];
@@ -240,7 +240,8 @@ fn packed(weight: &[f32], inputs: usize, outputs: usize, taps: usize) -> Weights
     let row = inputs * taps;
     let mut taps_first = vec![0.0; weight.len()];
     parallel::chunks(&mut taps_first, row, |output, out| {
-        transpose(Matrix::new(&weight[output * row..], inputs, taps), out);
+        let mut out = MatrixMut::new(out, taps, inputs);
+        transpose(Matrix::new(&weight[output * row..], inputs, taps), &mut out);
     });
     Weights::from_transposed(Matrix::new(&taps_first, outputs, row))
 }

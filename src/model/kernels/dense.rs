@@ -3,8 +3,10 @@
 //! The rows of `x` (pixels, tokens) are cut into blocks. A thread multiplies one block with all weights and, while the
 //! result is still in its cache, adds the bias and whatever else is to be added (a residual).
 
-use super::parallel;
-use super::product::{Added, Matrix, MatrixMut, Weights};
+use super::activation::geglu;
+use super::parallel::{self, with_scratch};
+use super::product::{Added, Matrix, MatrixMut};
+use super::weights::Weights;
 
 /// Weights of a linear layer, `(inputs, outputs)`: the transpose of what a checkpoint has, because a product is fastest
 /// where the rows of its right factor are contiguous.
@@ -52,6 +54,32 @@ impl Dense {
             };
             let mut out = MatrixMut::new(out, count, self.outputs);
             self.weight.multiply(x, &mut out, added);
+        });
+        out
+    }
+
+    /// The gated GELU of `forward(x)`: `(rows, inputs)` to `(rows, outputs / 2)`. What it is made of, the widest rows of a
+    /// network, never leaves the cache.
+    pub fn forward_geglu(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let inner = self.outputs / 2;
+        let mut out = vec![0.0; rows * inner];
+        let at_once = rows_at_once(rows, self.weight.len());
+        parallel::chunks(&mut out, at_once * inner, |index, out| {
+            let count = out.len() / inner;
+            let x = &x[index * at_once * self.inputs..];
+            with_scratch(count * self.outputs, |both| {
+                let added = Added {
+                    bias: self.bias.as_deref(),
+                    base: None,
+                };
+                self.weight.multiply(
+                    Matrix::new(x, count, self.inputs),
+                    &mut MatrixMut::new(both, count, self.outputs),
+                    added,
+                );
+                geglu(both, inner, out);
+            });
         });
         out
     }

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`product`] | the matrix product, from the `gemm` crate |
+//! | [`product`], [`weights`] | the matrix product, and weights in the order in which it reads them |
 //! | [`dense`] | linear layers |
 //! | [`convolution`] | 3x3 and 1x1 convolutions |
 //! | [`winograd`] | 3x3 convolutions of large pictures |
@@ -35,4 +35,5 @@ pub mod product;
 pub mod simd;
 pub mod softmax;
 pub mod values;
+pub mod weights;
 pub mod winograd;

@@ -1,15 +1,22 @@
-//! The matrix product: the one operation that most of the time goes into, and the only one taken from a library.
+//! The matrix product: the one operation that most of the time goes into.
 //!
-//! [`gemm`] cuts both factors into blocks that fit the caches and multiplies those with a kernel of 6 or more vector
-//! registers by 8 columns, written for AVX-512, AVX2, NEON and plain code, chosen when it runs. What remains for us is to
-//! hand it work of the right size and shape: it is fastest where the right factor's rows are contiguous (no packing),
-//! so weights are transposed once, when they are loaded.
+//! A product of two matrices reads each value many times; the art is to read it from the nearest memory (Goto & van de
+//! Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"). From the inside outwards:
+//!
+//! - A **tile** of the result, 6 rows by 4 vectors of columns, is summed up in registers. For each of the inner size's
+//!   indices, 4 vectors of the right factor are read, and 6 values of the left one, each spread over a vector: 24
+//!   multiplications and additions for 10 reads.
+//! - All tiles of a **strip** of columns follow, one below the other. The strip of the right factor, 64 columns by at most
+//!   512 rows, stays in the core's cache meanwhile. [`Weights`](super::weights::Weights) lie in memory strip by strip.
+//! - Then the next rows of the inner size, and then the next strip.
+//!
+//! There is one level of parallelism, above: whoever calls [`product`] does so for a few dozen rows on each thread.
 
-use gemm::Parallelism;
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
-use super::parallel;
-use super::simd::vectorised;
+use super::simd::{load, store, vectorised};
 
 /// A matrix in memory that belongs to somebody else.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +44,7 @@ impl<'a> Matrix<'a> {
             row_stride,
         }
     }
-}
 
-impl<'a> Matrix<'a> {
     /// Some of its rows.
     pub fn some_rows(self, first: usize, count: usize) -> Matrix<'a> {
         assert!(first + count <= self.rows);
@@ -47,16 +52,9 @@ impl<'a> Matrix<'a> {
         Matrix::strided(&self.values[start..], count, self.columns, self.row_stride)
     }
 
-    /// Some of its columns.
-    fn some_columns(self, first: usize, count: usize) -> Matrix<'a> {
-        assert!(first + count <= self.columns);
-        let start = first.min(self.values.len());
-        Matrix::strided(&self.values[start..], self.rows, count, self.row_stride)
-    }
-
-    /// Its rows, one after another.
-    pub fn rows(self) -> impl Iterator<Item = &'a [f32]> {
-        (0..self.rows).map(move |row| &self.values[row * self.row_stride..][..self.columns])
+    /// Number of rows and of columns.
+    pub fn size(self) -> (usize, usize) {
+        (self.rows, self.columns)
     }
 }
 
@@ -98,212 +96,205 @@ fn fits(len: usize, rows: usize, columns: usize, row_stride: usize) -> bool {
     columns <= row_stride && end.is_some_and(|end| end <= len)
 }
 
-/// What becomes of the values that a product's result has before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// They are overwritten.
-    Replaced,
-    /// The product is added to them.
-    Kept,
-}
-
 /// How many of `count` products are added up one after another. Every addition rounds, and the error of a sum grows with
 /// its length; sums of a few dozen, which then are added up, keep it small (Higham 1993, "The Accuracy of Floating Point
-/// Summation"). Shorter ones would cost time: the result is read and written once more for each.
+/// Summation").
 fn summands(count: usize) -> usize {
-    match count {
-        ..=512 => 24,
+    let most = match count {
+        ..=40 => 40,
+        41..=512 => 24,
         513..=1024 => 48,
         _ => 128,
-    }
+    };
+    count.div_ceil(count.div_ceil(most).max(1)).max(1)
 }
 
-/// `out = left right`, on this thread.
-pub fn product(mut out: MatrixMut, left: Matrix, right: Matrix) {
+/// `left right + added` into the columns of `out` from `column` on, on this thread.
+pub fn product(out: &mut MatrixMut, column: usize, left: Matrix, right: Matrix, added: Added) {
     assert_eq!(left.columns, right.rows, "inner sizes of a product");
-    let parts = left.columns.div_ceil(summands(left.columns)).max(1);
-    let size = left.columns.div_ceil(parts);
-    for first in (0..left.columns.max(1)).step_by(size.max(1)) {
-        let count = size.min(left.columns - first);
-        let before = if first == 0 {
-            Before::Replaced
-        } else {
-            Before::Kept
-        };
-        let rows = right.some_rows(first, count);
-        multiply(&mut out, before, left.some_columns(first, count), rows);
-    }
-}
-
-#[allow(unsafe_code)] // There is no safe interface to gemm; every pointer is made here, from a checked slice.
-fn multiply(out: &mut MatrixMut, before: Before, left: Matrix, right: Matrix) {
-    assert_eq!(left.columns, right.rows, "inner sizes of a product");
-    assert_eq!((out.rows, out.columns), (left.rows, right.columns));
-    // SAFETY: gemm reads `rows x columns` elements of each factor and writes those of `out`, each at
-    // `row * row_stride + column`. The constructors have checked that these lie in the slices; the sizes of the three
-    // fit one another; `out` is borrowed mutably and so overlaps neither factor.
-    unsafe {
-        gemm::gemm(
-            out.rows,
-            out.columns,
-            left.columns,
-            out.values.as_mut_ptr(),
-            1,
-            out.row_stride.cast_signed(),
-            before == Before::Kept,
-            left.values.as_ptr(),
-            1,
-            left.row_stride.cast_signed(),
-            right.values.as_ptr(),
-            1,
-            right.row_stride.cast_signed(),
-            1.0, // times what is there before, if it is kept
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
-/// `(rows, columns)` to `(columns, rows)`, in squares that stay in the cache.
-pub fn transpose(matrix: Matrix, out: &mut [f32]) {
-    const SQUARE: usize = 16;
-    for first_row in (0..matrix.rows).step_by(SQUARE) {
-        for first_column in (0..matrix.columns).step_by(SQUARE) {
-            for column in first_column..matrix.columns.min(first_column + SQUARE) {
-                for row in first_row..matrix.rows.min(first_row + SQUARE) {
-                    out[column * matrix.rows + row] =
-                        matrix.values[row * matrix.row_stride + column];
-                }
-            }
-        }
-    }
-}
-
-/// Columns of one panel of [`Weights`]: the four vector registers of 16 that gemm's kernel for AVX-512 takes at once.
-const PANEL: usize = 64;
-/// Rows of the left factor that meet a panel at once; with more, gemm copies the panel first.
-const ROWS: usize = 48;
-
-/// A matrix of weights `(rows, columns)`, cut into panels of [`PANEL`] columns that lie one after another.
-///
-/// In a wide matrix a column's neighbour below is thousands of values away; every few of them a new page of memory, and
-/// with widths that are powers of two all of them compete for the same few lines of the cache. In a panel, the kernel
-/// reads from one end to the other.
-#[derive(Debug, Clone)]
-pub struct Weights {
-    values: Vec<f32>,
-    rows: usize,
-}
-
-impl Weights {
-    /// From the transpose, `(columns, rows)`, which is how checkpoints have weights.
-    pub fn from_transposed(matrix: Matrix) -> Self {
-        let (columns, rows) = (matrix.rows, matrix.columns);
-        let mut values = vec![0.0; rows * columns];
-        parallel::chunks(&mut values, PANEL * rows, |index, panel| {
-            let width = panel.len() / rows;
-            transpose(matrix.some_rows(index * PANEL, width), panel);
-        });
-        Self { values, rows }
-    }
-
-    /// Number of weights.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// `out = left weights + added`, on this thread.
-    pub fn multiply(&self, left: Matrix, out: &mut MatrixMut, added: Added) {
-        // A tile of the result is put together in memory of its own: in `out` its rows may be so far apart that they
-        // push one another out of the cache.
-        let mut tile = [0.0; ROWS * PANEL];
-        for (index, panel) in self.values.chunks(PANEL * self.rows).enumerate() {
-            let width = panel.len() / self.rows;
-            let panel = Matrix::new(panel, self.rows, width);
-            for first in (0..left.rows).step_by(ROWS) {
-                let count = ROWS.min(left.rows - first);
-                let tile = &mut tile[..count * width];
-                product(
-                    MatrixMut::new(tile, count, width),
-                    left.some_rows(first, count),
-                    panel,
-                );
-                vectorised(Finish {
-                    tile,
-                    added,
-                    row: first,
-                    column: index * PANEL,
-                    width,
-                    out,
-                });
-            }
-        }
-    }
-
-    /// The sum of `factors.len()` equal blocks of rows, each times its factor.
-    pub fn combined(&self, factors: &[f64]) -> Self {
-        let rows = self.rows / factors.len();
-        let mut values = vec![0.0; self.values.len() / factors.len()];
-        let panels = self.values.chunks(PANEL * self.rows);
-        for (out, panel) in values.chunks_mut(PANEL * rows).zip(panels) {
-            let blocks: Vec<&[f32]> = panel.chunks_exact(out.len()).collect();
-            for (index, out) in out.iter_mut().enumerate() {
-                let terms = blocks.iter().zip(factors);
-                let sum: f64 = terms
-                    .map(|(block, factor)| f64::from(block[index]) * factor)
-                    .sum();
-                *out = sum as f32;
-            }
-        }
-        Self { values, rows }
-    }
+    assert_eq!(out.rows, left.rows, "rows of a product");
+    assert!(
+        column + right.columns <= out.columns,
+        "columns of a product"
+    );
+    vectorised(Product {
+        out,
+        column,
+        left,
+        right,
+        added,
+    });
 }
 
 /// What is added to a product.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Added<'a> {
-    /// To every row.
+    /// To every row of `out`.
     pub bias: Option<&'a [f32]>,
-    /// To the result, of its shape: `(rows, columns)`, one row after another.
+    /// To the result, of `out`'s shape, one row after another.
     pub base: Option<&'a [f32]>,
 }
 
-/// Moves a finished tile to its place.
-struct Finish<'a, 'b> {
-    tile: &'a [f32],
-    added: Added<'a>,
-    row: usize,
-    column: usize,
-    width: usize,
+struct Product<'a, 'b> {
     out: &'a mut MatrixMut<'b>,
+    column: usize,
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+    added: Added<'a>,
 }
 
-impl WithSimd for Finish<'_, '_> {
+impl WithSimd for Product<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let width = self.width;
-        for (index, row) in self.tile.chunks_exact(width).enumerate() {
-            let row_of_out = self.row + index;
-            let start = row_of_out * self.out.row_stride + self.column;
-            let out = &mut self.out.values[start..start + width];
-            match self.added.bias {
-                Some(bias) => {
-                    let bias = &bias[self.column..self.column + width];
-                    for ((out, &x), &bias) in out.iter_mut().zip(row).zip(bias) {
-                        *out = x + bias;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        // Rows of the right factor that stay in the core's cache while all rows of the left one meet them.
+        const ROWS: usize = 512;
+        let inner = self.right.rows;
+        let part = summands(inner);
+        let block = (ROWS / part).max(1) * part;
+        for first in (0..inner.max(1)).step_by(block) {
+            let inner = first..inner.min(first + block);
+            let mut column = 0;
+            while column < self.right.columns {
+                let rest = self.right.columns - column;
+                let vectors = rest / S::F32_LANES;
+                let many = S::REGISTER_COUNT >= 32;
+                let strip = Strip {
+                    inner: inner.clone(),
+                    part,
+                    column,
+                    width: rest.min(S::F32_LANES),
+                };
+                column += match vectors {
+                    4.. if many => strip.multiply::<S, 4>(simd, &mut self),
+                    3 if many => strip.multiply::<S, 3>(simd, &mut self),
+                    2.. => strip.multiply::<S, 2>(simd, &mut self),
+                    _ => strip.multiply::<S, 1>(simd, &mut self),
+                };
+            }
+        }
+    }
+}
+
+/// Some columns of a product, summed over some of its inner size.
+struct Strip {
+    inner: Range<usize>,
+    /// How many products are added up by themselves.
+    part: usize,
+    /// The first column.
+    column: usize,
+    /// Columns of a vector: all its lanes, but for the last columns.
+    width: usize,
+}
+
+impl Strip {
+    /// All rows of `N` vectors of columns; how many columns these were.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&self, simd: S, product: &mut Product) -> usize {
+        let rows = product.left.rows;
+        let mut row = 0;
+        while row + 6 <= rows {
+            self.tile::<S, 6, N>(simd, product, row);
+            row += 6;
+        }
+        while row + 3 <= rows {
+            self.tile::<S, 3, N>(simd, product, row);
+            row += 3;
+        }
+        while row < rows {
+            self.tile::<S, 1, N>(simd, product, row);
+            row += 1;
+        }
+        N * self.width
+    }
+
+    /// `M` rows of `N` vectors. Their sums are kept in registers: 6 rows of 4 vectors are 24 of the 32 that AVX-512 and NEON
+    /// have, 6 rows of 2 are 12 of AVX2's 16.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &self,
+        simd: S,
+        product: &mut Product,
+        row: usize,
+    ) {
+        let (left, right) = (product.left, product.right);
+        let column = product.column + self.column;
+        let out = &mut *product.out;
+        let none = simd.splat_f32s(0.0);
+        let mut totals = [[none; N]; M];
+        if self.inner.start > 0 {
+            for (m, totals) in totals.iter_mut().enumerate() {
+                let values = &out.values[(row + m) * out.row_stride + column..];
+                for (n, total) in totals.iter_mut().enumerate() {
+                    *total = load(simd, &values[n * self.width..(n + 1) * self.width]);
+                }
+            }
+        }
+        let mut first = self.inner.start;
+        while first < self.inner.end {
+            let count = self.part.min(self.inner.end - first);
+            let mut factors = [&[][..]; M];
+            for (m, factors) in factors.iter_mut().enumerate() {
+                *factors = &left.values[(row + m) * left.row_stride + first..][..count];
+            }
+            let rows = &right.values[first * right.row_stride + self.column..];
+            let mut sums = [[none; N]; M];
+            for k in 0..count {
+                let values = &rows[k * right.row_stride..][..N * self.width];
+                let mut vectors = [none; N];
+                for (n, vector) in vectors.iter_mut().enumerate() {
+                    *vector = load(simd, &values[n * self.width..(n + 1) * self.width]);
+                }
+                for m in 0..M {
+                    let factor = simd.splat_f32s(factors[m][k]);
+                    for n in 0..N {
+                        sums[m][n] = simd.mul_add_e_f32s(factor, vectors[n], sums[m][n]);
                     }
                 }
-                None => out.copy_from_slice(row),
             }
-            if let Some(base) = self.added.base {
-                let start = row_of_out * self.out.columns + self.column;
-                for (out, &base) in out.iter_mut().zip(&base[start..start + width]) {
-                    *out += base;
+            for m in 0..M {
+                for n in 0..N {
+                    totals[m][n] = simd.add_f32s(totals[m][n], sums[m][n]);
+                }
+            }
+            first += count;
+        }
+        let is_last = self.inner.end == right.rows;
+        for (m, totals) in totals.into_iter().enumerate() {
+            let row = row + m;
+            for (n, mut total) in totals.into_iter().enumerate() {
+                let at = column + n * self.width;
+                let columns = at..at + self.width;
+                if is_last {
+                    if let Some(bias) = product.added.bias {
+                        total = simd.add_f32s(total, load(simd, &bias[columns.clone()]));
+                    }
+                    if let Some(base) = product.added.base {
+                        let base = &base[row * out.columns..][columns.clone()];
+                        total = simd.add_f32s(total, load(simd, base));
+                    }
+                }
+                store(
+                    simd,
+                    &mut out.values[row * out.row_stride..][columns],
+                    total,
+                );
+            }
+        }
+    }
+}
+
+/// `(rows, columns)` to `(columns, rows)`, in squares that stay in the cache.
+pub fn transpose(matrix: Matrix, out: &mut MatrixMut) {
+    const SQUARE: usize = 16;
+    assert_eq!((out.rows, out.columns), (matrix.columns, matrix.rows));
+    for first_row in (0..matrix.rows).step_by(SQUARE) {
+        for first_column in (0..matrix.columns).step_by(SQUARE) {
+            for column in first_column..matrix.columns.min(first_column + SQUARE) {
+                for row in first_row..matrix.rows.min(first_row + SQUARE) {
+                    out.values[column * out.row_stride + row] =
+                        matrix.values[row * matrix.row_stride + column];
                 }
             }
         }

@@ -71,3 +71,21 @@ pub fn fold(mut lanes: [f32; LANES], both: impl Fn(f32, f32) -> f32) -> f32 {
     }
     lanes[0]
 }
+
+/// A vector, or what there is of it with zeros after it.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([whole], _) => *whole,
+        _ => simd.partial_load_f32s(values),
+    }
+}
+
+/// The other way round.
+#[inline(always)]
+pub fn store<S: Simd>(simd: S, out: &mut [f32], value: S::f32s) {
+    match S::as_mut_simd_f32s(out) {
+        ([whole], _) => *whole = value,
+        _ => simd.partial_store_f32s(out, value),
+    }
+}

@@ -1,20 +1,22 @@
-//! Softmax of rows, `exp(x - max) / sum(exp(x - max))`, with the scale and the mask of attention in the same pass.
+//! Softmax down the columns of a block, `exp(x - max) / sum(exp(x - max))`, with the scale and the mask of attention.
 //!
-//! Three passes over a row that is in the cache: its largest value, the exponentials and their sum, the division. NaN
-//! anywhere in a row makes all of it NaN, and so does a row that is masked altogether, as in PyTorch.
+//! Every column is by itself, so that a vector's lanes hold as many of them and nothing has to be added up across lanes.
+//! Three passes over a block that is in the cache: the largest value; the exponentials and their sum; the division, as a
+//! product with the sum's inverse. NaN anywhere in a column makes all of it NaN, and so does a column that is masked
+//! altogether, as in PyTorch.
 
 use pulp::{Simd, WithSimd};
 
 use super::activation::exp;
-use super::simd::{LANES, fold, vectorised};
+use super::simd::{LANES, mul_add, vectorised};
 
-/// Rows of `keys` scores each become probabilities, in place: `softmax(scale x + mask)`.
+/// Scores `(keys, columns)` become probabilities, in place: each column the softmax of `scale x + mask`.
 ///
-/// `mask` has one row of `keys` values for each row of scores.
-pub fn softmax(scores: &mut [f32], keys: usize, scale: f32, mask: Option<&[f32]>) {
+/// There are whole vectors of [`LANES`] columns. `mask` is of the scores' shape.
+pub fn softmax(scores: &mut [f32], columns: usize, scale: f32, mask: Option<&[f32]>) {
     vectorised(Softmax {
         scores,
-        keys,
+        columns,
         scale,
         mask,
     });
@@ -22,7 +24,7 @@ pub fn softmax(scores: &mut [f32], keys: usize, scale: f32, mask: Option<&[f32]>
 
 struct Softmax<'a> {
     scores: &'a mut [f32],
-    keys: usize,
+    columns: usize,
     scale: f32,
     mask: Option<&'a [f32]>,
 }
@@ -32,56 +34,44 @@ impl WithSimd for Softmax<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (index, row) in self.scores.chunks_exact_mut(self.keys).enumerate() {
-            match self.mask {
-                Some(mask) => {
-                    let mask = &mask[index * self.keys..][..self.keys];
-                    for (score, &mask) in row.iter_mut().zip(mask) {
-                        *score = *score * self.scale + mask;
+        let scale = match self.mask {
+            Some(mask) => {
+                for (score, &mask) in self.scores.iter_mut().zip(mask) {
+                    *score = *score * self.scale + mask;
+                }
+                1.0
+            }
+            None => self.scale,
+        };
+        let columns = self.columns;
+        for first in (0..columns).step_by(LANES) {
+            let mut largest = [f32::NEG_INFINITY; LANES];
+            for row in self.scores.chunks_exact(columns) {
+                if let Some(row) = row[first..].first_chunk::<LANES>() {
+                    for (largest, &x) in largest.iter_mut().zip(row) {
+                        // NaN is larger than nothing.
+                        *largest = if x > *largest { x } else { *largest };
                     }
                 }
-                None => row.iter_mut().for_each(|score| *score *= self.scale),
             }
-            let largest = largest(row);
-            let sum = exponentials::<S>(row, largest);
-            for x in row {
-                *x /= sum;
+            let mut sums = [0.0; LANES];
+            for row in self.scores.chunks_exact_mut(columns) {
+                if let Some(row) = row[first..].first_chunk_mut::<LANES>() {
+                    for lane in 0..LANES {
+                        let shift = -largest[lane] * scale;
+                        row[lane] = exp::<S>(mul_add::<S>(row[lane], scale, shift));
+                        sums[lane] += row[lane];
+                    }
+                }
+            }
+            let inverses = sums.map(|sum| 1.0 / sum);
+            for row in self.scores.chunks_exact_mut(columns) {
+                if let Some(row) = row[first..].first_chunk_mut::<LANES>() {
+                    for (x, inverse) in row.iter_mut().zip(inverses) {
+                        *x *= inverse;
+                    }
+                }
             }
         }
     }
-}
-
-/// The largest value that is not NaN.
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = larger(*lane, x);
-    }
-    fold(lanes, larger)
-}
-
-/// Makes every `x` of the row `exp(x - largest)`; returns their sum.
-#[inline(always)]
-fn exponentials<S: Simd>(row: &mut [f32], largest: f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (chunks, rest) = row.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *x = exp::<S>(*x - largest);
-            *lane += *x;
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *x = exp::<S>(*x - largest);
-        *lane += *x;
-    }
-    fold(lanes, |a, b| a + b)
 }

@@ -16,15 +16,24 @@
 //! than the plain sum; 0, ±5/8, ±5/4 and infinity five times (measured over 320 channels; Barabasz et al. 2020, "Error
 //! Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", explain why smaller is better).
 //!
-//! The kernels at the 36 points take four times the memory of the kernels themselves. They are computed when a convolution
-//! first meets a picture that is worth it.
+//! The kernels at the 36 points take four times the memory of the kernels themselves, gigabytes for a large network. So
+//! they are never kept: a piece of them, all inputs by a panel of outputs at one point, is put together in the core's
+//! cache, multiplied with many tiles, and forgotten. Three passes make a convolution, over as many tiles at a time as
+//! leave their values in the shared cache:
+//!
+//! ```text
+//! 1. Forward    a task is a line of tiles              B^T d B                      (point, tile, input)
+//! 2. products   a task is some lines and one panel     G g G^T, 36 products         (point, tile, output of the panel)
+//! 3. Backward   a task is a line of tiles              A^T [..] A, bias, residual   pixels
+//! ```
 
 use pulp::{Simd, WithSimd};
 
 use super::convolution::{Geometry, Input, Size};
 use super::parallel::{self, with_scratch};
-use super::product::{Added, Matrix, MatrixMut, Weights};
-use super::simd::{LANES, vectorised};
+use super::product::{Added, Matrix, MatrixMut, product};
+use super::simd::{load, mul_add, store, vectorised};
+use super::weights::{PANEL, Weights};
 
 /// Width and height of a tile of outputs.
 const TILE: usize = 4;
@@ -37,16 +46,22 @@ const POINTS: usize = FIELD * FIELD;
 const NEAR: f32 = 0.625;
 const FAR: f32 = 1.25;
 
-/// A 3x3 convolution of stride 1 and padding 1, at its points.
-#[derive(Debug, Clone)]
-pub struct Winograd {
-    /// `(inputs, outputs)` of each point.
-    points: Vec<Weights>,
-    inputs: usize,
-    outputs: usize,
+/// Tiles that meet a piece of the kernels before it is forgotten; with fewer, putting it together takes a share of the
+/// time that is worth saving.
+const TILES: usize = 128;
+
+/// A 3x3 convolution of stride 1 and padding 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Winograd<'a> {
+    /// `(9 inputs, outputs)`, taps first, as the plain convolution has it.
+    pub weight: &'a Weights,
+    /// Number of channels that it takes.
+    pub inputs: usize,
+    /// Number of channels of the result.
+    pub outputs: usize,
 }
 
-impl Winograd {
+impl Winograd<'_> {
     /// The only kind of convolution that this is for.
     pub const GEOMETRY: Geometry = Geometry {
         size: 3,
@@ -54,92 +69,188 @@ impl Winograd {
         padding: 1,
     };
 
-    /// Does it pay? Products with few tiles or few channels are slower than what they save, and for the largest kernels
-    /// the memory is dearer than the time.
+    /// Does it pay? With few tiles or few channels the transforms take longer than what they save.
     pub fn pays(inputs: usize, outputs: usize, (height, width): Size) -> bool {
-        const MOST_WEIGHTS: usize = 900 << 10;
         let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-        inputs.min(outputs) >= 96 && tiles >= 64 && inputs * outputs <= MOST_WEIGHTS
-    }
-
-    /// `weight` `(9 inputs, outputs)`, taps first, as the plain convolution has it.
-    pub fn new(weight: &Weights, inputs: usize, outputs: usize) -> Self {
-        let points = parallel::map(POINTS, |point| {
-            let (line, column) = (KERNEL[point / FIELD], KERNEL[point % FIELD]);
-            let factors: [f64; 9] = std::array::from_fn(|tap| line[tap / 3] * column[tap % 3]);
-            weight.combined(&factors)
-        });
-        Self {
-            points,
-            inputs,
-            outputs,
-        }
+        inputs.min(outputs) >= 96 && tiles >= 16
     }
 
     /// `(batch, height, width, outputs)`; `biases` is one row, or one a picture.
     pub fn forward(&self, input: &Input, biases: &[f32]) -> Vec<f32> {
         let (height, width) = input.size;
-        let line = width * self.outputs;
-        let mut out = vec![0.0; input.batch * height * line];
-        // A task is some lines of tiles of one picture.
-        let across = width.div_ceil(TILE);
-        let lines = (self.tiles_at_once() / across).max(1) * TILE;
-        let tasks = out
-            .chunks_mut(height * line)
-            .enumerate()
+        let row = width * self.outputs;
+        let mut out = vec![0.0; input.batch * height * row];
+        let mut lines: Vec<Line> = (out.chunks_mut(height * row).enumerate())
             .flat_map(|(image, out)| {
-                let parts = out.chunks_mut(lines * line).enumerate();
-                parts.map(move |(index, out)| (image, index * lines, out))
+                let lines = out.chunks_mut(TILE * row).enumerate();
+                lines.map(move |(index, out)| Line {
+                    image,
+                    top: index * TILE,
+                    out,
+                })
             })
             .collect();
-        parallel::each(tasks, |(image, top, out): (usize, usize, &mut [f32])| {
-            let down = (out.len() / line).div_ceil(TILE);
-            let tiles = down * across;
+        let across = width.div_ceil(TILE);
+        let part = (TILES / across).max(1);
+        let parts = (self.tiles_at_once() / (part * across)).max(1);
+        for lines in lines.chunks_mut(parts * part) {
+            let tiles = lines.len() * across;
             with_scratch(POINTS * tiles * (self.inputs + self.outputs), |scratch| {
                 let (fields, products) = scratch.split_at_mut(POINTS * tiles * self.inputs);
-                let size = height * width * self.inputs;
-                vectorised(Forward {
-                    picture: &input.values[image * size..][..size],
-                    size: input.size,
-                    channels: self.inputs,
-                    top,
-                    across,
-                    fields,
+                let tasks = lines.iter().zip(self.lines_of(fields, part, across));
+                parallel::each(tasks.collect(), |(line, fields)| {
+                    let size = height * width * self.inputs;
+                    vectorised(Forward {
+                        picture: &input.values[line.image * size..][..size],
+                        size: input.size,
+                        channels: self.inputs,
+                        top: line.top,
+                        fields,
+                    });
                 });
-                let pairs = fields
-                    .chunks_exact(tiles * self.inputs)
-                    .zip(products.chunks_exact_mut(tiles * self.outputs));
-                for (point, (fields, products)) in self.points.iter().zip(pairs) {
-                    point.multiply(
-                        Matrix::new(fields, tiles, self.inputs),
-                        &mut MatrixMut::new(products, tiles, self.outputs),
-                        Added::default(),
-                    );
-                }
-                let start = image * height * line + top * line;
-                vectorised(Backward {
-                    products,
-                    bias: &biases[image * self.outputs % biases.len()..][..self.outputs],
-                    base: input.base.map(|base| &base[start..start + out.len()]),
-                    channels: self.outputs,
-                    width,
-                    across,
-                    out,
+                let products = self.multiply(fields, part * across, products);
+                let tasks = lines.iter_mut().enumerate().collect();
+                parallel::each(tasks, |(index, line): (usize, &mut Line)| {
+                    let start = line.image * height * row + line.top * row;
+                    let len = line.out.len();
+                    vectorised(Backward {
+                        products: &products[index / part],
+                        first: index % part * across,
+                        bias: &biases[line.image * self.outputs % biases.len()..][..self.outputs],
+                        base: input.base.map(|base| &base[start..start + len]),
+                        width,
+                        out: line.out,
+                    });
                 });
             });
-        });
+        }
         out
     }
 
-    /// How many tiles are worth reading all weights for, and still leave their values in the shared cache.
+    /// `fields` are `(point, tile, input)` for every `part` lines of tiles; of every line, its tiles at each point.
+    fn lines_of<'a>(
+        &self,
+        fields: &'a mut [f32],
+        part: usize,
+        across: usize,
+    ) -> Vec<Vec<&'a mut [f32]>> {
+        let line = across * self.inputs;
+        let mut lines: Vec<Vec<_>> = Vec::new();
+        for part in fields.chunks_mut(POINTS * part * line) {
+            let first = lines.len();
+            lines.resize_with(first + part.len() / POINTS / line, Vec::new);
+            for point in part.chunks_mut(part.len() / POINTS) {
+                for (all, values) in lines[first..].iter_mut().zip(point.chunks_mut(line)) {
+                    all.push(values);
+                }
+            }
+        }
+        lines
+    }
+
+    /// The products at the points: for every `part` tiles, a piece `(point, tile, output)` for each panel of outputs.
+    fn multiply<'a>(
+        &self,
+        fields: &[f32],
+        part: usize,
+        mut products: &'a mut [f32],
+    ) -> Vec<Vec<&'a [f32]>> {
+        let mut tasks = Vec::new();
+        for fields in fields.chunks(POINTS * part * self.inputs) {
+            for (panel, width) in self.weight.panels() {
+                let (out, rest) = products.split_at_mut(fields.len() / self.inputs * width);
+                products = rest;
+                tasks.push((fields, panel, width, out));
+            }
+        }
+        parallel::each(tasks.iter_mut().collect(), |(fields, panel, width, out)| {
+            self.multiply_panel(fields, panel, *width, out);
+        });
+        let panels = self.weight.panels().count();
+        let mut pieces = tasks.into_iter().map(|(.., out)| &*out);
+        let mut parts = Vec::new();
+        while pieces.len() > 0 {
+            parts.push(pieces.by_ref().take(panels).collect());
+        }
+        parts
+    }
+
+    /// `fields` `(point, tile, input)` with the kernels of a panel, `(9 inputs, width)`, to `out` `(point, tile, width)`.
+    fn multiply_panel(&self, fields: &[f32], panel: &[f32], width: usize, out: &mut [f32]) {
+        let size = self.inputs * width;
+        let tiles = fields.len() / POINTS / self.inputs;
+        let mut pairs = fields
+            .chunks_exact(tiles * self.inputs)
+            .zip(out.chunks_exact_mut(tiles * width));
+        with_scratch((3 + 1) * size, |scratch| {
+            let (columns, kernels) = scratch.split_at_mut(3 * size);
+            for line in KERNEL {
+                // g has three columns; G goes along them first,
+                for (column, out) in columns.chunks_exact_mut(size).enumerate() {
+                    vectorised(Combined {
+                        blocks: [0, 1, 2].map(|tap| &panel[(3 * tap + column) * size..][..size]),
+                        factors: line,
+                        out,
+                    });
+                }
+                // and then across what they have become.
+                for (factors, (fields, out)) in KERNEL.into_iter().zip(pairs.by_ref()) {
+                    vectorised(Combined {
+                        blocks: [0, 1, 2].map(|column| &columns[column * size..][..size]),
+                        factors,
+                        out: kernels,
+                    });
+                    product(
+                        &mut MatrixMut::new(out, tiles, width),
+                        0,
+                        Matrix::new(fields, tiles, self.inputs),
+                        Matrix::new(kernels, self.inputs, width),
+                        Added::default(),
+                    );
+                }
+            }
+        });
+    }
+
+    /// How many tiles leave their values in the shared cache.
     fn tiles_at_once(&self) -> usize {
-        const CACHE: usize = 3 << 20; // values; 12 MiB
-        (CACHE / POINTS / (self.inputs + self.outputs)).clamp(16, 96)
+        const CACHE: usize = 6 << 20; // values; 24 MiB
+        CACHE / POINTS / (self.inputs + self.outputs)
+    }
+}
+
+/// A line of tiles of a picture.
+struct Line<'a> {
+    image: usize,
+    /// Its first line of pixels.
+    top: usize,
+    /// Its pixels, `(lines, width, outputs)`; at the lower edge fewer lines than a tile has.
+    out: &'a mut [f32],
+}
+
+/// The sum of three blocks, each times its factor.
+struct Combined<'a> {
+    blocks: [&'a [f32]; 3],
+    factors: [f32; 3],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Combined<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let [a, b, c] = self.factors;
+        let [first, second, third] = self.blocks;
+        let taps = first.iter().zip(second).zip(third);
+        for (out, ((&x, &y), &z)) in self.out.iter_mut().zip(taps) {
+            *out = mul_add::<S>(c, z, mul_add::<S>(b, y, a * x));
+        }
     }
 }
 
 /// `G`: the polynomial of three taps at each point, divided by what interpolation would divide by.
-const KERNEL: [[f64; 3]; FIELD] = {
+const KERNEL: [[f32; 3]; FIELD] = {
     let (a, b) = (NEAR as f64, FAR as f64);
     let (zero, near, far) = (
         1.0 / (a * a * b * b),
@@ -147,133 +258,110 @@ const KERNEL: [[f64; 3]; FIELD] = {
         1.0 / (2.0 * b * b * (b * b - a * a)),
     );
     [
-        [zero, 0.0, 0.0],
-        [near, near * a, near * a * a],
-        [near, -near * a, near * a * a],
-        [far, far * b, far * b * b],
-        [far, -far * b, far * b * b],
+        [zero as f32, 0.0, 0.0],
+        [near as f32, (near * a) as f32, (near * a * a) as f32],
+        [near as f32, (-near * a) as f32, (near * a * a) as f32],
+        [far as f32, (far * b) as f32, (far * b * b) as f32],
+        [far as f32, (-far * b) as f32, (far * b * b) as f32],
         [0.0, 0.0, 1.0],
     ]
 };
 
-/// As many channels as are transformed at once.
-type Lanes = [f32; LANES];
-
 /// `a x + y` in every lane.
 #[inline(always)]
-fn axpy(a: f32, x: Lanes, y: Lanes) -> Lanes {
-    std::array::from_fn(|lane| a * x[lane] + y[lane])
+fn axpy<S: Simd>(simd: S, a: f32, x: S::f32s, y: S::f32s) -> S::f32s {
+    simd.mul_add_e_f32s(simd.splat_f32s(a), x, y)
 }
 
-/// `B^T`: the values of a line of inputs at the points.
+/// `B^T`: the values of a line of inputs at the points, for as many channels as a vector has lanes.
 #[inline(always)]
-fn to_points(d: [Lanes; FIELD]) -> [Lanes; FIELD] {
+fn to_points<S: Simd>(simd: S, d: [S::f32s; FIELD]) -> [S::f32s; FIELD] {
     const A2: f32 = NEAR * NEAR;
     const B2: f32 = FAR * FAR;
-    let none = [0.0; LANES];
-    let even_near = axpy(-B2, d[2], d[4]);
-    let odd_near = axpy(-B2, d[1], d[3]);
-    let even_far = axpy(-A2, d[2], d[4]);
-    let odd_far = axpy(-A2, d[1], d[3]);
+    let even_near = axpy(simd, -B2, d[2], d[4]);
+    let odd_near = axpy(simd, -B2, d[1], d[3]);
+    let even_far = axpy(simd, -A2, d[2], d[4]);
+    let odd_far = axpy(simd, -A2, d[1], d[3]);
+    let (zero, infinite) = (
+        axpy(simd, -(A2 + B2), d[2], d[4]),
+        axpy(simd, -(A2 + B2), d[3], d[5]),
+    );
     [
-        axpy(A2 * B2, d[0], axpy(-(A2 + B2), d[2], d[4])),
-        axpy(NEAR, odd_near, even_near),
-        axpy(-NEAR, odd_near, even_near),
-        axpy(FAR, odd_far, even_far),
-        axpy(-FAR, odd_far, even_far),
-        axpy(A2 * B2, d[1], axpy(-(A2 + B2), d[3], axpy(1.0, d[5], none))),
+        axpy(simd, A2 * B2, d[0], zero),
+        axpy(simd, NEAR, odd_near, even_near),
+        axpy(simd, -NEAR, odd_near, even_near),
+        axpy(simd, FAR, odd_far, even_far),
+        axpy(simd, -FAR, odd_far, even_far),
+        axpy(simd, A2 * B2, d[1], infinite),
     ]
 }
 
 /// `A^T`: a line of outputs from its values at the points.
 #[inline(always)]
-fn from_points(m: [Lanes; FIELD]) -> [Lanes; TILE] {
-    let (sum_near, difference_near) = (axpy(1.0, m[1], m[2]), axpy(-1.0, m[2], m[1]));
-    let (sum_far, difference_far) = (axpy(1.0, m[3], m[4]), axpy(-1.0, m[4], m[3]));
-    let none = [0.0; LANES];
-    let both = |a: f32, near: Lanes, b: f32, far: Lanes| axpy(a, near, axpy(b, far, none));
+fn from_points<S: Simd>(simd: S, m: [S::f32s; FIELD]) -> [S::f32s; TILE] {
+    const A3: f32 = NEAR * NEAR * NEAR;
+    const B3: f32 = FAR * FAR * FAR;
+    let (sum_near, difference_near) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
+    let (sum_far, difference_far) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+    let first = simd.mul_f32s(simd.splat_f32s(FAR), difference_far);
+    let second = simd.mul_f32s(simd.splat_f32s(FAR * FAR), sum_far);
+    let third = simd.mul_f32s(simd.splat_f32s(B3), difference_far);
     [
-        axpy(1.0, m[0], axpy(1.0, sum_near, sum_far)),
-        both(NEAR, difference_near, FAR, difference_far),
-        both(NEAR * NEAR, sum_near, FAR * FAR, sum_far),
-        axpy(
-            1.0,
-            m[5],
-            both(
-                NEAR * NEAR * NEAR,
-                difference_near,
-                FAR * FAR * FAR,
-                difference_far,
-            ),
-        ),
+        simd.add_f32s(m[0], simd.add_f32s(sum_near, sum_far)),
+        axpy(simd, NEAR, difference_near, first),
+        axpy(simd, NEAR * NEAR, sum_near, second),
+        simd.add_f32s(m[5], axpy(simd, A3, difference_near, third)),
     ]
 }
 
-/// Up to [`LANES`] values; zeros where there are fewer.
-#[inline(always)]
-fn load(values: &[f32]) -> Lanes {
-    match values.first_chunk() {
-        Some(lanes) => *lanes,
-        None => std::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0)),
-    }
-}
+// What follows has loops where closures would be shorter: only what is inlined is compiled for vectors, and that cannot
+// be asked of a closure.
 
-/// The other way round.
-#[inline(always)]
-fn store(lanes: &Lanes, out: &mut [f32]) {
-    let count = out.len().min(LANES);
-    if count == LANES {
-        out[..LANES].copy_from_slice(lanes);
-    } else {
-        out.copy_from_slice(&lanes[..count]);
-    }
-}
-
-/// Tiles of a picture to their values at the points, `(points, tiles, channels)`.
+/// A line of tiles to their values at the points.
 struct Forward<'a> {
+    /// `(height, width, channels)`.
     picture: &'a [f32],
     size: Size,
     channels: usize,
-    /// The first line of outputs.
+    /// The tiles' first line.
     top: usize,
-    /// Tiles in a line.
-    across: usize,
-    fields: &'a mut [f32],
+    /// `(tile, channel)` for each point.
+    fields: Vec<&'a mut [f32]>,
 }
 
 impl WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let channels = self.channels;
         let (height, width) = self.size;
-        let tiles = self.fields.len() / POINTS / channels;
-        for tile in 0..tiles {
-            let (y, x) = (
-                self.top + tile / self.across * TILE,
-                tile % self.across * TILE,
-            );
-            for channel in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - channel);
-                let pixel = |point_y: usize, point_x: usize| -> Lanes {
-                    // The field begins one pixel above and to the left of its tile.
-                    let (y, x) = ((y + point_y).wrapping_sub(1), (x + point_x).wrapping_sub(1));
-                    if y < height && x < width {
-                        load(&self.picture[(y * width + x) * channels + channel..][..count])
-                    } else {
-                        [0.0; LANES]
+        let none = simd.splat_f32s(0.0);
+        for tile in 0..width.div_ceil(TILE) {
+            for channel in (0..channels).step_by(S::F32_LANES) {
+                let end = channels.min(channel + S::F32_LANES);
+                let mut field = [[none; FIELD]; FIELD];
+                for (y, line) in field.iter_mut().enumerate() {
+                    for (x, pixel) in line.iter_mut().enumerate() {
+                        // The field begins one pixel above and to the left of its tile.
+                        let y = (self.top + y).wrapping_sub(1);
+                        let x = (tile * TILE + x).wrapping_sub(1);
+                        if y < height && x < width {
+                            let from = (y * width + x) * channels;
+                            *pixel = load(simd, &self.picture[from + channel..from + end]);
+                        }
                     }
-                };
-                let mut field = [[[0.0; LANES]; FIELD]; FIELD];
-                for (line, values) in field.iter_mut().enumerate() {
-                    *values = to_points(std::array::from_fn(|point| pixel(line, point)));
+                    *line = to_points(simd, *line);
                 }
-                for column in 0..FIELD {
-                    let values = to_points(field.map(|line| line[column]));
-                    for (line, values) in values.iter().enumerate() {
-                        let at = ((line * FIELD + column) * tiles + tile) * channels + channel;
-                        store(values, &mut self.fields[at..at + count]);
+                for x in 0..FIELD {
+                    let mut column = [none; FIELD];
+                    for y in 0..FIELD {
+                        column[y] = field[y][x];
+                    }
+                    let column = to_points(simd, column);
+                    for y in 0..FIELD {
+                        let out = &mut self.fields[y * FIELD + x][tile * channels..];
+                        store(simd, &mut out[channel..end], column[y]);
                     }
                 }
             }
@@ -281,17 +369,17 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// Products at the points, `(points, tiles, channels)`, to lines of a picture.
+/// Products at the points to a line of tiles of a picture.
 struct Backward<'a> {
-    products: &'a [f32],
+    /// One piece a panel of channels, `(point, tile, channel of the panel)`.
+    products: &'a [&'a [f32]],
+    /// The line's first tile in them.
+    first: usize,
     /// `(channels)`.
     bias: &'a [f32],
     /// Of the shape of `out`.
     base: Option<&'a [f32]>,
-    channels: usize,
     width: usize,
-    /// Tiles in a line.
-    across: usize,
     /// `(lines, width, channels)`.
     out: &'a mut [f32],
 }
@@ -300,35 +388,44 @@ impl WithSimd for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let channels = self.channels;
-        let lines = self.out.len() / channels / self.width;
-        let tiles = self.products.len() / POINTS / channels;
-        for tile in 0..tiles {
-            let (top, left) = (tile / self.across * TILE, tile % self.across * TILE);
-            for channel in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - channel);
-                let product = |line: usize, column: usize| -> Lanes {
-                    let at = ((line * FIELD + column) * tiles + tile) * channels + channel;
-                    load(&self.products[at..at + count])
-                };
-                let bias = load(&self.bias[channel..channel + count]);
-                let mut half = [[[0.0; LANES]; FIELD]; TILE];
-                for column in 0..FIELD {
-                    let values = from_points(std::array::from_fn(|line| product(line, column)));
-                    for (half, values) in half.iter_mut().zip(values) {
-                        half[column] = values;
-                    }
-                }
-                for (y, half) in half.into_iter().enumerate().take(lines - top) {
-                    let pixels = from_points(half).into_iter().enumerate();
-                    for (x, pixel) in pixels.take(self.width - left) {
-                        let at = ((top + y) * self.width + left + x) * channels + channel;
-                        let mut pixel = axpy(1.0, pixel, bias);
-                        if let Some(base) = self.base {
-                            pixel = axpy(1.0, pixel, load(&base[at..at + count]));
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.bias.len();
+        let row = self.width * channels;
+        let lines = self.out.len() / row;
+        let none = simd.splat_f32s(0.0);
+        for (panel, products) in self.products.iter().enumerate() {
+            let (from, to) = (panel * PANEL, channels.min((panel + 1) * PANEL));
+            let panel = to - from;
+            let point = products.len() / POINTS;
+            for (tile, left) in (0..self.width).step_by(TILE).enumerate() {
+                for channel in (from..to).step_by(S::F32_LANES) {
+                    let end = to.min(channel + S::F32_LANES);
+                    let bias = load(simd, &self.bias[channel..end]);
+                    let at = (self.first + tile) * panel;
+                    let mut columns = [[none; TILE]; FIELD];
+                    for (x, column) in columns.iter_mut().enumerate() {
+                        let mut values = [none; FIELD];
+                        for (y, value) in values.iter_mut().enumerate() {
+                            let tiles = &products[(y * FIELD + x) * point + at..];
+                            *value = load(simd, &tiles[channel - from..end - from]);
                         }
-                        store(&pixel, &mut self.out[at..at + count]);
+                        *column = from_points(simd, values);
+                    }
+                    for y in 0..TILE.min(lines) {
+                        let mut line = [none; FIELD];
+                        for x in 0..FIELD {
+                            line[x] = columns[x][y];
+                        }
+                        let line = from_points(simd, line);
+                        for x in 0..TILE.min(self.width - left) {
+                            let at = y * row + (left + x) * channels;
+                            let at = at + channel..at + end;
+                            let mut pixel = simd.add_f32s(line[x], bias);
+                            if let Some(base) = self.base {
+                                pixel = simd.add_f32s(pixel, load(simd, &base[at.clone()]));
+                            }
+                            store(simd, &mut self.out[at], pixel);
+                        }
                     }
                 }
             }

@@ -185,10 +185,12 @@ fn layer_norms_and_activations_are_candles() {
             assert_near(&gelu(&x)?, &x.gelu_erf()?, 3e-6, "GELU")?;
             let expected = (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?;
             assert_near(&quick_gelu(&x)?, &expected, 3e-6, "quick GELU")?;
-            let both = randn(&[2, rows, 2 * features])?;
-            let gate = both.i((.., .., features..))?.gelu_erf()?;
-            let expected = (both.i((.., .., ..features))? * gate)?;
-            assert_near(&geglu(&both)?, &expected, 3e-6, "GEGLU")?;
+            let (weight, bias) = (randn(&[2 * features, 7])?, randn(&[2 * features])?);
+            let ours = Linear::from_tensors(&weight, Some(bias.clone()))?;
+            let candle = Linear::Candle(candle_nn::Linear::new(weight, Some(bias)));
+            let x = randn(&[2, rows, 7])?;
+            let expected = candle.forward_geglu(&x)?;
+            assert_near(&ours.forward_geglu(&x)?, &expected, 3e-5, "GEGLU")?;
         }
         let edges = [
             0.0,

@@ -10,7 +10,7 @@ use crate::checkpoint::UNetConfig;
 use crate::model::Error;
 use crate::model::hook::{Hook, visit, visit_added};
 use crate::model::ops::{
-    AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention, geglu,
+    AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention,
 };
 
 /// One spatial transformer.
@@ -200,7 +200,7 @@ impl FeedForward {
 
     /// `base` plus what it makes of `x`, `(batch, pixels, channels)` both and returned.
     fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
-        let inner = geglu(&self.proj.forward(x)?)?;
+        let inner = self.proj.forward_geglu(x)?;
         visit_added(hook, &self.path, base, &self.out, &inner)
     }
 }
