@@ -649,6 +649,11 @@ fn the_list_opens_a_lesson_in_either_language() {
     let reading = session.app.classroom.reading.as_ref().unwrap();
     assert_eq!(reading.lesson.id, "the-whole-way");
     assert_eq!(session.app.classroom.language, Language::Zh);
+    let screen = text(&session.app, (120, 40)).replace(' ', "");
+    assert!(
+        screen.contains("n下一页") && screen.contains("S答案"),
+        "{screen}"
+    );
     let is_good = |claim: &&Standing| matches!(claim, Standing::Good | Standing::Elsewhere(_));
     assert_eq!(
         reading.claims.iter().filter(is_good).count(),
@@ -785,6 +790,27 @@ fn on_a_small_screen_the_page_moves_to_what_the_reader_asks_for() {
         for key in keys.iter().filter(|key| !key.is_empty()) {
             assert!(known.iter().any(|known| known == key), "{key:?} in {row:?}");
         }
+    }
+}
+
+#[test]
+fn a_chinese_reader_reads_a_solution_in_chinese() {
+    let lesson = example().replace(
+        "solution = [{ prompt = \"a blue apple on the grass\" }]",
+        "solution = [\n  { view = \"denoising\", step = 3 },\n  { branch = 2, prompt = \"a blue apple on the grass\" },\n]",
+    );
+    let mut session = reader();
+    session.app.classroom.language = Language::Zh;
+    session.app.begin(parse("example.md", &lesson).unwrap());
+    let session = session
+        .press(KeyCode::Char('n'))
+        .press(KeyCode::Char('n'))
+        .until(is_open)
+        .press(KeyCode::Char('S'))
+        .until(is_open);
+    let screen = text(&session.app, (120, 40)).replace(' ', "");
+    for words in ["视图denoising", "第3步", "在第2步分支：提示词abluea"] {
+        assert!(screen.contains(words), "{words}:\n{screen}");
     }
 }
 

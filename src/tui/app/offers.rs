@@ -234,7 +234,8 @@ impl App {
             height: selection.size.1,
         };
         let at = Some(self.cursor.step);
-        let about = format!("“{word}” · {}", selection.describe(self));
+        let [described, ..] = selection.describe(self);
+        let about = format!("“{word}” · {described}");
         let map = Content::Map(plane(&selection, about));
         let name = format!("attention-{}", file_name(word));
         list.add(format!("this map of “{word}”"), at, &name, map);

@@ -79,7 +79,11 @@ fn words_of_place(place: &Place, words: &Words) -> String {
 
 /// A part of a solution, with its name in the reader's language; its value is that of the screen and of the file.
 fn named(name: &'static str, value: &str, words: &Words) -> String {
-    format!("{} `{value}`", words.name(name))
+    let value = format!("`{value}`");
+    match words.name(name) {
+        name if name.contains("{}") => name.replace("{}", &value),
+        name => format!("{name} {value}"),
+    }
 }
 
 /// What the file calls it, which is what the screen calls it.

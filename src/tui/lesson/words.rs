@@ -57,7 +57,8 @@ pub struct Words {
     pub lessons: &'static str,
     /// How far a reader is, and how long a lesson takes.
     pub progress: fn(solved: usize, all: usize, minutes: u32) -> String,
-    /// Short names of keys and of parts of a solution, where they differ from the English ones.
+    /// Short names of keys and of parts of a solution, where they differ from the English ones; `{}` is where a part's value
+    /// stands, if it is not at the end.
     names: &'static [(&'static str, &'static str)],
     /// The lesson is about one model, and another one is open.
     pub lesson_elsewhere: fn(about: &str, open: &str) -> String,
@@ -153,7 +154,7 @@ const CHINESE: Words = Words {
         ("leave", "离开"),
         ("scroll", "滚动"),
         ("view", "视图"),
-        ("step", "步"),
+        ("step", "第 {} 步"),
         ("token", "词元"),
         ("side", "哪段文本"),
         ("part", "部分"),

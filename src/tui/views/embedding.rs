@@ -103,17 +103,19 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
         .collect();
     if let [token, position] = norms[..] {
         let name = token_name(run, app.cursor.token);
-        let words = format!(
-            "   {name}: length {} + {}",
-            text::fixed(token, 3),
-            text::fixed(position, 3),
-        );
+        let lengths = format!("{} + {}", text::fixed(token, 3), text::fixed(position, 3));
         let place = Rect {
             x,
             width: area.right().saturating_sub(x),
             ..area
         };
-        line(buffer, place, &words, app.theme.muted());
+        let forms = [
+            format!("   {name}: length {lengths}"),
+            format!("   length {lengths}"),
+            String::new(),
+        ];
+        let words = fitting(&forms.each_ref().map(String::as_str), place.width);
+        line(buffer, place, words, app.theme.muted());
     }
     below(area, 1 + u16::from(area.height > 24))
 }

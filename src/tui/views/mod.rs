@@ -175,7 +175,7 @@ fn statistics(stats: &Stats, columns: u16) -> String {
         text::fixed(stats.std, 2)
     );
     let least = format!("±{}", text::fixed(stats.std, 2));
-    fitting(&[&long, &short, &least], columns).to_owned()
+    fitting(&[&long, &short, &least, ""], columns).to_owned()
 }
 
 /// The cosine of the angle between two vectors; `NaN` where one is zero.

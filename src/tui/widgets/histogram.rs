@@ -77,10 +77,13 @@ impl Histogram<'_> {
         let bottom = area.bottom() - 1;
         let style = theme.muted();
         let shown = |value: f32| text::number(f64::from(value * factor));
-        buffer.set_stringn(area.x, bottom, shown(low), columns, style);
-        let right = shown(high);
-        let x = area.right().saturating_sub(text::width(&right) as u16);
-        buffer.set_stringn(x, bottom, &right, columns, style);
+        let (left, right) = (shown(low), shown(high));
+        // Two numbers that run into each other say nothing.
+        if text::width(&left) + text::width(&right) < columns {
+            buffer.set_stringn(area.x, bottom, left, columns, style);
+            let x = area.right().saturating_sub(text::width(&right) as u16);
+            buffer.set_stringn(x, bottom, &right, columns, style);
+        }
         let middle = shown(f32::midpoint(low, high));
         let width = text::width(&middle) as u16;
         if area.width > 3 * width + 12 {

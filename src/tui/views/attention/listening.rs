@@ -35,11 +35,13 @@ pub fn draw_shares(
     };
     let mut area = line(buffer, area, fitting(forms, area.width), theme.title());
     area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
-    let words = fitting(&["other words", "others"], name_width(area.width) as u16);
+    let room = name_width(area.width) as u16;
+    let words = fitting(&["other words", "others", "else"], room);
+    let padding = fitting(&["padding", "pad"], room);
     for (name, kind) in [
         ("start", TokenKind::Start),
         (words, TokenKind::Word),
-        ("padding", TokenKind::Padding),
+        (padding, TokenKind::Padding),
         // One position of 77: the row that can be missed where there is no room.
         ("end", TokenKind::End),
     ] {
@@ -54,7 +56,8 @@ pub fn draw_shares(
     let (bits, most) = entropy(map);
     let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
     let words = format!("spread {bits}");
-    let words = fitting(&[&words, &bits], area.width);
+    let least = bits.split(" of").next().unwrap_or_default();
+    let words = fitting(&[&words, &bits, least], area.width);
     area = line(buffer, area, words, theme.muted());
     let needed = 3 + u16::from(!selection.all.is_empty());
     if area.height > needed {

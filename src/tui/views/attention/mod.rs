@@ -39,7 +39,9 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) -> Vec<PlacedPicture> {
         return Vec::new();
     }
     let selection = Selection::new(app, maps, with_heads);
-    let area = line(buffer, area, &selection.describe(app), app.theme.text());
+    let forms = selection.describe(app);
+    let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+    let area = line(buffer, area, words, app.theme.text());
     let layout = Layout::new(area);
     let map = selection.map(app.cursor.token, selection.size);
     let heat_map = HeatMap {

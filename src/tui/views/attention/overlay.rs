@@ -48,10 +48,8 @@ pub fn draw(buffer: &mut Buffer, place: Rect, map_area: Rect, app: &App, run: &R
     } else {
         "preview; d decodes"
     };
-    let words = fitting(
-        &[words, words.split([';', ' ']).next().unwrap_or_default()],
-        place.width,
-    );
+    let short = words.split([';', ' ']).next().unwrap_or_default();
+    let words = fitting(&[words, short, ""], place.width);
     line(buffer, below(place, drawn.height), words, app.theme.muted());
 }
 

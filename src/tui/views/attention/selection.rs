@@ -98,35 +98,42 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// What is shown, in a line.
-    pub fn describe(&self, app: &App) -> String {
+    /// What is shown, in a line: in full, and shorter twice, for places with less room.
+    pub fn describe(&self, app: &App) -> [String; 3] {
         let cursor = &app.cursor.attention;
-        let layer = match (cursor.layer, self.layers.first()) {
-            (Some(index), Some(layer)) => format!(
-                "layer {} of {}: {} · {}×{}",
+        let chosen = cursor.layer.zip(self.layers.first());
+        let (layer, short) = if let Some((index, layer)) = chosen {
+            let path = short_path(&layer.path);
+            let long = format!(
+                "layer {} of {}: {path} · {}×{}",
                 index + 1,
                 self.all.len(),
-                short_path(&layer.path),
                 layer.width,
                 layer.height
-            ),
-            _ => format!(
-                "mean of {} layers at {}×{}",
-                self.all.len(),
-                self.size.0,
-                self.size.1
-            ),
+            );
+            (long, path)
+        } else {
+            let mean = format!("mean of {} layers", self.all.len());
+            (format!("{mean} at {}×{}", self.size.0, self.size.1), mean)
         };
-        let head = match (cursor.head, self.head) {
-            (Some(head), Some(_)) => format!("head {head}"),
-            (Some(head), None) => format!("head {head} is being computed …"),
-            _ => "mean of heads".to_owned(),
+        let (head, short_head) = match (cursor.head, self.head) {
+            (Some(head), Some(_)) => (format!("head {head}"), format!(" · head {head}")),
+            (Some(head), None) => (
+                format!("head {head} is being computed …"),
+                format!(" · head {head} …"),
+            ),
+            _ => ("mean of heads".to_owned(), String::new()),
         };
         let half = match cursor.half {
             Half::Text => "",
             Half::Uncond => " · without the prompt",
         };
-        format!("step {} · {layer} · {head}{half}", app.cursor.step + 1)
+        let step = app.cursor.step + 1;
+        [
+            format!("step {step} · {layer} · {head}{half}"),
+            format!("step {step} · {short}{short_head}{half}"),
+            format!("{step} · {short}{short_head}"),
+        ]
     }
 }
 
