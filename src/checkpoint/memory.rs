@@ -41,8 +41,7 @@ impl Checkpoint {
     /// - Decoding is three feature maps of the picture's size with as many channels as the second finest level, which
     ///   is what the decoder's finest level is given.
     ///
-    /// At Stable Diffusion v1's size, in f32 and 512x512, this is 5.07 GB; 5.04 GB were measured. The transformed
-    /// weights that Winograd's convolution keeps on the CPU are not counted.
+    /// At Stable Diffusion v1's size, in f32 and 512x512, this is 5.07 GB; 5.04 GB were measured
     pub fn memory_estimate(&self, dtype: DType, (width, height): (usize, usize)) -> MemoryEstimate {
         let size = dtype.size_in_bytes() as u64;
         let weights = [

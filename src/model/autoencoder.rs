@@ -65,7 +65,7 @@ impl Autoencoder {
     pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
         let latents = (latents / self.scaling_factor)?;
         let picture = match &self.network {
-            Network::Ours(decoder) => decoder.forward(&latents)?,
+            Network::Ours(decoder) => ops::on_our_threads(&latents, || decoder.forward(&latents))?,
             Network::Candle(network) => network.decode(&latents)?,
         };
         Ok(to_rgb(&picture)?)

@@ -28,8 +28,9 @@ pub enum AttentionDetail {
 
 /// Something that looks at, or replaces, values on their way through a network.
 ///
-/// All methods have defaults that want nothing, so a hook implements only what it is for.
-pub trait Hook {
+/// All methods have defaults that want nothing, so a hook implements only what it is for. It is called on another thread
+/// than the one that asked for the forward pass, which waits meanwhile.
+pub trait Hook: Send {
     /// Called between modules. An error stops the forward pass; [`Error::Cancelled`] is how a run is cancelled.
     fn check(&mut self) -> Result<(), Error> {
         Ok(())

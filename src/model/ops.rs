@@ -17,11 +17,20 @@ pub use super::kernels::convolution::Geometry;
 use super::kernels::convolution::{self, Convolution};
 use super::kernels::dense::Dense;
 use super::kernels::values::{self, Values, channels_last, picture, to_vec};
-use super::kernels::{group_norm, layer_norm, moves};
+use super::kernels::{group_norm, layer_norm, moves, parallel};
 
 /// Are networks of this type and device computed by our kernels?
 pub fn is_fast(dtype: DType, device: &Device) -> bool {
     values::is_ours(dtype, device)
+}
+
+/// Runs a network over tensors like `example`, on the threads that our kernels run on if it is computed by them.
+pub fn on_our_threads<R: Send>(example: &Tensor, network: impl FnOnce() -> R + Send) -> R {
+    if is_fast(example.dtype(), example.device()) {
+        parallel::inside(network)
+    } else {
+        network()
+    }
 }
 
 /// `x W^T + b`, weight `(out, in)`.

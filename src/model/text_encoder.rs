@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 
 use super::Error;
 use super::hook::{Hook, visit, visit_added};
-use super::ops::{AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
+use super::ops::{self, AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
 use crate::checkpoint::{Activation, TextEncoderConfig};
 
 /// The text encoder.
@@ -62,6 +62,10 @@ impl TextEncoder {
 
     /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
     pub fn forward(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        ops::on_our_threads(&self.token_embedding, || self.encode(ids, hook))
+    }
+
+    fn encode(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let device = self.token_embedding.device();
         let length = ids.first().map_or(0, Vec::len);
         let flat = Tensor::new(ids.concat(), device)?;

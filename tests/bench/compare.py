@@ -200,14 +200,14 @@ def largest_difference(a, b):
     return int(np.abs(np.asarray(Image.open(a), dtype=int) - np.asarray(Image.open(b), dtype=int)).max())
 
 
-def built(*arguments):
-    """The path of the program that cargo builds."""
-    command = ["cargo", *arguments, "--message-format", "json"]
+def built():
+    """The paths of the program and of its bench program, by name, built for release."""
+    command = ["cargo", "bench", "--no-run", "--bench", "step", "--message-format", "json"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed")
-    programs = (json.loads(line).get("executable") for line in done.stdout.splitlines())
-    return [program for program in programs if program][-1]
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
 
 
 def main():
@@ -227,8 +227,8 @@ def main():
         parser.error("--steps must be at least 2: the first step is left out of the steady figure")
     options.checkpoint = options.model or EMBEDDED
     options.model_arguments = ["--model", options.model] if options.model else []
-    options.program = built("build", "--release", "--bin", "diffuscope")
-    bench = built("bench", "--no-run", "--bench", "step")
+    programs = built()
+    options.program, bench = programs["diffuscope"], programs["step"]
     if "whole" in options.only:
         processes(options, options.threads[-1])
     if "networks" in options.only:

@@ -9,6 +9,12 @@ use std::cell::Cell;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 
+/// Runs `work` on one of the threads that kernels run on. From any other, each of a network's hundreds of kernels would have
+/// to wake one of them, and to be woken by it.
+pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// Calls `work(index, chunk)` for each chunk of `size` values (the last may be shorter); one chunk without ado.
 pub fn chunks(values: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) {
     if values.len() <= size {

@@ -19,7 +19,7 @@ use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbeddin
 use self::blocks::{DownBlock, MidBlock, UpBlock};
 use super::Error;
 use super::hook::{Hook, visit};
-use super::ops::{Conv2d, GroupNorm};
+use super::ops::{self, Conv2d, GroupNorm};
 use crate::checkpoint::{DownBlockType, UNetConfig, UpBlockType};
 
 /// A cross-attention layer: where text meets picture.
@@ -147,6 +147,16 @@ impl UNet {
     /// `latents` `(batch, channels, height, width)`, scaled as the scheduler says; `timestep` 0 to 999, a real number;
     /// `context` `(batch, 77, hidden)`, the prompt's embedding. Returns the shape of `latents`.
     pub fn forward(
+        &self,
+        latents: &Tensor,
+        timestep: f32,
+        context: &Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        ops::on_our_threads(latents, || self.predict(latents, timestep, context, hook))
+    }
+
+    fn predict(
         &self,
         latents: &Tensor,
         timestep: f32,
