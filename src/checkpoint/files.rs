@@ -1,6 +1,12 @@
 //! Where a checkpoint's bytes come from: the program itself, a folder, or a single file.
 
-use std::{borrow::Cow, fs, io::Read as _, ops::Deref, path::PathBuf};
+use std::{
+    borrow::Cow,
+    fs,
+    io::Read,
+    ops::{Deref, Range},
+    path::PathBuf,
+};
 
 use super::{
     embedded,
@@ -133,11 +139,22 @@ impl Files {
         Ok(Bytes::Mapped(map))
     }
 
+    /// The contents of any file, to be read from start to end.
+    pub fn reader(&self, path: &str) -> Result<Box<dyn Read>, CheckpointError> {
+        let full = match self {
+            Self::Embedded => return Ok(Box::new(self.embedded(path)?)),
+            Self::Folder(folder) => folder.join(path),
+            Self::Single(file) => file.clone(),
+        };
+        let file = fs::File::open(full).map_err(|source| self.failed(path, source))?;
+        Ok(Box::new(file))
+    }
+
     fn embedded(&self, path: &str) -> Result<&'static [u8], CheckpointError> {
         embedded_file(path).ok_or_else(|| self.failed(path, std::io::ErrorKind::NotFound.into()))
     }
 
-    fn failed(&self, path: &str, source: std::io::Error) -> CheckpointError {
+    pub(super) fn failed(&self, path: &str, source: std::io::Error) -> CheckpointError {
         CheckpointError::Read {
             file: self.shown_file(path),
             source,
@@ -152,6 +169,24 @@ pub enum Bytes {
     Embedded(&'static [u8]),
     /// Mapped into memory: read from disk where they are touched.
     Mapped(memmap2::Mmap),
+}
+
+impl Bytes {
+    /// Gives the memory of a range back. What is read there again comes from the file.
+    pub fn release(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the advice is unchecked because private changes to a mapping would be lost. This one cannot be
+            // written to. Without it, the pages of all weights would count as this program's memory.
+            #[allow(unsafe_code)]
+            let advised = unsafe { map.unchecked_advise_range(advice, range.start, range.len()) };
+            // The system may decline; nothing but memory depends on it.
+            drop(advised);
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
 }
 
 impl Deref for Bytes {

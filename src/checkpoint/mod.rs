@@ -23,6 +23,7 @@ mod weights;
 
 use std::{
     fmt::Write as _,
+    io::{self, BufReader},
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
@@ -274,7 +275,12 @@ fn digests(
     }
     paths
         .par_iter()
-        .map(|path| Ok((*path, hexadecimal(&Sha256::digest(&*files.map(path)?)))))
+        .map(|path| {
+            let mut hash = Sha256::new();
+            let mut reader = BufReader::with_capacity(1 << 20, files.reader(path)?);
+            io::copy(&mut reader, &mut hash).map_err(|source| files.failed(path, source))?;
+            Ok((*path, hexadecimal(&hash.finalize())))
+        })
         .collect()
 }
 

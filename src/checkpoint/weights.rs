@@ -235,9 +235,9 @@ impl Weights {
         };
         let bytes = &self.bytes[stored.range.clone()];
         // On the CPU first: not every device converts every type.
-        Tensor::from_raw_buffer(bytes, file_dtype, &stored.shape, &Device::Cpu)?
-            .to_dtype(dtype)?
-            .to_device(device)
+        let tensor = Tensor::from_raw_buffer(bytes, file_dtype, &stored.shape, &Device::Cpu)?;
+        self.bytes.release(&stored.range);
+        tensor.to_dtype(dtype)?.to_device(device)
     }
 }
 

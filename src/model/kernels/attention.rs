@@ -137,7 +137,9 @@ impl Sizes {
                             add(sum, scores, head == 0);
                             if head + 1 == heads {
                                 let share = 1.0 / heads as f32;
-                                sum.iter_mut().for_each(|sum| *sum *= share);
+                                for sum in sum.iter_mut() {
+                                    *sum *= share;
+                                }
                                 hand_out(sum, block.kept[0]);
                             }
                         }

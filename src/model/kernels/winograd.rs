@@ -27,6 +27,9 @@
 //! 3. Backward   a task is a line of tiles              A^T [..] A, bias, residual   pixels
 //! ```
 
+// Matrices are walked along both of their directions.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Simd, WithSimd};
 
 use super::convolution::{Geometry, Input, Size};
