@@ -52,7 +52,8 @@ thread_local! {
 }
 
 /// Lends `work` this thread's scratch memory, `len` values left over from earlier work. It is kept from call to call:
-/// fresh memory would have to be cleared by the system page by page each time.
+/// fresh memory would have to be cleared by the system page by page each time. Work that asks again meanwhile, on the same
+/// thread, gets other memory.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut scratch = SCRATCH.take();
     if scratch.len() < len {

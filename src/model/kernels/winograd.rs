@@ -317,9 +317,6 @@ fn from_points<S: Simd>(simd: S, m: [S::f32s; FIELD]) -> [S::f32s; TILE] {
     ]
 }
 
-// What follows has loops where closures would be shorter: only what is inlined is compiled for vectors, and that cannot
-// be asked of a closure.
-
 /// A line of tiles to their values at the points.
 struct Forward<'a> {
     /// `(height, width, channels)`.
