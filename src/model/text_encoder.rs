@@ -62,29 +62,27 @@ impl TextEncoder {
 
     /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
     pub fn forward(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
-        ops::on_our_threads(&self.token_embedding, || self.encode(ids, hook))
-    }
+        ops::on_our_threads(&self.token_embedding, || {
+            let device = self.token_embedding.device();
+            let length = ids.first().map_or(0, Vec::len);
+            let flat = Tensor::new(ids.concat(), device)?;
+            let tokens = self.token_embedding.index_select(&flat, 0)?.reshape((
+                ids.len(),
+                length,
+                self.token_embedding.dim(1)?,
+            ))?;
+            let tokens = visit(hook, "token_embedding", tokens)?;
+            let positions = self.position_embedding.narrow(0, 0, length)?;
+            let positions = visit(hook, "position_embedding", positions.unsqueeze(0)?)?;
 
-    fn encode(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
-        let device = self.token_embedding.device();
-        let length = ids.first().map_or(0, Vec::len);
-        let flat = Tensor::new(ids.concat(), device)?;
-        let tokens = self.token_embedding.index_select(&flat, 0)?.reshape((
-            ids.len(),
-            length,
-            self.token_embedding.dim(1)?,
-        ))?;
-        let tokens = visit(hook, "token_embedding", tokens)?;
-        let positions = self.position_embedding.narrow(0, 0, length)?;
-        let positions = visit(hook, "position_embedding", positions.unsqueeze(0)?)?;
-
-        let mask = causal_mask(length, device)?.to_dtype(tokens.dtype())?;
-        let mut x = tokens.broadcast_add(&positions)?;
-        for layer in &self.layers {
-            x = layer.forward(&x, &mask, hook)?;
-        }
-        let x = self.final_layer_norm.forward(&x)?;
-        visit(hook, "text_model.final_layer_norm", x)
+            let mask = causal_mask(length, device)?.to_dtype(tokens.dtype())?;
+            let mut x = tokens.broadcast_add(&positions)?;
+            for layer in &self.layers {
+                x = layer.forward(&x, &mask, hook)?;
+            }
+            let x = self.final_layer_norm.forward(&x)?;
+            visit(hook, "text_model.final_layer_norm", x)
+        })
     }
 }
 

@@ -12,7 +12,9 @@ Diffuscope is; the smallest and largest of the rounds stand in brackets.
 - A step once it runs steadily, of the same processes: the median of their steps, the first left out.
 - Peak memory of these processes, as the system counts it (mapped files are in it).
 - Each network alone, at the picture sizes and numbers of threads that are asked for.
-- `--operations`: single operations at Stable Diffusion v1's sizes.
+- Single operations at Stable Diffusion v1's sizes.
+
+`--only` leaves some of these out.
 """
 
 import argparse
@@ -221,7 +223,7 @@ def main():
     parser.add_argument("--pixels", type=int, nargs="+", default=[None], help="sizes for the networks; else the model's")
     parser.add_argument("--rounds", type=int, default=7, help="how often both take turns")
     parser.add_argument("--repeats", type=int, default=3, help="how often a network runs in a turn")
-    parser.add_argument("--only", nargs="+", choices=["whole", "networks", "operations"], default=["whole", "networks"])
+    parser.add_argument("--only", nargs="+", choices=["whole", "networks", "operations"], default=["whole", "networks", "operations"])
     options = parser.parse_args()
     if options.steps < 2:
         parser.error("--steps must be at least 2: the first step is left out of the steady figure")

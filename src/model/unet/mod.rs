@@ -153,41 +153,33 @@ impl UNet {
         context: &Tensor,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        ops::on_our_threads(latents, || self.predict(latents, timestep, context, hook))
-    }
+        ops::on_our_threads(latents, || {
+            let time = Tensor::new(&[timestep], latents.device())?;
+            let time = self
+                .time_embedding
+                .forward(&self.time_proj.forward(&time)?)?
+                .to_dtype(self.dtype)?;
+            let time = visit(hook, "time_embedding", time)?;
 
-    fn predict(
-        &self,
-        latents: &Tensor,
-        timestep: f32,
-        context: &Tensor,
-        hook: &mut dyn Hook,
-    ) -> Result<Tensor, Error> {
-        let time = Tensor::new(&[timestep], latents.device())?;
-        let time = self
-            .time_embedding
-            .forward(&self.time_proj.forward(&time)?)?
-            .to_dtype(self.dtype)?;
-        let time = visit(hook, "time_embedding", time)?;
-
-        let latents = if self.center_input {
-            ((latents * 2.0)? - 1.0)?
-        } else {
-            latents.clone()
-        };
-        let x = self.conv_in.forward(&latents)?;
-        let mut x = visit(hook, "conv_in", x)?;
-        let mut skips = vec![x.clone()];
-        for block in &self.down_blocks {
-            x = block.forward(x, &time, context, &mut skips, hook)?;
-        }
-        x = self.mid_block.forward(&x, &time, context, hook)?;
-        for block in &self.up_blocks {
-            x = block.forward(x, &time, context, &mut skips, hook)?;
-        }
-        let x = self
-            .conv_out
-            .forward(&self.conv_norm_out.forward_silu(&x)?)?;
-        visit(hook, "conv_out", x)
+            let latents = if self.center_input {
+                ((latents * 2.0)? - 1.0)?
+            } else {
+                latents.clone()
+            };
+            let x = self.conv_in.forward(&latents)?;
+            let mut x = visit(hook, "conv_in", x)?;
+            let mut skips = vec![x.clone()];
+            for block in &self.down_blocks {
+                x = block.forward(x, &time, context, &mut skips, hook)?;
+            }
+            x = self.mid_block.forward(&x, &time, context, hook)?;
+            for block in &self.up_blocks {
+                x = block.forward(x, &time, context, &mut skips, hook)?;
+            }
+            let x = self
+                .conv_out
+                .forward(&self.conv_norm_out.forward_silu(&x)?)?;
+            visit(hook, "conv_out", x)
+        })
     }
 }
