@@ -301,9 +301,10 @@ fn check_network(
         Ok((input, context))
     };
     let (input, context) = run().expect("tensors of the right shapes");
-    let noise = PIPELINE
-        .unet()
-        .forward(&input, step.timestep, &context, &mut NoHook)
+    let unet = PIPELINE.unet();
+    let noise = unet
+        .context(&context)
+        .and_then(|context| unet.forward(&input, step.timestep, &context, &mut NoHook))
         .expect("a forward pass");
     let halves = noise.dim(0).expect("a batch");
     let halves = ["noise_text", "noise_uncond"].into_iter().take(halves);

@@ -16,7 +16,6 @@ mod request;
 mod words;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use image::RgbImage;
@@ -31,6 +30,7 @@ pub use words::{Word, words};
 
 use crate::checkpoint::CheckpointError;
 use crate::model::tokenizer::{TokenizerError, Tokens};
+use crate::model::unet::Context;
 use crate::model::{self, Hook};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
@@ -133,7 +133,8 @@ pub enum Progress {
     Image(RgbImage),
 }
 
-/// Every tensor of one denoising step, each `(1, channels, height, width)`.
+/// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed: it
+/// is only asked to, and whoever reads them waits.
 #[derive(Debug, Clone)]
 pub struct StepResult {
     /// Counts from 0.
@@ -150,8 +151,6 @@ pub struct StepResult {
     pub latents_next: Tensor,
     /// The clean latents as predicted at this step.
     pub x0: Tensor,
-    /// Wall-clock seconds of the step.
-    pub seconds: f64,
 }
 
 /// Where a generation stands: everything that decides what comes next, besides the model. Cheap to clone.
@@ -164,6 +163,8 @@ pub struct Moment {
     tokens: Option<Arc<(Tokens, Tokens)>>,
     /// Prompt and negative prompt, `(1, 77, hidden)` each.
     embeddings: Option<(Tensor, Tensor)>,
+    /// What the UNet sees in them: in both, the negative prompt first, or without guidance in the prompt alone.
+    context: Option<Context>,
     scheduler: Scheduler,
     generator: Generator,
     /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
@@ -205,6 +206,7 @@ impl Generation {
             branches: Arc::default(),
             tokens: None,
             embeddings: None,
+            context: None,
             scheduler,
             generator: Generator::manual_seed(request.seed),
             initial_noise: None,
@@ -335,6 +337,14 @@ impl Generation {
             encoder.forward(&[prompt.ids()], hook)?,
             encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
         );
+        let (prompt, negative) = &embeddings;
+        let unet = self.pipeline.unet();
+        let context = if self.moment.request.is_guided() {
+            unet.context(&Tensor::cat(&[negative, prompt], 0)?)?
+        } else {
+            unet.context(prompt)?
+        };
+        self.moment.context = Some(context);
         self.moment.embeddings = Some(embeddings.clone());
         Ok(embeddings)
     }
@@ -347,13 +357,10 @@ impl Generation {
     }
 
     fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<StepResult, Error> {
-        let start = Instant::now();
         let latents = self.latents()?.clone();
-        let (prompt, negative) = self
-            .moment
-            .embeddings
-            .as_ref()
-            .ok_or_else(|| candle_core::Error::Msg("the prompt has not been encoded".into()))?;
+        let missing = || candle_core::Error::Msg("the prompt has not been encoded".into());
+        let (prompt, _) = self.moment.embeddings.as_ref().ok_or_else(missing)?;
+        let context = self.moment.context.as_ref().ok_or_else(missing)?;
         let timestep = self.moment.scheduler.schedule().timesteps[index];
         let input = self.moment.scheduler.scale_model_input(&latents, index)?;
         // The sampler's arithmetic is f32, whatever the networks compute in.
@@ -372,14 +379,13 @@ impl Generation {
         let (noise_uncond, noise_text, noise_guided) = if request.is_guided() {
             // Both halves in one batch, uncond first, as diffusers does.
             let both = Tensor::cat(&[&input, &input], 0)?;
-            let context = Tensor::cat(&[negative, prompt], 0)?;
-            let noise = unet.forward(&both, timestep, &context, hook)?;
+            let noise = unet.forward(&both, timestep, context, hook)?;
             let noise = noise.to_dtype(DType::F32)?;
             let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
             let guided = (&uncond + ((&text - &uncond)? * request.guidance_scale)?)?;
             (Some(uncond), text, guided)
         } else {
-            let noise = unet.forward(&input, timestep, prompt, hook)?;
+            let noise = unet.forward(&input, timestep, context, hook)?;
             let noise = noise.to_dtype(DType::F32)?;
             (None, noise.clone(), noise)
         };
@@ -402,7 +408,6 @@ impl Generation {
             noise_guided,
             latents_next: output.prev_sample,
             x0: output.x0,
-            seconds: start.elapsed().as_secs_f64(),
         })
     }
 

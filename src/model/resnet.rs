@@ -5,9 +5,9 @@ use candle_nn::VarBuilder;
 
 use super::Error;
 use super::hook::{Hook, visit};
-use super::ops::{Conv2d, GroupNorm, Linear, silu};
+use super::ops::{Conv2d, GroupNorm, Linear};
 
-/// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time)))` (He et al. 2015).
+/// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(silu(time)))))` (He et al. 2015).
 #[derive(Debug)]
 pub struct ResnetBlock {
     path: String,
@@ -67,7 +67,8 @@ impl ResnetBlock {
         })
     }
 
-    /// `x` `(batch, inputs, height, width)`, `time` `(1, time channels)`; returns `(batch, outputs, height, width)`.
+    /// `x` `(batch, inputs, height, width)`, `time` `(1, time channels)`, to which SiLU was applied, as all blocks need it;
+    /// returns `(batch, outputs, height, width)`.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -77,7 +78,7 @@ impl ResnetBlock {
         let hidden = self.norm1.forward_silu(x)?;
         let hidden = match (&self.time_emb_proj, time) {
             (Some(projection), Some(time)) => {
-                let shift = projection.forward(&silu(time)?)?;
+                let shift = projection.forward(time)?;
                 self.conv1.forward_shifted(&hidden, &shift)?
             }
             _ => self.conv1.forward(&hidden)?,

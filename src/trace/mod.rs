@@ -7,6 +7,7 @@
 mod attention;
 mod destination;
 pub mod document;
+mod download;
 mod event;
 mod export;
 mod json;

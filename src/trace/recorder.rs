@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use candle_core::{IndexOp, Tensor};
 
+use super::download::to_host;
+use super::snapshot::shape;
+use super::stats::Pending;
 use super::{
-    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, Stats, StepTrace,
-    TextTrace, TokensTrace,
+    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, StepTrace, TextTrace,
+    TokensTrace,
 };
 use crate::generation::{
     AttentionLayer, BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage,
@@ -198,7 +201,10 @@ impl Recorder {
         };
         let mut capture = Capture::new(&options, generation.pipeline(), half);
         generation.advance(&mut capture)?;
-        Ok(capture.maps)
+        Ok(maps(
+            capture.attention,
+            &mut to_host(&capture.probs)?.into_iter(),
+        ))
     }
 
     fn event(&self, progress: Progress, capture: Capture, start: Instant) -> Result<Event, Error> {
@@ -208,7 +214,7 @@ impl Recorder {
             }
             Progress::Text { prompt, negative } => text_event(&prompt, &negative, capture, start)?,
             Progress::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
-            Progress::Step(step) => self.step_event(&step, capture)?,
+            Progress::Step(step) => self.step_event(&step, capture, start)?,
             Progress::Image(image) => Event::Image(Arc::new(ImageData {
                 image,
                 seconds: start.elapsed().as_secs_f64(),
@@ -216,7 +222,12 @@ impl Recorder {
         })
     }
 
-    fn step_event(&self, step: &StepResult, capture: Capture) -> Result<Event, Error> {
+    fn step_event(
+        &self,
+        step: &StepResult,
+        capture: Capture,
+        start: Instant,
+    ) -> Result<Event, Error> {
         let named = [
             ("latents", Some(&step.latents)),
             ("noise_uncond", step.noise_uncond.as_ref()),
@@ -225,10 +236,17 @@ impl Recorder {
             ("latents_next", Some(&step.latents_next)),
             ("x0", Some(&step.x0)),
         ];
-        let tensors = named
+        let (names, mut tensors): (Vec<_>, Vec<_>) = named
             .into_iter()
-            .filter_map(|(name, tensor)| tensor.map(|tensor| Snapshot::of(name, tensor)))
-            .collect::<candle_core::Result<_>>()?;
+            .filter_map(|(name, tensor)| Some((name, tensor?.clone())))
+            .unzip();
+        let shapes: Vec<_> = tensors.iter().map(shape).collect();
+        tensors.extend(capture.probs);
+        let mut values = to_host(&tensors)?.into_iter();
+        let tensors = names.into_iter().zip(shapes).zip(values.by_ref());
+        let tensors = tensors
+            .map(|((name, shape), values)| Snapshot::from_values(name, shape, values))
+            .collect();
         let scheduler = self.generation.scheduler();
         let schedule = scheduler.schedule();
         Ok(Event::Step(Arc::new(StepTrace {
@@ -236,10 +254,10 @@ impl Recorder {
             timestep: schedule.timesteps[step.index],
             sigma: schedule.sigmas[step.index],
             sigma_next: schedule.sigmas[step.index + 1],
-            seconds: step.seconds,
             tensors,
-            modules: capture.modules,
-            attention: capture.maps,
+            modules: modules(capture.modules)?,
+            attention: maps(capture.attention, &mut values),
+            seconds: start.elapsed().as_secs_f64(),
             preview_scale: scheduler.preview_scale(step.index),
         })))
     }
@@ -274,12 +292,46 @@ fn text_event(
         negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
         attention: capture.text_attention,
         heads: capture.text_heads,
-        modules: capture.modules,
+        modules: modules(capture.modules)?,
         seconds: start.elapsed().as_secs_f64(),
     })))
 }
 
-/// The hook that writes down.
+/// Maps of `layers`, for each of which `values` has those of its probabilities.
+fn maps(
+    layers: Vec<(AttentionLayer, Option<usize>)>,
+    values: &mut impl Iterator<Item = Vec<f32>>,
+) -> Vec<AttentionMaps> {
+    let map = |((layer, heads), data): ((AttentionLayer, _), Vec<f32>)| AttentionMaps {
+        path: layer.path.into(),
+        heads,
+        tokens: data.len() / (heads.unwrap_or(1) * layer.height * layer.width),
+        height: layer.height,
+        width: layer.width,
+        data: data.into(),
+    };
+    layers.into_iter().zip(values).map(map).collect()
+}
+
+fn modules(noted: Vec<Noted>) -> candle_core::Result<Vec<ModuleStats>> {
+    let (names, pending): (Vec<_>, Vec<_>) = noted
+        .into_iter()
+        .map(|noted| ((noted.path, noted.shape), noted.stats))
+        .unzip();
+    let stats = Pending::ask(&pending)?;
+    let all = names.into_iter().zip(stats);
+    let module = |((path, shape), stats)| ModuleStats { path, shape, stats };
+    Ok(all.map(module).collect())
+}
+
+/// A module whose output passed.
+struct Noted {
+    path: String,
+    shape: Vec<usize>,
+    stats: Pending,
+}
+
+/// The hook that writes down. What lies on a GPU stays there until the step is done.
 struct Capture<'a> {
     options: &'a RecordOptions,
     layers: Vec<AttentionLayer>,
@@ -287,8 +339,11 @@ struct Capture<'a> {
     outputs: Vec<Snapshot>,
     text_attention: Vec<Snapshot>,
     text_heads: Vec<Snapshot>,
-    modules: Vec<ModuleStats>,
-    maps: Vec<AttentionMaps>,
+    modules: Vec<Noted>,
+    /// The layers whose probabilities passed, and their number of heads where those were kept apart.
+    attention: Vec<(AttentionLayer, Option<usize>)>,
+    /// Their probabilities, `(tokens, pixels)` or `(heads, tokens, pixels)`.
+    probs: Vec<Tensor>,
 }
 
 impl<'a> Capture<'a> {
@@ -301,31 +356,22 @@ impl<'a> Capture<'a> {
             text_attention: Vec::new(),
             text_heads: Vec::new(),
             modules: Vec::new(),
-            maps: Vec::new(),
+            attention: Vec::new(),
+            probs: Vec::new(),
         }
     }
 
-    /// `(batch, queries, keys)` or `(batch, heads, queries, keys)` to maps.
+    /// Keeps `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
     fn cross_attention(
         &mut self,
         layer: &AttentionLayer,
         probs: &Tensor,
     ) -> candle_core::Result<()> {
         let probs = self.item(probs)?;
-        let (rank, keys) = (probs.rank(), probs.dim(probs.rank() - 1)?);
-        let data = probs
-            .transpose(rank - 2, rank - 1)?
-            .flatten_all()?
-            .to_dtype(candle_core::DType::F32)?
-            .to_vec1::<f32>()?;
-        self.maps.push(AttentionMaps {
-            path: layer.path.as_str().into(),
-            heads: (rank == 3).then_some(layer.heads),
-            tokens: keys,
-            height: layer.height,
-            width: layer.width,
-            data: data.into(),
-        });
+        let rank = probs.rank();
+        let heads = (rank == 3).then_some(layer.heads);
+        self.attention.push((layer.clone(), heads));
+        self.probs.push(probs.transpose(rank - 2, rank - 1)?);
         Ok(())
     }
 
@@ -374,10 +420,10 @@ impl Hook for Capture<'_> {
         let kept = kept.transpose()?;
         if self.options.modules {
             let stats = match &kept {
-                Some(snapshot) => snapshot.stats,
-                None => Stats::of_tensor(&value)?,
+                Some(snapshot) => Pending::Known(snapshot.stats),
+                None => Pending::of(&value)?,
             };
-            self.modules.push(ModuleStats {
+            self.modules.push(Noted {
                 path: path.to_owned(),
                 shape: value.dims().to_vec(),
                 stats,

@@ -1,10 +1,12 @@
 //! A tensor that has left the network: its values on the host, with a name.
 
+use std::slice;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use super::Stats;
+use super::download::to_host;
 
 /// A tensor's values on the host, named, with their statistics. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,15 +24,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// Copies `tensor` to the host as f32, dropping a leading dimension of 1.
     pub fn of(name: &str, tensor: &Tensor) -> candle_core::Result<Self> {
-        let tensor = match tensor.dims() {
-            [1, _, ..] => tensor.squeeze(0)?,
-            _ => tensor.clone(),
-        };
-        let data = tensor
-            .to_dtype(DType::F32)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        Ok(Self::from_values(name, tensor.dims().to_vec(), data))
+        let data = to_host(slice::from_ref(tensor))?;
+        let data = data.into_iter().next().unwrap_or_default();
+        Ok(Self::from_values(name, shape(tensor), data))
     }
 
     /// A snapshot of values that already are on the host. `data` has as many values as `shape` says.
@@ -66,5 +62,13 @@ impl Snapshot {
             .chunks_exact(size.max(1))
             .nth(index)
             .unwrap_or(&[])
+    }
+}
+
+/// The shape of `tensor` without a leading dimension of 1.
+pub fn shape(tensor: &Tensor) -> Vec<usize> {
+    match tensor.dims() {
+        [1, rest @ ..] if !rest.is_empty() => rest.to_vec(),
+        all => all.to_vec(),
     }
 }

@@ -4,6 +4,8 @@ use candle_core::{DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::download::to_host;
+
 /// Statistics of a tensor's finite values; those that are not finite are counted, and left out of the rest.
 ///
 /// Sums run in `f64`, so the figures do not depend on the order of the values in any visible way.
@@ -68,12 +70,26 @@ impl Stats {
     }
 }
 
-impl Stats {
-    /// Statistics of a tensor's values. Those on a GPU are reduced there, and only the sums come to the host.
-    pub fn of_tensor(values: &Tensor) -> Result<Self> {
+/// Statistics of a tensor, or what a device will say of it once it is asked.
+#[derive(Debug)]
+pub enum Pending {
+    /// Already known.
+    Known(Stats),
+    /// Reduced on the tensor's own device.
+    Reduced {
+        /// Number of values.
+        count: usize,
+        /// Six figures in f64: how many are finite; their smallest, largest, mean, standard deviation and norm.
+        figures: Tensor,
+    },
+}
+
+impl Pending {
+    /// Statistics of a tensor's values. Those on a GPU are reduced there, and nobody waits for it.
+    pub fn of(values: &Tensor) -> Result<Self> {
         let values = values.flatten_all()?.to_dtype(DType::F32)?;
         if values.device().is_cpu() || values.elem_count() == 0 {
-            return Ok(Self::of(&values.to_vec1::<f32>()?));
+            return Ok(Self::Known(Stats::of(&values.to_vec1::<f32>()?)));
         }
         Self::reduced(&values)
     }
@@ -81,40 +97,77 @@ impl Stats {
     /// By reductions on the values' own device. `values` is a vector of f32 that is not empty.
     fn reduced(values: &Tensor) -> Result<Self> {
         let count = values.elem_count();
+        // As rows, for a device reduces rows side by side and one row on a single processor.
+        let rows = (count & count.wrapping_neg()).min(256);
+        let values = values.reshape((rows, count / rows))?;
+        let sum = |values: Tensor| values.sum(1)?.sum(0);
         // Zero times infinity is NaN, and NaN equals nothing.
-        let finite = (values * 0.0)?.eq(0_f32)?;
-        let zeros = values.zeros_like()?;
-        let wide = finite.where_cond(values, &zeros)?.to_dtype(DType::F64)?;
-        let number = finite.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
-        if number == 0.0 {
-            return Ok(Self {
+        let finite = (&values * 0.0)?.eq(0_f32)?;
+        let weight = finite.to_dtype(DType::F64)?;
+        let among = |others: f32| -> Result<Tensor> {
+            let others = Tensor::full(others, values.shape(), values.device())?;
+            finite.where_cond(&values, &others)
+        };
+        let wide = among(0.0)?.to_dtype(DType::F64)?;
+        let number = sum(weight.clone())?;
+        let divisor = number.maximum(1.0)?;
+        let mean = (sum(wide.clone())? / &divisor)?;
+        let spread = (wide.broadcast_sub(&mean)?.sqr()? * weight)?;
+        let figures = [
+            number,
+            among(f32::INFINITY)?.min(1)?.min(0)?.to_dtype(DType::F64)?,
+            among(f32::NEG_INFINITY)?
+                .max(1)?
+                .max(0)?
+                .to_dtype(DType::F64)?,
+            mean,
+            (sum(spread)? / divisor)?.sqrt()?,
+            sum(wide.sqr()?)?.sqrt()?,
+        ];
+        Ok(Self::Reduced {
+            count,
+            figures: Tensor::stack(&figures, 0)?,
+        })
+    }
+
+    /// Asks the device, once for all of them.
+    pub fn ask(pending: &[Self]) -> Result<Vec<Stats>> {
+        let figures: Vec<Tensor> = pending
+            .iter()
+            .filter_map(|pending| match pending {
+                Self::Known(_) => None,
+                Self::Reduced { figures, .. } => Some(figures.clone()),
+            })
+            .collect();
+        let mut answers = to_host::<f64>(&figures)?.into_iter();
+        let read = |pending: &Self| match pending {
+            Self::Known(stats) => *stats,
+            Self::Reduced { count, .. } => {
+                Stats::of_figures(*count, &answers.next().unwrap_or_default())
+            }
+        };
+        Ok(pending.iter().map(read).collect())
+    }
+}
+
+impl Stats {
+    fn of_figures(count: usize, figures: &[f64]) -> Self {
+        match *figures {
+            [number, min, max, mean, std, norm] if number > 0.0 => Self {
+                count,
+                non_finite: count - number as usize,
+                min: min as f32,
+                max: max as f32,
+                mean,
+                std,
+                norm,
+            },
+            _ => Self {
                 count,
                 non_finite: count,
                 ..Self::default()
-            });
+            },
         }
-        let extreme = |infinity: f32, largest: bool| -> Result<f32> {
-            let others = (values.ones_like()? * f64::from(infinity))?;
-            let candidates = finite.where_cond(values, &others)?;
-            let extreme = if largest {
-                candidates.max_all()?
-            } else {
-                candidates.min_all()?
-            };
-            extreme.to_scalar()
-        };
-        let mean = wide.sum_all()?.to_scalar::<f64>()? / number;
-        let weight = finite.to_dtype(DType::F64)?;
-        let spread = ((&wide - mean)?.sqr()? * weight)?.sum_all()?;
-        Ok(Self {
-            count,
-            non_finite: count - number as usize,
-            min: extreme(f32::INFINITY, false)?,
-            max: extreme(f32::NEG_INFINITY, true)?,
-            mean,
-            std: (spread.to_scalar::<f64>()? / number).sqrt(),
-            norm: wide.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt(),
-        })
     }
 }
 
@@ -146,6 +199,11 @@ mod tests {
         assert!((Stats::of(&values).std - 0.5).abs() < 1e-9);
     }
 
+    fn reduced(values: &Tensor) -> Stats {
+        let pending = [Pending::reduced(values).unwrap()];
+        Pending::ask(&pending).unwrap()[0]
+    }
+
     #[test]
     fn a_reduction_on_the_device_gives_the_same_figures() {
         let device = candle_core::Device::Cpu;
@@ -160,7 +218,7 @@ mod tests {
         ] {
             values.extend(broken);
             let tensor = Tensor::new(values.as_slice(), &device).unwrap();
-            let (reduced, direct) = (Stats::reduced(&tensor).unwrap(), Stats::of(&values));
+            let (reduced, direct) = (reduced(&tensor), Stats::of(&values));
             assert_eq!(
                 (reduced.count, reduced.non_finite, reduced.min, reduced.max),
                 (direct.count, direct.non_finite, direct.min, direct.max)
@@ -174,9 +232,6 @@ mod tests {
             }
         }
         let none = Tensor::new(&[f32::NAN, f32::INFINITY], &device).unwrap();
-        assert_eq!(
-            Stats::reduced(&none).unwrap(),
-            Stats::of(&[f32::NAN, f32::INFINITY])
-        );
+        assert_eq!(reduced(&none), Stats::of(&[f32::NAN, f32::INFINITY]));
     }
 }

@@ -109,7 +109,9 @@ fn parts(pipeline: &Pipeline, (width, height): (usize, usize), rounds: u32) -> a
     let one = Tensor::randn(0f32, 1.0, latents, pipeline.device())?;
     for (name, batch) in [("UNet, batch 1", 1), ("UNet, batch 2 (guidance)", 2)] {
         let latents = Tensor::cat(&vec![&one; batch], 0)?;
-        let context = Tensor::cat(&vec![&text; batch], 0)?;
+        let context = pipeline
+            .unet()
+            .context(&Tensor::cat(&vec![&text; batch], 0)?)?;
         let forward = || {
             let noise = pipeline
                 .unet()

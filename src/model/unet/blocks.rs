@@ -1,9 +1,11 @@
 //! The UNet's levels: down, middle, up.
 
+use std::slice;
+
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::transformer::SpatialTransformer;
+use super::transformer::{Context, SpatialTransformer};
 use crate::checkpoint::UNetConfig;
 use crate::model::Error;
 use crate::model::hook::{Hook, visit};
@@ -60,9 +62,9 @@ impl DownBlock {
         })
     }
 
-    /// Path and number of heads of each cross-attention layer.
-    pub fn cross_attention(&self) -> Vec<(String, usize)> {
-        cross_attention(&self.attentions)
+    /// Where it looks at the prompt.
+    pub fn attentions(&self) -> &[SpatialTransformer] {
+        &self.attentions
     }
 
     /// Pushes a skip after every layer; returns what the next level gets.
@@ -70,7 +72,7 @@ impl DownBlock {
         &self,
         mut x: Tensor,
         time: &Tensor,
-        context: &Tensor,
+        context: &Context,
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
@@ -124,9 +126,9 @@ impl MidBlock {
         })
     }
 
-    /// Path and number of heads of each cross-attention layer.
-    pub fn cross_attention(&self) -> Vec<(String, usize)> {
-        self.attention.cross_attention().collect()
+    /// Where it looks at the prompt.
+    pub fn attentions(&self) -> &[SpatialTransformer] {
+        slice::from_ref(&self.attention)
     }
 
     /// `(batch, channels, height, width)`, same shape out.
@@ -134,7 +136,7 @@ impl MidBlock {
         &self,
         x: &Tensor,
         time: &Tensor,
-        context: &Tensor,
+        context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let x = self.resnets[0].forward(x, Some(time), hook)?;
@@ -207,9 +209,9 @@ impl UpBlock {
         })
     }
 
-    /// Path and number of heads of each cross-attention layer.
-    pub fn cross_attention(&self) -> Vec<(String, usize)> {
-        cross_attention(&self.attentions)
+    /// Where it looks at the prompt.
+    pub fn attentions(&self) -> &[SpatialTransformer] {
+        &self.attentions
     }
 
     /// Pops a skip for every layer; returns what the next level gets.
@@ -217,7 +219,7 @@ impl UpBlock {
         &self,
         mut x: Tensor,
         time: &Tensor,
-        context: &Tensor,
+        context: &Context,
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
@@ -248,14 +250,6 @@ fn resnet(config: &UNetConfig, output_scale_factor: f64) -> ResnetConfig {
         time: Some(config.block_out_channels[0] * 4),
         output_scale_factor,
     }
-}
-
-/// Path and number of heads of each cross-attention layer in `attentions`.
-fn cross_attention(attentions: &[SpatialTransformer]) -> Vec<(String, usize)> {
-    attentions
-        .iter()
-        .flat_map(SpatialTransformer::cross_attention)
-        .collect()
 }
 
 /// The attentions of one block: `count` of them where it has heads, else none.

@@ -17,9 +17,11 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
 use self::blocks::{DownBlock, MidBlock, UpBlock};
+pub use self::transformer::Context;
+use self::transformer::SpatialTransformer;
 use super::Error;
 use super::hook::{Hook, visit};
-use super::ops::{self, Conv2d, GroupNorm};
+use super::ops::{self, Conv2d, GroupNorm, silu};
 use crate::checkpoint::{DownBlockType, UNetConfig, UpBlockType};
 
 /// A cross-attention layer: where text meets picture.
@@ -61,13 +63,14 @@ impl UNet {
         // Sines and cosines of the time are taken in f32 even where weights are f16: f16 rounds 988.909 to 989.
         let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
         let mut cross_attention = Vec::new();
-        let mut note = |attentions: Vec<(String, usize)>, halvings: usize| {
-            cross_attention.extend(attentions.into_iter().map(|(path, heads)| {
-                CrossAttentionSite {
-                    path,
-                    heads,
-                    halvings,
-                }
+        let mut note = |attentions: &[SpatialTransformer], halvings: usize| {
+            let layers = attentions
+                .iter()
+                .flat_map(SpatialTransformer::cross_attention);
+            cross_attention.extend(layers.map(|(path, heads)| CrossAttentionSite {
+                path,
+                heads,
+                halvings,
             }));
         };
 
@@ -85,14 +88,14 @@ impl UNet {
                 &path,
                 &weights.pp(&path),
             )?;
-            note(block.cross_attention(), level);
+            note(block.attentions(), level);
             down_blocks.push(block);
             inputs = outputs;
         }
 
         let mid_heads = config.attention_heads[levels - 1];
         let mid_block = MidBlock::new(config, deepest, mid_heads, &weights.pp("mid_block"))?;
-        note(mid_block.cross_attention(), levels - 1);
+        note(mid_block.attentions(), levels - 1);
 
         let mut up_blocks = Vec::with_capacity(levels);
         let mut previous = deepest;
@@ -112,7 +115,7 @@ impl UNet {
                 &path,
                 &weights.pp(&path),
             )?;
-            note(block.cross_attention(), level);
+            note(block.attentions(), level);
             previous = channels[level];
             up_blocks.push(block);
         }
@@ -142,15 +145,23 @@ impl UNet {
         &self.cross_attention
     }
 
+    /// What the cross-attention layers see in a prompt, whose `embedding` is `(batch, 77, hidden)`.
+    pub fn context(&self, embedding: &Tensor) -> Result<Context, Error> {
+        let down = self.down_blocks.iter().flat_map(DownBlock::attentions);
+        let up = self.up_blocks.iter().flat_map(UpBlock::attentions);
+        let all = down.chain(self.mid_block.attentions()).chain(up);
+        ops::on_our_threads(embedding, || Context::new(all, embedding))
+    }
+
     /// Predicts the noise (or v, as the checkpoint was trained) in `latents`.
     ///
     /// `latents` `(batch, channels, height, width)`, scaled as the scheduler says; `timestep` 0 to 999, a real number;
-    /// `context` `(batch, 77, hidden)`, the prompt's embedding. Returns the shape of `latents`.
+    /// `context` of the same batch. Returns the shape of `latents`.
     pub fn forward(
         &self,
         latents: &Tensor,
         timestep: f32,
-        context: &Tensor,
+        context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         ops::on_our_threads(latents, || {
@@ -159,7 +170,7 @@ impl UNet {
                 .time_embedding
                 .forward(&self.time_proj.forward(&time)?)?
                 .to_dtype(self.dtype)?;
-            let time = visit(hook, "time_embedding", time)?;
+            let time = silu(&visit(hook, "time_embedding", time)?)?;
 
             let latents = if self.center_input {
                 ((latents * 2.0)? - 1.0)?

@@ -3,6 +3,9 @@
 //! Rombach et al. 2022, appendix E.2.1: norm, 1x1 projection, pixels as a sequence, transformer blocks with the text as
 //! context, back to a picture, plus the input. diffusers calls it `Transformer2DModel`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -12,6 +15,43 @@ use crate::model::hook::{Hook, visit, visit_added};
 use crate::model::ops::{
     AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention,
 };
+
+/// A prompt's embedding as the cross-attention layers read it. It is the same in every step, so it is made once a run.
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context(Arc<HashMap<String, KeysValues>>);
+
+impl Context {
+    /// What `transformers` read in `embedding` `(batch, tokens, hidden)`.
+    pub(super) fn new<'a>(
+        transformers: impl Iterator<Item = &'a SpatialTransformer>,
+        embedding: &Tensor,
+    ) -> Result<Self, Error> {
+        transformers
+            .flat_map(|transformer| &transformer.blocks)
+            .map(|block| {
+                let layer = &block.attn2;
+                Ok((layer.path.clone(), layer.keys_values(embedding)?))
+            })
+            .collect::<Result<_, _>>()
+            .map(|layers| Self(Arc::new(layers)))
+    }
+
+    /// What the layer at `path` reads.
+    fn at(&self, path: &str) -> Result<&KeysValues, Error> {
+        let missing = || candle_core::Error::Msg(format!("{path} was given no prompt"));
+        Ok(self.0.get(path).ok_or_else(missing)?)
+    }
+}
+
+/// What an attention layer looks at.
+#[derive(Debug)]
+struct KeysValues {
+    /// `(batch, keys, channels)`.
+    key: Tensor,
+    /// `(batch, keys, channels)`.
+    value: Tensor,
+}
 
 /// One spatial transformer.
 #[derive(Debug)]
@@ -64,11 +104,11 @@ impl SpatialTransformer {
             .map(|block| (block.attn2.path.clone(), block.attn2.heads))
     }
 
-    /// `x` `(batch, channels, height, width)`, `context` `(batch, tokens, hidden)`; returns the shape of `x`.
+    /// `(batch, channels, height, width)`, same shape out.
     pub fn forward(
         &self,
         x: &Tensor,
-        context: &Tensor,
+        context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let (_, _, height, width) = x.dims4()?;
@@ -117,17 +157,19 @@ impl TransformerBlock {
     }
 
     /// `(batch, pixels, channels)`, same shape out.
-    fn forward(&self, x: &Tensor, context: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+    fn forward(&self, x: &Tensor, context: &Context, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.norm1.forward(x)?;
-        let x = self.attn1.add_to(x, &normed, &normed, hook)?;
+        let pixels = self.attn1.keys_values(&normed)?;
+        let x = self.attn1.add_to(x, &normed, &pixels, hook)?;
         let normed = self.norm2.forward(&x)?;
-        let x = self.attn2.add_to(&x, &normed, context, hook)?;
+        let prompt = context.at(&self.attn2.path)?;
+        let x = self.attn2.add_to(&x, &normed, prompt, hook)?;
         let normed = self.norm3.forward(&x)?;
         self.ff.add_to(&x, &normed, hook)
     }
 }
 
-/// Attention of pixels to `context`: the pixels themselves (`attn1`) or the prompt (`attn2`).
+/// Attention of pixels to the pixels themselves (`attn1`) or to the prompt (`attn2`).
 #[derive(Debug)]
 struct Attention {
     path: String,
@@ -156,20 +198,28 @@ impl Attention {
         })
     }
 
-    /// `base` plus what `x` sees in `context`: `(batch, pixels, channels)` both and returned, `(batch, keys, features)`.
+    /// What there is to see in `context` `(batch, keys, features)`.
+    fn keys_values(&self, context: &Tensor) -> Result<KeysValues, Error> {
+        Ok(KeysValues {
+            key: self.to_k.forward(context)?,
+            value: self.to_v.forward(context)?,
+        })
+    }
+
+    /// `base` plus what `x` sees in `context`: `(batch, pixels, channels)` both, and returned.
     fn add_to(
         &self,
         base: &Tensor,
         x: &Tensor,
-        context: &Tensor,
+        context: &KeysValues,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let attended = attention(
             &AttentionInput {
                 heads: self.heads,
                 query: &self.to_q.forward(x)?,
-                key: &self.to_k.forward(context)?,
-                value: &self.to_v.forward(context)?,
+                key: &context.key,
+                value: &context.value,
                 mask: None,
             },
             &self.path,
