@@ -4,7 +4,8 @@ use anyhow::bail;
 use candle_core::{DType, Device};
 use indicatif::DecimalBytes;
 
-use crate::checkpoint::{Checkpoint, MemoryEstimate, available_memory};
+use crate::checkpoint::{Checkpoint, MemoryEstimate};
+use crate::generation::free_memory;
 
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
@@ -13,7 +14,7 @@ const MUCH: u64 = 2_000_000_000;
 /// there is enough of it.
 ///
 /// # Errors
-/// The weights alone are more than this machine can give. Then the system would end the process on the way.
+/// The weights alone are more than the device can give. On the CPU the system would end the process on the way.
 pub fn forecast(
     checkpoint: &Checkpoint,
     dtype: DType,
@@ -21,17 +22,13 @@ pub fn forecast(
 ) -> anyhow::Result<Option<String>> {
     let size = checkpoint.unet.sample_size * checkpoint.vae.scale();
     let estimate = checkpoint.memory_estimate(dtype, (size, size));
-    // A GPU says itself when its memory is full, and how much it has is not known here.
-    let available = match device {
-        Device::Cpu => available_memory(),
-        _ => None,
-    };
+    let available = free_memory(device);
     let model = &checkpoint.name;
     if let Some(available) = available
         && estimate.weights > available
     {
         bail!(
-            "the weights of {model} need {} of memory in {}, and {} are available; close other programs, or run it on a machine with more memory",
+            "the weights of {model} need {} of memory in {}, and {} are available; close other programs, ask for fewer bits with --dtype f16, or run it on a machine with more memory",
             DecimalBytes(estimate.weights),
             dtype.as_str(),
             DecimalBytes(available)
@@ -53,7 +50,7 @@ fn message(
     }
     let short = match available {
         Some(available) if is_short => format!(
-            "; only {} are available, and the system may end the program",
+            "; only {} are available, and the run may end on the way",
             DecimalBytes(available)
         ),
         _ => String::new(),

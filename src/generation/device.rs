@@ -3,6 +3,9 @@
 use candle_core::{DType, Device};
 use clap::ValueEnum;
 
+use crate::checkpoint::available_memory;
+use crate::model::cuda as kernels;
+
 /// A device, as users ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum DeviceChoice {
@@ -39,17 +42,17 @@ impl DeviceChoice {
         Ok(self.open_and_say()?.0)
     }
 
-    /// The same, with what there is to say of a choice that was left to the program: which one it made and why. Nothing
-    /// in a build without CUDA, which has no choice.
+    /// The same, with what there is to say of it: of a choice that was left to the program, which one it made and why;
+    /// of a GPU that our kernels do not run on, why not. Nothing in a build without CUDA, which has no choice.
     pub fn open_and_say(self) -> Result<(Device, Option<String>), DeviceError> {
         Ok(match self {
             Self::Cpu => (Device::Cpu, None),
-            Self::Cuda => (cuda()?, None),
+            Self::Cuda => with_kernels(cuda()?, None),
             Self::Auto => match cuda() {
-                Ok(device) => (
-                    device,
-                    Some("running on the CUDA device; --device cpu does not".into()),
-                ),
+                Ok(device) => {
+                    let said = "running on the CUDA device; --device cpu does not";
+                    with_kernels(device, Some(said))
+                }
                 Err(DeviceError::NotBuilt) => (Device::Cpu, None),
                 Err(error) => (Device::Cpu, Some(format!("running on the CPU: {error}"))),
             },
@@ -85,6 +88,17 @@ impl Precision {
     }
 }
 
+/// A GPU and what was `said` of it, or instead that our kernels cannot be used on it.
+fn with_kernels(device: Device, said: Option<&str>) -> (Device, Option<String>) {
+    let said = match kernels::why_not(&device) {
+        Some(why) => Some(format!(
+            "running on the CUDA device with candle's kernels, which are slower, for our own do not work there: {why}"
+        )),
+        None => said.map(str::to_owned),
+    };
+    (device, said)
+}
+
 fn cuda() -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt);
@@ -103,5 +117,18 @@ fn without_events(device: &Device) {
         // SAFETY: events order the uses of a tensor among several streams. All tensors of this program are made and used
         // on this device's one stream, which keeps the order in which they were asked for.
         unsafe { cuda.disable_event_tracking() };
+    }
+}
+
+/// How much memory `device` may still give, in bytes. `None` where that is not known.
+pub fn free_memory(device: &Device) -> Option<u64> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => {
+            let (free, _) = cuda.cuda_stream().context().mem_get_info().ok()?;
+            Some(free as u64)
+        }
+        Device::Cpu => available_memory(),
+        _ => None,
     }
 }

@@ -21,7 +21,7 @@ use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 pub use branch::BranchPoint;
-pub use device::{DeviceChoice, DeviceError, Precision};
+pub use device::{DeviceChoice, DeviceError, Precision, free_memory};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use preview::preview;

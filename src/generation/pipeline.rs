@@ -203,15 +203,18 @@ impl Pipeline {
 
     /// Those of `ids` that it never saw in its training: their embeddings are zeros.
     pub fn unseen(&self, ids: impl IntoIterator<Item = u32>) -> Result<BTreeSet<u32>, Error> {
-        let mut unseen = BTreeSet::new();
-        for id in ids.into_iter().collect::<BTreeSet<u32>>() {
-            let row = self.token_embeddings().get(id as usize)?;
-            let largest = row.abs()?.max_all()?.to_dtype(DType::F32)?;
-            if largest.to_scalar::<f32>()? == 0.0 {
-                unseen.insert(id);
-            }
+        let ids: BTreeSet<u32> = ids.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(ids);
         }
-        Ok(unseen)
+        let rows = Tensor::from_iter(ids.iter().copied(), &self.device)?;
+        let rows = self.token_embeddings().index_select(&rows, 0)?;
+        let largest = rows.abs()?.max(1)?.to_dtype(DType::F32)?;
+        let largest = largest.to_vec1::<f32>()?;
+        let unseen = ids.into_iter().zip(largest);
+        Ok(unseen
+            .filter_map(|(id, largest)| (largest == 0.0).then_some(id))
+            .collect())
     }
 
     /// The quick map from latents to colours behind [`Pipeline::preview`].

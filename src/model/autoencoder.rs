@@ -31,7 +31,7 @@ enum Network {
 impl Autoencoder {
     /// Reads the weights. `config` must have been validated.
     pub fn new(config: &VaeConfig, weights: VarBuilder) -> Result<Self, Error> {
-        let network = if ops::is_fast(weights.dtype(), weights.device()) {
+        let network = if ops::is_ours(weights.dtype(), weights.device()) {
             Network::Ours(Box::new(Decoder::new(config, &weights)?))
         } else {
             let network = AutoEncoderKL::new(

@@ -4,6 +4,7 @@
 //! Each forward pass takes a [`Hook`]; the arithmetic that all of them share is in [`ops`].
 
 pub mod autoencoder;
+pub(crate) mod cuda;
 mod decoder;
 pub mod hook;
 pub(crate) mod kernels;
@@ -24,7 +25,43 @@ pub enum Error {
     /// A hook could not do its work, for example write a file.
     #[error("{0}")]
     Hook(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// An operation of the tensor library failed (shape, memory, device).
+    /// The GPU has no more memory.
+    #[error(
+        "the GPU's memory is full: close other programs that use it, ask for fewer bits with --dtype f16, or compute with --device cpu"
+    )]
+    DeviceMemory(#[source] candle_core::Error),
+    /// An operation of the tensor library failed (shape, device).
     #[error("tensor operation failed: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(#[source] candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        // candle hands on what the driver or cuBLAS says; its type depends on the features of the build.
+        let said = error.to_string();
+        let is_full = ["CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED"]
+            .iter()
+            .any(|code| said.contains(code));
+        if is_full {
+            Self::DeviceMemory(error)
+        } else {
+            Self::Tensor(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_gpu_is_told_from_other_failures() {
+        let of = |text: &str| Error::from(candle_core::Error::Msg(text.into())).to_string();
+        let full = of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        assert!(full.contains("--dtype f16"), "{full}");
+        assert_eq!(
+            of("shape mismatch"),
+            "tensor operation failed: shape mismatch"
+        );
+    }
 }

@@ -3,13 +3,12 @@
 //! All convolutions, normalisations, linear layers and attentions of the networks go through this file, so that each can
 //! be made faster, or checked, in one place. Weights keep diffusers' names and shapes.
 //!
-//! In f32 on the CPU the work is done by our own [`kernels`](super::kernels); for every other type and device by candle's.
-//! A picture is `(batch, channels, height, width)` in both, but ours lie in memory channels last.
+//! In f32 on the CPU the work is done by our own [`kernels`](super::kernels), on a GPU by those of [`cuda`](super::cuda),
+//! and else by candle's. A picture is `(batch, channels, height, width)` in all of them, but ours lie in memory channels last.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::Error;
 use super::hook::{AttentionDetail, Hook};
 use super::kernels::activation::{self, Activation};
 use super::kernels::attention::{self as attention_kernel, Keep, Sizes};
@@ -18,15 +17,16 @@ use super::kernels::convolution::{self, Convolution};
 use super::kernels::dense::Dense;
 use super::kernels::values::{self, Values, channels_last, picture, to_vec};
 use super::kernels::{group_norm, layer_norm, moves, parallel};
+use super::{Error, cuda};
 
-/// Are networks of this type and device computed by our kernels?
-pub fn is_fast(dtype: DType, device: &Device) -> bool {
-    values::is_ours(dtype, device)
+/// Are networks of this type and device computed by our kernels? Their pictures then lie channels last in memory.
+pub fn is_ours(dtype: DType, device: &Device) -> bool {
+    values::is_ours(dtype, device) || cuda::is_ours(dtype, device)
 }
 
-/// Runs a network over tensors like `example`, on the threads that our kernels run on if it is computed by them.
+/// Runs a network over tensors like `example`, on the threads of our kernels if it is the CPU that computes it by them.
 pub fn on_our_threads<R: Send>(example: &Tensor, network: impl FnOnce() -> R + Send) -> R {
-    if is_fast(example.dtype(), example.device()) {
+    if values::is_ours(example.dtype(), example.device()) {
         parallel::inside(network)
     } else {
         network()
@@ -38,8 +38,13 @@ pub fn on_our_threads<R: Send>(example: &Tensor, network: impl FnOnce() -> R + S
 pub enum Linear {
     /// Our kernel.
     Ours(Dense),
-    /// candle's.
-    Candle(candle_nn::Linear),
+    /// candle's product, and on a GPU our end of it.
+    Candle {
+        /// `(out, in)`.
+        weight: Tensor,
+        /// `(out)`.
+        bias: Option<Tensor>,
+    },
 }
 
 impl Linear {
@@ -69,7 +74,8 @@ impl Linear {
     /// From `weight` `(out, in)` and `bias` `(out)`.
     pub fn from_tensors(weight: &Tensor, bias: Option<Tensor>) -> Result<Self> {
         if !values::is_ours(weight.dtype(), weight.device()) {
-            return Ok(Self::Candle(candle_nn::Linear::new(weight.clone(), bias)));
+            let weight = weight.clone();
+            return Ok(Self::Candle { weight, bias });
         }
         let (outputs, inputs) = weight.dims2()?;
         let bias = bias.as_ref().map(to_vec).transpose()?;
@@ -106,8 +112,11 @@ impl Linear {
                 let x = x.contiguous()?;
                 values::tensor(dense.forward_geglu(Values::of(&x)?.slice()?), &shape)
             }
-            Self::Candle(_) => {
+            Self::Candle { .. } => {
                 let both = self.forward(x)?;
+                if cuda::is_ours(both.dtype(), both.device()) {
+                    return cuda::geglu(&both);
+                }
                 let inner = both.dim(D::Minus1)? / 2;
                 let value = both.narrow(D::Minus1, 0, inner)?;
                 let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
@@ -131,8 +140,12 @@ impl Linear {
                 let out = dense.forward(Values::of(&x)?.slice()?, base);
                 values::tensor(out, &shape)
             }
-            Self::Candle(linear) => {
-                let y = x.apply(linear)?;
+            Self::Candle { weight, bias } if cuda::is_ours(x.dtype(), x.device()) => {
+                let product = candle_nn::Linear::new(weight.clone(), None);
+                cuda::finish(&x.contiguous()?.apply(&product)?, bias.as_ref(), base)
+            }
+            Self::Candle { weight, bias } => {
+                let y = x.apply(&candle_nn::Linear::new(weight.clone(), bias.clone()))?;
                 base.map_or(Ok(y.clone()), |base| base + y)
             }
         }
@@ -144,6 +157,8 @@ impl Linear {
 pub enum Conv2d {
     /// Our kernel.
     Ours(Convolution),
+    /// Our kernel on a GPU.
+    Cuda(cuda::Convolution),
     /// candle's.
     Candle(candle_nn::Conv2d),
 }
@@ -169,6 +184,9 @@ impl Conv2d {
 
     /// From `weight` `(out, in, size, size)` and `bias` `(out)`.
     pub fn from_tensors(weight: &Tensor, bias: Tensor, geometry: Geometry) -> Result<Self> {
+        if cuda::is_ours(weight.dtype(), weight.device()) {
+            return Ok(Self::Cuda(cuda::Convolution::new(weight, bias, geometry)?));
+        }
         if !values::is_ours(weight.dtype(), weight.device()) {
             let config = candle_nn::Conv2dConfig {
                 stride: geometry.stride,
@@ -203,6 +221,7 @@ impl Conv2d {
     fn apply(&self, x: &Tensor, shift: Option<&Tensor>, base: Option<&Tensor>) -> Result<Tensor> {
         let ours = match self {
             Self::Ours(ours) => ours,
+            Self::Cuda(ours) => return ours.forward(x, shift, base),
             Self::Candle(inner) => {
                 let mut y = x.apply(inner)?;
                 if let Some(shift) = shift {
@@ -281,6 +300,17 @@ pub enum GroupNorm {
         /// Added to the variance.
         eps: f64,
     },
+    /// Our kernel on a GPU.
+    Cuda {
+        /// One value a channel.
+        weight: Tensor,
+        /// One value a channel.
+        bias: Tensor,
+        /// Number of groups.
+        groups: usize,
+        /// Added to the variance.
+        eps: f64,
+    },
     /// candle's.
     Candle(candle_nn::GroupNorm),
 }
@@ -302,6 +332,14 @@ impl GroupNorm {
             Ok(Self::Ours {
                 weight: to_vec(weight)?,
                 bias: to_vec(bias)?,
+                groups,
+                eps,
+            })
+        } else if cuda::is_ours(weight.dtype(), weight.device()) {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            Ok(Self::Cuda {
+                weight,
+                bias,
                 groups,
                 eps,
             })
@@ -345,6 +383,19 @@ impl GroupNorm {
                 let out = norm.forward(Values::of(&x)?.slice()?, batch);
                 picture(out, batch, (height, width), channels)
             }
+            Self::Cuda {
+                weight,
+                bias,
+                groups,
+                eps,
+            } => cuda::GroupNorm {
+                weight,
+                bias,
+                groups: *groups,
+                eps: *eps,
+                silu,
+            }
+            .forward(x),
             Self::Candle(inner) if silu => x.apply(inner)?.silu(),
             Self::Candle(inner) => x.apply(inner),
         }
@@ -427,7 +478,7 @@ pub fn as_picture(pixels: &Tensor, (height, width): (usize, usize)) -> Result<Te
     let picture = pixels
         .reshape((batch, height, width, channels))?
         .permute((0, 3, 1, 2))?;
-    if values::is_ours(picture.dtype(), picture.device()) {
+    if is_ours(picture.dtype(), picture.device()) {
         Ok(picture)
     } else {
         picture.contiguous()
@@ -436,6 +487,10 @@ pub fn as_picture(pixels: &Tensor, (height, width): (usize, usize)) -> Result<Te
 
 /// Two pictures of one size, their channels one after another.
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if cuda::is_ours(a.dtype(), a.device()) {
+        let parts = [cuda::channels_last(a)?, cuda::channels_last(b)?];
+        return cuda::picture(&Tensor::cat(&parts, 3)?);
+    }
     if !values::is_ours(a.dtype(), a.device()) {
         return Tensor::cat(&[a, b], 1);
     }
@@ -452,6 +507,9 @@ pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// A larger picture, each pixel that of the nearest above and to the left.
 pub fn enlarge(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+    if cuda::is_ours(x.dtype(), x.device()) {
+        return cuda::enlarge(x, (height, width));
+    }
     if !values::is_ours(x.dtype(), x.device()) {
         return x.upsample_nearest2d(height, width);
     }
@@ -498,6 +556,8 @@ pub fn attention(
     hook.check()?;
     if values::is_ours(input.query.dtype(), input.query.device()) {
         attention_ours(input, path, hook)
+    } else if let Some(ours) = on_gpu(input, path, hook) {
+        attention_cuda(input, ours, path, hook)
     } else {
         attention_candle(input, path, hook)
     }
@@ -562,6 +622,39 @@ fn attention_ours(
         }
     }
     Ok(values::tensor(out, &[batch, queries, features])?)
+}
+
+/// `input` as our kernel on a GPU takes it, where it can: with no mask, and no probabilities from elsewhere.
+fn on_gpu<'a>(
+    input: &AttentionInput<'a>,
+    path: &str,
+    hook: &dyn Hook,
+) -> Option<cuda::Attention<'a>> {
+    let ours = cuda::Attention {
+        heads: input.heads,
+        query: input.query,
+        key: input.key,
+    };
+    let plain = input.mask.is_none() && !hook.replaces_attention(path);
+    (plain && ours.is_ours()).then_some(ours)
+}
+
+/// The probabilities that the hook wants are computed for it alone: the result does not come from them.
+fn attention_cuda(
+    input: &AttentionInput,
+    ours: cuda::Attention,
+    path: &str,
+    hook: &mut dyn Hook,
+) -> std::result::Result<Tensor, Error> {
+    let detail = hook.wants_attention(path);
+    if detail != AttentionDetail::None {
+        let is_mean = detail == AttentionDetail::Mean;
+        match ours.probabilities(is_mean)? {
+            Some(probs) => hook.attention(path, &probs)?,
+            None => drop(attention_candle(input, path, hook)?),
+        }
+    }
+    Ok(ours.forward(input.value)?)
 }
 
 fn attention_candle(

@@ -26,7 +26,7 @@ use super::winograd::Winograd;
 pub type Size = (usize, usize);
 
 /// A square convolution: how it walks over a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Width and height of the kernel.
     pub size: usize,

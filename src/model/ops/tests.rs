@@ -56,7 +56,10 @@ fn a_linear_layer_is_candles_over_any_shape() {
             for bias in [None, Some(bias)] {
                 let ours = Linear::from_tensors(&weight, bias.clone())?;
                 assert!(matches!(ours, Linear::Ours(_)));
-                let candle = Linear::Candle(candle_nn::Linear::new(weight.clone(), bias));
+                let candle = Linear::Candle {
+                    weight: weight.clone(),
+                    bias,
+                };
                 let what = format!("{rows}x{inputs} to {outputs}");
                 let bound = 1e-5 * (inputs as f32).sqrt();
                 assert_near(&ours.forward(&x)?, &candle.forward(&x)?, bound, &what)?;
@@ -195,7 +198,8 @@ fn layer_norms_and_activations_are_candles() {
             assert_near(&quick_gelu(&x)?, &expected, 3e-6, "quick GELU")?;
             let (weight, bias) = (randn(&[2 * features, 7])?, randn(&[2 * features])?);
             let ours = Linear::from_tensors(&weight, Some(bias.clone()))?;
-            let candle = Linear::Candle(candle_nn::Linear::new(weight, Some(bias)));
+            let bias = Some(bias);
+            let candle = Linear::Candle { weight, bias };
             let x = randn(&[2, rows, 7])?;
             let expected = candle.forward_geglu(&x)?;
             assert_near(&ours.forward_geglu(&x)?, &expected, 3e-5, "GEGLU")?;

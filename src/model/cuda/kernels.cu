@@ -1,0 +1,465 @@
+// The networks' arithmetic on an NVIDIA GPU, where libraries leave it in pieces: matrix products are cuBLAS's.
+//
+// Pictures lie channels last: (item, row, column, channel). All sums are f32, whatever the values' type.
+// What is launched, with which grid and on what, stands in mod.rs; every kernel is exported at the end of this file.
+// Needs no header of CUDA beyond the two for 16-bit numbers, and compiles as C++ for the emulator that tests run it on.
+
+#ifdef CUDA_EMULATED
+#include "emulator.hpp"
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <stdint.h>
+
+using f16 = __half;
+using bf16 = __nv_bfloat16;
+
+// ---- Numbers of 16 bits ----
+
+__device__ inline float widened(float x) { return x; }
+__device__ inline float widened(f16 x) { return __half2float(x); }
+__device__ inline float widened(bf16 x) { return __bfloat162float(x); }
+
+template <class T> __device__ T narrowed(float x);
+template <> __device__ inline float narrowed<float>(float x) { return x; }
+template <> __device__ inline f16 narrowed<f16>(float x) { return __float2half_rn(x); }
+template <> __device__ inline bf16 narrowed<bf16>(float x) { return __float2bfloat16_rn(x); }
+
+__device__ inline uint32_t bits(f16 x) { return __half_as_ushort(x); }
+__device__ inline uint32_t bits(bf16 x) { return __bfloat16_as_ushort(x); }
+
+// ---- Tensor cores: PTX's mma.m16n8k16 and ldmatrix, in which a warp's 32 lanes work as one ----
+//
+// With g = lane / 4 and t = lane % 4, a lane holds of a 16x16 matrix A the pairs of columns 2t and 2t + 8 in rows g and
+// g + 8; of a 16x8 matrix B the pairs of rows 2t and 2t + 8 in column g; of the 16x8 sum the pairs of columns 2t in rows
+// g and g + 8. (PTX ISA, "Matrix fragments for mma.m16n8k16".)
+
+// sum += A B.
+template <class T> __device__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+
+#define MULTIPLY(TYPE, NAME)                                                                                          \
+    template <>                                                                                                       \
+    __device__ inline void multiply<TYPE>(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {        \
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." NAME "." NAME ".f32 "                                   \
+                     "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                                \
+                     : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])                                         \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                 \
+    }
+MULTIPLY(f16, "f16")
+MULTIPLY(bf16, "bf16")
+
+// Four 8x8 matrices of 16-bit numbers from shared memory: lanes 8i to 8i + 7 name the rows of matrix i. A lane gets of each
+// the pair of columns 2t in row g...
+__device__ inline void load_matrices(uint32_t (&to)[4], const void* row) {
+    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+// ... or, transposed, the pair of rows 2t in column g.
+__device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* row) {
+    uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+#define KERNEL(NAME, THREADS, PARAMETERS, BODY) \
+    extern "C" __global__ void __launch_bounds__(THREADS) NAME PARAMETERS { BODY; }
+#endif
+
+// ---- Layers' ends ----
+
+// x + bias[channel] + shift[item, channel] + base, in which bias, shift and base may be missing. An item has `per_item`
+// values, and its shift begins `shift_step` after the one before it: 0 where all items share one.
+template <class T>
+__device__ void finish(T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels,
+                       int per_item, int shift_step) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        int channel = i % channels;
+        float sum = widened(x[i]);
+        if (bias) sum += widened(bias[channel]);
+        if (shift) sum += widened(shift[i / per_item * shift_step + channel]);
+        if (base) sum += widened(base[i]);
+        out[i] = narrowed<T>(sum);
+    }
+}
+
+// The gated GELU (Shazeer 2020): of rows [value, gate], value gelu(gate), with the exact error function.
+template <class T> __device__ void geglu(T* out, const T* x, int count, int inner) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        const T* row = x + static_cast<size_t>(i / inner) * 2 * inner;
+        float value = widened(row[i % inner]);
+        float gate = widened(row[inner + i % inner]);
+        out[i] = narrowed<T>(value * 0.5f * gate * (1.0f + erff(gate * 0.70710678f)));
+    }
+}
+
+// ---- Moving pictures; a unit is as many channels as can be moved at once ----
+
+// Every pixel's neighbourhood as a row, for a convolution by a matrix product: (pixel, row and column of the kernel,
+// channel), zero outside the picture. Begins with pixel `first` of the results.
+template <class Unit>
+__device__ void patches(Unit* out, const Unit* x, int count, int first, int units, int height, int width, int out_height,
+                        int out_width, int size, int stride, int padding) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        int tap = i / units % (size * size);
+        int pixel = first + i / units / (size * size);
+        int row = pixel / out_width % out_height * stride + tap / size - padding;
+        int column = pixel % out_width * stride + tap % size - padding;
+        Unit unit = {};
+        if (row >= 0 && row < height && column >= 0 && column < width) {
+            size_t item = pixel / out_width / out_height;
+            unit = x[((item * height + row) * width + column) * units + i % units];
+        }
+        out[i] = unit;
+    }
+}
+
+// A larger picture, each pixel that of the nearest above and to the left.
+template <class Unit>
+__device__ void enlarge(Unit* out, const Unit* x, int count, int units, int height, int width, int out_height,
+                        int out_width) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        int pixel = i / units;
+        int row = pixel / out_width % out_height * height / out_height;
+        int column = pixel % out_width * width / out_width;
+        size_t item = pixel / out_width / out_height;
+        out[i] = x[((item * height + row) * width + column) * units + i % units];
+    }
+}
+
+// ---- Group normalisation (Wu & He 2018), in two kernels ----
+
+// The sum of what all threads of a block have, for all of them.
+__device__ float block_sum(float x) {
+    __shared__ float sums[32];
+    int warps = blockDim.x / 32;
+    for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffff, x, distance);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = x;
+    __syncthreads();
+    float sum = 0;
+    for (int warp = 0; warp < warps; ++warp) sum += sums[warp];
+    return sum;
+}
+
+// Of every chunk of pixels, group and item: the mean and the sum of the squared distances from it, (item, group, chunk, 2).
+// In two passes, for the squares' mean less the mean's square has no digits left where the mean is large.
+template <class T>
+__device__ void moments(float* out, const T* x, int pixels, int channels, int groups, int chunk) {
+    int first = blockIdx.x * chunk, group = blockIdx.y, item = blockIdx.z;
+    int width = channels / groups;
+    int count = min(chunk, pixels - first) * width;
+    x += (static_cast<size_t>(item) * pixels + first) * channels + group * width;
+    float sum = 0;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += widened(x[i / width * channels + i % width]);
+    float mean = block_sum(sum) / count;
+    float squares = 0;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        float distance = widened(x[i / width * channels + i % width]) - mean;
+        squares += distance * distance;
+    }
+    squares = block_sum(squares);
+    if (threadIdx.x == 0) {
+        out += ((static_cast<size_t>(item) * groups + group) * gridDim.x + blockIdx.x) * 2;
+        out[0] = mean;
+        out[1] = squares;
+    }
+}
+
+constexpr int MAX_GROUPS = 128;
+
+// What `moments` found in `chunks` of each group, put together (Chan et al. 1979), and applied; then SiLU where it is
+// wanted. A column of blocks works on one item.
+template <class T>
+__device__ void group_norm(T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels,
+                           int channels, int groups, int chunk, int chunks, int silu, float eps) {
+    __shared__ float means[MAX_GROUPS];
+    __shared__ float scales[MAX_GROUPS];
+    int width = channels / groups, item = blockIdx.y;
+    for (int group = threadIdx.x; group < groups; group += blockDim.x) {
+        const float* of_chunk = moments + (static_cast<size_t>(item) * groups + group) * chunks * 2;
+        float count = 0, mean = 0, squares = 0;
+        for (int i = 0; i < chunks; ++i, of_chunk += 2) {
+            float more = min(chunk, pixels - i * chunk) * width;
+            float all = count + more, distance = of_chunk[0] - mean;
+            mean += distance * more / all;
+            squares += of_chunk[1] + distance * distance * count * more / all;
+            count = all;
+        }
+        means[group] = mean;
+        scales[group] = 1.0f / sqrtf(squares / count + eps);
+    }
+    __syncthreads();
+    size_t start = static_cast<size_t>(item) * pixels * channels;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < pixels * channels; i += gridDim.x * blockDim.x) {
+        int channel = i % channels, group = channel / width;
+        float y = (widened(x[start + i]) - means[group]) * scales[group];
+        y = y * widened(weight[channel]) + widened(bias[channel]);
+        out[start + i] = narrowed<T>(silu ? y / (1.0f + expf(-y)) : y);
+    }
+}
+
+// ---- Attention ----
+//
+// Queries, keys and values are (item, position, head, feature), as linear layers give them. A block of 4 warps works on 64
+// queries of one head, 16 a warp; features are cut into STEPS pieces of 16, the last filled up with zeros.
+
+constexpr int WARPS = 4;
+constexpr int QUERIES = 16 * WARPS;
+
+// Rows of shared memory are 16 bytes longer than they need be, so that the 8 rows that are read at once begin in
+// different banks.
+template <int STEPS> constexpr int PITCH = 16 * STEPS + 8;
+
+template <class T> __device__ uint32_t pair(float first, float second) {
+    return bits(narrowed<T>(first)) | bits(narrowed<T>(second)) << 16;
+}
+
+// `rows` rows of `size` features, `stride` apart, into shared memory; zeros beyond row `there`.
+template <class T, int STEPS>
+__device__ void load_rows(T* to, const T* from, int rows, int there, int size, int stride) {
+    if (size % 8 == 0) {
+        for (int i = threadIdx.x; i < rows * STEPS * 2; i += blockDim.x) {
+            int row = i / (STEPS * 2), feature = i % (STEPS * 2) * 8;
+            uint4 eight = {0, 0, 0, 0};
+            if (row < there && feature < size)
+                eight = *reinterpret_cast<const uint4*>(from + static_cast<size_t>(row) * stride + feature);
+            *reinterpret_cast<uint4*>(to + row * PITCH<STEPS> + feature) = eight;
+        }
+    } else {
+        for (int i = threadIdx.x; i < rows * STEPS * 8; i += blockDim.x) {
+            int row = i / (STEPS * 8), feature = i % (STEPS * 8) * 2;
+            uint32_t two = 0;
+            if (row < there && feature < size)
+                two = *reinterpret_cast<const uint32_t*>(from + static_cast<size_t>(row) * stride + feature);
+            *reinterpret_cast<uint32_t*>(to + row * PITCH<STEPS> + feature) = two;
+        }
+    }
+}
+
+// This warp's 16 queries as matrices A, from row `row` on, which is this lane's; zeros beyond row `there`.
+template <class T, int STEPS>
+__device__ void load_queries(uint32_t (&a)[STEPS][4], const T* query, int row, int there, int size, int stride) {
+    for (int step = 0; step < STEPS; ++step) {
+        for (int i = 0; i < 4; ++i) {
+            int at = row + i % 2 * 8, feature = step * 16 + i / 2 * 8 + threadIdx.x % 4 * 2;
+            a[step][i] = 0;
+            if (at < there && feature < size)
+                a[step][i] = *reinterpret_cast<const uint32_t*>(query + static_cast<size_t>(at) * stride + feature);
+        }
+    }
+}
+
+// Scores of this warp's queries with COUNT * 8 keys, times `factor`; minus infinity from key `there` on.
+template <class T, int STEPS, int COUNT>
+__device__ void score(float (&scores)[COUNT][4], const uint32_t (&a)[STEPS][4], const T* keys, int there, float factor) {
+    int lane = threadIdx.x % 32;
+    for (int n = 0; n < COUNT; ++n)
+        for (int i = 0; i < 4; ++i) scores[n][i] = 0;
+#pragma unroll
+    for (int step = 0; step < STEPS; ++step) {
+#pragma unroll
+        for (int n = 0; n < COUNT / 2; ++n) {
+            uint32_t b[4];
+            int key = n * 16 + lane % 8 + lane / 16 * 8;
+            load_matrices(b, keys + key * PITCH<STEPS> + step * 16 + lane / 8 % 2 * 8);
+            multiply<T>(scores[2 * n], a[step], b[0], b[1]);
+            multiply<T>(scores[2 * n + 1], a[step], b[2], b[3]);
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < COUNT; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+            scores[n][i] = n * 8 + lane % 4 * 2 + i % 2 < there ? scores[n][i] * factor : -INFINITY;
+}
+
+// The largest, or the sum, of what the four lanes of one row have.
+__device__ float row_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(0xffffffff, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffff, x, 2));
+}
+__device__ float row_sum(float x) {
+    x += __shfl_xor_sync(0xffffffff, x, 1);
+    return x + __shfl_xor_sync(0xffffffff, x, 2);
+}
+
+// softmax(Q K^T scale) V, with the scores of 64 keys at a time that never leave the registers: what was summed up before
+// a larger score appears is scaled down (Milakov & Gimelshein 2018; Dao 2023, "FlashAttention-2", algorithm 1).
+// `factor` is the scale times log2(e), for exponentials are taken to base 2.
+template <class T, int STEPS>
+__device__ void attention(T* out, const T* query, const T* key, const T* value, int queries, int keys, int size,
+                          float factor) {
+    constexpr int KEYS = 64;
+    alignas(16) __shared__ T key_rows[KEYS * PITCH<STEPS>];
+    alignas(16) __shared__ T value_rows[KEYS * PITCH<STEPS>];
+    int lane = threadIdx.x % 32;
+    int stride = gridDim.y * size;
+    int row = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4;
+    query += static_cast<size_t>(blockIdx.z) * queries * stride + blockIdx.y * size;
+    out += static_cast<size_t>(blockIdx.z) * queries * stride + blockIdx.y * size;
+    key += static_cast<size_t>(blockIdx.z) * keys * stride + blockIdx.y * size;
+    value += static_cast<size_t>(blockIdx.z) * keys * stride + blockIdx.y * size;
+
+    uint32_t a[STEPS][4];
+    load_queries<T, STEPS>(a, query, row, queries, size, stride);
+    float sums[2 * STEPS][4] = {};
+    float top[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
+    for (int first = 0; first < keys; first += KEYS) {
+        __syncthreads();
+        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(first) * stride, KEYS, keys - first, size, stride);
+        load_rows<T, STEPS>(value_rows, value + static_cast<size_t>(first) * stride, KEYS, keys - first, size, stride);
+        __syncthreads();
+        float probs[KEYS / 8][4];
+        score<T, STEPS, KEYS / 8>(probs, a, key_rows, keys - first, factor);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {  // Of this lane's rows: g, g + 8.
+            float largest = -INFINITY;
+            for (int n = 0; n < KEYS / 8; ++n)
+                largest = fmaxf(largest, fmaxf(probs[n][2 * half], probs[n][2 * half + 1]));
+            largest = fmaxf(top[half], row_max(largest));
+            float shrink = exp2f(top[half] - largest);
+            top[half] = largest;
+            total[half] *= shrink;
+            for (int n = 0; n < 2 * STEPS; ++n) {
+                sums[n][2 * half] *= shrink;
+                sums[n][2 * half + 1] *= shrink;
+            }
+            for (int n = 0; n < KEYS / 8; ++n)
+                for (int i = 2 * half; i < 2 * half + 2; ++i) {
+                    probs[n][i] = exp2f(probs[n][i] - largest);
+                    total[half] += probs[n][i];
+                }
+        }
+#pragma unroll
+        for (int step = 0; step < KEYS / 16; ++step) {
+            // Where a lane holds a sum of the scores is where it has to hold an A of the next product.
+            const uint32_t p[4] = {
+                pair<T>(probs[2 * step][0], probs[2 * step][1]),
+                pair<T>(probs[2 * step][2], probs[2 * step][3]),
+                pair<T>(probs[2 * step + 1][0], probs[2 * step + 1][1]),
+                pair<T>(probs[2 * step + 1][2], probs[2 * step + 1][3]),
+            };
+#pragma unroll
+            for (int n = 0; n < STEPS; ++n) {
+                uint32_t b[4];
+                load_matrices_transposed(b, value_rows + (step * 16 + lane % 16) * PITCH<STEPS> + n * 16 + lane / 16 * 8);
+                multiply<T>(sums[2 * n], p, b[0], b[1]);
+                multiply<T>(sums[2 * n + 1], p, b[2], b[3]);
+            }
+        }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        float scale = 1.0f / row_sum(total[half]);
+        int at = row + 8 * half;
+#pragma unroll
+        for (int n = 0; n < 2 * STEPS; ++n) {
+            int feature = n * 8 + lane % 4 * 2;
+            if (at < queries && feature < size)
+                *reinterpret_cast<uint32_t*>(out + static_cast<size_t>(at) * stride + feature) =
+                    pair<T>(sums[n][2 * half] * scale, sums[n][2 * half + 1] * scale);
+        }
+    }
+}
+
+// The probabilities themselves, of at most 96 keys, for who wants to look: of every head, (item, head, query, key), or
+// their mean, (item, query, key), for which a block goes through all heads.
+template <class T, int STEPS>
+__device__ void probabilities(float* out, const T* query, const T* key, int heads, int queries, int keys, int size,
+                              int is_mean, float factor) {
+    constexpr int KEYS = 96;
+    alignas(16) __shared__ T key_rows[KEYS * PITCH<STEPS>];
+    int lane = threadIdx.x % 32;
+    int stride = heads * size, item = blockIdx.z;
+    int row = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4;
+    int first = is_mean ? 0 : blockIdx.y, last = is_mean ? heads : blockIdx.y + 1;
+    float share = 1.0f / (last - first);
+    float means[KEYS / 8][4] = {};
+    for (int head = first; head < last; ++head) {
+        __syncthreads();
+        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(item) * keys * stride + head * size, KEYS, keys, size, stride);
+        __syncthreads();
+        uint32_t a[STEPS][4];
+        load_queries<T, STEPS>(a, query + static_cast<size_t>(item) * queries * stride + head * size, row, queries, size,
+                               stride);
+        float probs[KEYS / 8][4];
+        score<T, STEPS, KEYS / 8>(probs, a, key_rows, keys, factor);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            float largest = -INFINITY, total = 0;
+            for (int n = 0; n < KEYS / 8; ++n)
+                largest = fmaxf(largest, fmaxf(probs[n][2 * half], probs[n][2 * half + 1]));
+            largest = row_max(largest);
+            for (int n = 0; n < KEYS / 8; ++n)
+                for (int i = 2 * half; i < 2 * half + 2; ++i) {
+                    probs[n][i] = exp2f(probs[n][i] - largest);
+                    total += probs[n][i];
+                }
+            total = share / row_sum(total);
+            for (int n = 0; n < KEYS / 8; ++n)
+                for (int i = 2 * half; i < 2 * half + 2; ++i) means[n][i] += probs[n][i] * total;
+        }
+    }
+    size_t plane = is_mean ? item : static_cast<size_t>(item) * heads + blockIdx.y;
+    for (int n = 0; n < KEYS / 8; ++n)
+        for (int i = 0; i < 4; ++i) {
+            int at = row + i / 2 * 8, position = n * 8 + lane % 4 * 2 + i % 2;
+            if (at < queries && position < keys) out[(plane * queries + at) * keys + position] = means[n][i];
+        }
+}
+
+// ---- What can be launched ----
+
+#define LAYERS(NAME, T)                                                                                               \
+    KERNEL(finish_##NAME, 256,                                                                                        \
+           (T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels, int per_item,  \
+            int shift_step),                                                                                          \
+           finish<T>(out, x, bias, shift, base, count, channels, per_item, shift_step))                               \
+    KERNEL(geglu_##NAME, 256, (T* out, const T* x, int count, int inner), geglu<T>(out, x, count, inner))             \
+    KERNEL(moments_##NAME, 256, (float* out, const T* x, int pixels, int channels, int groups, int chunk),            \
+           moments<T>(out, x, pixels, channels, groups, chunk))                                                       \
+    KERNEL(group_norm_##NAME, 256,                                                                                    \
+           (T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels, int channels,       \
+            int groups, int chunk, int chunks, int silu, float eps),                                                  \
+           group_norm<T>(out, x, moments, weight, bias, pixels, channels, groups, chunk, chunks, silu, eps))
+LAYERS(f32, float)
+LAYERS(f16, f16)
+LAYERS(bf16, bf16)
+
+#define MOVES(BYTES, UNIT)                                                                                            \
+    KERNEL(patches_##BYTES, 256,                                                                                      \
+           (UNIT * out, const UNIT* x, int count, int first, int units, int height, int width, int out_height,        \
+            int out_width, int size, int stride, int padding),                                                        \
+           patches<UNIT>(out, x, count, first, units, height, width, out_height, out_width, size, stride, padding))   \
+    KERNEL(enlarge_##BYTES, 256,                                                                                      \
+           (UNIT * out, const UNIT* x, int count, int units, int height, int width, int out_height, int out_width),   \
+           enlarge<UNIT>(out, x, count, units, height, width, out_height, out_width))
+MOVES(2, uint16_t)
+MOVES(4, uint32_t)
+MOVES(16, uint4)
+
+#define ATTENTION(NAME, T, STEPS)                                                                                     \
+    KERNEL(attention_##NAME##_##STEPS, 32 * WARPS,                                                                    \
+           (T* out, const T* query, const T* key, const T* value, int queries, int keys, int size, float factor),     \
+           (attention<T, STEPS>(out, query, key, value, queries, keys, size, factor)))                                \
+    KERNEL(probabilities_##NAME##_##STEPS, 32 * WARPS,                                                                \
+           (float* out, const T* query, const T* key, int heads, int queries, int keys, int size, int is_mean,        \
+            float factor),                                                                                            \
+           (probabilities<T, STEPS>(out, query, key, heads, queries, keys, size, is_mean, factor)))
+#define ATTENTIONS(NAME, T) \
+    ATTENTION(NAME, T, 1)   \
+    ATTENTION(NAME, T, 2)   \
+    ATTENTION(NAME, T, 3)   \
+    ATTENTION(NAME, T, 4)   \
+    ATTENTION(NAME, T, 5)   \
+    ATTENTION(NAME, T, 6)   \
+    ATTENTION(NAME, T, 8)   \
+    ATTENTION(NAME, T, 10)
+ATTENTIONS(f16, f16)
+ATTENTIONS(bf16, bf16)
