@@ -103,21 +103,35 @@ fn cuda() -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt);
     }
-    let device = Device::new_cuda(0).map_err(DeviceError::Cuda)?;
+    // Not `new_cuda`, on which every thread has a stream of its own: what one thread computes another may read or let go.
+    let device = Device::new_cuda_with_stream(0).map_err(DeviceError::Cuda)?;
     #[cfg(feature = "cuda")]
-    without_events(&device);
+    tune(&device);
     Ok(device)
 }
 
-/// Spares each kernel the events that would order it after those of other streams.
+/// Spares each kernel the events that would order it after those of other streams, and has the driver keep the memory that
+/// is free for a moment: else it goes back to the system whenever somebody waits, which is after every step.
 #[cfg(feature = "cuda")]
-#[allow(unsafe_code)] // The only way that candle offers; it saves several calls of the driver a kernel.
-fn without_events(device: &Device) {
-    if let Device::Cuda(cuda) = device {
-        // SAFETY: events order the uses of a tensor among several streams. All tensors of this program are made and used
-        // on this device's one stream, which keeps the order in which they were asked for.
-        unsafe { cuda.disable_event_tracking() };
-    }
+#[allow(unsafe_code)] // The only way that candle and cudarc offer.
+fn tune(device: &Device) {
+    use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
+    use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+
+    let Device::Cuda(cuda) = device else { return };
+    // SAFETY: events order the uses of a tensor among several streams. All tensors of this program are made and used on
+    // this device's one stream, whichever thread asks, and it keeps the order in which it was asked.
+    unsafe { cuda.disable_event_tracking() };
+    let mut bytes = u64::MAX;
+    // SAFETY: the device is cudarc's own, and the attribute is a `cuuint64_t`, which is read and not kept.
+    let kept = unsafe {
+        device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()).and_then(|pool| {
+            let bytes = (&raw mut bytes).cast();
+            mem_pool::set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, bytes)
+        })
+    };
+    // A driver without pools allocates in another way, and is only slower.
+    let _ = kept;
 }
 
 /// How much memory `device` may still give, in bytes. `None` where that is not known.

@@ -112,11 +112,12 @@ impl Linear {
                 let x = x.contiguous()?;
                 values::tensor(dense.forward_geglu(Values::of(&x)?.slice()?), &shape)
             }
+            Self::Candle {
+                weight,
+                bias: Some(bias),
+            } if cuda::is_ours(x.dtype(), x.device()) => cuda::geglu(&product(x, weight)?, bias),
             Self::Candle { .. } => {
                 let both = self.forward(x)?;
-                if cuda::is_ours(both.dtype(), both.device()) {
-                    return cuda::geglu(&both);
-                }
                 let inner = both.dim(D::Minus1)? / 2;
                 let value = both.narrow(D::Minus1, 0, inner)?;
                 let gate = both.narrow(D::Minus1, inner, inner)?.contiguous()?;
@@ -141,8 +142,7 @@ impl Linear {
                 values::tensor(out, &shape)
             }
             Self::Candle { weight, bias } if cuda::is_ours(x.dtype(), x.device()) => {
-                let product = candle_nn::Linear::new(weight.clone(), None);
-                cuda::finish(&x.contiguous()?.apply(&product)?, bias.as_ref(), base)
+                cuda::finish(&product(x, weight)?, bias.as_ref(), base)
             }
             Self::Candle { weight, bias } => {
                 let y = x.apply(&candle_nn::Linear::new(weight.clone(), bias.clone()))?;
@@ -150,6 +150,12 @@ impl Linear {
             }
         }
     }
+}
+
+/// `x W^T`, `x` `(.., in)` and weight `(out, in)`, by candle.
+fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.contiguous()?
+        .apply(&candle_nn::Linear::new(weight.clone(), None))
 }
 
 /// A square two-dimensional convolution, weight `(out, in, size, size)`.

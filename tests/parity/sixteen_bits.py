@@ -3,7 +3,8 @@
     python tests/parity/sixteen_bits.py lessons/little-world/checkpoint
 
 Prints the distance (root mean square of the differences over that of the f32 values) of the prompt's embedding and of
-the first noise prediction of the prompt's half, for the same noise, in float16 and bfloat16 on the CPU.
+the first noise prediction of the prompt's half, for the same noise, in float16 and bfloat16 on the CPU; and the mean and
+the largest difference, in levels of 255, of the picture that the autoencoder makes of that noise.
 """
 
 import sys
@@ -26,7 +27,9 @@ def first_step(folder, dtype):
         t = scheduler.timesteps[0]
         latents = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, t)
         predicted = pipeline.unet(latents.to(dtype), t, text).sample
-    return text.double(), predicted.double()
+        decoded = pipeline.vae.decode((noise / pipeline.vae.config.scaling_factor).to(dtype)).sample
+        picture = ((decoded.double() / 2 + 0.5).clamp(0, 1) * 255).round()
+    return text.double(), predicted.double(), picture
 
 
 def distance(a, b):
@@ -36,8 +39,12 @@ def distance(a, b):
 def main():
     exact = first_step(sys.argv[1], torch.float32)
     for dtype in (torch.float16, torch.bfloat16):
-        text, noise = (distance(a, b) for a, b in zip(first_step(sys.argv[1], dtype), exact))
-        print(f"{dtype}: prompt embedding {text:.2e}, noise prediction {noise:.2e}")
+        text, noise, picture = first_step(sys.argv[1], dtype)
+        apart = (picture - exact[2]).abs()
+        print(
+            f"{dtype}: prompt embedding {distance(text, exact[0]):.2e}, noise prediction {distance(noise, exact[1]):.2e}, "
+            f"picture {apart.mean():.3f} on average, at most {apart.max():.0f}"
+        )
 
 
 if __name__ == "__main__":

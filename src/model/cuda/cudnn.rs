@@ -141,7 +141,7 @@ impl Call<'_> {
             // SAFETY: cuDNN writes the whole result, and reads nothing of its workspace that it has not written.
             let (mut workspace, mut out) = unsafe {
                 (
-                    self.device.alloc::<u8>(bytes)?,
+                    self.device.alloc::<u8>(bytes.max(1))?,
                     self.device.alloc::<T>(count)?,
                 )
             };

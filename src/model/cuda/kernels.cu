@@ -73,8 +73,9 @@ __device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* r
 
 // ---- Layers' ends ----
 
-// x + bias[channel] + shift[item, channel] + base, in which bias, shift and base may be missing. An item has `per_item`
-// values, and its shift begins `shift_step` after the one before it: 0 where all items share one.
+// x + bias[channel] + shift[item, channel], and base added to that, where bias, shift and base may be missing. An item has
+// `per_item` values, and its shift begins `shift_step` after the one before it: 0 where all items share one. The base is
+// added to the rounded sum, which gives the bits that whoever looks at the sum and adds the base afterwards gets.
 template <class T>
 __device__ void finish(T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels,
                        int per_item, int shift_step) {
@@ -83,17 +84,18 @@ __device__ void finish(T* out, const T* x, const T* bias, const T* shift, const 
         float sum = widened(x[i]);
         if (bias) sum += widened(bias[channel]);
         if (shift) sum += widened(shift[i / per_item * shift_step + channel]);
-        if (base) sum += widened(base[i]);
+        if (base) sum = widened(base[i]) + widened(narrowed<T>(sum));
         out[i] = narrowed<T>(sum);
     }
 }
 
-// The gated GELU (Shazeer 2020): of rows [value, gate], value gelu(gate), with the exact error function.
-template <class T> __device__ void geglu(T* out, const T* x, int count, int inner) {
+// The gated GELU (Shazeer 2020): of rows x + bias, which are [value, gate], value gelu(gate), with the exact error function.
+template <class T> __device__ void geglu(T* out, const T* x, const T* bias, int count, int inner) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
         const T* row = x + static_cast<size_t>(i / inner) * 2 * inner;
-        float value = widened(row[i % inner]);
-        float gate = widened(row[inner + i % inner]);
+        int feature = i % inner;
+        float value = widened(row[feature]) + widened(bias[feature]);
+        float gate = widened(row[inner + feature]) + widened(bias[inner + feature]);
         out[i] = narrowed<T>(value * 0.5f * gate * (1.0f + erff(gate * 0.70710678f)));
     }
 }
@@ -421,7 +423,8 @@ __device__ void probabilities(float* out, const T* query, const T* key, int head
            (T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels, int per_item,  \
             int shift_step),                                                                                          \
            finish<T>(out, x, bias, shift, base, count, channels, per_item, shift_step))                               \
-    KERNEL(geglu_##NAME, 256, (T* out, const T* x, int count, int inner), geglu<T>(out, x, count, inner))             \
+    KERNEL(geglu_##NAME, 256, (T* out, const T* x, const T* bias, int count, int inner),                              \
+           geglu<T>(out, x, bias, count, inner))                                                                      \
     KERNEL(moments_##NAME, 256, (float* out, const T* x, int pixels, int channels, int groups, int chunk),            \
            moments<T>(out, x, pixels, channels, groups, chunk))                                                       \
     KERNEL(group_norm_##NAME, 256,                                                                                    \

@@ -104,8 +104,9 @@ fn finish_shifted(
         .run(&x, x.dtype(), x.dims())
 }
 
-/// The gated GELU (Shazeer 2020) of `x` `(.., 2 n)`, whose features are `[value, gate]`: `(.., n)`.
-pub fn geglu(x: &Tensor) -> Result<Tensor> {
+/// The gated GELU (Shazeer 2020) of `x + bias`, `(.., 2 n)` and `(2 n)`, whose features are `[value, gate]`: `(.., n)`.
+pub fn geglu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    expect(Some(bias), &[last(x)])?;
     let x = x.contiguous()?;
     let inner = last(&x) / 2;
     let mut shape = x.dims().to_vec();
@@ -113,7 +114,7 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
     shape.push(inner);
     let count = x.elem_count() / 2;
     Launch::over(count, format!("geglu_{}", suffix(x.dtype())))
-        .with([Argument::Values(&x)])
+        .with([&x, bias].map(Argument::Values))
         .ints([count, inner])
         .run(&x, x.dtype(), &shape)
 }
