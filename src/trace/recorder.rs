@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::{IndexOp, Tensor};
 
-use super::download::to_host;
+use super::download::{Buffers, Download};
 use super::snapshot::shape;
 use super::stats::Pending;
 use super::{
@@ -66,12 +66,51 @@ pub enum Half {
 
 /// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing. A clone shares
 /// the tensors.
-#[derive(Debug, Clone)]
+///
+/// A GPU is asked for the next step before one waits for the values of this one, so that it is never without work.
+#[derive(Debug)]
 pub struct Recorder {
     generation: Generation,
     options: RecordOptions,
     /// `moments[k]`: before step `k`.
     moments: Vec<Moment>,
+    /// Is the next step begun before this one is read?
+    reads_ahead: bool,
+    /// The next step, where it was begun.
+    ahead: Option<Ahead>,
+    buffers: Buffers,
+}
+
+/// A step that was begun before it is its turn.
+#[derive(Debug)]
+struct Ahead {
+    /// Where the generation will stand after it.
+    after: Moment,
+    step: Begun,
+}
+
+/// A step whose values are on their way.
+#[derive(Debug)]
+struct Begun {
+    index: usize,
+    /// Names and shapes of its tensors, whose values come first.
+    tensors: Vec<(&'static str, Vec<usize>)>,
+    captured: Captured,
+    values: Download,
+}
+
+impl Clone for Recorder {
+    fn clone(&self) -> Self {
+        Self {
+            generation: self.generation.clone(),
+            options: self.options.clone(),
+            moments: self.moments.clone(),
+            reads_ahead: self.reads_ahead,
+            // It belongs to one of the two; the other begins it anew.
+            ahead: None,
+            buffers: self.buffers.clone(),
+        }
+    }
 }
 
 impl Recorder {
@@ -82,9 +121,12 @@ impl Recorder {
         options: RecordOptions,
     ) -> Result<Self, Error> {
         Ok(Self {
+            reads_ahead: pipeline.device().is_cuda(),
             generation: Generation::new(pipeline, request)?,
             options,
             moments: Vec::new(),
+            ahead: None,
+            buffers: Buffers::default(),
         })
     }
 
@@ -119,20 +161,58 @@ impl Recorder {
     pub fn advance(&mut self) -> Result<Option<Event>, Error> {
         let start = Instant::now();
         let moment = self.generation.moment();
-        let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
-        let Some(progress) = self.generation.advance(&mut capture)? else {
-            return Ok(None);
-        };
-        let event = self.event(progress, capture, start);
+        let event = self.next_event(start);
         match (&event, moment.stage()) {
-            (Ok(_), Stage::Step(index)) => {
+            (Ok(Some(_)), Stage::Step(index)) => {
                 self.moments.truncate(index);
                 self.moments.push(moment);
             }
             (Ok(_), _) => {}
-            (Err(_), _) => self.generation.restore(&moment),
+            (Err(_), _) => {
+                self.ahead = None;
+                self.generation.restore(&moment);
+            }
         }
-        event.map(Some)
+        event
+    }
+
+    fn next_event(&mut self, start: Instant) -> Result<Option<Event>, Error> {
+        let step = if let Some(ahead) = self.ahead.take() {
+            self.generation.restore(&ahead.after);
+            ahead.step
+        } else {
+            let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
+            let progress = self.generation.advance(&mut capture)?;
+            let captured = capture.into_captured();
+            match progress {
+                None => return Ok(None),
+                Some(Progress::Step(step)) => self.begun(&step, captured)?,
+                Some(progress) => return self.event(progress, captured, start).map(Some),
+            }
+        };
+        if self.reads_ahead {
+            // What goes wrong there goes wrong again when it is its turn.
+            self.ahead = self.begin_next().ok().flatten();
+        }
+        self.step_event(step, start).map(Some)
+    }
+
+    /// Begins the next step, if it is one; the generation stays where it is.
+    fn begin_next(&self) -> Result<Option<Ahead>, Error> {
+        if !matches!(self.stage(), Stage::Step(_)) {
+            return Ok(None);
+        }
+        let mut generation = self.generation.clone();
+        let mut capture = Capture::new(&self.options, generation.pipeline(), Half::Text);
+        let progress = generation.advance(&mut capture)?;
+        let captured = capture.into_captured();
+        Ok(match progress {
+            Some(Progress::Step(step)) => Some(Ahead {
+                after: generation.moment(),
+                step: self.begun(&step, captured)?,
+            }),
+            _ => None,
+        })
     }
 
     /// Stands before `step` again, which must have been reached; the steps done since remain known to whoever kept
@@ -143,6 +223,7 @@ impl Recorder {
         }
         let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
         self.generation.restore(moment);
+        self.ahead = None;
         Ok(())
     }
 
@@ -165,11 +246,12 @@ impl Recorder {
         let noise = branch.initial_noise().ok_or(Error::NoSuchStep(step))?;
         let events = vec![
             tokens_event(&branch, prompt, negative)?,
-            text_event(text, uncond, capture, start)?,
+            text_event(text, uncond, capture.into_captured(), start)?,
             noise_event(&branch, noise)?,
         ];
         self.moments.truncate(step);
         self.generation = branch;
+        self.ahead = None;
         Ok(events)
     }
 
@@ -201,20 +283,27 @@ impl Recorder {
         };
         let mut capture = Capture::new(&options, generation.pipeline(), half);
         generation.advance(&mut capture)?;
-        Ok(maps(
-            capture.attention,
-            &mut to_host(&capture.probs)?.into_iter(),
-        ))
+        let Captured {
+            attention, probs, ..
+        } = capture.into_captured();
+        let values = Download::begin(probs, &self.buffers)?.finish()?;
+        Ok(maps(attention, values.into_iter()))
     }
 
-    fn event(&self, progress: Progress, capture: Capture, start: Instant) -> Result<Event, Error> {
+    /// Of a stage that is no step.
+    fn event(
+        &self,
+        progress: Progress,
+        captured: Captured,
+        start: Instant,
+    ) -> Result<Event, Error> {
         Ok(match progress {
             Progress::Tokens { prompt, negative } => {
                 tokens_event(&self.generation, prompt, negative)?
             }
-            Progress::Text { prompt, negative } => text_event(&prompt, &negative, capture, start)?,
+            Progress::Text { prompt, negative } => text_event(&prompt, &negative, captured, start)?,
             Progress::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
-            Progress::Step(step) => self.step_event(&step, capture, start)?,
+            Progress::Step(step) => self.step_event(self.begun(&step, captured)?, start)?,
             Progress::Image(image) => Event::Image(Arc::new(ImageData {
                 image,
                 seconds: start.elapsed().as_secs_f64(),
@@ -222,12 +311,8 @@ impl Recorder {
         })
     }
 
-    fn step_event(
-        &self,
-        step: &StepResult,
-        capture: Capture,
-        start: Instant,
-    ) -> Result<Event, Error> {
+    /// Begins to read what `step` gave.
+    fn begun(&self, step: &StepResult, mut captured: Captured) -> Result<Begun, Error> {
         let named = [
             ("latents", Some(&step.latents)),
             ("noise_uncond", step.noise_uncond.as_ref()),
@@ -236,14 +321,24 @@ impl Recorder {
             ("latents_next", Some(&step.latents_next)),
             ("x0", Some(&step.x0)),
         ];
-        let (names, mut tensors): (Vec<_>, Vec<_>) = named
+        let named = named
             .into_iter()
-            .filter_map(|(name, tensor)| Some((name, tensor?.clone())))
+            .filter_map(|(name, tensor)| Some((name, tensor?)));
+        let (tensors, mut values): (_, Vec<_>) = named
+            .map(|(name, tensor)| ((name, shape(tensor)), tensor.clone()))
             .unzip();
-        let shapes: Vec<_> = tensors.iter().map(shape).collect();
-        tensors.extend(capture.probs);
-        let mut values = to_host(&tensors)?.into_iter();
-        let tensors = names.into_iter().zip(shapes).zip(values.by_ref());
+        values.append(&mut captured.probs);
+        Ok(Begun {
+            index: step.index,
+            tensors,
+            captured,
+            values: Download::begin(values, &self.buffers)?,
+        })
+    }
+
+    fn step_event(&self, step: Begun, start: Instant) -> Result<Event, Error> {
+        let mut values = step.values.finish()?.into_iter();
+        let tensors = step.tensors.into_iter().zip(values.by_ref());
         let tensors = tensors
             .map(|((name, shape), values)| Snapshot::from_values(name, shape, values))
             .collect();
@@ -255,8 +350,8 @@ impl Recorder {
             sigma: schedule.sigmas[step.index],
             sigma_next: schedule.sigmas[step.index + 1],
             tensors,
-            modules: modules(capture.modules)?,
-            attention: maps(capture.attention, &mut values),
+            modules: modules(step.captured.modules)?,
+            attention: maps(step.captured.attention, values),
             seconds: start.elapsed().as_secs_f64(),
             preview_scale: scheduler.preview_scale(step.index),
         })))
@@ -282,17 +377,17 @@ fn noise_event(generation: &Generation, initial_noise: &Tensor) -> Result<Event,
 fn text_event(
     prompt: &Tensor,
     negative: &Tensor,
-    capture: Capture,
+    captured: Captured,
     start: Instant,
 ) -> Result<Event, Error> {
-    let mut snapshots = capture.outputs;
+    let mut snapshots = captured.outputs;
     snapshots.push(Snapshot::of("prompt_embedding", prompt)?);
     Ok(Event::Text(Arc::new(TextTrace {
         prompt: snapshots,
         negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
-        attention: capture.text_attention,
-        heads: capture.text_heads,
-        modules: modules(capture.modules)?,
+        attention: captured.text_attention,
+        heads: captured.text_heads,
+        modules: modules(captured.modules)?,
         seconds: start.elapsed().as_secs_f64(),
     })))
 }
@@ -300,7 +395,7 @@ fn text_event(
 /// Maps of `layers`, for each of which `values` has those of its probabilities.
 fn maps(
     layers: Vec<(AttentionLayer, Option<usize>)>,
-    values: &mut impl Iterator<Item = Vec<f32>>,
+    values: impl Iterator<Item = Vec<f32>>,
 ) -> Vec<AttentionMaps> {
     let map = |((layer, heads), data): ((AttentionLayer, _), Vec<f32>)| AttentionMaps {
         path: layer.path.into(),
@@ -325,17 +420,16 @@ fn modules(noted: Vec<Noted>) -> candle_core::Result<Vec<ModuleStats>> {
 }
 
 /// A module whose output passed.
+#[derive(Debug)]
 struct Noted {
     path: String,
     shape: Vec<usize>,
     stats: Pending,
 }
 
-/// The hook that writes down. What lies on a GPU stays there until the step is done.
-struct Capture<'a> {
-    options: &'a RecordOptions,
-    layers: Vec<AttentionLayer>,
-    half: Half,
+/// What the hook wrote down.
+#[derive(Debug, Default)]
+struct Captured {
     outputs: Vec<Snapshot>,
     text_attention: Vec<Snapshot>,
     text_heads: Vec<Snapshot>,
@@ -346,19 +440,26 @@ struct Capture<'a> {
     probs: Vec<Tensor>,
 }
 
+/// The hook that writes down. What lies on a GPU stays there until the step is done.
+struct Capture<'a> {
+    options: &'a RecordOptions,
+    layers: Vec<AttentionLayer>,
+    half: Half,
+    captured: Captured,
+}
+
 impl<'a> Capture<'a> {
     fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Half) -> Self {
         Self {
             options,
             layers: pipeline.info().cross_attention.clone(),
             half,
-            outputs: Vec::new(),
-            text_attention: Vec::new(),
-            text_heads: Vec::new(),
-            modules: Vec::new(),
-            attention: Vec::new(),
-            probs: Vec::new(),
+            captured: Captured::default(),
         }
+    }
+
+    fn into_captured(self) -> Captured {
+        self.captured
     }
 
     /// Keeps `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
@@ -370,8 +471,10 @@ impl<'a> Capture<'a> {
         let probs = self.item(probs)?;
         let rank = probs.rank();
         let heads = (rank == 3).then_some(layer.heads);
-        self.attention.push((layer.clone(), heads));
-        self.probs.push(probs.transpose(rank - 2, rank - 1)?);
+        self.captured.attention.push((layer.clone(), heads));
+        self.captured
+            .probs
+            .push(probs.transpose(rank - 2, rank - 1)?);
         Ok(())
     }
 
@@ -423,13 +526,13 @@ impl Hook for Capture<'_> {
                 Some(snapshot) => Pending::Known(snapshot.stats),
                 None => Pending::of(&value)?,
             };
-            self.modules.push(Noted {
+            self.captured.modules.push(Noted {
                 path: path.to_owned(),
                 shape: value.dims().to_vec(),
                 stats,
             });
         }
-        self.outputs.extend(kept);
+        self.captured.outputs.extend(kept);
         Ok(None)
     }
 
@@ -450,9 +553,116 @@ impl Hook for Capture<'_> {
             // The heads are few and small here; their mean is what is exported.
             let heads = probs.dim(1)?;
             let mean = (probs.sum(1)? / heads as f64)?;
-            self.text_attention.push(Snapshot::of(path, &mean)?);
-            self.text_heads.push(Snapshot::of(path, probs)?);
+            self.captured
+                .text_attention
+                .push(Snapshot::of(path, &mean)?);
+            self.captured.text_heads.push(Snapshot::of(path, probs)?);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Source};
+    use crate::scheduler::SchedulerKind;
+
+    fn recorder(reads_ahead: bool, cancel: CancelToken) -> Recorder {
+        let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
+        let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu).unwrap());
+        let request = Request {
+            steps: 5,
+            // One that draws fresh noise at every step.
+            scheduler: SchedulerKind::EulerAncestral,
+            ..pipeline.default_request("a red apple")
+        };
+        let options = RecordOptions {
+            attention: AttentionDetail::Mean,
+            cancel,
+            ..RecordOptions::default()
+        };
+        let mut recorder = Recorder::new(pipeline, request, options).unwrap();
+        recorder.reads_ahead = reads_ahead;
+        while recorder.stage() != Stage::Step(0) {
+            recorder.advance().unwrap();
+        }
+        recorder
+    }
+
+    fn step(recorder: &mut Recorder) -> Arc<StepTrace> {
+        match recorder.advance().unwrap() {
+            Some(Event::Step(step)) => step,
+            other => panic!("{other:?} instead of a step"),
+        }
+    }
+
+    fn assert_same(ahead: &mut Recorder, plain: &mut Recorder, steps: usize) {
+        for _ in 0..steps {
+            assert_eq!(ahead.stage(), plain.stage());
+            let (ours, theirs) = (step(ahead), step(plain));
+            assert_eq!(ours.index, theirs.index);
+            assert_eq!(ours.tensors, theirs.tensors);
+            assert_eq!(ours.attention, theirs.attention);
+        }
+    }
+
+    #[test]
+    fn a_recorder_that_reads_ahead_records_the_same() {
+        let (ahead, plain) = (
+            &mut recorder(true, CancelToken::default()),
+            &mut recorder(false, CancelToken::default()),
+        );
+        assert_same(ahead, plain, 3);
+        assert!(ahead.ahead.is_some());
+        let maps = |recorder: &Recorder| {
+            let detail = AttentionDetail::Heads;
+            recorder.attention_at(1, detail, Half::Uncond).unwrap()
+        };
+        assert_eq!(maps(ahead), maps(plain));
+        // What was begun is forgotten by going back, and by going on with something else.
+        for recorder in [&mut *ahead, plain] {
+            recorder.rewind(1).unwrap();
+        }
+        assert_same(ahead, plain, 2);
+        for recorder in [&mut *ahead, plain] {
+            let request = Request {
+                prompt: "a blue house".into(),
+                ..recorder.request().clone()
+            };
+            recorder.branch(2, request).unwrap();
+        }
+        assert_same(ahead, plain, 2);
+        let mut clone = ahead.clone();
+        assert_same(ahead, plain, 1);
+        assert!(ahead.ahead.is_none(), "after the last step comes none");
+        let after_clone = step(&mut clone);
+        assert_eq!(after_clone.index, 4);
+        let pictures =
+            [ahead.advance().unwrap(), clone.advance().unwrap()].map(|event| match event {
+                Some(Event::Image(image)) => image.image.clone(),
+                other => panic!("{other:?} instead of the picture"),
+            });
+        assert_eq!(pictures[0], pictures[1]);
+    }
+
+    #[test]
+    fn cancelling_what_was_begun_loses_nothing() {
+        let cancel = CancelToken::default();
+        let (ahead, plain) = (
+            &mut recorder(true, cancel.clone()),
+            &mut recorder(false, CancelToken::default()),
+        );
+        assert_same(ahead, plain, 2);
+        cancel.cancel();
+        // The step that was begun before is done; the one after it is not begun.
+        assert_same(ahead, plain, 1);
+        assert!(ahead.ahead.is_none());
+        assert!(matches!(ahead.advance(), Err(Error::Cancelled)));
+        assert_eq!(ahead.stage(), Stage::Step(3));
+        cancel.reset();
+        assert_same(ahead, plain, 2);
     }
 }

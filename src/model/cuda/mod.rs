@@ -71,7 +71,7 @@ pub fn finish(x: &Tensor, bias: Option<&Tensor>, base: Option<&Tensor>) -> Resul
     finish_shifted(x, bias, None, base)
 }
 
-/// The same with `shift` `(1 or batch, features)` added to every pixel of an item of `x` `(batch, .., features)`.
+/// The same with `shift` `(1 or batch, features)` added at every position of an item of `x` `(batch, .., features)`.
 fn finish_shifted(
     x: &Tensor,
     bias: Option<&Tensor>,
@@ -83,14 +83,15 @@ fn finish_shifted(
     }
     let (count, features) = (x.elem_count(), last(x));
     let batch = x.dim(0)?;
-    expect(bias, &[features])?;
-    expect(base, x.dims())?;
-    let shift_step = match shift.map(Tensor::dims2).transpose()? {
-        Some((1, found)) if found == features => 0,
-        Some((rows, found)) if rows == batch && found == features => features,
-        None => 0,
-        Some(other) => candle_core::bail!("a shift of shape {other:?} for {:?}", x.shape()),
+    expect(bias, x, &[features])?;
+    expect(base, x, x.dims())?;
+    // One shift for all items, or one for each.
+    let shift_step = match shift.map(|shift| shift.dim(0)).transpose()? {
+        None | Some(1) => 0,
+        Some(_) => features,
     };
+    let rows = if shift_step == 0 { 1 } else { batch };
+    expect(shift, x, &[rows, features])?;
     let contiguous = |tensor: Option<&Tensor>| tensor.map(Tensor::contiguous).transpose();
     let (x, shift, base) = (x.contiguous()?, contiguous(shift)?, contiguous(base)?);
     Launch::over(count, format!("finish_{}", suffix(x.dtype())))
@@ -106,7 +107,7 @@ fn finish_shifted(
 
 /// The gated GELU (Shazeer 2020) of `x + bias`, `(.., 2 n)` and `(2 n)`, whose features are `[value, gate]`: `(.., n)`.
 pub fn geglu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    expect(Some(bias), &[last(x)])?;
+    expect(Some(bias), x, &[last(x)])?;
     let x = x.contiguous()?;
     let inner = last(&x) / 2;
     let mut shape = x.dims().to_vec();
@@ -139,8 +140,8 @@ impl GroupNorm<'_> {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         let (groups, pixels) = (self.groups, height * width);
-        expect(Some(self.weight), &[channels])?;
-        expect(Some(self.bias), &[channels])?;
+        expect(Some(self.weight), x, &[channels])?;
+        expect(Some(self.bias), x, &[channels])?;
         if groups == 0 || groups > MAX_GROUPS || !channels.is_multiple_of(groups) {
             candle_core::bail!("{channels} channels do not fall into {groups} groups");
         }
@@ -179,7 +180,7 @@ pub fn enlarge(x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
     picture(&out)
 }
 
-/// Queries, keys and values `(batch, positions, heads * size)` of an attention layer without a mask.
+/// Queries and keys of an attention layer without a mask.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention<'a> {
     /// Number of heads.
@@ -206,7 +207,7 @@ impl Attention<'_> {
     pub fn forward(&self, value: &Tensor) -> Result<Tensor> {
         let (batch, queries, keys, size) = self.sizes()?;
         let (query, key) = (aligned(self.query)?, aligned(self.key)?);
-        expect(Some(value), key.dims())?;
+        expect(Some(value), &key, key.dims())?;
         let value = aligned(value)?;
         let grid = [queries.div_ceil(QUERIES), self.heads, batch];
         Launch::grid(grid, ATTENTION_THREADS, self.kernel("attention"))
@@ -242,7 +243,7 @@ impl Attention<'_> {
     fn sizes(&self) -> Result<(usize, usize, usize, usize)> {
         let (batch, queries, features) = self.query.dims3()?;
         let (_, keys, _) = self.key.dims3()?;
-        expect(Some(self.key), &[batch, keys, features])?;
+        expect(Some(self.key), self.query, &[batch, keys, features])?;
         if keys == 0 {
             candle_core::bail!("attention to nothing");
         }
@@ -265,11 +266,16 @@ fn last(x: &Tensor) -> usize {
     x.dims().last().copied().unwrap_or(0)
 }
 
-/// An error where there is a tensor, and of another shape.
-fn expect(tensor: Option<&Tensor>, shape: &[usize]) -> Result<()> {
+/// An error where there is a tensor, but of another shape, or of another type than `x`: kernels read blindly.
+fn expect(tensor: Option<&Tensor>, x: &Tensor, shape: &[usize]) -> Result<()> {
     match tensor {
-        Some(tensor) if tensor.dims() != shape => {
-            candle_core::bail!("shape {:?} instead of {shape:?}", tensor.dims())
+        Some(tensor) if tensor.dims() != shape || tensor.dtype() != x.dtype() => {
+            candle_core::bail!(
+                "{:?} of {:?} instead of {shape:?} of {:?}",
+                tensor.dims(),
+                tensor.dtype(),
+                x.dtype()
+            )
         }
         _ => Ok(()),
     }

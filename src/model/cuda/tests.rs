@@ -177,5 +177,14 @@ fn shifts_and_bases_are_added_where_they_belong() -> Result<()> {
     let alone = conv.forward(&both.narrow(0, 1, 1)?, None, None)?;
     let apart = distance(&alone, &second.to_dtype(DType::F32)?)?;
     assert!(apart < f64::EPSILON, "{apart}");
+    // Kernels read blindly: what does not fit is refused before.
+    for wrong in [
+        randn(noise, &[2, 6, 3, 5], DType::F32)?,
+        randn(noise, &[2, 6, 3, 4], DType::F16)?,
+    ] {
+        assert!(conv.forward(&x, None, Some(&wrong)).is_err());
+    }
+    let shift = randn(noise, &[3, 6], DType::F16)?;
+    assert!(conv.forward(&x, Some(&shift), None).is_err());
     Ok(())
 }
