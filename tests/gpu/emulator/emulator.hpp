@@ -28,9 +28,9 @@ struct Index {
 
 namespace emulator {
 
-// A lane's part in what its warp does together.
+// A lane's part in what its warp does together: its pairs of matrices A and B, a row of shared memory, a number.
 struct Lane {
-    uint32_t a[4], b[2];
+    float a[4][2], b[2][2];
     const void* row;
     float value;
 };
@@ -128,24 +128,25 @@ inline float __shfl_xor_sync(uint32_t, float x, int distance) {
     return other;
 }
 
-// The element in row `row` and column `column` of what the lanes hold of a matrix in pairs; `high` is one of its 8x8 blocks.
-template <class T> float element(const uint32_t* word, int odd) {
-    return widened(T{static_cast<uint16_t>(*word >> (16 * odd))});
+// Two numbers of a word.
+template <class T> void unpack(float* to, uint32_t word) {
+    to[0] = widened(T{static_cast<uint16_t>(word)});
+    to[1] = widened(T{static_cast<uint16_t>(word >> 16)});
 }
 
 template <class T> void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     int own = threadIdx.x % 32, g = own / 4, t = own % 4;
     emulator::Lane& mine = emulator::lane(own);
-    std::memcpy(mine.a, a, sizeof a);
-    mine.b[0] = b0;
-    mine.b[1] = b1;
+    for (int i = 0; i < 4; ++i) unpack<T>(mine.a[i], a[i]);
+    unpack<T>(mine.b[0], b0);
+    unpack<T>(mine.b[1], b1);
     emulator::meet_warp();
     for (int i = 0; i < 4; ++i) {
-        int row = g + i / 2 * 8, column = 2 * t + i % 2;
+        int row = i / 2, column = 2 * t + i % 2;
         for (int k = 0; k < 16; ++k) {
-            const emulator::Lane& left = emulator::lane(row % 8 * 4 + k % 8 / 2);
+            const emulator::Lane& left = emulator::lane(g * 4 + k % 8 / 2);
             const emulator::Lane& right = emulator::lane(column * 4 + k % 8 / 2);
-            sum[i] += element<T>(&left.a[row / 8 + k / 8 * 2], k % 2) * element<T>(&right.b[k / 8], k % 2);
+            sum[i] += left.a[row + k / 8 * 2][k % 2] * right.b[k / 8][k % 2];
         }
     }
     emulator::meet_warp();
