@@ -198,6 +198,7 @@ mod device {
             kernel: *const c_char,
             grid: *const c_int,
             threads: c_int,
+            kinds: *const c_char,
             arguments: *const *const c_void,
         ) -> c_int;
     }
@@ -253,6 +254,15 @@ mod device {
                 Word::Float(float) => ptr::from_ref(float).cast(),
             })
             .collect();
+        let kinds: String = words
+            .iter()
+            .map(|word| match word {
+                Word::Pointer(_) => 'p',
+                Word::Int(_) => 'i',
+                Word::Float(_) => 'f',
+            })
+            .collect();
+        let kinds = CString::new(kinds).map_err(candle_core::Error::wrap)?;
         let kernel = CString::new(launch.kernel.as_str()).map_err(candle_core::Error::wrap)?;
         let [x, y, z] = launch.grid;
         let grid = [int(x)?, int(y)?, int(z)?];
@@ -260,7 +270,15 @@ mod device {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: what the arguments point to lives until the end of this function; whether the kernel stays within it is
         // what the tests are to find out.
-        let code = unsafe { emulate(kernel.as_ptr(), grid.as_ptr(), threads, arguments.as_ptr()) };
+        let code = unsafe {
+            emulate(
+                kernel.as_ptr(),
+                grid.as_ptr(),
+                threads,
+                kinds.as_ptr(),
+                arguments.as_ptr(),
+            )
+        };
         drop(alone);
         drop(locks);
         if code != 0 {

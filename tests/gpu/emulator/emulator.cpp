@@ -101,21 +101,24 @@ void meet_warp() { leave(State::MEETS_WARP); }
 void meet_block() { leave(State::MEETS_BLOCK); }
 Lane& lane(int index) { return lanes[own / 32 * 32 + index]; }
 
-Kernel::Kernel(const char* name, int threads, Call call) : name(name), threads(threads), call(call), next(kernels) {
+Kernel::Kernel(const char* name, int threads, std::string kinds, Call call)
+    : name(name), threads(threads), kinds(std::move(kinds)), call(call), next(kernels) {
     kernels = this;
 }
 
 }  // namespace emulator
 
 // Runs the kernel called `name` over `grid` blocks. Returns 0, or what is wrong: 1, there is no such kernel; 2, its threads
-// wait for ever; 3, it has other numbers of threads than `block`. Not to be called by two threads at once.
-extern "C" int emulate(const char* name, const int grid[3], int block, void** arguments) {
+// wait for ever; 3, it has other numbers of threads than `block`; 4, it has other parameters than `kinds` says. Not to be
+// called by two threads at once.
+extern "C" int emulate(const char* name, const int grid[3], int block, const char* kinds, void** arguments) {
     using namespace emulator;
     static bool backwards = false;
     const Kernel* kernel = kernels;
     while (kernel && std::strcmp(kernel->name, name) != 0) kernel = kernel->next;
     if (!kernel) return 1;
     if (kernel->threads != block) return 3;
+    if (kernel->kinds != kinds) return 4;
     call = kernel->call;
     emulator::arguments = arguments;
     threads = {block, 1, 1};

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -49,14 +50,21 @@ using Call = void (*)(void** arguments);
 
 // Kernels by name; the table is filled before main.
 struct Kernel {
-    Kernel(const char* name, int threads, Call call);
+    Kernel(const char* name, int threads, std::string kinds, Call call);
     const char* name;
     int threads;
+    // A letter for each of its parameters: p, a pointer; i, an int; f, a float.
+    std::string kinds;
     Call call;
     Kernel* next;
 };
 
+template <class Parameter> constexpr char KIND = std::is_pointer_v<Parameter>        ? 'p'
+                                                 : std::is_same_v<Parameter, float> ? 'f'
+                                                                                    : 'i';
+
 template <class... Parameters> struct Unpack {
+    static std::string kinds() { return {KIND<Parameters>...}; }
     template <void (*BODY)(Parameters...)> static void call(void** arguments) {
         unpacked<BODY>(arguments, std::index_sequence_for<Parameters...>());
     }
@@ -169,6 +177,7 @@ inline void load(uint32_t (&to)[4], const void* row, bool transposed) {
 inline void load_matrices(uint32_t (&to)[4], const void* row) { load(to, row, false); }
 inline void load_matrices_transposed(uint32_t (&to)[4], const void* row) { load(to, row, true); }
 
-#define KERNEL(NAME, THREADS, PARAMETERS, BODY)  \
-    static void NAME PARAMETERS { BODY; }        \
-    static emulator::Kernel NAME##_kernel(#NAME, THREADS, &decltype(emulator::unpack(NAME))::call<NAME>);
+#define KERNEL(NAME, THREADS, PARAMETERS, BODY)                                                      \
+    static void NAME PARAMETERS { BODY; }                                                            \
+    static emulator::Kernel NAME##_kernel(#NAME, THREADS, decltype(emulator::unpack(NAME))::kinds(), \
+                                          &decltype(emulator::unpack(NAME))::call<NAME>);
