@@ -53,6 +53,9 @@ pub enum Command {
     #[command(after_help = TOKENIZE_EXAMPLES)]
     Tokenize(TokenizeArgs),
     /// Print a noise schedule; needs no model
+    ///
+    /// A line a step: its timestep and sigma, the sigma after it, the cumulative product of the alphas and the signal-to-noise
+    /// ratio. Steps count from 0, as they do in exported documents; the inspector says "step 1" of the first.
     #[command(after_help = SCHEDULE_EXAMPLES)]
     Schedule(ScheduleArgs),
     /// Download, list and check models
