@@ -84,6 +84,7 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   diffuscope inspect -p \"a blue cat on a sofa\" --negative \"dog\"
   diffuscope inspect --model ~/models/stable-diffusion-v1-5 --device cuda
+  diffuscope inspect --model sd-v1-5 --size 256     a quarter of the pixels
   diffuscope inspect --images cells     pictures as coloured cells, everywhere
   diffuscope inspect -p \"a castle\" --json castle/ --png castle.png
       the first run that is finished is written, as `run` writes it";
@@ -234,6 +235,9 @@ pub struct InspectArgs {
     /// The model and its device.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// How large the pictures are.
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// The screen.
     #[command(flatten)]
     pub screen: ScreenArgs,
@@ -254,6 +258,9 @@ pub struct RunArgs {
     /// The model and its device.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// How large the pictures are.
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// What to write.
     #[command(flatten)]
     pub export: ExportArgs,
@@ -350,6 +357,14 @@ pub struct ModelArgs {
         value_name = "auto|f32|f16|bf16"
     )]
     pub dtype: Precision,
+}
+
+/// How large pictures are.
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// Width and height of the pictures in pixels, or one number for both; the size that the model was trained for where it is not given
+    #[arg(long, value_name = "WIDTHxHEIGHT", allow_negative_numbers = true, value_parser = size)]
+    pub size: Option<(usize, usize)>,
 }
 
 /// How the inspector shows runs.
@@ -626,6 +641,14 @@ fn seed(text: &str) -> Result<i128, String> {
             i64::MIN,
             u64::MAX
         )),
+    }
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let (width, height) = text.split_once('x').unwrap_or((text, text));
+    match (width.parse(), height.parse()) {
+        (Ok(width), Ok(height)) => Ok((width, height)),
+        _ => Err("a size is WIDTHxHEIGHT or one number, as in 512x768 or 512".into()),
     }
 }
 

@@ -10,8 +10,8 @@ use assert_cmd::assert::Assert;
 use assert_cmd::cargo::cargo_bin_cmd;
 use diffuscope::generation::Request;
 use diffuscope::scheduler::SchedulerKind;
-use diffuscope::trace::Stats;
 use diffuscope::trace::document::{RunDocument, TensorDocument, TensorEntry};
+use diffuscope::trace::{Replay, Stats};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -115,6 +115,14 @@ fn options_out_of_range_are_wrong_usage_and_say_the_range() {
         ("--device", "tpu", "cuda"),
         ("--attention", "some", "heads"),
         ("--png", "", "a value is required"),
+        ("--size", "wide", "512x768 or 512"),
+        ("--size", "128x", "512x768 or 512"),
+        ("--size", "-128", "512x768 or 512"),
+        ("--size", "99999999999999999999999", "512x768 or 512"),
+        ("--size", "100", "multiples of 8 from 32 to 2048"),
+        ("--size", "128x24", "multiples of 8 from 32 to 2048"),
+        ("--size", "0", "multiples of 8 from 32 to 2048"),
+        ("--size", "4096x128", "multiples of 8 from 32 to 2048"),
     ] {
         let args = ["run", "-p", "a cat", "--json", "out", option, value];
         diffuscope(&folder, &args)
@@ -484,6 +492,33 @@ fn the_options_reach_the_picture() {
     ] {
         assert_ne!(base, picture(other), "{other:?} changes nothing");
     }
+}
+
+#[test]
+fn a_picture_has_the_size_that_was_asked_for_and_its_recording_too() {
+    let folder = here();
+    let args = ["run", "-p", "a red fox", "--steps", "1", "--json", "fox"];
+    let args = [&args as &[&str], &["--png", "fox.png", "--size", "136x96"]].concat();
+    diffuscope(&folder, &args).assert().success();
+    let picture = image::open(folder.path().join("fox.png")).unwrap();
+    assert_eq!((picture.width(), picture.height()), (136, 96));
+    let replay = Replay::open(&folder.path().join("fox")).unwrap();
+    let info = replay.info();
+    assert_eq!(info.image_size, (136, 96));
+    assert_eq!(info.latent_shape, [4, 12, 17]);
+    // 17 is halved to 9, and that to 5.
+    let sizes: BTreeSet<_> = info
+        .cross_attention
+        .iter()
+        .map(|layer| (layer.width, layer.height))
+        .collect();
+    assert_eq!(sizes, BTreeSet::from([(17, 12), (9, 6), (5, 3)]));
+    assert_eq!(picture_of_side("64"), (64, 64));
+}
+
+/// Width and height of a picture with this `--size`.
+fn picture_of_side(size: &str) -> (u32, u32) {
+    picture(&["-p", "a red fox", "--size", size]).dimensions()
 }
 
 #[test]

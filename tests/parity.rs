@@ -8,7 +8,7 @@ mod reference;
 
 use std::sync::{Arc, LazyLock};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{Generation, Pipeline, Request, Stage};
 use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
@@ -175,7 +175,8 @@ fn every_generation_is_that_of_diffusers_step_by_step() {
 
 fn check_case(table: &mut Table, case: &Case) {
     let prefix = format!("cases/{}", case.name);
-    let mut recorder = record(case.request(), AttentionDetail::Mean);
+    let pipeline = pipeline_for(case);
+    let mut recorder = record_with(&pipeline, case.request(), AttentionDetail::Mean);
     let (mut text, mut last, mut pictures) = (None, None, 0);
     while let Some(event) = recorder.advance().expect("the generation goes on") {
         match event {
@@ -196,7 +197,7 @@ fn check_case(table: &mut Table, case: &Case) {
                 let text = text.as_ref().expect("the text encoder ran");
                 let prompt = &text.prompt.last().expect("the prompt's embedding").data;
                 let negative = &text.negative_prompt_embedding.data;
-                check_step(table, case, &step, [negative, prompt]);
+                check_step(table, (case, &pipeline), &step, [negative, prompt]);
                 last = Some(step);
             }
             Event::Image(picture) => {
@@ -230,7 +231,12 @@ fn check_schedule(table: &mut Table, prefix: &str, schedule: &Schedule) {
     );
 }
 
-fn check_step(table: &mut Table, case: &Case, step: &StepTrace, text: [&[f32]; 2]) {
+fn check_step(
+    table: &mut Table,
+    (case, pipeline): (&Case, &Pipeline),
+    step: &StepTrace,
+    text: [&[f32]; 2],
+) {
     let prefix = format!("cases/{}/steps/{}", case.name, step.index);
     for name in GOLDENS.names(&format!("{prefix}/")) {
         let golden = format!("{prefix}/{name}");
@@ -247,7 +253,9 @@ fn check_step(table: &mut Table, case: &Case, step: &StepTrace, text: [&[f32]; 2
             }
             // The network alone knows nothing of interventions.
             None if name == "latents" && !case.interventions.is_empty() => {}
-            None if name == "latents" => check_network(table, case, step, &prefix, text),
+            None if name == "latents" => {
+                check_network(table, (case, pipeline), step, &prefix, text);
+            }
             None if name == "latents_next" => {
                 let ours = &tensor(step, &name).data;
                 table.near("latents of a step", 1e-3, &golden, ours, &expected);
@@ -274,20 +282,20 @@ fn check_step(table: &mut Table, case: &Case, step: &StepTrace, text: [&[f32]; 2
 /// becomes a large one of noise predictions, in PyTorch too.
 fn check_network(
     table: &mut Table,
-    case: &Case,
+    (case, pipeline): (&Case, &Pipeline),
     step: &StepTrace,
     prefix: &str,
     [negative, prompt]: [&[f32]; 2],
 ) {
     let run = || -> candle_core::Result<(Tensor, Tensor)> {
-        let device = PIPELINE.device();
-        let [channels, height, width] = PIPELINE.info().latent_shape;
+        let device = pipeline.device();
+        let [channels, height, width] = pipeline.info().latent_shape;
         let latents = GOLDENS.get(&format!("{prefix}/latents"));
         let latents = Tensor::from_vec(latents, (1, channels, height, width), device)?;
-        let hidden = PIPELINE.info().hidden_size;
+        let hidden = pipeline.info().hidden_size;
         let embedding =
             |values: &[f32]| Tensor::from_slice(values, (1, values.len() / hidden, hidden), device);
-        let scheduler = Scheduler::new(case.scheduler, PIPELINE.scheduler_config(), case.steps)
+        let scheduler = Scheduler::new(case.scheduler, pipeline.scheduler_config(), case.steps)
             .expect("the case's schedule");
         let input = scheduler.scale_model_input(&latents, step.index)?;
         let (input, context) = if case.request().is_guided() {
@@ -301,7 +309,7 @@ fn check_network(
         Ok((input, context))
     };
     let (input, context) = run().expect("tensors of the right shapes");
-    let unet = PIPELINE.unet();
+    let unet = pipeline.unet();
     let noise = unet
         .context(&context)
         .and_then(|context| unet.forward(&input, step.timestep, &context, &mut NoHook))
@@ -369,13 +377,27 @@ fn check_heads(table: &mut Table, recorder: &Recorder, prefix: &str, step: usize
     assert!(seen > 0, "no golden heads at step {step}");
 }
 
+/// The model, for pictures of the case's size.
+fn pipeline_for(case: &Case) -> Arc<Pipeline> {
+    if case.size.is_none() {
+        return PIPELINE.clone();
+    }
+    let checkpoint = Checkpoint::open(&Source::Embedded).expect("the embedded checkpoint opens");
+    let pipeline = Pipeline::load_as(&checkpoint, &Device::Cpu, DType::F32, case.size);
+    Arc::new(pipeline.expect("a size that the model can draw"))
+}
+
 fn record(request: Request, attention: AttentionDetail) -> Recorder {
+    record_with(&PIPELINE, request, attention)
+}
+
+fn record_with(pipeline: &Arc<Pipeline>, request: Request, attention: AttentionDetail) -> Recorder {
     let options = RecordOptions {
         layers: true,
         attention,
         ..RecordOptions::default()
     };
-    Recorder::new(PIPELINE.clone(), request, options).expect("a valid request")
+    Recorder::new(pipeline.clone(), request, options).expect("a valid request")
 }
 
 fn advance(recorder: &mut Recorder) -> Event {

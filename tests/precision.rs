@@ -17,7 +17,7 @@ const TORCH_F16: (f64, f64, f64) = (7.1e-4, 3.7e-4, 0.028);
 
 fn load(dtype: DType) -> Arc<Pipeline> {
     let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
-    let pipeline = Pipeline::load_as(&checkpoint, &Device::Cpu, dtype).unwrap();
+    let pipeline = Pipeline::load_as(&checkpoint, &Device::Cpu, dtype, None).unwrap();
     assert_eq!(pipeline.info().dtype, dtype.as_str());
     Arc::new(pipeline)
 }

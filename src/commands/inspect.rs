@@ -29,7 +29,7 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     // Better known now than when the first run is done.
     export.check_places()?;
     tui::run(tui::Options {
-        loader: loader(args.model),
+        loader: loader(args.model, args.size.size),
         request: args.request.overrides(prompt),
         attention_budget: args.screen.attention_bytes(),
         images: args.screen.images,
@@ -37,16 +37,18 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     })
 }
 
-/// Loads the model that `args` name, or another one on the same device.
-pub(super) fn loader(args: ModelArgs) -> Loader {
+/// Loads the model that `args` name, for pictures of `size`, or another one of its own size on the same device.
+pub(super) fn loader(args: ModelArgs, size: Option<(usize, usize)>) -> Loader {
     Box::new(move |other| {
+        let size = size.filter(|_| other.is_none());
         let checkpoint = Checkpoint::open(&source(other.map_or(&args.model, OsStr::new)))?;
         let (device, chosen) = args.device.open_and_say()?;
         let dtype = args.dtype.on(&device)?;
-        let memory = memory::forecast(&checkpoint, dtype, &device)?;
+        let memory = memory::forecast(&checkpoint, dtype, &device, size)?;
         let notes: Vec<String> = chosen.into_iter().chain(memory).collect();
+        let pipeline = Pipeline::load_as(&checkpoint, &device, dtype, size)?;
         Ok(Opened {
-            pipeline: Arc::new(Pipeline::load_as(&checkpoint, &device, dtype)?),
+            pipeline: Arc::new(pipeline),
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         })
     })

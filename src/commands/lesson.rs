@@ -34,7 +34,7 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
                 );
             }
             let options = tui::Options {
-                loader: loader(args.model),
+                loader: loader(args.model, None),
                 request: RequestOverrides::default(),
                 attention_budget: args.screen.attention_bytes(),
                 images: args.screen.images,
@@ -161,7 +161,7 @@ fn run_check(args: LessonCheckArgs) -> anyhow::Result<()> {
             bar.set_style(style);
         }
         bar.set_message("loading the model");
-        let loader = loader(args.model);
+        let loader = loader(args.model, None);
         let mut player = Player::start(loader).map_err(anyhow::Error::msg)?;
         let tell = |file: &str| bar.set_message(visible(file));
         findings = check::lessons(&library, &mut player, tell);

@@ -10,8 +10,8 @@ use crate::generation::free_memory;
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
 
-/// What to tell of the memory that a picture of the model's own size needs in `dtype`: nothing where it is little and
-/// there is enough of it.
+/// What to tell of the memory that a picture of `size`, or of the model's own, needs in `dtype`: nothing where it is little
+/// and there is enough of it.
 ///
 /// # Errors
 /// The weights alone are more than the device can give. On the CPU the system would end the process on the way.
@@ -19,9 +19,10 @@ pub fn forecast(
     checkpoint: &Checkpoint,
     dtype: DType,
     device: &Device,
+    size: Option<(usize, usize)>,
 ) -> anyhow::Result<Option<String>> {
-    let size = checkpoint.unet.sample_size * checkpoint.vae.scale();
-    let estimate = checkpoint.memory_estimate(dtype, (size, size));
+    let own = checkpoint.unet.sample_size * checkpoint.vae.scale();
+    let estimate = checkpoint.memory_estimate(dtype, size.unwrap_or((own, own)));
     let available = free_memory(device);
     let model = &checkpoint.name;
     if let Some(available) = available

@@ -34,11 +34,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&source(&args.model.model))?;
     let (device, chosen) = args.model.device.open_and_say()?;
     let dtype = args.model.dtype.on(&device)?;
-    let memory = memory::forecast(&checkpoint, dtype, &device)?;
+    let memory = memory::forecast(&checkpoint, dtype, &device, args.size.size)?;
     for note in chosen.into_iter().chain(memory) {
         progress.interrupt(|| complain("note", &note));
     }
-    let pipeline = Pipeline::load_as(&checkpoint, &device, dtype)?;
+    let pipeline = Pipeline::load_as(&checkpoint, &device, dtype, args.size.size).map_err(usage)?;
     let info = pipeline.info().clone();
     let request = overrides.apply(pipeline.default_request(""));
     let png = match (png, &folder) {
@@ -80,10 +80,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     show(&written)
 }
 
-/// A request that cannot be carried out, such as a word that the prompt does not have, is wrong usage.
+/// A request that cannot be carried out, such as a word that the prompt does not have or a size that the model cannot draw,
+/// is wrong usage.
 fn usage(error: generation::Error) -> anyhow::Error {
     match error {
         generation::Error::Request(error) => UsageError(error.to_string()).into(),
+        error @ generation::Error::ImageSize { .. } => {
+            UsageError(format!("--size: {error}")).into()
+        }
         error => error.into(),
     }
 }

@@ -53,6 +53,22 @@ pub enum Error {
         /// The run's number of steps.
         steps: usize,
     },
+    /// Pictures that the model cannot draw.
+    #[error(
+        "a picture of {width}x{height} pixels cannot be drawn: both must be multiples of {multiple} from {least} to {most}"
+    )]
+    ImageSize {
+        /// As asked for, in pixels.
+        width: usize,
+        /// As asked for, in pixels.
+        height: usize,
+        /// Width and height of a latent pixel.
+        multiple: usize,
+        /// The smallest width or height.
+        least: usize,
+        /// The largest width or height.
+        most: usize,
+    },
     /// There is no such step, or it has not been reached.
     #[error("step {0} has not been reached")]
     NoSuchStep(usize),

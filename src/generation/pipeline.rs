@@ -12,11 +12,14 @@ use crate::checkpoint::{Checkpoint, Component, LatentRgb};
 use crate::model::autoencoder::Autoencoder;
 use crate::model::text_encoder::TextEncoder;
 use crate::model::tokenizer::ClipTokenizer;
-use crate::model::unet::UNet;
+use crate::model::unet::{CrossAttentionSite, UNet};
 use crate::scheduler::{SchedulerConfig, SchedulerKind};
 
 /// Stable Diffusion's own guidance scale, for checkpoints that do not name theirs.
 const DEFAULT_GUIDANCE: f64 = 7.5;
+
+/// The largest width or height of a picture, in pixels: attention over so many of its latent pixels already takes minutes.
+const MAX_SIZE: usize = 2048;
 
 /// What there is to know of a loaded model.
 #[derive(Debug, Clone, Serialize)]
@@ -29,7 +32,7 @@ pub struct ModelInfo {
     pub device: String,
     /// Type in which the networks compute: `f32`.
     pub dtype: String,
-    /// Width and height of its pictures.
+    /// Width and height of its pictures, in pixels: what it was trained for, unless another size was asked for.
     pub image_size: (usize, usize),
     /// `[channels, height, width]` of its latents.
     pub latent_shape: [usize; 3],
@@ -73,6 +76,40 @@ fn stable_diffusion_v1_preview() -> LatentRgb {
     }
 }
 
+/// `size`, if the checkpoint's networks can draw it.
+fn checked_size(
+    (width, height): (usize, usize),
+    checkpoint: &Checkpoint,
+) -> Result<(usize, usize), Error> {
+    let multiple = checkpoint.vae.scale();
+    let least = multiple << (checkpoint.unet.block_out_channels.len() - 1);
+    let fits = |size: usize| size.is_multiple_of(multiple) && (least..=MAX_SIZE).contains(&size);
+    if fits(width) && fits(height) {
+        return Ok((width, height));
+    }
+    Err(Error::ImageSize {
+        width,
+        height,
+        multiple,
+        least,
+        most: MAX_SIZE,
+    })
+}
+
+/// The UNet's cross-attention layers over latents of this width and height.
+fn attention_layers(unet: &UNet, (width, height): (usize, usize)) -> Vec<AttentionLayer> {
+    let layer = |site: &CrossAttentionSite| {
+        let halved = |size: usize| (0..site.halvings).fold(size, |size, _| size.div_ceil(2));
+        AttentionLayer {
+            path: site.path.clone(),
+            heads: site.heads,
+            height: halved(height),
+            width: halved(width),
+        }
+    };
+    unet.cross_attention().iter().map(layer).collect()
+}
+
 /// A loaded model. Share it in an [`Arc`](std::sync::Arc): nothing in it changes.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -90,32 +127,34 @@ pub struct Pipeline {
 impl Pipeline {
     /// Reads a checkpoint's networks onto `device`, in the type that suits it: see [`Precision::Auto`].
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
-        Self::load_as(checkpoint, device, Precision::Auto.on(device)?)
+        Self::load_as(checkpoint, device, Precision::Auto.on(device)?, None)
     }
 
-    /// Reads a checkpoint's networks onto `device`, in `dtype`.
-    pub fn load_as(checkpoint: &Checkpoint, device: &Device, dtype: DType) -> Result<Self, Error> {
+    /// Reads a checkpoint's networks onto `device`, in `dtype`, for pictures of `size`: width and height in pixels. Where
+    /// there is none, it is the one that the model was trained for.
+    ///
+    /// # Errors
+    /// A size that is no multiple of a latent pixel's, that the UNet cannot halve as often as it does, or above 2048;
+    /// weights that cannot be read.
+    pub fn load_as(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        dtype: DType,
+        size: Option<(usize, usize)>,
+    ) -> Result<Self, Error> {
+        let scale = checkpoint.vae.scale();
+        let own = checkpoint.unet.sample_size * scale;
+        let image_size = match size {
+            Some(size) => checked_size(size, checkpoint)?,
+            None => (own, own),
+        };
+        let latent_size = (image_size.0 / scale, image_size.1 / scale);
         let weights = |component| checkpoint.weights(component, dtype, device);
         let text_encoder =
             TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
         let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
         let autoencoder = Autoencoder::new(&checkpoint.vae, weights(Component::Vae)?)?;
 
-        let latent_size = checkpoint.unet.sample_size;
-        let pixels = latent_size * autoencoder.downscale();
-        let cross_attention = unet
-            .cross_attention()
-            .iter()
-            .map(|site| {
-                let size = (0..site.halvings).fold(latent_size, |size, _| size.div_ceil(2));
-                AttentionLayer {
-                    path: site.path.clone(),
-                    heads: site.heads,
-                    height: size,
-                    width: size,
-                }
-            })
-            .collect();
         let parameters = [Component::TextEncoder, Component::UNet, Component::Vae]
             .into_iter()
             .flat_map(|component| checkpoint.parameters(component))
@@ -126,12 +165,12 @@ impl Pipeline {
             sha256: checkpoint.sha256()?.to_owned(),
             device: if device.is_cuda() { "cuda" } else { "cpu" }.to_owned(),
             dtype: dtype.as_str().to_owned(),
-            image_size: (pixels, pixels),
-            latent_shape: [checkpoint.unet.in_channels, latent_size, latent_size],
+            image_size,
+            latent_shape: [checkpoint.unet.in_channels, latent_size.1, latent_size.0],
             text_layers: checkpoint.text_encoder.num_hidden_layers,
             hidden_size: checkpoint.text_encoder.hidden_size,
             parameters,
-            cross_attention,
+            cross_attention: attention_layers(&unet, latent_size),
             default_guidance: checkpoint
                 .extras
                 .default_guidance

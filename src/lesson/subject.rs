@@ -9,6 +9,8 @@ use crate::generation::ModelInfo;
 const ANY: &str = "any";
 /// The word for Stable Diffusion v1 at full size.
 const SD_V1: &str = "sd-v1";
+/// Of the embedded model's pictures.
+const EMBEDDED_LATENTS: [usize; 3] = [4, 16, 16];
 
 /// The model that something in a lesson is about. With another one open it is neither true nor false.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +30,10 @@ impl Subject {
         match self {
             Self::Any => true,
             Self::StableDiffusionV1 => is_sd_v1(info),
+            // At another size it is not the model that the lessons speak of.
+            Self::Model(name) if name == EMBEDDED => {
+                info.name == EMBEDDED && info.latent_shape == EMBEDDED_LATENTS
+            }
             Self::Model(name) => info.name == *name,
         }
     }

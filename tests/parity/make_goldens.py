@@ -83,6 +83,13 @@ class Case:
     heads: int | None = None
     # Changes of the prompt's cross-attention, as `Request.interventions` has them, with positions.
     interventions: list[dict] = field(default_factory=list)
+    # Width and height of the picture in pixels, where they are not the model's own.
+    size: tuple[int, int] | None = None
+
+    def noise_shape(self, unet):
+        """Of the latents; an autoencoder's pixel is 8 of the picture's."""
+        width, height = (length // 8 for length in self.size) if self.size else 2 * [unet.config.sample_size]
+        return (1, unet.config.in_channels, height, width)
 
 
 CASES = [
@@ -98,6 +105,8 @@ CASES = [
     Case("two-objects-pndm-20", "pndm", TWO_OBJECTS, 42, 7.5, steps=20, keep=[0, 1, 10, 20]),
     Case("astronaut-euler-a-25", "euler-a", ASTRONAUT, 42, 7.5, steps=25, keep=[24]),
     Case("one-step-dpm", "dpm++-2m", ASTRONAUT, 3, 7.5, steps=1, keep=[]),
+    # Neither square nor evenly halved: 17x13 latents, then 9x7 and 5x4.
+    Case("odd-size-euler", "euler", TWO_OBJECTS, 7, 5.0, steps=4, attention=[0], size=(136, 104)),
     Case(
         "interventions-euler",
         "euler",
@@ -273,8 +282,7 @@ def generate(pipe, tap, case):
     kept["init_noise_sigma"] = torch.tensor(float(scheduler.init_noise_sigma))
 
     generator = torch.Generator("cpu").manual_seed(case.seed)
-    size = pipe.unet.config.sample_size
-    noise = torch.randn((1, pipe.unet.config.in_channels, size, size), generator=generator)
+    noise = torch.randn(case.noise_shape(pipe.unet), generator=generator)
     kept["initial_noise"] = noise
     latents = noise * scheduler.init_noise_sigma
     extra = pipe.prepare_extra_step_kwargs.__func__(type("Holder", (), {"scheduler": scheduler})(), generator, 0.0)
@@ -325,8 +333,7 @@ def module_outputs(pipe, case):
     """Number of values, norm and mean of what each module of the UNet gives in the first step, by the module's path."""
     scheduler = with_scheduler(pipe, case.scheduler)
     scheduler.set_timesteps(case.steps)
-    size = pipe.unet.config.sample_size
-    noise = torch.randn((1, pipe.unet.config.in_channels, size, size), generator=torch.manual_seed(case.seed))
+    noise = torch.randn(case.noise_shape(pipe.unet), generator=torch.manual_seed(case.seed))
     model_input = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, scheduler.timesteps[0])
     text = torch.cat([encode(pipe, case.negative_prompt), encode(pipe, case.prompt)])
     modules = {path: module for path, module in pipe.unet.named_modules() if path}
@@ -353,6 +360,8 @@ def check_against_pipeline(pipe, tap, case, image):
         negative_prompt=case.negative_prompt or None,
         num_inference_steps=case.steps,
         guidance_scale=case.guidance_scale,
+        width=case.size and case.size[0],
+        height=case.size and case.size[1],
         generator=torch.Generator("cpu").manual_seed(case.seed),
         output_type="np",
         callback_on_step_end=begin_step,

@@ -55,6 +55,8 @@ pub struct Case {
     /// Changes of the prompt's cross-attention.
     #[serde(default)]
     pub interventions: Vec<Intervention>,
+    /// Width and height of the picture, where they are not the model's own.
+    pub size: Option<(usize, usize)>,
 }
 
 impl Case {
