@@ -133,7 +133,7 @@ fn line(buffer: &mut Buffer, area: Rect, words: &str, style: Style) -> Rect {
 /// Says why there is nothing to see yet, and what brings it.
 fn empty(buffer: &mut Buffer, area: Rect, app: &App, what: &str) {
     let why = match (&app.model, &app.run) {
-        (Model::Failed(failure), _) => format!("{} {}", failure.what, failure.advice),
+        (Model::Failed(failure), _) => format!("{}. {}", failure.what, failure.advice),
         (Model::Loading, _) => format!("{what} will stand here: the model is being loaded."),
         (_, None) => format!("{what} will stand here: r starts a run."),
         (_, Some(run)) => match run.state {

@@ -365,7 +365,7 @@ impl Service {
 /// Loads a model.
 fn open(loader: &mut Loader, model: Option<&str>) -> Result<Opened, Failure> {
     let advice = match model {
-        None => "Quit with q, and start again with another --model.",
+        None => "Quit with q, and start again with other options.",
         Some(_) => "The model before is still there. p names another one.",
     };
     guarded(|| loader(model))?.map_err(|error| Failure {
