@@ -1096,18 +1096,22 @@ fn the_memory_that_a_run_needs_is_known_before_it_starts() {
         .flat_map(|component| checkpoint.parameters(component))
         .map(|parameter| parameter.shape.iter().product::<usize>())
         .sum();
-    let of = |dtype, size| checkpoint.memory_estimate(dtype, (size, size));
+    let of = |dtype, size| checkpoint.memory_estimate(dtype, (size, size), false);
     let single = of(DType::F32, 128);
     assert_eq!(single.weights, 4 * numbers as u64);
     assert_eq!(of(DType::F16, 128).weights, 2 * numbers as u64);
     // The decoder's finest level is given 32 channels of 128x128 numbers.
     assert!(single.decoding >= 32 * 128 * 128 * 4);
     // The finest level's attention has 4 heads, 16x16 pixels and both halves of the guidance.
-    assert!(single.denoising >= 2 * 4 * 256 * 256 * 4);
+    let with_scores = checkpoint.memory_estimate(DType::F32, (128, 128), true);
+    let scores = 2 * 4 * 256 * 256 * 4;
+    assert!(with_scores.denoising >= single.denoising + scores);
+    // 64 channels of 16x16 numbers for each half, and more than one such map.
+    assert!(single.denoising > 2 * 64 * 256 * 4);
     assert_eq!(
         single.total(),
         single.weights + single.denoising.max(single.decoding)
     );
     let larger = of(DType::F32, 256);
-    assert!(larger.decoding == 4 * single.decoding && larger.denoising > 4 * single.denoising);
+    assert!(larger.decoding == 4 * single.decoding && larger.denoising == 4 * single.denoising);
 }

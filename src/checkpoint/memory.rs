@@ -23,26 +23,33 @@ impl MemoryEstimate {
     }
 }
 
-/// Attention scores are worked off in portions of this many values (those of one head, where they are more).
+/// Where attention scores are stored at all, they are worked off in portions of this many values (those of one head, where
+/// they are more).
 const SCORES: u64 = 64 << 20;
 /// How many copies of a portion are there at once: the scores and their softmax.
 const COPIES_OF_SCORES: u64 = 2;
-/// How many feature maps of the largest size are there at once in a ResNet layer: its input, what the norm makes of it,
-/// and what the convolution puts out.
-const FEATURE_MAPS: u64 = 3;
+/// How many feature maps of the largest size are there at once, as measured: the skips, queries, keys and values, the gated
+/// features, and what convolutions take apart.
+const FEATURE_MAPS: u64 = 12;
 /// The same in the decoder, with those that the allocator keeps for the next.
 const DECODER_MAPS: u64 = 5;
 
 impl Checkpoint {
-    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels.
+    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels, where attention `stores_scores` or not
+    /// (see [`ops::stores_scores`](crate::model::ops::stores_scores)).
     ///
     /// - The weights are all parameters in `dtype`.
-    /// - Denoising is the attention of the finest level that has one, `2 * heads * pixels^2` scores of which 64 Mi are
-    ///   there at once, twice over; and three feature maps of the finest level with what comes across beside it, for
-    ///   both halves of the guidance.
+    /// - Denoising is twelve feature maps of the finest level with what comes across beside it, for both halves of the
+    ///   guidance; and stored scores of the finest level, `2 * heads * pixels^2` of which 64 Mi are there at once, twice
+    ///   over.
     /// - Decoding is five feature maps of the picture's size with as many channels as the second finest level, which
     ///   is what the decoder's finest level is given: three that are needed, and two that the allocator keeps.
-    pub fn memory_estimate(&self, dtype: DType, (width, height): (usize, usize)) -> MemoryEstimate {
+    pub fn memory_estimate(
+        &self,
+        dtype: DType,
+        (width, height): (usize, usize),
+        stores_scores: bool,
+    ) -> MemoryEstimate {
         let size = dtype.size_in_bytes() as u64;
         let weights = [
             Layout::text_encoder(&self.text_encoder),
@@ -58,7 +65,11 @@ impl Checkpoint {
         let second = *self.unet.block_out_channels.get(1).unwrap_or(&0) as u64;
         let heads = *self.unet.attention_heads.first().unwrap_or(&1) as u64;
         let one_head = 2 * latent_pixels.saturating_mul(latent_pixels);
-        let scores = one_head.saturating_mul(heads).min(SCORES.max(one_head));
+        let scores = if stores_scores {
+            one_head.saturating_mul(heads).min(SCORES.max(one_head))
+        } else {
+            0
+        };
         let maps = 2 * (finest + second) * latent_pixels;
         let vae_channels = &self.vae.block_out_channels;
         let widest = *vae_channels.get(1).or(vae_channels.first()).unwrap_or(&0) as u64;

@@ -6,6 +6,7 @@ use indicatif::DecimalBytes;
 
 use crate::checkpoint::{Checkpoint, MemoryEstimate};
 use crate::generation::free_memory;
+use crate::model::ops::stores_scores;
 
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
@@ -22,7 +23,8 @@ pub fn forecast(
     size: Option<(usize, usize)>,
 ) -> anyhow::Result<Option<String>> {
     let own = checkpoint.unet.sample_size * checkpoint.vae.scale();
-    let estimate = checkpoint.memory_estimate(dtype, size.unwrap_or((own, own)));
+    let size = size.unwrap_or((own, own));
+    let estimate = checkpoint.memory_estimate(dtype, size, stores_scores(dtype, device));
     let available = free_memory(device);
     let model = &checkpoint.name;
     if let Some(available) = available

@@ -24,6 +24,12 @@ pub fn is_ours(dtype: DType, device: &Device) -> bool {
     values::is_ours(dtype, device) || cuda::is_ours(dtype, device)
 }
 
+/// Does attention write down all scores of a layer, or of some of its heads? Ours keeps them in the cache or in registers; on
+/// a GPU it does so for numbers of 16 bits only.
+pub fn stores_scores(dtype: DType, device: &Device) -> bool {
+    !values::is_ours(dtype, device) && (dtype == DType::F32 || !cuda::is_ours(dtype, device))
+}
+
 /// Runs a network over tensors like `example`, on the threads of our kernels if it is the CPU that computes it by them.
 pub fn on_our_threads<R: Send>(example: &Tensor, network: impl FnOnce() -> R + Send) -> R {
     if values::is_ours(example.dtype(), example.device()) {

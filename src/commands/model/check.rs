@@ -57,7 +57,7 @@ fn text(report: &Report, source: &Source) -> io::Result<String> {
     if let Some(size) = report.picture_size {
         writeln!(out, "pictures   {size} x {size} pixels")?;
         if let Ok(checkpoint) = Checkpoint::open(source) {
-            let estimate = checkpoint.memory_estimate(DType::F32, (size, size));
+            let estimate = checkpoint.memory_estimate(DType::F32, (size, size), false);
             let total = DecimalBytes(estimate.total());
             writeln!(out, "memory     about {total} for a picture, in f32")?;
         }
