@@ -23,6 +23,7 @@ use image::RgbImage;
 pub use branch::BranchPoint;
 pub use device::{DeviceChoice, DeviceError, Precision, free_memory};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
+pub(crate) use pipeline::has_no_embedding;
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use preview::preview;
 pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};

@@ -110,6 +110,17 @@ fn attention_layers(unet: &UNet, (width, height): (usize, usize)) -> Vec<Attenti
     unet.cross_attention().iter().map(layer).collect()
 }
 
+/// Which of `ids` have a row of zeros in `table`, `(vocabulary, hidden)`: words that the model never saw.
+pub(crate) fn has_no_embedding(table: &Tensor, ids: &[u32]) -> candle_core::Result<Vec<bool>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = table.index_select(&Tensor::new(ids, table.device())?, 0)?;
+    let largest = rows.abs()?.max(1)?.to_dtype(DType::F32)?;
+    let largest = largest.to_vec1::<f32>()?.into_iter();
+    Ok(largest.map(|largest| largest == 0.0).collect())
+}
+
 /// A loaded model. Share it in an [`Arc`](std::sync::Arc): nothing in it changes.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -243,16 +254,11 @@ impl Pipeline {
     /// Those of `ids` that it never saw in its training: their embeddings are zeros.
     pub fn unseen(&self, ids: impl IntoIterator<Item = u32>) -> Result<BTreeSet<u32>, Error> {
         let ids: BTreeSet<u32> = ids.into_iter().collect();
-        if ids.is_empty() {
-            return Ok(ids);
-        }
-        let rows = Tensor::from_iter(ids.iter().copied(), &self.device)?;
-        let rows = self.token_embeddings().index_select(&rows, 0)?;
-        let largest = rows.abs()?.max(1)?.to_dtype(DType::F32)?;
-        let largest = largest.to_vec1::<f32>()?;
-        let unseen = ids.into_iter().zip(largest);
+        let ids: Vec<u32> = ids.into_iter().collect();
+        let unseen = has_no_embedding(self.token_embeddings(), &ids)?;
+        let unseen = ids.into_iter().zip(unseen);
         Ok(unseen
-            .filter_map(|(id, largest)| (largest == 0.0).then_some(id))
+            .filter_map(|(id, unseen)| unseen.then_some(id))
             .collect())
     }
 

@@ -500,7 +500,7 @@ pub fn as_picture(pixels: &Tensor, (height, width): (usize, usize)) -> Result<Te
 /// Two pictures of one size, their channels one after another.
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if cuda::is_ours(a.dtype(), a.device()) {
-        let parts = [cuda::channels_last(a)?, cuda::channels_last(b)?];
+        let parts = [channels_last(a)?, channels_last(b)?];
         return cuda::picture(&Tensor::cat(&parts, 3)?);
     }
     if !values::is_ours(a.dtype(), a.device()) {

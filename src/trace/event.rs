@@ -38,6 +38,14 @@ pub struct TokensTrace {
     pub unseen: BTreeSet<u32>,
 }
 
+impl TokensTrace {
+    /// For each position of one of the two: did the model never see its token?
+    pub fn are_unseen(&self, tokens: &Tokens) -> Vec<bool> {
+        let ids = tokens.ids().into_iter();
+        ids.map(|id| self.unseen.contains(&id)).collect()
+    }
+}
+
 /// What the text encoder did.
 #[derive(Debug, Clone)]
 pub struct TextTrace {

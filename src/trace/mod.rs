@@ -5,6 +5,7 @@
 //! export (`run --json`), so that the screen, the export and the lessons speak of the same numbers by the same names.
 
 mod attention;
+mod capture;
 mod destination;
 pub mod document;
 mod download;

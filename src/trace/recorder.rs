@@ -4,21 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{IndexOp, Tensor};
+use candle_core::Tensor;
 
+use super::capture::{Capture, Captured, maps, modules};
 use super::download::{Buffers, Download};
 use super::snapshot::shape;
-use super::stats::Pending;
 use super::{
-    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, StepTrace, TextTrace,
-    TokensTrace,
+    AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace,
 };
 use crate::generation::{
-    AttentionLayer, BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage,
-    StepResult,
+    BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
 };
+use crate::model::AttentionDetail;
 use crate::model::tokenizer::Tokens;
-use crate::model::{self, AttentionDetail, Hook};
 
 /// Stops a run from another thread: within a step, at the next module boundary.
 #[derive(Debug, Clone, Default)]
@@ -183,7 +181,7 @@ impl Recorder {
         } else {
             let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
             let progress = self.generation.advance(&mut capture)?;
-            let captured = capture.into_captured();
+            let captured = capture.captured;
             match progress {
                 None => return Ok(None),
                 Some(Progress::Step(step)) => self.begun(&step, captured)?,
@@ -205,7 +203,7 @@ impl Recorder {
         let mut generation = self.generation.clone();
         let mut capture = Capture::new(&self.options, generation.pipeline(), Half::Text);
         let progress = generation.advance(&mut capture)?;
-        let captured = capture.into_captured();
+        let captured = capture.captured;
         Ok(match progress {
             Some(Progress::Step(step)) => Some(Ahead {
                 after: generation.moment(),
@@ -246,7 +244,7 @@ impl Recorder {
         let noise = branch.initial_noise().ok_or(Error::NoSuchStep(step))?;
         let events = vec![
             tokens_event(&branch, prompt, negative)?,
-            text_event(text, uncond, capture.into_captured(), start)?,
+            text_event(text, uncond, capture.captured, start)?,
             noise_event(&branch, noise)?,
         ];
         self.moments.truncate(step);
@@ -285,7 +283,7 @@ impl Recorder {
         generation.advance(&mut capture)?;
         let Captured {
             attention, probs, ..
-        } = capture.into_captured();
+        } = capture.captured;
         let values = Download::begin(probs, &self.buffers)?.finish()?;
         Ok(maps(attention, values.into_iter()))
     }
@@ -390,176 +388,6 @@ fn text_event(
         modules: modules(captured.modules)?,
         seconds: start.elapsed().as_secs_f64(),
     })))
-}
-
-/// Maps of `layers`, for each of which `values` has those of its probabilities.
-fn maps(
-    layers: Vec<(AttentionLayer, Option<usize>)>,
-    values: impl Iterator<Item = Vec<f32>>,
-) -> Vec<AttentionMaps> {
-    let map = |((layer, heads), data): ((AttentionLayer, _), Vec<f32>)| AttentionMaps {
-        path: layer.path.into(),
-        heads,
-        tokens: data.len() / (heads.unwrap_or(1) * layer.height * layer.width),
-        height: layer.height,
-        width: layer.width,
-        data: data.into(),
-    };
-    layers.into_iter().zip(values).map(map).collect()
-}
-
-fn modules(noted: Vec<Noted>) -> candle_core::Result<Vec<ModuleStats>> {
-    let (names, pending): (Vec<_>, Vec<_>) = noted
-        .into_iter()
-        .map(|noted| ((noted.path, noted.shape), noted.stats))
-        .unzip();
-    let stats = Pending::ask(&pending)?;
-    let all = names.into_iter().zip(stats);
-    let module = |((path, shape), stats)| ModuleStats { path, shape, stats };
-    Ok(all.map(module).collect())
-}
-
-/// A module whose output passed.
-#[derive(Debug)]
-struct Noted {
-    path: String,
-    shape: Vec<usize>,
-    stats: Pending,
-}
-
-/// What the hook wrote down.
-#[derive(Debug, Default)]
-struct Captured {
-    outputs: Vec<Snapshot>,
-    text_attention: Vec<Snapshot>,
-    text_heads: Vec<Snapshot>,
-    modules: Vec<Noted>,
-    /// The layers whose probabilities passed, and their number of heads where those were kept apart.
-    attention: Vec<(AttentionLayer, Option<usize>)>,
-    /// Their probabilities, `(tokens, pixels)` or `(heads, tokens, pixels)`.
-    probs: Vec<Tensor>,
-}
-
-/// The hook that writes down. What lies on a GPU stays there until the step is done.
-struct Capture<'a> {
-    options: &'a RecordOptions,
-    layers: Vec<AttentionLayer>,
-    half: Half,
-    captured: Captured,
-}
-
-impl<'a> Capture<'a> {
-    fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Half) -> Self {
-        Self {
-            options,
-            layers: pipeline.info().cross_attention.clone(),
-            half,
-            captured: Captured::default(),
-        }
-    }
-
-    fn into_captured(self) -> Captured {
-        self.captured
-    }
-
-    /// Keeps `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
-    fn cross_attention(
-        &mut self,
-        layer: &AttentionLayer,
-        probs: &Tensor,
-    ) -> candle_core::Result<()> {
-        let probs = self.item(probs)?;
-        let rank = probs.rank();
-        let heads = (rank == 3).then_some(layer.heads);
-        self.captured.attention.push((layer.clone(), heads));
-        self.captured
-            .probs
-            .push(probs.transpose(rank - 2, rank - 1)?);
-        Ok(())
-    }
-
-    /// The wanted half of a batch, which has uncond first where it is of two.
-    fn item(&self, value: &Tensor) -> candle_core::Result<Tensor> {
-        value.i(match self.half {
-            Half::Text => value.dim(0)? - 1,
-            Half::Uncond => 0,
-        })
-    }
-
-    /// Is the whole output at `path` kept, and not only its statistics?
-    fn keeps(&self, path: &str) -> bool {
-        self.options.layers
-            && (is_text_layer(path) || ["token_embedding", "position_embedding"].contains(&path))
-    }
-
-    fn layer(&self, path: &str) -> Option<&AttentionLayer> {
-        self.layers.iter().find(|layer| layer.path == path)
-    }
-}
-
-/// Is `path` one of the text encoder's layers, and not a part of one?
-fn is_text_layer(path: &str) -> bool {
-    path.strip_prefix("text_model.encoder.layers.")
-        .is_some_and(|rest| !rest.contains('.'))
-}
-
-impl Hook for Capture<'_> {
-    fn check(&mut self) -> Result<(), model::Error> {
-        if self.options.cancel.is_cancelled() {
-            Err(model::Error::Cancelled)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn wants_output(&self, path: &str) -> bool {
-        self.options.modules || self.keeps(path)
-    }
-
-    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
-        let value = self.item(value)?;
-        // Values that are not kept stay where they are: their statistics are enough.
-        let kept = self.keeps(path).then(|| Snapshot::of(path, &value));
-        let kept = kept.transpose()?;
-        if self.options.modules {
-            let stats = match &kept {
-                Some(snapshot) => Pending::Known(snapshot.stats),
-                None => Pending::of(&value)?,
-            };
-            self.captured.modules.push(Noted {
-                path: path.to_owned(),
-                shape: value.dims().to_vec(),
-                stats,
-            });
-        }
-        self.captured.outputs.extend(kept);
-        Ok(None)
-    }
-
-    fn wants_attention(&self, path: &str) -> AttentionDetail {
-        if self.layer(path).is_some() {
-            self.options.attention
-        } else if self.options.layers && path.starts_with("text_model.") {
-            AttentionDetail::Heads
-        } else {
-            AttentionDetail::None
-        }
-    }
-
-    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
-        if let Some(layer) = self.layer(path).cloned() {
-            self.cross_attention(&layer, probs)?;
-        } else {
-            // The heads are few and small here; their mean is what is exported.
-            let heads = probs.dim(1)?;
-            let mean = (probs.sum(1)? / heads as f64)?;
-            self.captured
-                .text_attention
-                .push(Snapshot::of(path, &mean)?);
-            self.captured.text_heads.push(Snapshot::of(path, probs)?);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

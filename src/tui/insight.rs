@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-use crate::generation::{Error, Pipeline};
+use crate::generation::{Error, Pipeline, has_no_embedding};
 use crate::model::tokenizer::{ClipTokenizer, Token, TokenKind, Tokens};
 use crate::scheduler::SchedulerConfig;
 use crate::trace::Event;
@@ -112,11 +112,10 @@ pub fn of(pipeline: &Pipeline, event: &Event) -> Result<Vec<Insight>, Error> {
     Ok(match event {
         Event::Tokens(tokens) => {
             let tokenizer = pipeline.tokenizer();
-            let table = pipeline.token_embeddings();
             let words = Insight::Words(Box::new(Words {
                 prompt: words(tokenizer, &tokens.prompt),
                 negative: words(tokenizer, &tokens.negative_prompt),
-                negative_unseen: unseen(table, &tokens.negative_prompt.ids())?,
+                negative_unseen: tokens.are_unseen(&tokens.negative_prompt),
             }));
             // Not the noise's: a branch begins with its tokens and draws no noise.
             let training = Insight::Training(Box::new(pipeline.scheduler_config().clone()));
@@ -148,15 +147,6 @@ fn nearest(pipeline: &Pipeline, ids: &[u32]) -> Result<Insight, Error> {
         known: found.known,
         rows: found.rows,
     })))
-}
-
-/// Which of `ids` have a row of zeros in `table`, `(vocabulary, hidden)`: words that the model never saw.
-pub fn unseen(table: &Tensor, ids: &[u32]) -> candle_core::Result<Vec<bool>> {
-    let rows = ids.iter().map(|&id| {
-        let row = table.get(id as usize)?.to_dtype(DType::F32)?;
-        Ok(row.to_vec1::<f32>()?.iter().all(|&value| value == 0.0))
-    });
-    rows.collect()
 }
 
 /// The words of a text: tokens up to one that ends a word belong together.
@@ -228,7 +218,7 @@ fn nearest_rows(table: &Tensor, ids: &[u32], most: usize) -> candle_core::Result
         .collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let unseen = unseen(table, &wanted)?;
+    let unseen = has_no_embedding(table, &wanted)?;
     let mut keep = unseen.iter().map(|unseen| !unseen);
     wanted.retain(|_| keep.next().unwrap_or(false));
     let mut best: Vec<Vec<(u32, f32)>> = vec![Vec::new(); wanted.len()];

@@ -3,8 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use super::launch::{Argument, Launch};
-use super::{channels_last, finish_shifted, picture, units};
+use super::{finish_shifted, picture, units};
 use crate::model::kernels::convolution::Geometry;
+use crate::model::kernels::values::channels_last;
 
 /// Neighbourhoods beyond this many values are worked off some rows of pixels at a time: 64 Mi, 128 MiB in f16.
 const MAX_PATCHES: usize = 64 << 20;

@@ -1,6 +1,6 @@
 //! Launching a kernel: on the GPU, or on the emulator of one.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Storage, StorageRef, Tensor};
 
 /// Threads of a block, where blocks share nothing.
 const THREADS: usize = 256;
@@ -74,6 +74,41 @@ impl<'a> Launch<'a> {
         }
         device::run(self, example, dtype, shape)
     }
+
+    /// What the kernel is handed, beginning with `out`: `address` says where the values of a storage begin, from the first
+    /// to the last one that is wanted. With it come candle's locks on them, to be held until the device was asked.
+    fn words(
+        &self,
+        out: u64,
+        address: impl Fn(&Storage, (usize, usize)) -> Result<u64>,
+    ) -> Result<(Vec<Word>, Vec<StorageRef<'a>>)> {
+        let mut words = vec![Word::Pointer(out)];
+        let mut locks = Vec::new();
+        for argument in &self.arguments {
+            words.push(match *argument {
+                Argument::Nothing => Word::Pointer(0),
+                Argument::Int(number) => Word::Int(int(number)?),
+                Argument::Float(float) => Word::Float(float),
+                Argument::Values(tensor) => {
+                    let (storage, layout) = tensor.storage_and_layout();
+                    let Some(range) = layout.contiguous_offsets() else {
+                        candle_core::bail!("a kernel was given a tensor that is not contiguous");
+                    };
+                    let word = Word::Pointer(address(&storage, range)?);
+                    locks.push(storage);
+                    word
+                }
+            });
+        }
+        Ok((words, locks))
+    }
+}
+
+/// What a kernel is handed.
+enum Word {
+    Pointer(u64),
+    Int(i32),
+    Float(f32),
 }
 
 /// Kernels, and the libraries beside them, count in `int`s.
@@ -91,16 +126,9 @@ mod device {
     use candle_core::op::BackpropOp;
     use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Storage, Tensor};
 
-    use super::{Argument, Launch, int};
+    use super::{Launch, Word};
 
     const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-
-    /// What a kernel is handed.
-    enum Word {
-        Pointer(u64),
-        Int(i32),
-        Float(f32),
-    }
 
     pub fn run(launch: &Launch, example: &Tensor, dtype: DType, shape: &[usize]) -> Result<Tensor> {
         let Device::Cuda(device) = example.device() else {
@@ -121,29 +149,13 @@ mod device {
             slice: out,
             device: device.clone(),
         };
-        let mut words = vec![Word::Pointer(pointer(device, &out)?)];
-        // candle's locks on the tensors, held until the device was asked.
-        let mut locks = Vec::new();
-        for argument in &launch.arguments {
-            words.push(match *argument {
-                Argument::Nothing => Word::Pointer(0),
-                Argument::Int(number) => Word::Int(int(number)?),
-                Argument::Float(float) => Word::Float(float),
-                Argument::Values(tensor) => {
-                    let (storage, layout) = tensor.storage_and_layout();
-                    let Some((start, _)) = layout.contiguous_offsets() else {
-                        candle_core::bail!("a kernel was given a tensor that is not contiguous");
-                    };
-                    let Storage::Cuda(values) = &*storage else {
-                        candle_core::bail!("a kernel of CUDA was given a tensor of another device");
-                    };
-                    let start = start * values.dtype().size_in_bytes();
-                    let word = Word::Pointer(pointer(device, values)? + start as u64);
-                    locks.push(storage);
-                    word
-                }
-            });
-        }
+        let (words, locks) = launch.words(pointer(device, &out)?, |storage, (start, _)| {
+            let Storage::Cuda(values) = storage else {
+                candle_core::bail!("a kernel of CUDA was given a tensor of another device");
+            };
+            let start = start * values.dtype().size_in_bytes();
+            Ok(pointer(device, values)? + start as u64)
+        })?;
         let mut builder = function.builder();
         for word in &words {
             match word {
@@ -191,7 +203,7 @@ mod device {
 
     use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 
-    use super::{Argument, Launch, int};
+    use super::{Launch, Word, int};
 
     unsafe extern "C" {
         fn emulate(
@@ -205,13 +217,6 @@ mod device {
 
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-    /// What a kernel is handed.
-    enum Word {
-        Pointer(*const c_void),
-        Int(c_int),
-        Float(f32),
-    }
-
     pub fn run(
         launch: &Launch,
         _example: &Tensor,
@@ -221,31 +226,14 @@ mod device {
         let bytes = shape.iter().product::<usize>() * dtype.size_in_bytes();
         // NaN in every type, so that what no thread writes is seen; and aligned as on the GPU.
         let mut out = vec![u128::MAX; bytes.div_ceil(size_of::<u128>())];
-        let mut words = vec![Word::Pointer(out.as_mut_ptr().cast::<c_void>())];
-        let mut locks = Vec::new();
-        for argument in &launch.arguments {
-            words.push(match *argument {
-                Argument::Nothing => Word::Pointer(ptr::null()),
-                Argument::Int(number) => Word::Int(int(number)?),
-                Argument::Float(float) => Word::Float(float),
-                Argument::Values(tensor) => {
-                    let (storage, layout) = tensor.storage_and_layout();
-                    let Some((start, end)) = layout.contiguous_offsets() else {
-                        candle_core::bail!("a kernel was given a tensor that is not contiguous");
-                    };
-                    let values = match &*storage {
-                        Storage::Cpu(CpuStorage::F32(values)) => values[start..end].as_ptr().cast(),
-                        Storage::Cpu(CpuStorage::F16(values)) => values[start..end].as_ptr().cast(),
-                        Storage::Cpu(CpuStorage::BF16(values)) => {
-                            values[start..end].as_ptr().cast()
-                        }
-                        _ => candle_core::bail!("kernels do not compute in {:?}", tensor.dtype()),
-                    };
-                    locks.push(storage);
-                    Word::Pointer(values)
-                }
-            });
-        }
+        let (words, locks) = launch.words(out.as_mut_ptr() as u64, |storage, (start, end)| {
+            Ok(match storage {
+                Storage::Cpu(CpuStorage::F32(values)) => values[start..end].as_ptr() as u64,
+                Storage::Cpu(CpuStorage::F16(values)) => values[start..end].as_ptr() as u64,
+                Storage::Cpu(CpuStorage::BF16(values)) => values[start..end].as_ptr() as u64,
+                _ => candle_core::bail!("a kernel was given values that it does not know"),
+            })
+        })?;
         let arguments: Vec<*const c_void> = words
             .iter()
             .map(|word| match word {

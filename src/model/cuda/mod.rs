@@ -34,6 +34,8 @@ pub use check::why_not;
 pub use convolution::Convolution;
 use launch::{Argument, Launch};
 
+use super::kernels::values::channels_last;
+
 /// log2(e): the kernels take exponentials to base 2.
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// The largest head that the kernels of attention know.
@@ -306,11 +308,6 @@ fn units(x: &Tensor) -> Result<(usize, usize)> {
         candle_core::bail!("kernels do not move {:?}", x.dtype());
     }
     Ok((unit, bytes / unit))
-}
-
-/// `(batch, channels, height, width)` as contiguous `(batch, height, width, channels)`.
-pub fn channels_last(x: &Tensor) -> Result<Tensor> {
-    x.permute((0, 2, 3, 1))?.contiguous()
 }
 
 /// `(batch, height, width, channels)` as `(batch, channels, height, width)`, without moving anything.

@@ -3,8 +3,9 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::check::{compare, distance, heads_of};
-use super::{Attention, Convolution, GroupNorm, channels_last, picture};
+use super::{Attention, Convolution, GroupNorm, picture};
 use crate::model::kernels::convolution::Geometry;
+use crate::model::kernels::values::channels_last;
 use crate::random::Generator;
 
 /// Rounding of a result, and of attention's probabilities on the way, relative: twice the half of a unit in the last place.

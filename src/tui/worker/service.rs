@@ -284,10 +284,7 @@ impl Service {
             _ => None,
         };
         let unseen = match event {
-            Event::Tokens(tokens) => {
-                let table = pipeline.token_embeddings();
-                insight::unseen(table, &tokens.prompt.ids()).unwrap_or_default()
-            }
+            Event::Tokens(tokens) => tokens.are_unseen(&tokens.prompt),
             _ => Vec::new(),
         };
         self.say(Update::Recorded {

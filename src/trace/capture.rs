@@ -1,0 +1,182 @@
+//! The hook that writes down what passes through the networks.
+
+use candle_core::{IndexOp as _, Tensor};
+
+use super::recorder::{Half, RecordOptions};
+use super::stats::Pending;
+use super::{AttentionMaps, ModuleStats, Snapshot};
+use crate::generation::{AttentionLayer, Pipeline};
+use crate::model::{self, AttentionDetail, Hook};
+
+/// A module whose output passed.
+#[derive(Debug)]
+pub struct Noted {
+    path: String,
+    shape: Vec<usize>,
+    stats: Pending,
+}
+
+/// What the hook wrote down.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// The text encoder's layers and embeddings.
+    pub outputs: Vec<Snapshot>,
+    /// Its attention, the mean over heads.
+    pub text_attention: Vec<Snapshot>,
+    /// The same for every head.
+    pub text_heads: Vec<Snapshot>,
+    /// Modules, in the order in which they passed.
+    pub modules: Vec<Noted>,
+    /// The layers whose probabilities passed, and their number of heads where those were kept apart.
+    pub attention: Vec<(AttentionLayer, Option<usize>)>,
+    /// Their probabilities, `(tokens, pixels)` or `(heads, tokens, pixels)`.
+    pub probs: Vec<Tensor>,
+}
+
+/// The hook that writes down. What lies on a GPU stays there until the step is done.
+pub struct Capture<'a> {
+    options: &'a RecordOptions,
+    layers: Vec<AttentionLayer>,
+    half: Half,
+    /// So far.
+    pub captured: Captured,
+}
+
+impl<'a> Capture<'a> {
+    /// A hook that looks at one half.
+    pub fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Half) -> Self {
+        Self {
+            options,
+            layers: pipeline.info().cross_attention.clone(),
+            half,
+            captured: Captured::default(),
+        }
+    }
+
+    /// Keeps `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
+    fn cross_attention(
+        &mut self,
+        layer: &AttentionLayer,
+        probs: &Tensor,
+    ) -> candle_core::Result<()> {
+        let probs = self.item(probs)?;
+        let rank = probs.rank();
+        let heads = (rank == 3).then_some(layer.heads);
+        self.captured.attention.push((layer.clone(), heads));
+        self.captured
+            .probs
+            .push(probs.transpose(rank - 2, rank - 1)?);
+        Ok(())
+    }
+
+    /// The wanted half of a batch, which has uncond first where it is of two.
+    fn item(&self, value: &Tensor) -> candle_core::Result<Tensor> {
+        value.i(match self.half {
+            Half::Text => value.dim(0)? - 1,
+            Half::Uncond => 0,
+        })
+    }
+
+    /// Is the whole output at `path` kept, and not only its statistics?
+    fn keeps(&self, path: &str) -> bool {
+        self.options.layers
+            && (is_text_layer(path) || ["token_embedding", "position_embedding"].contains(&path))
+    }
+
+    fn layer(&self, path: &str) -> Option<&AttentionLayer> {
+        self.layers.iter().find(|layer| layer.path == path)
+    }
+}
+
+/// Is `path` one of the text encoder's layers, and not a part of one?
+fn is_text_layer(path: &str) -> bool {
+    path.strip_prefix("text_model.encoder.layers.")
+        .is_some_and(|rest| !rest.contains('.'))
+}
+
+impl Hook for Capture<'_> {
+    fn check(&mut self) -> Result<(), model::Error> {
+        if self.options.cancel.is_cancelled() {
+            Err(model::Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wants_output(&self, path: &str) -> bool {
+        self.options.modules || self.keeps(path)
+    }
+
+    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
+        let value = self.item(value)?;
+        // Values that are not kept stay where they are: their statistics are enough.
+        let kept = self.keeps(path).then(|| Snapshot::of(path, &value));
+        let kept = kept.transpose()?;
+        if self.options.modules {
+            let stats = match &kept {
+                Some(snapshot) => Pending::Known(snapshot.stats),
+                None => Pending::of(&value)?,
+            };
+            self.captured.modules.push(Noted {
+                path: path.to_owned(),
+                shape: value.dims().to_vec(),
+                stats,
+            });
+        }
+        self.captured.outputs.extend(kept);
+        Ok(None)
+    }
+
+    fn wants_attention(&self, path: &str) -> AttentionDetail {
+        if self.layer(path).is_some() {
+            self.options.attention
+        } else if self.options.layers && path.starts_with("text_model.") {
+            AttentionDetail::Heads
+        } else {
+            AttentionDetail::None
+        }
+    }
+
+    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
+        if let Some(layer) = self.layer(path).cloned() {
+            self.cross_attention(&layer, probs)?;
+        } else {
+            // The heads are few and small here; their mean is what is exported.
+            let heads = probs.dim(1)?;
+            let mean = (probs.sum(1)? / heads as f64)?;
+            self.captured
+                .text_attention
+                .push(Snapshot::of(path, &mean)?);
+            self.captured.text_heads.push(Snapshot::of(path, probs)?);
+        }
+        Ok(())
+    }
+}
+
+/// Maps of `layers`, for each of which `values` has those of its probabilities.
+pub fn maps(
+    layers: Vec<(AttentionLayer, Option<usize>)>,
+    values: impl Iterator<Item = Vec<f32>>,
+) -> Vec<AttentionMaps> {
+    let map = |((layer, heads), data): ((AttentionLayer, _), Vec<f32>)| AttentionMaps {
+        path: layer.path.into(),
+        heads,
+        tokens: data.len() / (heads.unwrap_or(1) * layer.height * layer.width),
+        height: layer.height,
+        width: layer.width,
+        data: data.into(),
+    };
+    layers.into_iter().zip(values).map(map).collect()
+}
+
+/// Statistics of the modules that passed; waits for them.
+pub fn modules(noted: Vec<Noted>) -> candle_core::Result<Vec<ModuleStats>> {
+    let (names, pending): (Vec<_>, Vec<_>) = noted
+        .into_iter()
+        .map(|noted| ((noted.path, noted.shape), noted.stats))
+        .unzip();
+    let stats = Pending::ask(&pending)?;
+    let all = names.into_iter().zip(stats);
+    let module = |((path, shape), stats)| ModuleStats { path, shape, stats };
+    Ok(all.map(module).collect())
+}
