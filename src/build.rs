@@ -15,7 +15,7 @@ fn main() {
 #[cfg(feature = "cuda")]
 fn compile_kernels() {
     cudaforge::KernelBuilder::new()
-        .source_files(["src/model/cuda/kernels.cu"])
+        .source_files(["src/kernels/cuda/kernels.cu"])
         .args(["-std=c++17", "-O3"])
         .build_ptx()
         .expect("nvcc compiles the kernels: is the CUDA toolkit installed?");
@@ -24,7 +24,7 @@ fn compile_kernels() {
 #[cfg(all(feature = "cuda-emulated", not(feature = "cuda")))]
 fn compile_emulator() {
     let files = [
-        "src/model/cuda/kernels.cu",
+        "src/kernels/cuda/kernels.cu",
         "tests/gpu/emulator/emulator.cpp",
         "tests/gpu/emulator/emulator.hpp",
     ];

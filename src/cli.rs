@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::export::{Existing, ExportPlan};
 use crate::generation::{
     DeviceChoice, Intervention, MAX_STEPS, Precision, Request, RequestOverrides,
 };
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
-use crate::trace::{Existing, ExportPlan};
 use crate::tui::ImageMode;
 
 /// What the inspector draws when no prompt is given.

@@ -1,7 +1,5 @@
 //! What can be wrong with a checkpoint.
 
-use std::path::Path;
-
 use crate::model::tokenizer::TokenizerError;
 
 /// Why a checkpoint cannot be used: what is wrong, in which file, and what to do about it.
@@ -174,25 +172,3 @@ pub enum CheckpointError {
 
 /// The files of a checkpoint, in words.
 const LAYOUT: &str = "model_index.json, text_encoder/config.json and model.safetensors, tokenizer/vocab.json and merges.txt (or tokenizer.json), unet/config.json and diffusion_pytorch_model.safetensors, the same two in vae/, and scheduler/scheduler_config.json";
-
-/// `path` for a message: control characters are escaped, so that no name can steer a terminal.
-pub(super) fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
-}
-
-/// `text` with its control characters escaped, shortened where it is very long.
-pub(super) fn printable(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let mut out = String::new();
-    for c in text.chars().take(LONGEST) {
-        if c.is_control() {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
-    }
-    out
-}

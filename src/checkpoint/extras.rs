@@ -3,10 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    error::{CheckpointError, printable},
-    files::Files,
-};
+use super::{error::CheckpointError, files::Files};
+use crate::text::printable;
 
 /// The file's path in the checkpoint's folder.
 pub const FILE: &str = "diffuscope.json";

@@ -8,10 +8,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{
-    embedded,
-    error::{CheckpointError, shown},
-};
+use super::{embedded, error::CheckpointError};
+use crate::text::printable_path;
 
 /// The longest configuration or vocabulary that is read, in bytes. CLIP's vocabulary has 1 MB.
 const LONGEST_TEXT: u64 = 64 << 20;
@@ -32,7 +30,7 @@ impl Files {
     pub fn shown(&self) -> String {
         match self {
             Self::Embedded => format!("{} (built in)", embedded::NAME),
-            Self::Folder(path) | Self::Single(path) => shown(path),
+            Self::Folder(path) | Self::Single(path) => printable_path(path),
         }
     }
 
@@ -49,8 +47,8 @@ impl Files {
     pub fn shown_file(&self, path: &str) -> String {
         match self {
             Self::Embedded => format!("{} (built in): {path}", embedded::NAME),
-            Self::Folder(folder) => shown(&folder.join(path)),
-            Self::Single(file) => shown(file),
+            Self::Folder(folder) => printable_path(&folder.join(path)),
+            Self::Single(file) => printable_path(file),
         }
     }
 

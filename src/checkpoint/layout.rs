@@ -9,11 +9,9 @@ use std::collections::HashSet;
 use candle_core::DType;
 use serde::Serialize;
 
-use super::{
-    config::{DownBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig},
-    error::{CheckpointError, printable},
-    weights::Weights,
-};
+use super::{error::CheckpointError, weights::Weights};
+use crate::model::config::{DownBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig};
+use crate::text::printable;
 
 /// The prefix of all names in the text encoder. Files written by transformers 5 leave it out.
 pub const TEXT_PREFIX: &str = "text_model.";

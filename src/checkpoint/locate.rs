@@ -7,13 +7,9 @@ use std::{
 };
 
 use super::{
-    Component, Source,
-    config::Reader,
-    embedded,
-    error::{CheckpointError, printable, shown},
-    files::Files,
-    hub,
+    Component, Source, config::Reader, embedded, error::CheckpointError, files::Files, hub,
 };
+use crate::text::{printable, printable_path};
 
 /// The file that says what kind of pipeline a folder holds.
 pub const INDEX: &str = "model_index.json";
@@ -28,11 +24,13 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CheckpointError::NotFound { path: shown(&path) });
+            return Err(CheckpointError::NotFound {
+                path: printable_path(&path),
+            });
         }
         Err(source) => {
             return Err(CheckpointError::Read {
-                file: shown(&path),
+                file: printable_path(&path),
                 source,
             });
         }
@@ -127,14 +125,16 @@ pub fn weights_path(files: &Files, component: Component) -> Result<&'static str,
 pub fn name(files: &Files) -> String {
     match files {
         Files::Embedded => embedded::NAME.to_owned(),
-        Files::Single(path) => path
-            .file_stem()
-            .map_or_else(|| shown(path), |name| printable(&name.to_string_lossy())),
+        Files::Single(path) => path.file_stem().map_or_else(
+            || printable_path(path),
+            |name| printable(&name.to_string_lossy()),
+        ),
         Files::Folder(path) => {
             let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
-            whole
-                .file_name()
-                .map_or_else(|| shown(path), |name| printable(&name.to_string_lossy()))
+            whole.file_name().map_or_else(
+                || printable_path(path),
+                |name| printable(&name.to_string_lossy()),
+            )
         }
     }
 }
@@ -148,7 +148,9 @@ fn single_file(path: PathBuf) -> Result<Files, CheckpointError> {
     if has_extension(&name, &["safetensors"]) {
         return Ok(Files::Single(path));
     }
-    Err(CheckpointError::UnknownFile { path: shown(&path) })
+    Err(CheckpointError::UnknownFile {
+        path: printable_path(&path),
+    })
 }
 
 /// Does the file begin as PyTorch's do: a zip archive, or the bare pickle of older ones?
@@ -160,10 +162,10 @@ fn is_pickled(path: &Path) -> bool {
 
 fn pickled_file(path: &Path) -> CheckpointError {
     CheckpointError::Pickle {
-        file: shown(path),
+        file: printable_path(path),
         convert: format!(
             "StableDiffusionPipeline.from_single_file({:?}).save_pretrained(\"converted\", safe_serialization=True)",
-            shown(path)
+            printable_path(path)
         ),
     }
 }

@@ -34,9 +34,6 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-pub use config::{
-    Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
-};
 pub use embedded::NAME as EMBEDDED;
 pub use error::CheckpointError;
 pub use extras::{Extras, LatentRgb};
@@ -45,9 +42,10 @@ pub use memory::{MemoryEstimate, available_memory};
 pub use report::{ComponentReport, Report};
 pub use weights::Parameter;
 
+use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
-use error::shown;
+use crate::text::printable_path;
 use files::Files;
 use hub::Repository;
 use layout::{Layout, refuse};
@@ -87,7 +85,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Embedded => f.write_str(embedded::NAME),
-            Self::Path(path) => f.write_str(&shown(path)),
+            Self::Path(path) => f.write_str(&printable_path(path)),
             Self::Hub(repository) => repository.fmt(f),
         }
     }

@@ -2,15 +2,17 @@
 
 use super::{
     Component, SCHEDULER,
-    config::{Reader, TextEncoderConfig, UNetConfig, VaeConfig},
-    error::{CheckpointError, printable},
+    config::Reader,
+    error::CheckpointError,
     extras::Extras,
     files::Files,
     layout::{Layout, TEXT_PREFIX, TensorProblem},
     locate, single_file, tokenizer,
     weights::{TensorFile, Weights},
 };
+use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 use crate::scheduler::SchedulerConfig;
+use crate::text::printable;
 
 /// What was read of a checkpoint, or why not.
 pub struct Parts {

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{
     CheckpointError, Component, Layout, Part, Parts, Source, TensorProblem, checkpoint_digest,
-    digests, error::printable, files::Files, locate, name, weights::Weights,
+    digests, files::Files, locate, name, weights::Weights,
 };
 use crate::scheduler::SchedulerConfig;
+use crate::text::printable;
 
 /// What a check of a checkpoint found.
 #[derive(Debug, Serialize)]

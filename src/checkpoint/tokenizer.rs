@@ -1,10 +1,7 @@
 //! The tokenizer of a checkpoint: which files hold its vocabulary, and how it pads.
 
-use super::{
-    config::{Reader, TextEncoderConfig},
-    error::CheckpointError,
-    files::Files,
-};
+use super::{config::Reader, error::CheckpointError, files::Files};
+use crate::model::config::TextEncoderConfig;
 use crate::model::tokenizer::ClipTokenizer;
 
 /// The tokenizer's settings.

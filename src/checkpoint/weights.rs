@@ -7,9 +7,10 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::{
-    error::{CheckpointError, printable},
+    error::CheckpointError,
     files::{Bytes, Files},
 };
+use crate::text::printable;
 
 /// A tensor in a weights file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::generation::Pipeline;
 use crate::tui;
 use crate::tui::worker::{Loader, Opened};
 
-use super::{memory, source, text};
+use super::{memory, source, stdin};
 
 /// Opens the inspector.
 pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         );
     }
     let prompt = match args.prompt {
-        Some(prompt) => text::or_standard_input(prompt)?,
+        Some(prompt) => stdin::or_standard_input(prompt)?,
         None => DEFAULT_PROMPT.to_owned(),
     };
     let export = args.export.plan();

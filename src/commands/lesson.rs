@@ -9,16 +9,16 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{LessonArgs, LessonCheckArgs, LessonCommand};
+use crate::export::ExportPlan;
 use crate::generation::RequestOverrides;
 use crate::lesson::check::Findings;
 use crate::lesson::{Language, Lesson, Library, Progress, check};
-use crate::trace::ExportPlan;
 use crate::tui;
 use crate::tui::lesson::{Classroom, Player};
 
 use super::inspect::loader;
-use super::text::visible;
 use super::{UsageError, print, warn};
+use crate::text::visible;
 
 /// Lists lessons, starts one, or checks them.
 pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ mod replay;
 mod run;
 mod schedule;
 mod schema;
-mod text;
+mod stdin;
 mod tokenize;
 
 use std::ffi::OsStr;
@@ -20,10 +20,10 @@ use clap::Parser;
 
 use crate::checkpoint::Source;
 use crate::cli::{Cli, Command};
+use crate::export::ObjectWriter;
 use crate::generation;
 use crate::model::tokenizer::Tokens;
-use crate::trace::ObjectWriter;
-use text::visible;
+use crate::text::{self, visible};
 
 /// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
 pub fn main() -> ExitCode {
@@ -32,7 +32,18 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return answer(&error),
     };
-    let result = std::panic::catch_unwind(|| match cli.command {
+    let result = std::panic::catch_unwind(|| execute(cli));
+    match result {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => report(&error),
+        // The panic hook has said what happened.
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+/// Does what the command line asks for.
+pub(crate) fn execute(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
         None => inspect::inspect(cli.inspect),
         Some(Command::Inspect(args)) => inspect::inspect(args),
         Some(Command::Run(args)) => run::run(args),
@@ -42,12 +53,6 @@ pub fn main() -> ExitCode {
         Some(Command::Schedule(args)) => schedule::schedule(&args),
         Some(Command::Model(args)) => model::model(args.command),
         Some(Command::Schema(args)) => schema::schema(&args),
-    });
-    match result {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => report(&error),
-        // The panic hook has said what happened.
-        Err(_) => ExitCode::from(FAILED),
     }
 }
 

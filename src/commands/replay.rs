@@ -5,11 +5,12 @@ use std::io::IsTerminal;
 use anyhow::bail;
 
 use crate::cli::ReplayArgs;
-use crate::trace::{Event, Replay};
+use crate::export::Replay;
+use crate::trace::Event;
 use crate::tui;
 
 use super::print;
-use super::text::visible;
+use crate::text::visible;
 
 /// Opens the recorded run in the inspector, or checks its files.
 pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {

@@ -9,16 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::RunArgs;
+use crate::export::document::Model;
+use crate::export::{Export, Heading, OutputFile, SelectionError, write_png};
 use crate::generation::{self, Pipeline, Request, words};
 use crate::model::tokenizer::Token;
-use crate::trace::document::Model;
-use crate::trace::{
-    CancelToken, Event, Export, Heading, ImageData, OutputFile, RecordOptions, Recorder,
-    SelectionError, TokensTrace, write_png,
-};
+use crate::trace::{CancelToken, Event, ImageData, RecordOptions, Recorder, TokensTrace};
 
-use super::text::{or_standard_input, visible};
+use super::stdin::or_standard_input;
 use super::{UsageError, complain, memory, print, source, truncation, warn};
+use crate::text::visible;
 
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {

@@ -1,8 +1,8 @@
 //! `diffuscope schedule`: a noise schedule, without a model.
 
 use crate::cli::ScheduleArgs;
+use crate::export::document::Number;
 use crate::scheduler::{Schedule, Scheduler, SchedulerConfig};
-use crate::trace::document::Number;
 
 use super::{print, print_json};
 

@@ -1,7 +1,7 @@
 //! `diffuscope schema`: the JSON Schema of exported documents.
 
 use crate::cli::{SchemaArgs, SchemaChoice};
-use crate::trace::document;
+use crate::export::document;
 
 use super::print;
 

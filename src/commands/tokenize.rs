@@ -7,8 +7,9 @@ use crate::checkpoint::Checkpoint;
 use crate::cli::TokenizeArgs;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 
-use super::text::{or_standard_input, visible};
+use super::stdin::or_standard_input;
 use super::{print, print_json, source, truncation, warn};
+use crate::text::visible;
 
 /// Prints the tokens of a text.
 pub fn tokenize(args: TokenizeArgs) -> anyhow::Result<()> {

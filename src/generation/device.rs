@@ -4,7 +4,7 @@ use candle_core::{DType, Device};
 use clap::ValueEnum;
 
 use crate::checkpoint::available_memory;
-use crate::model::cuda as kernels;
+use crate::kernels::cuda as kernels;
 
 /// A device, as users ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::Selection;
 use super::filter::{Input, Tensor, Tensors};
-use crate::generation::ModelInfo;
-use crate::trace::document::{
+use crate::export::document::{
     DataType, FORMAT_VERSION, Format, Model, Program, Schedule, Step, TensorEntry, TensorView,
     TextStage, Tokens,
 };
-use crate::trace::{Trace, tensor_file};
+use crate::export::tensor_file;
+use crate::generation::ModelInfo;
+use crate::trace::Trace;
 
 /// A run's document, with what the reader looks at.
 #[derive(Debug, Clone)]

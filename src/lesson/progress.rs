@@ -9,7 +9,7 @@ use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use serde::{Deserialize, Serialize};
 
 use super::Lesson;
-use crate::trace::{DestinationError, OutputFile};
+use crate::export::{DestinationError, OutputFile};
 
 /// The version of the file.
 const VERSION: u32 = 2;

@@ -9,9 +9,9 @@ use candle_transformers::models::stable_diffusion::vae::{AutoEncoderKL, AutoEnco
 use image::RgbImage;
 
 use super::Error;
+use super::config::VaeConfig;
 use super::decoder::Decoder;
 use super::ops;
-use crate::checkpoint::VaeConfig;
 
 /// The autoencoder, and the factor between its latents and the UNet's.
 #[derive(Debug)]

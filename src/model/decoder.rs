@@ -6,12 +6,12 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::Error;
+use super::config::VaeConfig;
 use super::hook::NoHook;
 use super::ops::{
     AttentionInput, Conv2d, GroupNorm, Linear, as_picture, as_pixels, attention, enlarge,
 };
 use super::resnet::{ResnetBlock, ResnetConfig};
-use crate::checkpoint::VaeConfig;
 
 /// What the norms add to the variance: fixed in diffusers.
 const EPS: f64 = 1e-6;

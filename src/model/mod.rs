@@ -4,10 +4,9 @@
 //! Each forward pass takes a [`Hook`]; the arithmetic that all of them share is in [`ops`].
 
 pub mod autoencoder;
-pub(crate) mod cuda;
+pub mod config;
 mod decoder;
 pub mod hook;
-pub(crate) mod kernels;
 pub mod ops;
 mod resnet;
 pub mod text_encoder;

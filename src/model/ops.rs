@@ -3,21 +3,22 @@
 //! All convolutions, normalisations, linear layers and attentions of the networks go through this file, so that each can
 //! be made faster, or checked, in one place. Weights keep diffusers' names and shapes.
 //!
-//! In f32 on the CPU the work is done by our own [`kernels`](super::kernels), on a GPU by those of [`cuda`](super::cuda),
+//! In f32 on the CPU the work is done by our own [`kernels::cpu`](crate::kernels::cpu), on a GPU by those of [`kernels::cuda`](crate::kernels::cuda),
 //! and else by candle's. A picture is `(batch, channels, height, width)` in all of them, but ours lie in memory channels last.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::Error;
 use super::hook::{AttentionDetail, Hook};
-use super::kernels::activation::{self, Activation};
-use super::kernels::attention::{self as attention_kernel, Keep, Sizes};
-pub use super::kernels::convolution::Geometry;
-use super::kernels::convolution::{self, Convolution};
-use super::kernels::dense::Dense;
-use super::kernels::values::{self, Values, channels_last, picture, to_vec};
-use super::kernels::{group_norm, layer_norm, moves, parallel};
-use super::{Error, cuda};
+use crate::kernels::cpu::activation::{self, Activation};
+use crate::kernels::cpu::attention::{self as attention_kernel, Keep, Sizes};
+pub use crate::kernels::cpu::convolution::Geometry;
+use crate::kernels::cpu::convolution::{self, Convolution};
+use crate::kernels::cpu::dense::Dense;
+use crate::kernels::cpu::values::{self, Values, channels_last, picture, to_vec};
+use crate::kernels::cpu::{group_norm, layer_norm, moves, parallel};
+use crate::kernels::cuda;
 
 /// Are networks of this type and device computed by our kernels? Their pictures then lie channels last in memory.
 pub fn is_ours(dtype: DType, device: &Device) -> bool {

@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::Error;
+use super::config::{Activation, TextEncoderConfig};
 use super::hook::{Hook, visit, visit_added};
 use super::ops::{self, AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
-use crate::checkpoint::{Activation, TextEncoderConfig};
 
 /// The text encoder.
 ///

@@ -21,6 +21,8 @@ use tokenizers::{
     },
 };
 
+use crate::text::printable;
+
 /// The token that opens every sequence.
 pub const START: &str = "<|startoftext|>";
 /// The token that closes every sequence.
@@ -446,17 +448,4 @@ fn format_error(what: &'static str, reason: &dyn std::fmt::Display) -> Tokenizer
 
 fn library(error: &dyn std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(printable(&error.to_string()))
-}
-
-/// `text` with its control characters escaped, so that no file can steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_unicode().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
 }

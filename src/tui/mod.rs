@@ -40,8 +40,8 @@ use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
 
+use crate::export::Replay;
 use crate::lesson::Lesson;
-use crate::trace::Replay;
 use action::{Action, Typing};
 use app::{App, Mode};
 use lesson::Classroom;
@@ -247,3 +247,7 @@ impl Inspector {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/inspector/mod.rs"]
+mod tests;

@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 
 use super::worker::Loader;
+use crate::export::ExportPlan;
 use crate::generation::RequestOverrides;
-use crate::trace::ExportPlan;
 
 /// What the inspector is started with.
 pub struct Options {

@@ -9,8 +9,4 @@ mod text_encoder;
 mod unet;
 mod vae;
 
-pub use text_encoder::{Activation, TextEncoderConfig};
-pub use unet::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
-pub use vae::VaeConfig;
-
 pub(super) use reader::Reader;

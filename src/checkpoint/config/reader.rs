@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::error::{CheckpointError, printable};
+use crate::checkpoint::error::CheckpointError;
+use crate::text::printable;
 
 /// How many channels, positions or tokens a configuration may ask for: far beyond any real network, and few enough
 /// that sums and small multiples of them do not overflow.

@@ -2,36 +2,7 @@
 
 use super::Reader;
 use crate::checkpoint::CheckpointError;
-
-/// The activation between the two layers of a transformer block's MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x * sigmoid(1.702 x)`: CLIP ViT-L/14, so Stable Diffusion v1.
-    QuickGelu,
-    /// `x * Φ(x)` with the exact error function: OpenCLIP, so Stable Diffusion v2.
-    Gelu,
-}
-
-/// The shape of CLIP's text model; keys and defaults are those of transformers' `CLIPTextConfig`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TextEncoderConfig {
-    /// Rows of the token embedding.
-    pub vocab_size: usize,
-    /// Width of the residual stream, and of the prompt embedding.
-    pub hidden_size: usize,
-    /// Width inside the MLP.
-    pub intermediate_size: usize,
-    /// How many transformer blocks.
-    pub num_hidden_layers: usize,
-    /// Heads of each block's self-attention; divides `hidden_size`.
-    pub num_attention_heads: usize,
-    /// Rows of the position embedding: the number of token positions, 77 in CLIP.
-    pub max_position_embeddings: usize,
-    /// The MLP's activation.
-    pub hidden_act: Activation,
-    /// Added to the variance in every layer norm.
-    pub layer_norm_eps: f64,
-}
+use crate::model::config::{Activation, TextEncoderConfig};
 
 impl TextEncoderConfig {
     /// Reads and checks the configuration.

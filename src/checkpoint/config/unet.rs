@@ -4,75 +4,7 @@ use serde_json::json;
 
 use super::Reader;
 use crate::checkpoint::CheckpointError;
-
-/// A block on the way down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DownBlockType {
-    /// `CrossAttnDownBlock2D`: each ResNet layer is followed by a transformer that looks at the prompt.
-    CrossAttn,
-    /// `DownBlock2D`: ResNet layers alone.
-    Plain,
-}
-
-/// A block on the way up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpBlockType {
-    /// `CrossAttnUpBlock2D`: each ResNet layer is followed by a transformer that looks at the prompt.
-    CrossAttn,
-    /// `UpBlock2D`: ResNet layers alone.
-    Plain,
-}
-
-/// The block in the middle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MidBlockType {
-    /// `UNetMidBlock2DCrossAttn`: ResNet, transformer, ResNet.
-    CrossAttn,
-}
-
-/// The shape of the UNet; keys and defaults are those of diffusers' `UNet2DConditionModel`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UNetConfig {
-    /// Width and height of the latents it was trained on.
-    pub sample_size: usize,
-    /// Channels of the latents: 4.
-    pub in_channels: usize,
-    /// Channels of the noise prediction: 4.
-    pub out_channels: usize,
-    /// Channels of each level, from the finest down.
-    pub block_out_channels: Vec<usize>,
-    /// The block of each level on the way down, finest first.
-    pub down_block_types: Vec<DownBlockType>,
-    /// The block of each level on the way up, coarsest first.
-    pub up_block_types: Vec<UpBlockType>,
-    /// The block between them.
-    pub mid_block_type: MidBlockType,
-    /// ResNet layers of each block on the way down; blocks on the way up have one more.
-    pub layers_per_block: usize,
-    /// Width of the prompt embedding.
-    pub cross_attention_dim: usize,
-    /// Attention heads of each level, finest first; the middle block has those of the last level. The key
-    /// `attention_head_dim` is misnamed: diffusers reads it as the number of heads.
-    pub attention_heads: Vec<usize>,
-    /// Groups of every group norm; divides all channel counts.
-    pub norm_num_groups: usize,
-    /// Added to the variance in the ResNet layers' group norms.
-    pub norm_eps: f64,
-    /// Does the time embedding have its cosines first?
-    pub flip_sin_to_cos: bool,
-    /// Subtracted from the number of frequencies in the time embedding's exponent.
-    pub freq_shift: f64,
-    /// Padding of the downsampling convolutions.
-    pub downsample_padding: usize,
-    /// Do the transformers begin and end with a linear layer instead of a 1x1 convolution?
-    pub use_linear_projection: bool,
-    /// Transformer blocks in each transformer: 1.
-    pub transformer_layers_per_block: usize,
-    /// The middle block's ResNet outputs are divided by this.
-    pub mid_block_scale_factor: f64,
-    /// Is the input mapped from `x` to `2 x - 1` first?
-    pub center_input_sample: bool,
-}
+use crate::model::config::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
 
 impl UNetConfig {
     /// Reads and checks the configuration.

@@ -4,38 +4,9 @@ use serde_json::json;
 
 use super::Reader;
 use crate::checkpoint::CheckpointError;
-
-/// The shape of the autoencoder; keys and defaults are those of diffusers' `AutoencoderKL`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VaeConfig {
-    /// Channels of a picture: 3.
-    pub in_channels: usize,
-    /// Channels of the decoded picture: 3.
-    pub out_channels: usize,
-    /// Channels of the latents: 4.
-    pub latent_channels: usize,
-    /// Channels of each level, from the picture down; each level but the last halves the picture.
-    pub block_out_channels: Vec<usize>,
-    /// ResNet layers of each level of the encoder; the decoder has one more.
-    pub layers_per_block: usize,
-    /// Groups of every group norm; divides all channel counts.
-    pub norm_num_groups: usize,
-    /// Latents are multiplied by this after encoding and divided by it before decoding.
-    pub scaling_factor: f64,
-    /// Width and height of the pictures it was trained on, in pixels.
-    pub sample_size: usize,
-    /// Is there a 1x1 convolution after the encoder?
-    pub use_quant_conv: bool,
-    /// Is there a 1x1 convolution before the decoder?
-    pub use_post_quant_conv: bool,
-}
+use crate::model::config::VaeConfig;
 
 impl VaeConfig {
-    /// Pixels for each latent, along one side: 8 in Stable Diffusion v1.
-    pub fn scale(&self) -> usize {
-        1 << (self.block_out_channels.len() - 1)
-    }
-
     /// Reads and checks the configuration.
     pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
         let class = json.text("_class_name", "AutoencoderKL")?;

@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use ureq::{Body, http::Response};
 
 use super::{HubError, Progress, RemoteFile};
-use crate::checkpoint::{error::printable, hexadecimal};
+use crate::checkpoint::hexadecimal;
+use crate::text::printable;
 
 /// How often a broken connection is tried again while nothing comes.
 const TRIES: u32 = 5;

@@ -17,7 +17,8 @@ use super::{
     download::{download, failed},
     plan::Listing,
 };
-use crate::checkpoint::{Checkpoint, Source, error::printable, locate, parts::Parts};
+use crate::checkpoint::{Checkpoint, Source, locate, parts::Parts};
+use crate::text::printable;
 
 /// How long nothing may come before a connection counts as broken; `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);

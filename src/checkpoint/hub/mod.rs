@@ -19,7 +19,8 @@ pub use error::HubError;
 pub use fetch::{Fetch, Progress};
 pub use plan::{Plan, RemoteFile};
 
-use super::{CheckpointError, error::shown};
+use super::CheckpointError;
+use crate::text::printable_path;
 
 /// Repositories that have a short name.
 const SHORT_NAMES: [(&str, &str); 2] = [
@@ -184,7 +185,7 @@ pub(super) fn snapshot(repository: &Repository) -> Result<PathBuf, CheckpointErr
     }
     Err(CheckpointError::NotFetched {
         name: repository.to_string(),
-        cache: shown(cache.path()),
+        cache: printable_path(cache.path()),
         fetch: repository.as_arguments(),
     })
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::{HubError, Repository, is_commit};
-use crate::checkpoint::{Component, error::printable};
+use crate::checkpoint::Component;
+use crate::text::printable;
 
 /// A file of the repository that is to be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

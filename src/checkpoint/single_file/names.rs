@@ -4,7 +4,7 @@
 //! here (`down_blocks.1.attentions.0`), and the autoencoder's decoder counts its levels from the picture there and from
 //! the latents here.
 
-use super::super::config::{UNetConfig, UpBlockType, VaeConfig};
+use crate::model::config::{UNetConfig, UpBlockType, VaeConfig};
 
 /// The prefix of the UNet's tensors.
 pub const UNET: &str = "model.diffusion_model.";

@@ -8,16 +8,15 @@
 use std::collections::BTreeSet;
 
 use super::super::{
-    config::{
-        Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType,
-        VaeConfig,
-    },
     error::CheckpointError,
     files::Files,
     parts::Parts,
     weights::{DescribedBy, TensorFile},
 };
 use super::names;
+use crate::model::config::{
+    Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
+};
 
 /// Heads of every attention in Stable Diffusion v1's UNet.
 const UNET_HEADS: usize = 8;

@@ -7,9 +7,9 @@ use indicatif::{DecimalBytes, HumanCount};
 
 use crate::checkpoint::{Checkpoint, ComponentReport, Report, Source};
 use crate::cli::CheckArgs;
-use crate::commands::text::{escaped_json, visible};
 use crate::commands::{print, source};
 use crate::scheduler::{BetaSchedule, PredictionType, SchedulerConfig};
+use crate::text::{escaped_json, visible};
 
 /// Prints the report; an error where the model cannot be run.
 pub fn check(args: &CheckArgs) -> anyhow::Result<()> {

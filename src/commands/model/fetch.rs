@@ -7,8 +7,8 @@ use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::checkpoint::hub::{Fetch, HubError, Progress, RemoteFile, Repository};
 use crate::cli::FetchArgs;
-use crate::commands::text::visible;
 use crate::commands::{UsageError, print};
+use crate::text::visible;
 
 /// Says what will be downloaded and whether there is room, downloads it, and prints the folder.
 pub fn fetch(args: FetchArgs) -> anyhow::Result<()> {

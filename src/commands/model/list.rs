@@ -4,7 +4,7 @@ use indicatif::DecimalBytes;
 
 use crate::checkpoint::{Checkpoint, Component, Source, hub};
 use crate::commands::print;
-use crate::commands::text::visible;
+use crate::text::visible;
 
 /// Prints a line for each model: what `--model` takes, its size, and where it lies.
 pub fn list() -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use candle_core::{Device, IndexOp as _};
 
-use super::super::kernels::simd::PORTABLE;
 use super::*;
+use crate::kernels::cpu::simd::PORTABLE;
 use crate::random::Generator;
 
 /// Runs `check` with the best vector instructions that there are, and without any.

@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::transformer::{Context, SpatialTransformer};
-use crate::checkpoint::UNetConfig;
 use crate::model::Error;
+use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
 use crate::model::ops::{Conv2d, concat_channels, enlarge};
 use crate::model::resnet::{ResnetBlock, ResnetConfig};

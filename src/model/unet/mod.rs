@@ -22,7 +22,7 @@ use self::transformer::SpatialTransformer;
 use super::Error;
 use super::hook::{Hook, visit};
 use super::ops::{self, Conv2d, GroupNorm, silu};
-use crate::checkpoint::{DownBlockType, UNetConfig, UpBlockType};
+use crate::model::config::{DownBlockType, UNetConfig, UpBlockType};
 
 /// A cross-attention layer: where text meets picture.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::checkpoint::UNetConfig;
 use crate::model::Error;
+use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit, visit_added};
 use crate::model::ops::{
     AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention,

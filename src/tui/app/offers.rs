@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{App, StepTensor, View};
+use crate::export::document::{self, DataType};
+use crate::export::{Existing, ExportPlan, Heading};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::document::{self, DataType};
-use crate::trace::{AttentionMaps, Existing, ExportPlan, Heading, Snapshot};
+use crate::trace::{AttentionMaps, Snapshot};
 use crate::tui::run::{Run, RunState};
 use crate::tui::selection::Part;
 use crate::tui::text;

@@ -15,11 +15,12 @@ use std::thread;
 use image::RgbImage;
 
 use super::insight::Insight;
+use crate::export::{ExportPlan, Replay};
 use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestOverrides};
 use crate::lesson::Facts;
 use crate::lesson::filter::{Failed, Filter, Value};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, CancelToken, Event, ExportPlan, Half, Replay, Snapshot, Trace};
+use crate::trace::{AttentionMaps, CancelToken, Event, Half, Snapshot, Trace};
 use service::Service;
 pub use writing::{Content, Plane, Writing};
 

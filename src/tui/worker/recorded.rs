@@ -6,10 +6,9 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::service::{Gone, not_written};
 use super::{AttentionKey, Command, Failure, Pictures, Update};
+use crate::export::{ExportError, ExportPlan, Replay, ReplayError, save_trace};
 use crate::model::AttentionDetail;
-use crate::trace::{
-    AttentionMaps, Event, ExportError, ExportPlan, Half, Replay, ReplayError, Trace, save_trace,
-};
+use crate::trace::{AttentionMaps, Event, Half, Trace};
 
 /// Answers commands until the screen is gone.
 pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::{AttentionKey, Command, Failure, Loader, Opened, Pictures, Update, Work};
+use crate::export::ExportPlan;
 use crate::generation::{self, Pipeline, Request, RequestOverrides, Stage};
 use crate::model::AttentionDetail;
-use crate::trace::{CancelToken, Event, ExportPlan, RecordOptions, Recorder, Snapshot, Trace};
+use crate::trace::{CancelToken, Event, RecordOptions, Recorder, Snapshot, Trace};
 use crate::tui::{insight, panics};
 
 /// The screen is gone: nobody wants to know any more.

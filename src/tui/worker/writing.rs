@@ -6,10 +6,11 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::Failure;
-use crate::trace::{
-    AttentionMaps, DestinationError, Heading, HeatMap, OutputFile, Snapshot, StepTrace,
-    save_animation, save_attention, save_map, save_step, save_tensor, write_png,
+use crate::export::{
+    DestinationError, Heading, HeatMap, OutputFile, save_animation, save_attention, save_map,
+    save_step, save_tensor, write_png,
 };
+use crate::trace::{AttentionMaps, Snapshot, StepTrace};
 
 /// A file to write: what is in it, and what it says about where that came from.
 #[derive(Debug, Clone)]

@@ -1,0 +1,608 @@
+//! The exported document: the types of `run.json` and of a tensor's file, and their JSON Schema.
+//!
+//! Everything here only says what the JSON looks like; [`Export`](super::Export) writes it, a piece at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::checkpoint::LatentRgb;
+use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::scheduler::LatentSpace;
+use crate::trace::{
+    AttentionMaps, ModuleStats, Snapshot, Stats, StepTrace, TextTrace, TokensTrace,
+};
+
+/// The version of the format that this program writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// `run.json`: a whole run, with the tensors' values in files beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Diffuscope run")]
+pub struct RunDocument {
+    /// What kind of document this is.
+    pub format: Format,
+    /// Version of the format. Readers should refuse a version that they do not know; members may be added to objects
+    /// without a new version.
+    #[schemars(extend("const" = FORMAT_VERSION))]
+    pub version: u32,
+    /// The program that wrote the document.
+    pub program: Program,
+    /// The model that ran.
+    pub model: Model,
+    /// The device that it ran on: `cpu`, `cuda:0`.
+    pub device: String,
+    /// The type of the numbers that it computed with, by numpy's name: `float32`.
+    pub dtype: String,
+    /// The model's sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// What was asked for, with defaults filled in: together with the model, and with `branches` where there are some, all
+    /// that is needed to run it again.
+    pub request: Request,
+    /// Where the run went on with another request, in the order of the steps: the first item's request is that of the
+    /// steps before its `step`, and so on; `request` is that of the steps after the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPoint>,
+    /// The prompts as tokens.
+    pub tokens: Tokens,
+    /// What the text encoder did, besides its tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextStage>,
+    /// The noise schedule.
+    pub schedule: Schedule,
+    /// The denoising steps, in order. The scheduler `pndm` has one more than was asked for.
+    pub steps: Vec<Step>,
+    /// The tensors of the whole run, by name: `token_embedding`, `position_embedding`,
+    /// `text_model.encoder.layers.N`, `prompt_embedding`, `negative_prompt_embedding`, `initial_noise`.
+    pub tensors: BTreeMap<String, TensorEntry>,
+    /// The picture.
+    pub image: Image,
+}
+
+/// What kind of document this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Format {
+    /// A run of Diffuscope.
+    #[serde(rename = "diffuscope-trace")]
+    Trace,
+}
+
+/// The program that wrote the document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Program {
+    /// `diffuscope`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The model that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Model {
+    /// The model's name.
+    pub name: String,
+    /// SHA-256 of the model's files, in hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: String,
+}
+
+/// The model's sizes, and how to look at its latents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Architecture {
+    /// Width and height of its pictures.
+    pub image_size: (usize, usize),
+    /// `[channels, height, width]` of its latents.
+    pub latent_shape: [usize; 3],
+    /// Number of the text encoder's layers.
+    pub text_layers: usize,
+    /// Width of the text encoder.
+    pub hidden_size: usize,
+    /// Number of parameters of all networks together.
+    pub parameters: usize,
+    /// The guidance scale that suits it.
+    pub default_guidance: f64,
+    /// Every cross-attention layer, in the order of a forward pass.
+    pub cross_attention: Vec<AttentionLayer>,
+    /// A quick map from latents to colours.
+    pub latent_rgb: LatentRgb,
+}
+
+/// What the text encoder did, besides its tensors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TextStage {
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Statistics of what every module put out for the prompt, in the order of the forward pass; only where they were
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
+}
+
+/// The prompts as tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tokens {
+    /// The prompt's 77 positions.
+    pub prompt: Vec<TokenEntry>,
+    /// The negative prompt's 77 positions.
+    pub negative_prompt: Vec<TokenEntry>,
+    /// How many of the prompt's tokens did not fit, so that the model did not see them.
+    pub prompt_truncated: usize,
+    /// How many of the negative prompt's tokens did not fit.
+    pub negative_prompt_truncated: usize,
+    /// The prompt's tokens that did not fit, with the positions that they would have had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt_rest: Vec<TokenEntry>,
+    /// The same of the negative prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub negative_prompt_rest: Vec<TokenEntry>,
+}
+
+/// One of a prompt's 77 positions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenEntry {
+    /// Counts from 0.
+    pub position: usize,
+    /// The token's id, a row of the token embedding.
+    pub id: u32,
+    /// The token as the vocabulary spells it: `astronaut</w>`, where `</w>` ends a word.
+    pub piece: String,
+    /// Is it no part of the text: the start, the end or padding?
+    pub special: bool,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TokenKind>,
+    /// The bytes of the lower-cased text that it stands for; of a special token, those of its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes: Vec<u8>,
+    /// First byte, and the one after the last, of the place in the text that it came from; none where it is not from the
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<[usize; 2]>,
+    /// Did the model never see this token in its training?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
+}
+
+/// The noise schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Schedule {
+    /// The UNet's time at each step.
+    pub timesteps: Vec<Number>,
+    /// The noise level before each step, and last the one after the last step: one more than `timesteps`.
+    pub sigmas: Vec<Number>,
+    /// What the initial noise is multiplied with.
+    pub init_noise_sigma: Number,
+    /// How the latents between the steps are scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<LatentSpace>,
+    /// Variance of the noise that each training timestep adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub betas: Vec<Number>,
+    /// Variance of the signal that is left at each training timestep: as many as `betas`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alphas_cumprod: Vec<Number>,
+}
+
+/// One denoising step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// Counts from 0.
+    pub index: usize,
+    /// The UNet's time.
+    pub timestep: Number,
+    /// The noise level before the step.
+    pub sigma: Number,
+    /// The noise level after the step.
+    pub sigma_next: Number,
+    /// Seconds that the step took.
+    pub seconds: f64,
+    /// What to divide `latents` by so that their variance is about 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_scale: Option<Number>,
+    /// The step's tensors, by name: `latents` (before the step), `noise_uncond`, `noise_text`, `noise_guided`,
+    /// `latents_next`, `x0`, each `(channels, height, width)`; and `attention/<module path>`, the cross-attention of
+    /// the prompt's half, `(77, height, width)` or `(heads, 77, height, width)`, as the request's interventions left it.
+    pub tensors: BTreeMap<String, TensorEntry>,
+    /// Statistics of what every module of the UNet put out for the prompt's half, in the order of the forward pass; only
+    /// where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
+}
+
+/// A tensor, without its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TensorEntry {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Statistics of its values.
+    pub stats: Stats,
+    /// The file that has its values: a path relative to `run.json`, with `/` between its parts.
+    pub file: String,
+}
+
+/// The picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Image {
+    /// The PNG file: a path relative to `run.json`.
+    pub file: String,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Seconds that decoding took.
+    pub seconds: f64,
+}
+
+/// A tensor's file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Diffuscope tensor")]
+pub struct TensorDocument {
+    /// Its name, as in `run.json`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The type of its values.
+    pub dtype: DataType,
+    /// Its values, row-major: as many as the product of `shape`.
+    pub data: Vec<Number>,
+}
+
+/// A step on its own, with its values, as the inspector saves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Diffuscope step")]
+pub struct StepDocument {
+    /// What kind of document this is.
+    pub format: StepFormat,
+    /// Version of the format, the same as that of `run.json`.
+    #[schemars(extend("const" = FORMAT_VERSION))]
+    pub version: u32,
+    /// The program that wrote the document.
+    pub program: Program,
+    /// The model that ran.
+    pub model: Model,
+    /// What was asked for.
+    pub request: Request,
+    /// Where the run went on with another request, as in `run.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPoint>,
+    /// Counts from 0.
+    pub index: usize,
+    /// The UNet's time.
+    pub timestep: Number,
+    /// The noise level before the step.
+    pub sigma: Number,
+    /// The noise level after the step.
+    pub sigma_next: Number,
+    /// Seconds that the step took.
+    pub seconds: f64,
+    /// Statistics of what every module put out, where they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleStats>,
+    /// The step's tensors, attention among them, by the names that they have in `run.json`.
+    pub tensors: Vec<TensorDocument>,
+}
+
+/// What kind of document this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StepFormat {
+    /// A step of a run of Diffuscope.
+    #[serde(rename = "diffuscope-step")]
+    Step,
+}
+
+/// The type of a tensor's values, by numpy's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DataType {
+    /// IEEE 754 single precision.
+    Float32,
+}
+
+/// A 32-bit floating point number in JSON: the shortest digits that read back as the same number. JSON has no numbers
+/// for NaN and the infinities, so they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`, which Python's `float`
+/// and JavaScript's `Number` both take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Number(pub f32);
+
+/// The JSON Schema of `run.json`.
+pub fn run_schema() -> Schema {
+    schema_for!(RunDocument)
+}
+
+/// The JSON Schema of a tensor's file.
+pub fn tensor_schema() -> Schema {
+    schema_for!(TensorDocument)
+}
+
+/// The JSON Schema of a step on its own.
+pub fn step_schema() -> Schema {
+    schema_for!(StepDocument)
+}
+
+impl Architecture {
+    /// That of a model.
+    pub fn of(info: &ModelInfo, latent_rgb: &LatentRgb) -> Self {
+        Self {
+            image_size: info.image_size,
+            latent_shape: info.latent_shape,
+            text_layers: info.text_layers,
+            hidden_size: info.hidden_size,
+            parameters: info.parameters,
+            default_guidance: info.default_guidance,
+            cross_attention: info.cross_attention.clone(),
+            latent_rgb: latent_rgb.clone(),
+        }
+    }
+}
+
+impl Program {
+    /// This program.
+    pub fn this() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+impl DataType {
+    /// The name that numpy has for a type of the tensor library: `float32` for `f32`.
+    pub fn name_of(dtype: &str) -> String {
+        match dtype {
+            "f16" => "float16".into(),
+            "bf16" => "bfloat16".into(),
+            "f32" => "float32".into(),
+            "f64" => "float64".into(),
+            other => other.into(),
+        }
+    }
+
+    /// The other way round: `f32` for `float32`.
+    pub fn short_name_of(name: &str) -> String {
+        let short = ["f16", "bf16", "f32", "f64"];
+        let known = short.into_iter().find(|short| Self::name_of(short) == name);
+        known.unwrap_or(name).to_owned()
+    }
+}
+
+impl From<&Token> for TokenEntry {
+    fn from(token: &Token) -> Self {
+        Self {
+            position: token.position,
+            id: token.id,
+            piece: token.piece.clone(),
+            special: token.kind != TokenKind::Word,
+            kind: Some(token.kind),
+            bytes: token.bytes.clone(),
+            span: token.span.clone().map(|span| [span.start, span.end]),
+            unseen: false,
+        }
+    }
+}
+
+impl From<&TokensTrace> for Tokens {
+    fn from(tokens: &TokensTrace) -> Self {
+        let entries = |list: &[Token]| {
+            let entries = list.iter().map(|token| TokenEntry {
+                unseen: token.kind == TokenKind::Word && tokens.unseen.contains(&token.id),
+                ..TokenEntry::from(token)
+            });
+            entries.collect()
+        };
+        let (prompt, negative) = (&tokens.prompt, &tokens.negative_prompt);
+        Self {
+            prompt: entries(&prompt.tokens),
+            negative_prompt: entries(&negative.tokens),
+            prompt_truncated: prompt.truncated.len(),
+            negative_prompt_truncated: negative.truncated.len(),
+            prompt_rest: entries(&prompt.truncated),
+            negative_prompt_rest: entries(&negative.truncated),
+        }
+    }
+}
+
+impl From<&TextTrace> for TextStage {
+    fn from(text: &TextTrace) -> Self {
+        Self {
+            seconds: text.seconds,
+            modules: text.modules.clone(),
+        }
+    }
+}
+
+impl Step {
+    /// What a document says of `step`, with entries of these `tensors`.
+    pub fn new(step: &StepTrace, tensors: BTreeMap<String, TensorEntry>) -> Self {
+        Self {
+            index: step.index,
+            timestep: Number(step.timestep),
+            sigma: Number(step.sigma),
+            sigma_next: Number(step.sigma_next),
+            seconds: step.seconds,
+            preview_scale: Some(Number(step.preview_scale)),
+            tensors,
+            modules: step.modules.clone(),
+        }
+    }
+}
+
+impl From<&crate::scheduler::Schedule> for Schedule {
+    fn from(schedule: &crate::scheduler::Schedule) -> Self {
+        let numbers = |values: &[f32]| values.iter().copied().map(Number).collect();
+        Self {
+            timesteps: numbers(&schedule.timesteps),
+            sigmas: numbers(&schedule.sigmas),
+            init_noise_sigma: Number(schedule.init_noise_sigma),
+            space: Some(schedule.space),
+            betas: numbers(&schedule.betas),
+            alphas_cumprod: numbers(&schedule.alphas_cumprod),
+        }
+    }
+}
+
+/// What a snapshot and an attention layer's maps have in common, for writing them.
+#[derive(Debug, Clone)]
+pub(crate) struct TensorView<'a> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: &'a [f32],
+    pub stats: Stats,
+}
+
+impl<'a> From<&'a Snapshot> for TensorView<'a> {
+    fn from(snapshot: &'a Snapshot) -> Self {
+        Self {
+            name: snapshot.name.to_string(),
+            shape: snapshot.shape.clone(),
+            data: &snapshot.data,
+            stats: snapshot.stats,
+        }
+    }
+}
+
+impl<'a> From<&'a AttentionMaps> for TensorView<'a> {
+    fn from(maps: &'a AttentionMaps) -> Self {
+        Self {
+            name: format!("attention/{}", maps.path),
+            shape: maps.shape(),
+            data: &maps.data,
+            stats: Stats::of(&maps.data),
+        }
+    }
+}
+
+const NAN: &str = "NaN";
+const INFINITY: &str = "Infinity";
+const NEGATIVE_INFINITY: &str = "-Infinity";
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            value if value.is_finite() => serializer.serialize_f32(value),
+            value if value.is_nan() => serializer.serialize_str(NAN),
+            value if value > 0.0 => serializer.serialize_str(INFINITY),
+            _ => serializer.serialize_str(NEGATIVE_INFINITY),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl de::Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            formatter,
+            "a number, or \"{NAN}\", \"{INFINITY}\" or \"{NEGATIVE_INFINITY}\""
+        )
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+        Ok(Number(value as f32))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+        Ok(Number(value as f32))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+        Ok(Number(value as f32))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Number, E> {
+        match value {
+            NAN => Ok(Number(f32::NAN)),
+            INFINITY => Ok(Number(f32::INFINITY)),
+            NEGATIVE_INFINITY => Ok(Number(f32::NEG_INFINITY)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+        }
+    }
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A 32-bit floating point number. What JSON cannot write as a number is one of three strings.",
+            "anyOf": [
+                { "type": "number" },
+                { "enum": [NAN, INFINITY, NEGATIVE_INFINITY] }
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(value: f32) -> f32 {
+        let json = serde_json::to_string(&Number(value)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&json).unwrap();
+        serde_json::from_str::<Number>(&json).unwrap().0
+    }
+
+    #[test]
+    fn every_number_reads_back_as_the_same_bits() {
+        let edges = [
+            0.0,
+            -0.0,
+            0.1,
+            1.0 / 3.0,
+            f32::MIN_POSITIVE,
+            f32::from_bits(1),
+            f32::from_bits(0x007f_ffff),
+            f32::MAX,
+            f32::MIN,
+            16_777_216.0,
+            33_554_434.0,
+            157.407,
+        ];
+        // Every exponent, with mantissas spread by a multiplicative hash.
+        let spread = (0..200_000_u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b1)));
+        for value in edges.into_iter().chain(spread) {
+            let back = round_trip(value);
+            assert!(
+                back.to_bits() == value.to_bits() || (back.is_nan() && value.is_nan()),
+                "{value:e} became {back:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_in_json_is_a_string() {
+        let json = serde_json::to_string(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(Number));
+        assert_eq!(json.unwrap(), r#"["NaN","Infinity","-Infinity"]"#);
+        assert!(serde_json::from_str::<Number>("\"nan\"").is_err());
+        assert!(serde_json::from_str::<Number>("null").is_err());
+    }
+
+    #[test]
+    fn the_schemas_name_every_member_that_users_rely_on() {
+        let schema = run_schema();
+        for member in [
+            "format", "version", "program", "model", "device", "dtype", "request", "tokens",
+            "schedule", "steps", "tensors", "image",
+        ] {
+            assert!(
+                schema.as_value()["properties"][member].is_object(),
+                "{member}"
+            );
+        }
+        assert_eq!(schema.as_value()["properties"]["version"]["const"], 1);
+    }
+}

@@ -1,0 +1,11 @@
+//! The inspector as a reader uses it: keys are pressed, the worker computes, the screen is looked at.
+//!
+//! Compiled into the library, so that these tests reach what it does not offer to others.
+
+mod files;
+mod keys;
+mod lesson_models;
+mod lessons;
+mod narrow;
+mod screens;
+mod support;

@@ -1,0 +1,6 @@
+//! The program as a user starts it: what it prints, writes and answers.
+
+mod cli;
+mod hub;
+mod lesson;
+mod terminal;
