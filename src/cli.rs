@@ -5,10 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::export::{Existing, ExportPlan};
-use crate::generation::{
-    DeviceChoice, Intervention, MAX_STEPS, Precision, Request, RequestOverrides,
-};
+use crate::export::{ExportOptions, OnExisting};
+use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Precision, Request, RequestPatch};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
@@ -571,14 +569,14 @@ pub enum SchemaChoice {
 
 impl ExportArgs {
     /// What is to be written.
-    pub fn plan(self) -> ExportPlan {
-        ExportPlan {
+    pub fn plan(self) -> ExportOptions {
+        ExportOptions {
             png: self.png,
             json: self.json,
             existing: if self.force {
-                Existing::Replace
+                OnExisting::Replace
             } else {
-                Existing::Refuse
+                OnExisting::Refuse
             },
             tensors: self.tensors,
             attention: match self.attention {
@@ -593,8 +591,8 @@ impl ExportArgs {
 
 impl RequestArgs {
     /// The request's named parts, with `prompt`.
-    pub fn overrides(self, prompt: String) -> RequestOverrides {
-        RequestOverrides {
+    pub fn overrides(self, prompt: String) -> RequestPatch {
+        RequestPatch {
             prompt: Some(prompt),
             negative_prompt: self.negative,
             seed: self.seed,

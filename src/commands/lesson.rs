@@ -9,8 +9,8 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{LessonArgs, LessonCheckArgs, LessonCommand};
-use crate::export::ExportPlan;
-use crate::generation::RequestOverrides;
+use crate::export::ExportOptions;
+use crate::generation::RequestPatch;
 use crate::lesson::check::Findings;
 use crate::lesson::{Language, Lesson, Library, Progress, check};
 use crate::tui;
@@ -35,10 +35,10 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
             }
             let options = tui::Options {
                 loader: loader(args.model, None),
-                request: RequestOverrides::default(),
+                request: RequestPatch::default(),
                 attention_budget: args.screen.attention_bytes(),
                 images: args.screen.images,
-                export: ExportPlan::default(),
+                export: ExportOptions::default(),
             };
             let classroom = Classroom {
                 library: Some(Arc::new(shelf.library)),

@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::checkpoint::Checkpoint;
 use crate::cli::RunArgs;
 use crate::export::document::Model;
-use crate::export::{Export, Heading, OutputFile, SelectionError, write_png};
+use crate::export::{Export, OutputFile, RunMetadata, TensorSelectionError, write_png};
 use crate::generation::{self, Pipeline, Request, words};
 use crate::model::tokenizer::Token;
-use crate::trace::{CancelToken, Event, ImageData, RecordOptions, Recorder, TokensTrace};
+use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
 use super::stdin::or_standard_input;
 use super::{UsageError, complain, memory, print, source, truncation, warn};
@@ -47,7 +47,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         }
         (png, _) => png,
     };
-    let wrong = |error: SelectionError| UsageError(error.to_string());
+    let wrong = |error: TensorSelectionError| UsageError(error.to_string());
     let selection = plan.selection(&info).map_err(wrong)?;
     let options = RecordOptions {
         cancel,
@@ -63,8 +63,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let request = recorder.request().clone();
     let export = folder
         .map(|folder| {
-            let heading = Heading::new(&pipeline, request.clone(), &[]);
-            Export::new(folder, heading, selection)
+            let metadata = RunMetadata::new(&pipeline, request.clone(), &[]);
+            Export::new(folder, metadata, selection)
         })
         .transpose()?;
     let (image, export) = generate(&pipeline, recorder, export, &progress)?;
@@ -97,7 +97,7 @@ fn generate(
     mut recorder: Recorder,
     mut export: Option<Export>,
     progress: &Progress,
-) -> anyhow::Result<(Arc<ImageData>, Option<Export>)> {
+) -> anyhow::Result<(Arc<ImageTrace>, Option<Export>)> {
     let mut image = None;
     let mut is_broken = false;
     while let Some(event) = recorder.advance()? {

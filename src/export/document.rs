@@ -13,7 +13,7 @@ use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::LatentSpace;
 use crate::trace::{
-    AttentionMaps, ModuleStats, Snapshot, Stats, StepTrace, TextTrace, TokensTrace,
+    AttentionMaps, ModuleStats, Stats, StepTrace, TensorData, TextTrace, TokensTrace,
 };
 
 /// The version of the format that this program writes.
@@ -453,8 +453,8 @@ pub(crate) struct TensorView<'a> {
     pub stats: Stats,
 }
 
-impl<'a> From<&'a Snapshot> for TensorView<'a> {
-    fn from(snapshot: &'a Snapshot) -> Self {
+impl<'a> From<&'a TensorData> for TensorView<'a> {
+    fn from(snapshot: &'a TensorData) -> Self {
         Self {
             name: snapshot.name.to_string(),
             shape: snapshot.shape.clone(),

@@ -9,11 +9,13 @@ use super::document::{
 };
 use super::json::ObjectWriter;
 use super::writer::{not_at_its_end, write_tensor};
-use super::{DestinationError, Export, ExportError, Heading, OutputFile, OutputFolder, Selection};
-use crate::trace::{AttentionMaps, Event, Snapshot, StepTrace, Trace};
+use super::{
+    DestinationError, Export, ExportError, OutputFile, OutputFolder, RunMetadata, TensorSelection,
+};
+use crate::trace::{AttentionMaps, Event, StepTrace, TensorData, Trace};
 
 /// Writes a tensor's values: the same file as `run --json` writes for it. Returns its path.
-pub fn save_tensor(file: OutputFile, tensor: &Snapshot) -> Result<PathBuf, DestinationError> {
+pub fn save_tensor(file: OutputFile, tensor: &TensorData) -> Result<PathBuf, DestinationError> {
     let tensor = TensorView::from(tensor);
     file.publish(|mut out| write_tensor(&mut out, &tensor))
 }
@@ -28,7 +30,7 @@ pub fn save_attention(file: OutputFile, maps: &AttentionMaps) -> Result<PathBuf,
 /// Returns its path.
 pub fn save_step(
     file: OutputFile,
-    heading: &Heading,
+    metadata: &RunMetadata,
     step: &StepTrace,
     attention: &[AttentionMaps],
 ) -> Result<PathBuf, DestinationError> {
@@ -37,10 +39,10 @@ pub fn save_step(
         document.member("format", &StepFormat::Step)?;
         document.member("version", &FORMAT_VERSION)?;
         document.member("program", &Program::this())?;
-        document.member("model", &heading.model)?;
-        document.member("request", &heading.request)?;
-        if !heading.branches.is_empty() {
-            document.member("branches", &heading.branches)?;
+        document.member("model", &metadata.model)?;
+        document.member("request", &metadata.request)?;
+        if !metadata.branches.is_empty() {
+            document.member("branches", &metadata.branches)?;
         }
         document.member("index", &step.index)?;
         document.member("timestep", &Number(step.timestep))?;
@@ -76,9 +78,9 @@ pub fn save_step(
 /// left then.
 pub fn save_trace<E: From<ExportError>>(
     folder: OutputFolder,
-    heading: Heading,
+    metadata: RunMetadata,
     trace: &Trace,
-    selection: Selection,
+    selection: TensorSelection,
     mut attention: impl FnMut(usize) -> Result<Vec<AttentionMaps>, E>,
 ) -> Result<PathBuf, E> {
     let (Some(tokens), Some(text), Some(noise), Some(image)) =
@@ -86,7 +88,7 @@ pub fn save_trace<E: From<ExportError>>(
     else {
         return Err(not_at_its_end().into());
     };
-    let mut export = Export::new(folder, heading, selection)?;
+    let mut export = Export::new(folder, metadata, selection)?;
     export.write(&Event::Tokens(tokens.clone()))?;
     export.write(&Event::Text(text.clone()))?;
     export.write(&Event::Noise(noise.clone()))?;
@@ -106,8 +108,8 @@ mod tests {
     use super::*;
     use crate::export::document::{Model, StepDocument, step_schema};
 
-    fn heading() -> Heading {
-        Heading {
+    fn metadata() -> RunMetadata {
+        RunMetadata {
             model: Model {
                 name: "hand-made".into(),
                 sha256: "0123456789abcdef".repeat(4),
@@ -133,7 +135,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = OutputFile::at(&folder.path().join("x0.json")).unwrap();
         let values = vec![0.1, f32::NAN, -0.0, 1e-45];
-        let tensor = Snapshot::from_values("x0", vec![1, 2, 2], values.clone());
+        let tensor = TensorData::from_values("x0", vec![1, 2, 2], values.clone());
         let path = save_tensor(file, &tensor).unwrap();
         let read: TensorDocument = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         assert_eq!((read.name.as_str(), read.shape), ("x0", vec![1, 2, 2]));
@@ -153,7 +155,7 @@ mod tests {
             sigma: 1.5,
             sigma_next: 1.0,
             seconds: 0.25,
-            tensors: vec![Snapshot::from_values("x0", vec![1, 1, 2], vec![0.5, 1.0])],
+            tensors: vec![TensorData::from_values("x0", vec![1, 1, 2], vec![0.5, 1.0])],
             modules: Vec::new(),
             attention: Vec::new(),
             preview_scale: 1.0,
@@ -166,7 +168,7 @@ mod tests {
             width: 1,
             data: vec![0.75, 0.25].into(),
         };
-        let path = save_step(file, &heading(), &step, &[maps]).unwrap();
+        let path = save_step(file, &metadata(), &step, &[maps]).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let validator = jsonschema::validator_for(step_schema().as_value()).unwrap();
         validator.validate(&json).unwrap();
@@ -181,11 +183,11 @@ mod tests {
     fn a_run_that_is_not_done_is_refused_and_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let folder = OutputFolder::at(&parent.path().join("run"), false).unwrap();
-        let heading = heading();
-        let trace = Trace::new(heading.request.clone(), 0);
+        let metadata = metadata();
+        let trace = Trace::new(metadata.request.clone(), 0);
         let none = |_| Ok(Vec::new());
         let refused: Result<_, ExportError> =
-            save_trace(folder, heading, &trace, Selection::default(), none);
+            save_trace(folder, metadata, &trace, TensorSelection::default(), none);
         assert!(matches!(refused, Err(ExportError::Order(_))));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }

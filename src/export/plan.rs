@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DestinationError, ExportError, Heading, OutputFile, OutputFolder, Selection, save_trace,
-    tensor_names, write_png,
+    DestinationError, ExportError, OutputFile, OutputFolder, RunMetadata, TensorSelection,
+    save_trace, tensor_names, write_png,
 };
 use crate::generation::{self, ModelInfo};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Half, RecordOptions, Recorder, Trace};
+use crate::trace::{AttentionMaps, Guidance, RecordOptions, Recorder, Trace};
 
 /// What is to be written of a run: what `--png`, `--json`, `--tensors`, `--attention` and `--modules` ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ExportPlan {
+pub struct ExportOptions {
     /// The picture's file.
     pub png: Option<PathBuf>,
     /// The folder of the export.
     pub json: Option<PathBuf>,
     /// What becomes of that folder if it is there already.
-    pub existing: Existing,
-    /// Names of the tensors that are exported, see [`Selection::of`]; `None` for the default selection.
+    pub existing: OnExisting,
+    /// Names of the tensors that are exported, see [`TensorSelection::of`]; `None` for the default selection.
     pub tensors: Option<Vec<String>>,
     /// How much of the UNet's cross-attention is exported.
     pub attention: AttentionDetail,
@@ -29,7 +29,7 @@ pub struct ExportPlan {
 
 /// What becomes of a folder that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Existing {
+pub enum OnExisting {
     /// It is filled if it is empty, and otherwise refused.
     #[default]
     Refuse,
@@ -41,7 +41,7 @@ pub enum Existing {
 
 /// Tensors that cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectionError {
+pub enum TensorSelectionError {
     /// There are none of that name.
     #[error("--tensors asks for `{name}`, and there is no such tensor; there are {known}")]
     Unknown {
@@ -57,10 +57,10 @@ pub enum SelectionError {
 
 /// A finished run that could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanError {
+pub enum SaveRunError {
     /// The tensors that were asked for cannot be had.
     #[error(transparent)]
-    Selection(#[from] SelectionError),
+    TensorSelection(#[from] TensorSelectionError),
     /// It could not be written.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -69,13 +69,13 @@ pub enum PlanError {
     Generation(#[from] generation::Error),
 }
 
-impl From<DestinationError> for PlanError {
+impl From<DestinationError> for SaveRunError {
     fn from(error: DestinationError) -> Self {
         Self::Export(error.into())
     }
 }
 
-impl ExportPlan {
+impl ExportOptions {
     /// Is anything to be written?
     pub fn is_empty(&self) -> bool {
         self.png.is_none() && self.json.is_none()
@@ -96,27 +96,27 @@ impl ExportPlan {
     /// The export's folder, prepared.
     pub fn folder(&self) -> Result<Option<OutputFolder>, DestinationError> {
         let at = |path: &Path| match self.existing {
-            Existing::Refuse => OutputFolder::at(path, false),
-            Existing::Replace => OutputFolder::at(path, true),
-            Existing::Keep => OutputFolder::new_at(path),
+            OnExisting::Refuse => OutputFolder::at(path, false),
+            OnExisting::Replace => OutputFolder::at(path, true),
+            OnExisting::AddNumber => OutputFolder::new_at(path),
         };
         self.json.as_deref().map(at).transpose()
     }
 
     /// The tensors that are asked for, each of which the model has to have.
-    pub fn selection(&self, info: &ModelInfo) -> Result<Selection, SelectionError> {
+    pub fn selection(&self, info: &ModelInfo) -> Result<TensorSelection, TensorSelectionError> {
         let Some(names) = &self.tensors else {
-            return Ok(Selection::default());
+            return Ok(TensorSelection::default());
         };
-        let selection = Selection::of(names);
+        let selection = TensorSelection::of(names);
         let known = self.names(info);
         let without = self.attention == AttentionDetail::None;
         match selection.unknown(&known) {
             None => Ok(selection),
             Some(name) if name.starts_with("attention") && without => {
-                Err(SelectionError::LeftOut(name.to_owned()))
+                Err(TensorSelectionError::LeftOut(name.to_owned()))
             }
-            Some(name) => Err(SelectionError::Unknown {
+            Some(name) => Err(TensorSelectionError::Unknown {
                 name: name.to_owned(),
                 known: known.join(", "),
             }),
@@ -124,7 +124,7 @@ impl ExportPlan {
     }
 
     /// What has to be recorded for the export; nothing without one.
-    pub fn record_options(&self, info: &ModelInfo) -> Result<RecordOptions, SelectionError> {
+    pub fn record_options(&self, info: &ModelInfo) -> Result<RecordOptions, TensorSelectionError> {
         let selection = self.selection(info)?;
         if self.json.is_none() {
             return Ok(RecordOptions::default());
@@ -155,12 +155,13 @@ impl ExportPlan {
     /// Writes a finished run that was kept in memory, `recorder`'s; returns what was written. Attention that `trace` does
     /// not keep in the detail that is asked for is computed again, a step at a time. Statistics of modules are there only
     /// if the run was recorded with them.
-    pub fn write(&self, recorder: &Recorder, trace: &Trace) -> Result<Vec<PathBuf>, PlanError> {
+    pub fn write(&self, recorder: &Recorder, trace: &Trace) -> Result<Vec<PathBuf>, SaveRunError> {
         let mut written = Vec::new();
-        let heading = Heading::new(recorder.pipeline(), trace.request.clone(), &trace.branches);
+        let metadata =
+            RunMetadata::new(recorder.pipeline(), trace.request.clone(), &trace.branches);
         if let (Some(file), Some(image)) = (self.file()?, &trace.image) {
             let picture = |out: &mut dyn std::io::Write| {
-                write_png(out, &image.image, &heading.request, &heading.model)
+                write_png(out, &image.image, &metadata.request, &metadata.model)
             };
             written.push(file.publish(picture)?);
         }
@@ -168,15 +169,15 @@ impl ExportPlan {
             let info = recorder.pipeline().info();
             let selection = self.selection(info)?;
             let detail = self.record_options(info)?.attention;
-            let attention = |step| -> Result<_, PlanError> {
+            let attention = |step| -> Result<_, SaveRunError> {
                 let kept = trace.attention.step(step);
                 match detail {
                     AttentionDetail::None => Ok(Vec::new()),
                     AttentionDetail::Mean if is_mean(kept) => Ok(kept.to_vec()),
-                    _ => Ok(recorder.attention_at(step, detail, Half::Text)?),
+                    _ => Ok(recorder.attention_at(step, detail, Guidance::Cond)?),
                 }
             };
-            written.push(save_trace(folder, heading, trace, selection, attention)?);
+            written.push(save_trace(folder, metadata, trace, selection, attention)?);
         }
         Ok(written)
     }

@@ -2,7 +2,7 @@
 
 /// Which tensors are exported, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selection {
+pub struct TensorSelection {
     /// Patterns in which `*` stands for any characters; `None` for every tensor but the text encoder's own attention.
     patterns: Option<Vec<Pattern>>,
 }
@@ -15,7 +15,7 @@ struct Pattern {
     pattern: String,
 }
 
-impl Selection {
+impl TensorSelection {
     /// The tensors that `names` ask for: names, `*` for any characters, or a shorthand: `attention` for
     /// `attention/*`, `layers` for `text_model.encoder.layers.*`, `all` for everything. Empty names are left out.
     pub fn of<I>(names: I) -> Self
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn by_default_everything_but_the_text_encoders_own_attention() {
-        let selection = Selection::default();
+        let selection = TensorSelection::default();
         for name in tensor_names(2, ["mid_block.attentions.0"]) {
             assert_eq!(
                 selection.contains(&name),
@@ -147,23 +147,23 @@ mod tests {
 
     #[test]
     fn shorthands_and_spaces_are_understood() {
-        let selection = Selection::of(["attention", " x0 ", ""]);
+        let selection = TensorSelection::of(["attention", " x0 ", ""]);
         assert!(selection.contains("attention/mid_block"));
         assert!(selection.contains("x0"));
         assert!(!selection.contains("latents"));
-        assert!(Selection::of(["all"]).contains("text_model.encoder.layers.0.self_attn"));
-        assert!(Selection::of(["layers"]).contains("text_model.encoder.layers.0"));
-        assert!(!Selection::of([""]).contains("x0"));
+        assert!(TensorSelection::of(["all"]).contains("text_model.encoder.layers.0.self_attn"));
+        assert!(TensorSelection::of(["layers"]).contains("text_model.encoder.layers.0"));
+        assert!(!TensorSelection::of([""]).contains("x0"));
     }
 
     #[test]
     fn a_name_that_no_tensor_has_is_found() {
         let names = tensor_names(1, ["mid_block"]);
-        let unknown = |list: &[&str]| Selection::of(list).unknown(&names).map(str::to_owned);
+        let unknown = |list: &[&str]| TensorSelection::of(list).unknown(&names).map(str::to_owned);
         assert_eq!(unknown(&["latents", "x_0"]).as_deref(), Some("x_0"));
         assert_eq!(unknown(&["attention", "noise_*", "layers"]), None);
         let without = tensor_names(1, []);
-        let selection = Selection::of(["attention"]);
+        let selection = TensorSelection::of(["attention"]);
         assert_eq!(selection.unknown(&without), Some("attention"));
     }
 }

@@ -15,13 +15,13 @@ use super::document::{
 };
 use super::json::ObjectWriter;
 use super::png::write_png;
-use super::{DestinationError, OutputFolder, Selection};
+use super::{DestinationError, OutputFolder, TensorSelection};
 use crate::generation::{BranchPoint, Pipeline, Request};
-use crate::trace::{Event, ImageData, StepTrace, TextTrace, TokensTrace};
+use crate::trace::{Event, ImageTrace, StepTrace, TextTrace, TokensTrace};
 
 /// What an export says about a run besides what happened in it.
 #[derive(Debug, Clone)]
-pub struct Heading {
+pub struct RunMetadata {
     /// The model that runs.
     pub model: Model,
     /// The device that it runs on.
@@ -36,7 +36,7 @@ pub struct Heading {
     pub branches: Vec<BranchPoint>,
 }
 
-impl Heading {
+impl RunMetadata {
     /// That of a run of `request` on `pipeline`, with `branches` before it.
     pub fn new(pipeline: &Pipeline, request: Request, branches: &[BranchPoint]) -> Self {
         let info = pipeline.info();
@@ -71,8 +71,8 @@ pub struct Export {
     // Before the folder, so that the file is closed when the folder is removed.
     document: ObjectWriter<BufWriter<File>>,
     folder: OutputFolder,
-    heading: Heading,
-    selection: Selection,
+    metadata: RunMetadata,
+    selection: TensorSelection,
     expects: Expects,
     tensors: BTreeMap<String, TensorEntry>,
     image: Option<Image>,
@@ -91,11 +91,11 @@ enum Expects {
 }
 
 impl Export {
-    /// An export of a run with this heading to `folder`, of the tensors in `selection`.
+    /// An export of a run with this metadata to `folder`, of the tensors in `selection`.
     pub fn new(
         folder: OutputFolder,
-        heading: Heading,
-        selection: Selection,
+        metadata: RunMetadata,
+        selection: TensorSelection,
     ) -> Result<Self, ExportError> {
         let path = folder.path().to_owned();
         let begin = || {
@@ -104,15 +104,15 @@ impl Export {
             document.member("format", &Format::Trace)?;
             document.member("version", &FORMAT_VERSION)?;
             document.member("program", &Program::this())?;
-            document.member("model", &heading.model)?;
-            document.member("device", &heading.device)?;
-            document.member("dtype", &heading.dtype)?;
-            if let Some(architecture) = &heading.architecture {
+            document.member("model", &metadata.model)?;
+            document.member("device", &metadata.device)?;
+            document.member("dtype", &metadata.dtype)?;
+            if let Some(architecture) = &metadata.architecture {
                 document.member("architecture", architecture)?;
             }
-            document.member("request", &heading.request)?;
-            if !heading.branches.is_empty() {
-                document.member("branches", &heading.branches)?;
+            document.member("request", &metadata.request)?;
+            if !metadata.branches.is_empty() {
+                document.member("branches", &metadata.branches)?;
             }
             Ok(document)
         };
@@ -120,7 +120,7 @@ impl Export {
         Ok(Self {
             document,
             folder,
-            heading,
+            metadata,
             selection,
             expects: Expects::Tokens,
             tensors: BTreeMap::new(),
@@ -213,10 +213,10 @@ impl Export {
         self.document.item(&Step::new(step, tensors))
     }
 
-    fn image(&mut self, image: &ImageData) -> io::Result<()> {
+    fn image(&mut self, image: &ImageTrace) -> io::Result<()> {
         let file = File::create(self.folder.stage().join(IMAGE))?;
         let mut out = BufWriter::new(file);
-        let Heading { request, model, .. } = &self.heading;
+        let RunMetadata { request, model, .. } = &self.metadata;
         write_png(&mut out, &image.image, request, model)?;
         out.into_inner()?;
         self.image = Some(Image {

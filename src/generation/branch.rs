@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Generation, Moment, Request, Stage, initial_latents, words};
+use super::{Error, Generation, GenerationState, Request, Stage, initial_latents, words};
 use crate::model::Hook;
 use crate::random::Generator;
 use crate::scheduler::{LatentSpace, Scheduler};
@@ -21,7 +21,7 @@ pub struct BranchPoint {
 }
 
 impl Generation {
-    /// A generation that goes on from `moment` (of this one) with another prompt, negative prompt, guidance, scheduler,
+    /// A generation that goes on from `state` (of this one) with another prompt, negative prompt, guidance, scheduler,
     /// interventions, or seed of the noise that is still to be drawn. Both prompts are tokenized and encoded anew.
     ///
     /// Another scheduler begins without a history. At step 0 it begins from the initial noise, as in a run of its own;
@@ -34,22 +34,22 @@ impl Generation {
     /// Another number of steps; a scheduler that cannot take over there; a request that cannot be carried out.
     pub fn branch(
         &self,
-        moment: &Moment,
+        state: &GenerationState,
         request: Request,
         hook: &mut dyn Hook,
     ) -> Result<Self, Error> {
         let request = words::with_positions(request, self.pipeline.tokenizer())?;
         request.validate()?;
-        let before = moment.request.as_ref();
+        let before = state.request.as_ref();
         if request.steps != before.steps {
             let steps = before.steps;
             return Err(Error::Branch { steps });
         }
         let mut branch = Self {
             pipeline: self.pipeline.clone(),
-            moment: moment.clone(),
+            state: state.clone(),
         };
-        let here = &mut branch.moment;
+        let here = &mut branch.state;
         if request.seed != before.seed {
             here.generator = Generator::manual_seed(request.seed);
         }
@@ -57,7 +57,7 @@ impl Generation {
             if request.scheduler != before.scheduler {
                 branch.change_scheduler(&request, step)?;
             }
-            let here = &mut branch.moment;
+            let here = &mut branch.state;
             // Of two branches at one step, only the request before both was ever used.
             if request != *before && here.branches.last().is_none_or(|last| last.step != step) {
                 let point = BranchPoint {
@@ -67,10 +67,10 @@ impl Generation {
                 Arc::make_mut(&mut here.branches).push(point);
             }
         }
-        branch.moment.request = Arc::new(request);
+        branch.state.request = Arc::new(request);
         branch.tokenize()?;
         branch.encode(hook)?;
-        branch.moment.stage = moment.stage;
+        branch.state.stage = state.stage;
         Ok(branch)
     }
 
@@ -78,19 +78,19 @@ impl Generation {
     fn change_scheduler(&mut self, request: &Request, step: usize) -> Result<(), Error> {
         let config = self.pipeline.scheduler_config();
         let (kind, steps) = (request.scheduler, request.steps);
-        let old = &self.moment.scheduler;
+        let old = &self.state.scheduler;
         if step == 0 {
             let new = Scheduler::new(kind, config, steps)?;
-            if let Some(noise) = &self.moment.initial_noise {
-                self.moment.latents = Some(initial_latents(noise, &new)?);
+            if let Some(noise) = &self.state.initial_noise {
+                self.state.latents = Some(initial_latents(noise, &new)?);
             }
-            self.moment.scheduler = new;
+            self.state.scheduler = new;
             return Ok(());
         }
         let new = Scheduler::taking_over(kind, config, steps, old, step)?;
         let latents = convert(self.latents()?, (old, &new), step)?;
-        self.moment.latents = Some(latents);
-        self.moment.scheduler = new;
+        self.state.latents = Some(latents);
+        self.state.scheduler = new;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //!  Tokens → Text → Noise → Step(0) → … → Step(n-1) → Image → Done
 //! ```
 //!
-//! A [`Moment`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a branch is
+//! A [`GenerationState`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a branch is
 //! restoring one and changing the request.
 
 mod branch;
@@ -26,7 +26,7 @@ pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub(crate) use pipeline::has_no_embedding;
 pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
 pub use preview::preview;
-pub use request::{MAX_STEPS, Request, RequestError, RequestOverrides};
+pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
 pub use words::{Word, words};
 
 use crate::checkpoint::CheckpointError;
@@ -124,7 +124,7 @@ pub enum Stage {
 
 /// What one advance gave.
 #[derive(Debug, Clone)]
-pub enum Progress {
+pub enum StageOutput {
     /// Both prompts' tokens.
     Tokens {
         /// The prompt's.
@@ -145,7 +145,7 @@ pub enum Progress {
         initial_noise: Tensor,
     },
     /// One denoising step.
-    Step(Box<StepResult>),
+    Step(Box<DenoisingStep>),
     /// The picture.
     Image(RgbImage),
 }
@@ -153,7 +153,7 @@ pub enum Progress {
 /// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed: it
 /// is only asked to, and whoever reads them waits.
 #[derive(Debug, Clone)]
-pub struct StepResult {
+pub struct DenoisingStep {
     /// Counts from 0.
     pub index: usize,
     /// Latents before the step, `x_t`.
@@ -172,7 +172,7 @@ pub struct StepResult {
 
 /// Where a generation stands: everything that decides what comes next, besides the model. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Moment {
+pub struct GenerationState {
     stage: Stage,
     request: Arc<Request>,
     /// Where the request was changed on the way here, in the order of the steps.
@@ -189,7 +189,7 @@ pub struct Moment {
     latents: Option<Tensor>,
 }
 
-impl Moment {
+impl GenerationState {
     /// What comes next from here.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -205,7 +205,7 @@ impl Moment {
 #[derive(Debug, Clone)]
 pub struct Generation {
     pipeline: Arc<Pipeline>,
-    moment: Moment,
+    state: GenerationState,
 }
 
 impl Generation {
@@ -218,7 +218,7 @@ impl Generation {
             pipeline.scheduler_config(),
             request.steps,
         )?;
-        let moment = Moment {
+        let state = GenerationState {
             stage: Stage::Tokens,
             branches: Arc::default(),
             tokens: None,
@@ -230,7 +230,7 @@ impl Generation {
             latents: None,
             request: Arc::new(request),
         };
-        Ok(Self { pipeline, moment })
+        Ok(Self { pipeline, state })
     }
 
     /// The model it runs on.
@@ -240,92 +240,92 @@ impl Generation {
 
     /// What was asked for, from the last branch on.
     pub fn request(&self) -> &Request {
-        &self.moment.request
+        &self.state.request
     }
 
     /// Where the request was changed on the way here, in the order of the steps.
     pub fn branches(&self) -> &[BranchPoint] {
-        &self.moment.branches
+        &self.state.branches
     }
 
     /// The scheduler, with its timesteps and sigmas.
     pub fn scheduler(&self) -> &Scheduler {
-        &self.moment.scheduler
+        &self.state.scheduler
     }
 
     /// Prompt's and negative prompt's tokens, once known.
     pub fn tokens(&self) -> Option<&(Tokens, Tokens)> {
-        self.moment.tokens.as_deref()
+        self.state.tokens.as_deref()
     }
 
     /// The initial noise before it is multiplied with the initial sigma, `(1, channels, height, width)`, once drawn.
     pub fn initial_noise(&self) -> Option<&Tensor> {
-        self.moment.initial_noise.as_ref()
+        self.state.initial_noise.as_ref()
     }
 
     /// Prompt's and negative prompt's embeddings, `(1, 77, hidden)` each, once computed.
     pub fn embeddings(&self) -> Option<&(Tensor, Tensor)> {
-        self.moment.embeddings.as_ref()
+        self.state.embeddings.as_ref()
     }
 
     /// What [`Generation::advance`] will do.
     pub fn stage(&self) -> Stage {
-        self.moment.stage
+        self.state.stage
     }
 
     /// Where it stands now.
-    pub fn moment(&self) -> Moment {
-        self.moment.clone()
+    pub fn state(&self) -> GenerationState {
+        self.state.clone()
     }
 
-    /// Stand at `moment` again, which must be of this generation.
-    pub fn restore(&mut self, moment: &Moment) {
-        self.moment = moment.clone();
+    /// Stand at `state` again, which must be of this generation.
+    pub fn restore(&mut self, state: &GenerationState) {
+        self.state = state.clone();
     }
 
     /// Does the next stage, or the next denoising step. `None` when there is nothing left to do.
     ///
     /// After an error, cancellation included, the generation stands where it stood before.
-    pub fn advance(&mut self, hook: &mut dyn Hook) -> Result<Option<Progress>, Error> {
-        let before = self.moment.clone();
+    pub fn advance(&mut self, hook: &mut dyn Hook) -> Result<Option<StageOutput>, Error> {
+        let before = self.state.clone();
         let result = self.advance_from_here(hook);
         if result.is_err() {
-            self.moment = before;
+            self.state = before;
         }
         result
     }
 
-    fn advance_from_here(&mut self, hook: &mut dyn Hook) -> Result<Option<Progress>, Error> {
+    fn advance_from_here(&mut self, hook: &mut dyn Hook) -> Result<Option<StageOutput>, Error> {
         hook.check()?;
-        let progress = match self.moment.stage {
+        let progress = match self.state.stage {
             Stage::Tokens => {
                 let (prompt, negative) = self.tokenize()?;
-                self.moment.stage = Stage::Text;
-                Progress::Tokens { prompt, negative }
+                self.state.stage = Stage::Text;
+                StageOutput::Tokens { prompt, negative }
             }
             Stage::Text => {
                 let (prompt, negative) = self.encode(hook)?;
-                self.moment.stage = Stage::Noise;
-                Progress::Text { prompt, negative }
+                self.state.stage = Stage::Noise;
+                StageOutput::Text { prompt, negative }
             }
             Stage::Noise => {
                 let initial_noise = self.draw_noise()?;
-                self.moment.stage = Stage::Step(0);
-                Progress::Noise { initial_noise }
+                self.state.stage = Stage::Step(0);
+                StageOutput::Noise { initial_noise }
             }
             Stage::Step(index) => {
                 let step = self.denoise(index, hook)?;
-                self.moment.stage = if index + 1 < self.moment.scheduler.len() {
+                self.state.stage = if index + 1 < self.state.scheduler.len() {
                     Stage::Step(index + 1)
                 } else {
                     Stage::Image
                 };
-                Progress::Step(Box::new(step))
+                StageOutput::Step(Box::new(step))
             }
             Stage::Image => {
                 let image = self.pipeline.decode(self.latents()?)?;
-                self.moment.stage = Stage::Done;
-                Progress::Image(image)
+                self.state.stage = Stage::Done;
+                StageOutput::Image(image)
             }
             Stage::Done => return Ok(None),
         };
@@ -335,16 +335,16 @@ impl Generation {
     fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {
         let tokenizer = self.pipeline.tokenizer();
         let tokens = (
-            tokenizer.encode(&self.moment.request.prompt)?,
-            tokenizer.encode(&self.moment.request.negative_prompt)?,
+            tokenizer.encode(&self.state.request.prompt)?,
+            tokenizer.encode(&self.state.request.negative_prompt)?,
         );
-        self.moment.tokens = Some(Arc::new(tokens.clone()));
+        self.state.tokens = Some(Arc::new(tokens.clone()));
         Ok(tokens)
     }
 
     /// The hook sees the prompt; the negative prompt passes with nobody looking.
     fn encode(&mut self, hook: &mut dyn Hook) -> Result<(Tensor, Tensor), Error> {
-        let tokens = match &self.moment.tokens {
+        let tokens = match &self.state.tokens {
             Some(tokens) => Arc::clone(tokens),
             None => Arc::new(self.tokenize()?),
         };
@@ -356,34 +356,34 @@ impl Generation {
         );
         let (prompt, negative) = &embeddings;
         let unet = self.pipeline.unet();
-        let context = if self.moment.request.is_guided() {
+        let context = if self.state.request.is_guided() {
             unet.context(&Tensor::cat(&[negative, prompt], 0)?)?
         } else {
             unet.context(prompt)?
         };
-        self.moment.context = Some(context);
-        self.moment.embeddings = Some(embeddings.clone());
+        self.state.context = Some(context);
+        self.state.embeddings = Some(embeddings.clone());
         Ok(embeddings)
     }
 
     fn draw_noise(&mut self) -> Result<Tensor, Error> {
         let noise = self.randn()?;
-        self.moment.latents = Some(initial_latents(&noise, &self.moment.scheduler)?);
-        self.moment.initial_noise = Some(noise.clone());
+        self.state.latents = Some(initial_latents(&noise, &self.state.scheduler)?);
+        self.state.initial_noise = Some(noise.clone());
         Ok(noise)
     }
 
-    fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<StepResult, Error> {
+    fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<DenoisingStep, Error> {
         let latents = self.latents()?.clone();
         let missing = || candle_core::Error::Msg("the prompt has not been encoded".into());
-        let (prompt, _) = self.moment.embeddings.as_ref().ok_or_else(missing)?;
-        let context = self.moment.context.as_ref().ok_or_else(missing)?;
-        let timestep = self.moment.scheduler.schedule().timesteps[index];
-        let input = self.moment.scheduler.scale_model_input(&latents, index)?;
+        let (prompt, _) = self.state.embeddings.as_ref().ok_or_else(missing)?;
+        let context = self.state.context.as_ref().ok_or_else(missing)?;
+        let timestep = self.state.scheduler.schedule().timesteps[index];
+        let input = self.state.scheduler.scale_model_input(&latents, index)?;
         // The sampler's arithmetic is f32, whatever the networks compute in.
         let input = input.to_dtype(self.pipeline.dtype())?;
         let unet = self.pipeline.unet();
-        let request = &self.moment.request;
+        let request = &self.state.request;
         let hook = &mut Intervened::new(
             hook,
             unet.cross_attention(),
@@ -407,17 +407,17 @@ impl Generation {
             (None, noise.clone(), noise)
         };
 
-        let fresh_noise = if self.moment.scheduler.needs_noise() {
+        let fresh_noise = if self.state.scheduler.needs_noise() {
             Some(self.randn()?)
         } else {
             None
         };
         let output =
-            self.moment
+            self.state
                 .scheduler
                 .step(index, &noise_guided, &latents, fresh_noise.as_ref())?;
-        self.moment.latents = Some(output.prev_sample.clone());
-        Ok(StepResult {
+        self.state.latents = Some(output.prev_sample.clone());
+        Ok(DenoisingStep {
             index,
             latents,
             noise_uncond,
@@ -430,13 +430,13 @@ impl Generation {
 
     fn latents(&self) -> Result<&Tensor, Error> {
         let missing = || candle_core::Error::Msg("the noise has not been drawn".into());
-        Ok(self.moment.latents.as_ref().ok_or_else(missing)?)
+        Ok(self.state.latents.as_ref().ok_or_else(missing)?)
     }
 
     fn randn(&mut self) -> Result<Tensor, Error> {
         let [channels, height, width] = self.pipeline.info().latent_shape;
         Ok(self
-            .moment
+            .state
             .generator
             .randn_tensor(&[1, channels, height, width], self.pipeline.device())?)
     }

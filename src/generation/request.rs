@@ -35,7 +35,7 @@ pub struct Request {
 
 /// The parts of a request that a user named; the model's defaults fill the rest.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct RequestOverrides {
+pub struct RequestPatch {
     /// See [`Request::prompt`].
     pub prompt: Option<String>,
     /// See [`Request::negative_prompt`].
@@ -52,7 +52,7 @@ pub struct RequestOverrides {
     pub interventions: Vec<Intervention>,
 }
 
-impl RequestOverrides {
+impl RequestPatch {
     /// `request` with the parts that were named replaced.
     pub fn apply(&self, request: Request) -> Request {
         Request {

@@ -2,31 +2,31 @@
 
 use candle_core::{IndexOp as _, Tensor};
 
-use super::recorder::{Half, RecordOptions};
-use super::stats::Pending;
-use super::{AttentionMaps, ModuleStats, Snapshot};
+use super::recorder::{Guidance, RecordOptions};
+use super::stats::PendingStats;
+use super::{AttentionMaps, ModuleStats, TensorData};
 use crate::generation::{AttentionLayer, Pipeline};
 use crate::model::{self, AttentionDetail, Hook};
 
 /// A module whose output passed.
 #[derive(Debug)]
-pub struct Noted {
+pub struct PendingModule {
     path: String,
     shape: Vec<usize>,
-    stats: Pending,
+    stats: PendingStats,
 }
 
 /// What the hook wrote down.
 #[derive(Debug, Default)]
 pub struct Captured {
     /// The text encoder's layers and embeddings.
-    pub outputs: Vec<Snapshot>,
+    pub outputs: Vec<TensorData>,
     /// Its attention, the mean over heads.
-    pub text_attention: Vec<Snapshot>,
+    pub text_attention: Vec<TensorData>,
     /// The same for every head.
-    pub text_heads: Vec<Snapshot>,
+    pub text_heads: Vec<TensorData>,
     /// Modules, in the order in which they passed.
-    pub modules: Vec<Noted>,
+    pub modules: Vec<PendingModule>,
     /// The layers whose probabilities passed, and their number of heads where those were kept apart.
     pub attention: Vec<(AttentionLayer, Option<usize>)>,
     /// Their probabilities, `(tokens, pixels)` or `(heads, tokens, pixels)`.
@@ -37,14 +37,14 @@ pub struct Captured {
 pub struct Capture<'a> {
     options: &'a RecordOptions,
     layers: Vec<AttentionLayer>,
-    half: Half,
+    half: Guidance,
     /// So far.
     pub captured: Captured,
 }
 
 impl<'a> Capture<'a> {
     /// A hook that looks at one half.
-    pub fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Half) -> Self {
+    pub fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Guidance) -> Self {
         Self {
             options,
             layers: pipeline.info().cross_attention.clone(),
@@ -72,8 +72,8 @@ impl<'a> Capture<'a> {
     /// The wanted half of a batch, which has uncond first where it is of two.
     fn item(&self, value: &Tensor) -> candle_core::Result<Tensor> {
         value.i(match self.half {
-            Half::Text => value.dim(0)? - 1,
-            Half::Uncond => 0,
+            Guidance::Cond => value.dim(0)? - 1,
+            Guidance::Uncond => 0,
         })
     }
 
@@ -110,14 +110,16 @@ impl Hook for Capture<'_> {
     fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
         let value = self.item(value)?;
         // Values that are not kept stay where they are: their statistics are enough.
-        let kept = self.keeps(path).then(|| Snapshot::of(path, &value));
+        let kept = self
+            .keeps(path)
+            .then(|| TensorData::from_tensor(path, &value));
         let kept = kept.transpose()?;
         if self.options.modules {
             let stats = match &kept {
-                Some(snapshot) => Pending::Known(snapshot.stats),
-                None => Pending::of(&value)?,
+                Some(snapshot) => PendingStats::Known(snapshot.stats),
+                None => PendingStats::of(&value)?,
             };
-            self.captured.modules.push(Noted {
+            self.captured.modules.push(PendingModule {
                 path: path.to_owned(),
                 shape: value.dims().to_vec(),
                 stats,
@@ -146,8 +148,10 @@ impl Hook for Capture<'_> {
             let mean = (probs.sum(1)? / heads as f64)?;
             self.captured
                 .text_attention
-                .push(Snapshot::of(path, &mean)?);
-            self.captured.text_heads.push(Snapshot::of(path, probs)?);
+                .push(TensorData::from_tensor(path, &mean)?);
+            self.captured
+                .text_heads
+                .push(TensorData::from_tensor(path, probs)?);
         }
         Ok(())
     }
@@ -170,12 +174,12 @@ pub fn maps(
 }
 
 /// Statistics of the modules that passed; waits for them.
-pub fn modules(noted: Vec<Noted>) -> candle_core::Result<Vec<ModuleStats>> {
+pub fn modules(noted: Vec<PendingModule>) -> candle_core::Result<Vec<ModuleStats>> {
     let (names, pending): (Vec<_>, Vec<_>) = noted
         .into_iter()
         .map(|noted| ((noted.path, noted.shape), noted.stats))
         .unzip();
-    let stats = Pending::ask(&pending)?;
+    let stats = PendingStats::ask(&pending)?;
     let all = names.into_iter().zip(stats);
     let module = |((path, shape), stats)| ModuleStats { path, shape, stats };
     Ok(all.map(module).collect())

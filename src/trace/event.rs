@@ -7,7 +7,7 @@ use image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AttentionMaps, AttentionStore, Snapshot, Stats};
+use super::{AttentionMaps, AttentionStore, Stats, TensorData};
 use crate::generation::{BranchPoint, Request};
 use crate::model::tokenizer::Tokens;
 use crate::scheduler::Schedule;
@@ -20,11 +20,11 @@ pub enum Event {
     /// The text encoder ran over both prompts.
     Text(Arc<TextTrace>),
     /// The seed became noise, and the schedule is known.
-    Noise(Arc<ScheduleInfo>),
+    Noise(Arc<NoiseTrace>),
     /// One denoising step was done.
     Step(Arc<StepTrace>),
     /// The autoencoder decoded the last latents.
-    Image(Arc<ImageData>),
+    Image(Arc<ImageTrace>),
 }
 
 /// Both prompts as tokens.
@@ -51,15 +51,15 @@ impl TokensTrace {
 pub struct TextTrace {
     /// For the prompt: `token_embedding`, `position_embedding`, `text_model.encoder.layers.N` and last
     /// `prompt_embedding` (what the UNet gets), each `(77, hidden)`; only the last where layers are not recorded.
-    pub prompt: Vec<Snapshot>,
+    pub prompt: Vec<TensorData>,
     /// For the negative prompt: `negative_prompt_embedding`, `(77, hidden)`. Computed even when guidance is off. Without
     /// rows in a replay of a run that did not record it.
-    pub negative_prompt_embedding: Snapshot,
+    pub negative_prompt_embedding: TensorData,
     /// Causal self-attention of each layer for the prompt, head-averaged `(77, 77)`:
     /// `text_model.encoder.layers.N.self_attn`. Empty where layers are not recorded.
-    pub attention: Vec<Snapshot>,
+    pub attention: Vec<TensorData>,
     /// The same for every head, `(heads, 77, 77)` each: to look at, not exported.
-    pub heads: Vec<Snapshot>,
+    pub heads: Vec<TensorData>,
     /// Statistics of every module's output, in the order in which they came. Empty where they are not recorded.
     pub modules: Vec<ModuleStats>,
     /// Seconds that the stage took.
@@ -68,11 +68,11 @@ pub struct TextTrace {
 
 /// The initial noise and the noise schedule.
 #[derive(Debug, Clone)]
-pub struct ScheduleInfo {
+pub struct NoiseTrace {
     /// Timesteps and sigmas, with the training schedule behind them.
     pub schedule: Schedule,
     /// `initial_noise`: standard normal, before it is multiplied with the initial sigma; `(channels, height, width)`.
-    pub initial_noise: Snapshot,
+    pub initial_noise: TensorData,
 }
 
 /// Statistics of what a module put out: every value that passes, without keeping it.
@@ -101,7 +101,7 @@ pub struct StepTrace {
     pub seconds: f64,
     /// `latents` (before the step), `noise_uncond` and `noise_text` (only the latter without guidance), `noise_guided`,
     /// `latents_next`, `x0`; each `(channels, height, width)`.
-    pub tensors: Vec<Snapshot>,
+    pub tensors: Vec<TensorData>,
     /// Statistics of every module's output for the prompt's half, in the order in which they came. Empty where they are
     /// not recorded.
     pub modules: Vec<ModuleStats>,
@@ -113,12 +113,12 @@ pub struct StepTrace {
 
 impl StepTrace {
     /// The step's tensor called `name`, if it was recorded.
-    pub fn tensor(&self, name: &str) -> Option<&Snapshot> {
+    pub fn tensor(&self, name: &str) -> Option<&TensorData> {
         self.tensors.iter().find(|tensor| &*tensor.name == name)
     }
 
     /// The first of its tensors, in the order in which they are computed, with values that are NaN or infinite.
-    pub fn not_finite(&self) -> Option<&Snapshot> {
+    pub fn not_finite(&self) -> Option<&TensorData> {
         (self.tensors.iter()).find(|tensor| tensor.stats.non_finite > 0)
     }
 
@@ -142,7 +142,7 @@ impl StepTrace {
 
 /// The decoded picture.
 #[derive(Debug, Clone)]
-pub struct ImageData {
+pub struct ImageTrace {
     /// 8-bit RGB, rounded as diffusers rounds.
     pub image: RgbImage,
     /// Seconds that decoding took.
@@ -161,13 +161,13 @@ pub struct Trace {
     /// What the text encoder did, once it ran.
     pub text: Option<Arc<TextTrace>>,
     /// Noise and schedule, once drawn.
-    pub noise: Option<Arc<ScheduleInfo>>,
+    pub noise: Option<Arc<NoiseTrace>>,
     /// The denoising steps done so far. Their attention maps are in `attention`, under its budget.
     pub steps: Vec<Arc<StepTrace>>,
     /// Cross-attention of the steps done so far, as many as the budget allows.
     pub attention: AttentionStore,
     /// The decoded picture, once there.
-    pub image: Option<Arc<ImageData>>,
+    pub image: Option<Arc<ImageTrace>>,
 }
 
 impl Trace {

@@ -10,13 +10,13 @@ mod capture;
 mod download;
 mod event;
 mod recorder;
-mod snapshot;
 mod stats;
+mod tensor_data;
 
 pub use attention::{AttentionMaps, AttentionStore};
 pub use event::{
-    Event, ImageData, ModuleStats, ScheduleInfo, StepTrace, TextTrace, TokensTrace, Trace,
+    Event, ImageTrace, ModuleStats, NoiseTrace, StepTrace, TextTrace, TokensTrace, Trace,
 };
-pub use recorder::{CancelToken, Half, RecordOptions, Recorder};
-pub use snapshot::Snapshot;
+pub use recorder::{CancelToken, Guidance, RecordOptions, Recorder};
 pub use stats::Stats;
+pub use tensor_data::TensorData;

@@ -8,12 +8,13 @@ use candle_core::Tensor;
 
 use super::capture::{Capture, Captured, maps, modules};
 use super::download::{Buffers, Download};
-use super::snapshot::shape;
+use super::tensor_data::shape;
 use super::{
-    AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace,
+    AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
 };
 use crate::generation::{
-    BranchPoint, Error, Generation, Moment, Pipeline, Progress, Request, Stage, StepResult,
+    BranchPoint, DenoisingStep, Error, Generation, GenerationState, Pipeline, Request, Stage,
+    StageOutput,
 };
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::Tokens;
@@ -54,7 +55,7 @@ pub struct RecordOptions {
 
 /// Which half of classifier-free guidance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Half {
+pub enum Guidance {
     /// With the prompt.
     #[default]
     Text,
@@ -70,26 +71,26 @@ pub enum Half {
 pub struct Recorder {
     generation: Generation,
     options: RecordOptions,
-    /// `moments[k]`: before step `k`.
-    moments: Vec<Moment>,
+    /// `states[k]`: before step `k`.
+    states: Vec<GenerationState>,
     /// Is the next step begun before this one is read?
     reads_ahead: bool,
     /// The next step, where it was begun.
-    ahead: Option<Ahead>,
+    prefetched: Option<Prefetched>,
     buffers: Buffers,
 }
 
 /// A step that was begun before it is its turn.
 #[derive(Debug)]
-struct Ahead {
+struct Prefetched {
     /// Where the generation will stand after it.
-    after: Moment,
-    step: Begun,
+    after: GenerationState,
+    step: PendingStep,
 }
 
 /// A step whose values are on their way.
 #[derive(Debug)]
-struct Begun {
+struct PendingStep {
     index: usize,
     /// Names and shapes of its tensors, whose values come first.
     tensors: Vec<(&'static str, Vec<usize>)>,
@@ -102,10 +103,10 @@ impl Clone for Recorder {
         Self {
             generation: self.generation.clone(),
             options: self.options.clone(),
-            moments: self.moments.clone(),
+            states: self.states.clone(),
             reads_ahead: self.reads_ahead,
             // It belongs to one of the two; the other begins it anew.
-            ahead: None,
+            prefetched: None,
             buffers: self.buffers.clone(),
         }
     }
@@ -122,8 +123,8 @@ impl Recorder {
             reads_ahead: pipeline.device().is_cuda(),
             generation: Generation::new(pipeline, request)?,
             options,
-            moments: Vec::new(),
-            ahead: None,
+            states: Vec::new(),
+            prefetched: None,
             buffers: Buffers::default(),
         })
     }
@@ -158,56 +159,57 @@ impl Recorder {
     /// After an error, cancellation included, the recorder stands where it stood before.
     pub fn advance(&mut self) -> Result<Option<Event>, Error> {
         let start = Instant::now();
-        let moment = self.generation.moment();
+        let state = self.generation.state();
         let event = self.next_event(start);
-        match (&event, moment.stage()) {
+        match (&event, state.stage()) {
             (Ok(Some(_)), Stage::Step(index)) => {
-                self.moments.truncate(index);
-                self.moments.push(moment);
+                self.states.truncate(index);
+                self.states.push(state);
             }
             (Ok(_), _) => {}
             (Err(_), _) => {
-                self.ahead = None;
-                self.generation.restore(&moment);
+                self.prefetched = None;
+                self.generation.restore(&state);
             }
         }
         event
     }
 
     fn next_event(&mut self, start: Instant) -> Result<Option<Event>, Error> {
-        let step = if let Some(ahead) = self.ahead.take() {
+        let step = if let Some(ahead) = self.prefetched.take() {
             self.generation.restore(&ahead.after);
             ahead.step
         } else {
-            let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
+            let mut capture =
+                Capture::new(&self.options, self.generation.pipeline(), Guidance::Cond);
             let progress = self.generation.advance(&mut capture)?;
             let captured = capture.captured;
             match progress {
                 None => return Ok(None),
-                Some(Progress::Step(step)) => self.begun(&step, captured)?,
+                Some(StageOutput::Step(step)) => self.pending_step(&step, captured)?,
                 Some(progress) => return self.event(progress, captured, start).map(Some),
             }
         };
         if self.reads_ahead {
             // What goes wrong there goes wrong again when it is its turn.
-            self.ahead = self.begin_next().ok().flatten();
+            self.prefetched = self.prefetch().ok().flatten();
         }
         self.step_event(step, start).map(Some)
     }
 
     /// Begins the next step, if it is one; the generation stays where it is.
-    fn begin_next(&self) -> Result<Option<Ahead>, Error> {
+    fn prefetch(&self) -> Result<Option<Prefetched>, Error> {
         if !matches!(self.stage(), Stage::Step(_)) {
             return Ok(None);
         }
         let mut generation = self.generation.clone();
-        let mut capture = Capture::new(&self.options, generation.pipeline(), Half::Text);
+        let mut capture = Capture::new(&self.options, generation.pipeline(), Guidance::Cond);
         let progress = generation.advance(&mut capture)?;
         let captured = capture.captured;
         Ok(match progress {
-            Some(Progress::Step(step)) => Some(Ahead {
-                after: generation.moment(),
-                step: self.begun(&step, captured)?,
+            Some(StageOutput::Step(step)) => Some(Prefetched {
+                after: generation.state(),
+                step: self.pending_step(&step, captured)?,
             }),
             _ => None,
         })
@@ -219,9 +221,9 @@ impl Recorder {
         if self.stage() == Stage::Step(step) {
             return Ok(());
         }
-        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
-        self.generation.restore(moment);
-        self.ahead = None;
+        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
+        self.generation.restore(state);
+        self.prefetched = None;
         Ok(())
     }
 
@@ -231,14 +233,14 @@ impl Recorder {
     /// After an error the recorder stands where it stood before.
     pub fn branch(&mut self, step: usize, request: Request) -> Result<Vec<Event>, Error> {
         let start = Instant::now();
-        let here = self.generation.moment();
-        let moment = match self.moments.get(step) {
-            Some(moment) => moment,
+        let here = self.generation.state();
+        let state = match self.states.get(step) {
+            Some(state) => state,
             None if here.stage() == Stage::Step(step) => &here,
             None => return Err(Error::NoSuchStep(step)),
         };
-        let mut capture = Capture::new(&self.options, self.generation.pipeline(), Half::Text);
-        let branch = self.generation.branch(moment, request, &mut capture)?;
+        let mut capture = Capture::new(&self.options, self.generation.pipeline(), Guidance::Cond);
+        let branch = self.generation.branch(state, request, &mut capture)?;
         let (prompt, negative) = branch.tokens().cloned().ok_or(Error::NoSuchStep(step))?;
         let (text, uncond) = branch.embeddings().ok_or(Error::NoSuchStep(step))?;
         let noise = branch.initial_noise().ok_or(Error::NoSuchStep(step))?;
@@ -247,9 +249,9 @@ impl Recorder {
             text_event(text, uncond, capture.captured, start)?,
             noise_event(&branch, noise)?,
         ];
-        self.moments.truncate(step);
+        self.states.truncate(step);
         self.generation = branch;
-        self.ahead = None;
+        self.prefetched = None;
         Ok(events)
     }
 
@@ -261,19 +263,19 @@ impl Recorder {
     }
 
     /// Cross-attention of a step that was done, of either half and in any detail: the step is run again from its latents,
-    /// with its interventions, which gives the same numbers. Empty for [`Half::Uncond`] of a run without guidance.
+    /// with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a run without guidance.
     pub fn attention_at(
         &self,
         step: usize,
         detail: AttentionDetail,
-        half: Half,
+        half: Guidance,
     ) -> Result<Vec<AttentionMaps>, Error> {
-        let moment = self.moments.get(step).ok_or(Error::NoSuchStep(step))?;
-        if half == Half::Uncond && !moment.request().is_guided() {
+        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
+        if half == Guidance::Uncond && !state.request().is_guided() {
             return Ok(Vec::new());
         }
         let mut generation = self.generation.clone();
-        generation.restore(moment);
+        generation.restore(state);
         let options = RecordOptions {
             attention: detail,
             cancel: self.options.cancel.clone(),
@@ -291,18 +293,22 @@ impl Recorder {
     /// Of a stage that is no step.
     fn event(
         &self,
-        progress: Progress,
+        progress: StageOutput,
         captured: Captured,
         start: Instant,
     ) -> Result<Event, Error> {
         Ok(match progress {
-            Progress::Tokens { prompt, negative } => {
+            StageOutput::Tokens { prompt, negative } => {
                 tokens_event(&self.generation, prompt, negative)?
             }
-            Progress::Text { prompt, negative } => text_event(&prompt, &negative, captured, start)?,
-            Progress::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
-            Progress::Step(step) => self.step_event(self.begun(&step, captured)?, start)?,
-            Progress::Image(image) => Event::Image(Arc::new(ImageData {
+            StageOutput::Text { prompt, negative } => {
+                text_event(&prompt, &negative, captured, start)?
+            }
+            StageOutput::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
+            StageOutput::Step(step) => {
+                self.step_event(self.pending_step(&step, captured)?, start)?
+            }
+            StageOutput::Image(image) => Event::Image(Arc::new(ImageTrace {
                 image,
                 seconds: start.elapsed().as_secs_f64(),
             })),
@@ -310,7 +316,11 @@ impl Recorder {
     }
 
     /// Begins to read what `step` gave.
-    fn begun(&self, step: &StepResult, mut captured: Captured) -> Result<Begun, Error> {
+    fn pending_step(
+        &self,
+        step: &DenoisingStep,
+        mut captured: Captured,
+    ) -> Result<PendingStep, Error> {
         let named = [
             ("latents", Some(&step.latents)),
             ("noise_uncond", step.noise_uncond.as_ref()),
@@ -326,7 +336,7 @@ impl Recorder {
             .map(|(name, tensor)| ((name, shape(tensor)), tensor.clone()))
             .unzip();
         values.append(&mut captured.probs);
-        Ok(Begun {
+        Ok(PendingStep {
             index: step.index,
             tensors,
             captured,
@@ -334,11 +344,11 @@ impl Recorder {
         })
     }
 
-    fn step_event(&self, step: Begun, start: Instant) -> Result<Event, Error> {
+    fn step_event(&self, step: PendingStep, start: Instant) -> Result<Event, Error> {
         let mut values = step.values.finish()?.into_iter();
         let tensors = step.tensors.into_iter().zip(values.by_ref());
         let tensors = tensors
-            .map(|((name, shape), values)| Snapshot::from_values(name, shape, values))
+            .map(|((name, shape), values)| TensorData::from_values(name, shape, values))
             .collect();
         let scheduler = self.generation.scheduler();
         let schedule = scheduler.schedule();
@@ -366,9 +376,9 @@ fn tokens_event(generation: &Generation, prompt: Tokens, negative: Tokens) -> Re
 }
 
 fn noise_event(generation: &Generation, initial_noise: &Tensor) -> Result<Event, Error> {
-    Ok(Event::Noise(Arc::new(ScheduleInfo {
+    Ok(Event::Noise(Arc::new(NoiseTrace {
         schedule: generation.scheduler().schedule().clone(),
-        initial_noise: Snapshot::of("initial_noise", initial_noise)?,
+        initial_noise: TensorData::from_tensor("initial_noise", initial_noise)?,
     })))
 }
 
@@ -379,10 +389,10 @@ fn text_event(
     start: Instant,
 ) -> Result<Event, Error> {
     let mut snapshots = captured.outputs;
-    snapshots.push(Snapshot::of("prompt_embedding", prompt)?);
+    snapshots.push(TensorData::from_tensor("prompt_embedding", prompt)?);
     Ok(Event::Text(Arc::new(TextTrace {
         prompt: snapshots,
-        negative_prompt_embedding: Snapshot::of("negative_prompt_embedding", negative)?,
+        negative_prompt_embedding: TensorData::from_tensor("negative_prompt_embedding", negative)?,
         attention: captured.text_attention,
         heads: captured.text_heads,
         modules: modules(captured.modules)?,
@@ -444,10 +454,10 @@ mod tests {
             &mut recorder(false, CancelToken::default()),
         );
         assert_same(ahead, plain, 3);
-        assert!(ahead.ahead.is_some());
+        assert!(ahead.prefetched.is_some());
         let maps = |recorder: &Recorder| {
             let detail = AttentionDetail::Heads;
-            recorder.attention_at(1, detail, Half::Uncond).unwrap()
+            recorder.attention_at(1, detail, Guidance::Uncond).unwrap()
         };
         assert_eq!(maps(ahead), maps(plain));
         // What was begun is forgotten by going back, and by going on with something else.
@@ -465,7 +475,7 @@ mod tests {
         assert_same(ahead, plain, 2);
         let mut clone = ahead.clone();
         assert_same(ahead, plain, 1);
-        assert!(ahead.ahead.is_none(), "after the last step comes none");
+        assert!(ahead.prefetched.is_none(), "after the last step comes none");
         let after_clone = step(&mut clone);
         assert_eq!(after_clone.index, 4);
         let pictures =
@@ -487,7 +497,7 @@ mod tests {
         cancel.cancel();
         // The step that was begun before is done; the one after it is not begun.
         assert_same(ahead, plain, 1);
-        assert!(ahead.ahead.is_none());
+        assert!(ahead.prefetched.is_none());
         assert!(matches!(ahead.advance(), Err(Error::Cancelled)));
         assert_eq!(ahead.stage(), Stage::Step(3));
         cancel.reset();

@@ -72,7 +72,7 @@ impl Stats {
 
 /// Statistics of a tensor, or what a device will say of it once it is asked.
 #[derive(Debug)]
-pub enum Pending {
+pub enum PendingStats {
     /// Already known.
     Known(Stats),
     /// Reduced on the tensor's own device.
@@ -84,7 +84,7 @@ pub enum Pending {
     },
 }
 
-impl Pending {
+impl PendingStats {
     /// Statistics of a tensor's values. Those on a GPU are reduced there, and nobody waits for it.
     pub fn of(values: &Tensor) -> Result<Self> {
         let values = values.flatten_all()?.to_dtype(DType::F32)?;
@@ -200,8 +200,8 @@ mod tests {
     }
 
     fn reduced(values: &Tensor) -> Stats {
-        let pending = [Pending::reduced(values).unwrap()];
-        Pending::ask(&pending).unwrap()[0]
+        let pending = [PendingStats::reduced(values).unwrap()];
+        PendingStats::ask(&pending).unwrap()[0]
     }
 
     #[test]

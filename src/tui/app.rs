@@ -30,11 +30,11 @@ use super::lesson::Classroom;
 use super::run::{Run, RunState};
 use super::theme::Theme;
 use super::worker::{AttentionKey, Command, Failure, Update, Work};
-use crate::export::ExportPlan;
+use crate::export::ExportOptions;
 use crate::generation::{ModelInfo, Request, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{AttentionMaps, Event, Half};
+use crate::trace::{AttentionMaps, Event, Guidance};
 pub use errands::{Errand, Errands};
 pub use offers::Offer;
 pub use sitting::Branch;
@@ -114,7 +114,7 @@ pub struct App {
     /// Is it a recorded run, without the model that made it?
     pub recorded: bool,
     /// What is still to be written of the first run that is finished.
-    pub export: ExportPlan,
+    pub export: ExportOptions,
     /// The folder that files are written to; the current one where it is empty.
     pub folder: PathBuf,
     /// What the menu of files offers while it is open.
@@ -184,7 +184,7 @@ impl App {
             cursor: Cursor::default(),
             mode: Mode::Browse,
             recorded: false,
-            export: ExportPlan::default(),
+            export: ExportOptions::default(),
             folder: PathBuf::new(),
             offered: Vec::new(),
             classroom: Classroom::default(),
@@ -573,7 +573,7 @@ impl App {
     /// Can the selected word's attention be changed?
     pub fn can_weigh(&self) -> bool {
         self.shows_attention()
-            && self.cursor.attention.half == Half::Text
+            && self.cursor.attention.half == Guidance::Cond
             && self.can_branch()
             && self.selected_word().is_some()
     }
@@ -657,7 +657,7 @@ impl App {
             mode: self.mode.clone(),
             notice: None,
             refused: BTreeSet::new(),
-            export: ExportPlan::default(),
+            export: ExportOptions::default(),
             folder: PathBuf::new(),
             offered: Vec::new(),
             explain: None,
@@ -787,13 +787,13 @@ impl App {
                 }
             };
             let is_guided = run.trace.request.is_guided();
-            if cursor.half == Half::Text || is_guided {
+            if cursor.half == Guidance::Cond || is_guided {
                 want(step, AttentionDetail::Mean);
                 if cursor.detail() == AttentionDetail::Heads {
                     want(step, AttentionDetail::Heads);
                 }
                 // Over the steps: as far as the memory goes, without computing anew what did not fit before.
-                if cursor.grid == Grid::Steps && cursor.half == Half::Uncond {
+                if cursor.grid == Grid::Steps && cursor.half == Guidance::Uncond {
                     let (used, budget) = run.attention_memory();
                     let a_step = used / done.max(1);
                     if used + a_step < budget {

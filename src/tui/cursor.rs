@@ -4,7 +4,7 @@ use super::editor::Field;
 use super::selection::Detail;
 pub use crate::lesson::{Grid, StepTensor, View};
 use crate::model::AttentionDetail;
-use crate::trace::Half;
+use crate::trace::Guidance;
 
 impl View {
     /// Every view, in the order in which data flows.
@@ -93,7 +93,7 @@ pub struct AttentionCursor {
     /// The attention head; `None` for the mean over all.
     pub head: Option<usize>,
     /// With or without the prompt.
-    pub half: Half,
+    pub half: Guidance,
     /// What the small maps go through.
     pub grid: Grid,
     /// How strongly the map covers the picture: 0 not at all, to [`AttentionCursor::STRONGEST`].
@@ -121,7 +121,7 @@ impl Default for AttentionCursor {
         Self {
             layer: None,
             head: None,
-            half: Half::Text,
+            half: Guidance::Cond,
             grid: Grid::Words,
             strength: 2,
             place: (0.5, 0.5),

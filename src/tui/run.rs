@@ -12,7 +12,7 @@ use crate::generation::{ModelInfo, Request};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::Schedule;
-use crate::trace::{AttentionMaps, AttentionStore, Event, Half, Snapshot, StepTrace, Trace};
+use crate::trace::{AttentionMaps, AttentionStore, Event, Guidance, StepTrace, TensorData, Trace};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.
 const RECOMPUTED_STEPS: usize = 4;
@@ -143,7 +143,7 @@ impl Run {
 
     /// Takes in attention maps that were computed anew.
     pub fn keep_attention(&mut self, key: AttentionKey, maps: Vec<AttentionMaps>) {
-        if (key.half, key.detail) == (Half::Uncond, AttentionDetail::Mean)
+        if (key.half, key.detail) == (Guidance::Uncond, AttentionDetail::Mean)
             && self.uncond.insert(key.step, maps.clone())
         {
             return;
@@ -218,8 +218,8 @@ impl Run {
     /// Attention maps as `key` says; empty where they are neither kept nor computed anew.
     pub fn attention(&self, key: AttentionKey) -> &[AttentionMaps] {
         let kept = match (key.half, key.detail) {
-            (Half::Text, AttentionDetail::Mean) => self.trace.attention.step(key.step),
-            (Half::Uncond, AttentionDetail::Mean) => self.uncond.step(key.step),
+            (Guidance::Cond, AttentionDetail::Mean) => self.trace.attention.step(key.step),
+            (Guidance::Uncond, AttentionDetail::Mean) => self.uncond.step(key.step),
             _ => &[],
         };
         if kept.is_empty() {
@@ -281,7 +281,7 @@ impl Run {
 
     /// Hidden states of the prompt on its way through the text encoder, `(77, hidden)` each, with what to call them:
     /// what goes in, each layer's output, and the final normalised embedding.
-    pub fn text_states(&self) -> Vec<(String, Snapshot)> {
+    pub fn text_states(&self) -> Vec<(String, TensorData)> {
         let Some(text) = self.trace.text.as_deref() else {
             return Vec::new();
         };
@@ -319,7 +319,7 @@ impl Run {
 }
 
 /// Token plus position embedding: what the first layer gets.
-fn sum(token: &Snapshot, position: &Snapshot) -> Snapshot {
+fn sum(token: &TensorData, position: &TensorData) -> TensorData {
     let data = token.data.iter().zip(position.data.iter());
     let data: Vec<f32> = data.map(|(a, b)| a + b).collect();
     let shape = if data.len() == token.data.len() {
@@ -327,7 +327,7 @@ fn sum(token: &Snapshot, position: &Snapshot) -> Snapshot {
     } else {
         vec![data.len()]
     };
-    Snapshot::from_values("input", shape, data)
+    TensorData::from_values("input", shape, data)
 }
 
 fn figures(step: &StepTrace) -> StepFigures {

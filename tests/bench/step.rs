@@ -16,7 +16,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline, Progress, Request, Stage};
+use diffuscope::generation::{Generation, Pipeline, Request, Stage, StageOutput};
 use diffuscope::model::{AttentionDetail, NoHook, ops};
 use diffuscope::trace::{RecordOptions, Recorder};
 use mimalloc::MiMalloc;
@@ -199,7 +199,7 @@ fn recording(pipeline: &Arc<Pipeline>, rounds: u32) -> anyhow::Result<()> {
         let start = Instant::now();
         let step = bare.advance(&mut NoHook)?;
         anyhow::ensure!(
-            matches!(step, Some(Progress::Step(_))),
+            matches!(step, Some(StageOutput::Step(_))),
             "the run ended early"
         );
         taken[0] = start.elapsed().as_secs_f64();

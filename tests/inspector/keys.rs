@@ -2,9 +2,9 @@
 
 use super::support::{PROMPT, Session, draw, find, has_picture, loader, pipeline, text};
 use crossterm::event::KeyCode;
-use diffuscope::export::{ExportPlan, Replay};
+use diffuscope::export::{ExportOptions, Replay};
 use diffuscope::model::AttentionDetail;
-use diffuscope::trace::{Event, Half, Snapshot};
+use diffuscope::trace::{Event, Guidance, TensorData};
 use diffuscope::tui::action::{Action, Typing};
 use diffuscope::tui::app::{App, Notice, View};
 use diffuscope::tui::editor::Field;
@@ -96,7 +96,7 @@ fn a_word_without_weight_is_listened_to_nowhere_and_every_screen_says_so() {
     assert_ne!(image(run), image(other(app, 1)));
     let key = AttentionKey {
         step: 2,
-        half: Half::Text,
+        half: Guidance::Cond,
         detail: AttentionDetail::Mean,
     };
     let horse = 8;
@@ -243,8 +243,8 @@ fn the_unconditional_half_is_computed_again_and_is_another_one() {
         let step = 1;
         run.attention(AttentionKey { step, half, detail })
     };
-    assert_eq!(maps(Half::Uncond).len(), maps(Half::Text).len());
-    assert_ne!(maps(Half::Uncond), maps(Half::Text));
+    assert_eq!(maps(Guidance::Uncond).len(), maps(Guidance::Cond).len());
+    assert_ne!(maps(Guidance::Uncond), maps(Guidance::Cond));
 }
 
 #[test]
@@ -288,10 +288,10 @@ fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
     let live = session.app.run.as_ref().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut app = App::new(Theme::new(Colours::True), 64 << 20);
-    app.export = ExportPlan {
+    app.export = ExportOptions {
         json: Some(folder.path().join("run")),
         attention: AttentionDetail::Mean,
-        ..ExportPlan::default()
+        ..ExportOptions::default()
     };
     let mut recorded = Session::start(loader(), PROMPT, 2);
     recorded.app = app;
@@ -472,7 +472,7 @@ fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
         let noise = noise.unwrap();
         let mut values = noise.data.to_vec();
         values[7] = f32::NAN;
-        *noise = Snapshot::from_values("noise_text", noise.shape.clone(), values);
+        *noise = TensorData::from_values("noise_text", noise.shape.clone(), values);
         Update::Recorded {
             run: id,
             event: Event::Step(step.into()),

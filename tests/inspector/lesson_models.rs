@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::support::{Session, is_open, loader, text};
 use crossterm::event::KeyCode;
 use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{DeviceChoice, Pipeline, RequestOverrides};
+use diffuscope::generation::{DeviceChoice, Pipeline, RequestPatch};
 use diffuscope::lesson::check::Findings;
 use diffuscope::lesson::filter::{Input, Tensors, Value};
 use diffuscope::lesson::{Language, Library, Progress, Subject, check, parse};
@@ -113,7 +113,7 @@ fn reader(loader: Loader, language: Language) -> Session {
     );
     app.waits = true;
     app.begin(parse("models.md", LESSON).unwrap());
-    let worker = Worker::spawn(loader, RequestOverrides::default()).unwrap();
+    let worker = Worker::spawn(loader, RequestPatch::default()).unwrap();
     Session { app, worker }.until(is_open)
 }
 

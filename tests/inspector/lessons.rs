@@ -9,7 +9,7 @@ use clap::Parser as _;
 use crossterm::event::KeyCode;
 use diffuscope::cli::Cli;
 use diffuscope::commands;
-use diffuscope::generation::RequestOverrides;
+use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::filter::{Filter, Value};
 use diffuscope::lesson::{Language, Library, Progress, Solved, check, parse};
 use diffuscope::tui::app::{App, Mode, View};
@@ -467,7 +467,7 @@ fn reader() -> Session {
     );
     app.waits = true;
     app.begin(lesson);
-    let worker = Worker::spawn(loader(), RequestOverrides::default()).unwrap();
+    let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     Session { app, worker }.until(is_open)
 }
 
@@ -671,7 +671,7 @@ fn comes_back(path: &Path, page: usize) -> Session {
     );
     app.waits = true;
     app.begin(lesson);
-    let worker = Worker::spawn(loader(), RequestOverrides::default()).unwrap();
+    let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     Session { app, worker }.until(is_open)
 }
 

@@ -1,7 +1,7 @@
 //! Views that have little room: beside a lesson, and two runs side by side. What stands in them is whole, or not there.
 
 use super::support::{Session, is_open, loader, text};
-use diffuscope::generation::RequestOverrides;
+use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::{Language, Library, Progress, parse};
 use diffuscope::tui::action::Action;
 use diffuscope::tui::app::App;
@@ -24,7 +24,7 @@ fn at(goto: &str) -> App {
     );
     app.waits = true;
     app.begin(parse("x.md", &lesson).unwrap());
-    let worker = Worker::spawn(loader(), RequestOverrides::default()).unwrap();
+    let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     let session = Session { app, worker }.until(is_open);
     // What is worked out about a run comes a little later.
     session

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{DeviceChoice, Pipeline, RequestOverrides};
+use diffuscope::generation::{DeviceChoice, Pipeline, RequestPatch};
 use diffuscope::scheduler::SchedulerKind;
 use diffuscope::tui::action::Action;
 use diffuscope::tui::app::App;
@@ -29,12 +29,12 @@ pub struct Session {
 
 impl Session {
     pub fn start(loader: Loader, prompt: &str, steps: usize) -> Self {
-        let request = RequestOverrides {
+        let request = RequestPatch {
             prompt: Some(prompt.to_owned()),
             steps: Some(steps),
             guidance_scale: Some(5.0),
             scheduler: Some(SchedulerKind::Lms),
-            ..RequestOverrides::default()
+            ..RequestPatch::default()
         };
         Self {
             app: App::new(Theme::new(Colours::True), 64 << 20),

@@ -6,11 +6,11 @@ use std::sync::{Arc, LazyLock};
 use candle_core::{Device, Tensor};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{
-    Error, Generation, Intervention, Pipeline, Progress, Request, Stage, StepRange,
+    Error, Generation, Intervention, Pipeline, Request, Stage, StageOutput, StepRange,
 };
 use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
 use diffuscope::scheduler::SchedulerKind;
-use diffuscope::trace::{AttentionMaps, Event, Half, RecordOptions, Recorder};
+use diffuscope::trace::{AttentionMaps, Event, Guidance, RecordOptions, Recorder};
 use image::RgbImage;
 
 static PIPELINE: LazyLock<Arc<Pipeline>> = LazyLock::new(|| {
@@ -79,7 +79,7 @@ fn latents_with(hook: &mut dyn Hook) -> Vec<u32> {
     let mut latents = None;
     while generation.stage() != Stage::Image {
         match generation.advance(hook).expect("the run goes on") {
-            Some(Progress::Step(step)) => latents = Some(step.latents_next),
+            Some(StageOutput::Step(step)) => latents = Some(step.latents_next),
             Some(_) => {}
             None => panic!("the run ended before its picture"),
         }
@@ -344,18 +344,18 @@ fn attention_recomputed_later_is_the_attention_that_was_recorded() {
     finish_latents(&mut run);
     let recompute = |detail, half| run.attention_at(2, detail, half).expect("step 2 was done");
 
-    let mean = recompute(AttentionDetail::Mean, Half::Text);
+    let mean = recompute(AttentionDetail::Mean, Guidance::Cond);
     assert!(!mean.is_empty());
     assert!(mean == step.attention, "other numbers than those recorded");
 
-    let heads = recompute(AttentionDetail::Heads, Half::Text);
+    let heads = recompute(AttentionDetail::Heads, Guidance::Cond);
     assert_eq!(heads.len(), mean.len());
     for (heads, mean) in heads.iter().zip(&mean) {
         assert_eq!(heads.path, mean.path);
         let distance = distance(&mean_of(heads), &mean.data);
         assert!(distance <= 1e-6, "{}: {distance}", heads.path);
     }
-    let uncond = recompute(AttentionDetail::Mean, Half::Uncond);
+    let uncond = recompute(AttentionDetail::Mean, Guidance::Uncond);
     assert!(
         uncond != mean,
         "the half without the prompt looks at the prompt"
@@ -391,9 +391,9 @@ fn without_guidance_there_is_no_unconditional_half_to_look_at() {
     };
     let mut run = recorder(unguided, RecordOptions::default());
     advance_to(&mut run, Stage::Step(1));
-    let maps = run.attention_at(0, AttentionDetail::Mean, Half::Uncond);
+    let maps = run.attention_at(0, AttentionDetail::Mean, Guidance::Uncond);
     assert!(maps.expect("no error").is_empty());
-    let maps = run.attention_at(0, AttentionDetail::Mean, Half::Text);
+    let maps = run.attention_at(0, AttentionDetail::Mean, Guidance::Cond);
     assert!(!maps.expect("no error").is_empty());
 }
 
@@ -429,7 +429,8 @@ fn a_run_cancelled_in_the_middle_of_a_step_goes_on_as_if_nothing_had_been() {
             }
         }
         if generation.stage() == before
-            && let Some(Progress::Step(step)) = generation.advance(&mut NoHook).expect("it goes on")
+            && let Some(StageOutput::Step(step)) =
+                generation.advance(&mut NoHook).expect("it goes on")
         {
             latents = Some(step.latents_next);
         }
@@ -542,7 +543,7 @@ fn intervened(interventions: Vec<Intervention>) -> (Vec<u32>, Vec<AttentionMaps>
     let Some(Event::Step(step)) = run.advance().expect("the run goes on") else {
         panic!("a step comes first");
     };
-    let again = run.attention_at(0, AttentionDetail::Heads, Half::Text);
+    let again = run.attention_at(0, AttentionDetail::Heads, Guidance::Cond);
     assert!(
         again.expect("step 0 was done") == step.attention,
         "recomputed"
@@ -621,14 +622,14 @@ fn an_intervention_leaves_the_half_without_the_prompt_and_other_steps_alone() {
     assert!(finish_latents(&mut early) != straight);
     assert!(finish_latents(&mut never) == straight);
     let uncond = |run: &Recorder| {
-        let maps = run.attention_at(0, AttentionDetail::Heads, Half::Uncond);
+        let maps = run.attention_at(0, AttentionDetail::Heads, Guidance::Uncond);
         maps.expect("step 0 was done")
     };
     assert!(uncond(&early) == uncond(&plain));
 
     // From a branch on: what was before is the plain run.
     let (fork, _) = plain.fork(2, only(0, STEPS)).expect("step 2 was reached");
-    let maps = |run: &Recorder, step| run.attention_at(step, AttentionDetail::Mean, Half::Text);
+    let maps = |run: &Recorder, step| run.attention_at(step, AttentionDetail::Mean, Guidance::Cond);
     assert!(maps(&fork, 1).expect("done") == maps(&plain, 1).expect("done"));
 }
 

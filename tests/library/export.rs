@@ -7,12 +7,12 @@ use std::sync::Arc;
 use diffuscope::export::document::{
     Model, RunDocument, TensorDocument, TensorEntry, run_schema, tensor_schema,
 };
-use diffuscope::export::{Export, ExportError, Heading, OutputFolder, Selection};
+use diffuscope::export::{Export, ExportError, OutputFolder, RunMetadata, TensorSelection};
 use diffuscope::generation::Request;
 use diffuscope::model::tokenizer::{Token, TokenKind, Tokens};
 use diffuscope::scheduler::{Schedule, Scheduler, SchedulerConfig, SchedulerKind};
 use diffuscope::trace::{
-    AttentionMaps, Event, ImageData, ModuleStats, ScheduleInfo, Snapshot, Stats, StepTrace,
+    AttentionMaps, Event, ImageTrace, ModuleStats, NoiseTrace, Stats, StepTrace, TensorData,
     TextTrace, TokensTrace,
 };
 use image::RgbImage;
@@ -30,8 +30,8 @@ fn request(steps: usize) -> Request {
     }
 }
 
-fn heading(steps: usize) -> Heading {
-    Heading {
+fn metadata(steps: usize) -> RunMetadata {
+    RunMetadata {
         model: Model {
             name: "hand-made".into(),
             sha256: "0123456789abcdef".repeat(4),
@@ -75,7 +75,7 @@ fn tokens() -> Event {
 }
 
 fn text() -> Event {
-    let snapshot = |name: &str| Snapshot::from_values(name, vec![1, 2], vec![0.25, -1e-30]);
+    let snapshot = |name: &str| TensorData::from_values(name, vec![1, 2], vec![0.25, -1e-30]);
     Event::Text(Arc::new(TextTrace {
         prompt: vec![
             snapshot("token_embedding"),
@@ -91,9 +91,9 @@ fn text() -> Event {
 }
 
 fn noise(steps: usize) -> Event {
-    Event::Noise(Arc::new(ScheduleInfo {
+    Event::Noise(Arc::new(NoiseTrace {
         schedule: schedule(steps),
-        initial_noise: Snapshot::from_values("initial_noise", vec![1, 1, 2], vec![1.5, -0.0]),
+        initial_noise: TensorData::from_values("initial_noise", vec![1, 1, 2], vec![1.5, -0.0]),
     }))
 }
 
@@ -105,7 +105,7 @@ fn step(index: usize, latents: &[f32], maps: usize) -> Event {
         sigma: 14.6,
         sigma_next: 1.0,
         seconds: 0.125,
-        tensors: vec![Snapshot::from_values(
+        tensors: vec![TensorData::from_values(
             "latents",
             vec![1, 1, latents.len()],
             latents.to_vec(),
@@ -130,15 +130,15 @@ fn step(index: usize, latents: &[f32], maps: usize) -> Event {
 }
 
 fn picture() -> Event {
-    Event::Image(Arc::new(ImageData {
+    Event::Image(Arc::new(ImageTrace {
         image: RgbImage::from_pixel(8, 4, image::Rgb([1, 2, 3])),
         seconds: 0.25,
     }))
 }
 
-fn export(path: &Path, steps: usize, selection: Selection) -> Export {
+fn export(path: &Path, steps: usize, selection: TensorSelection) -> Export {
     let folder = OutputFolder::at(path, false).unwrap();
-    Export::new(folder, heading(steps), selection).unwrap()
+    Export::new(folder, metadata(steps), selection).unwrap()
 }
 
 fn read(path: &Path) -> Value {
@@ -153,7 +153,7 @@ fn tensor(folder: &Path, entry: &TensorEntry) -> TensorDocument {
 fn numbers_that_json_does_not_have_leave_it_valid() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("out");
-    let mut export = export(&path, 1, Selection::default());
+    let mut export = export(&path, 1, TensorSelection::default());
     let latents = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.1, -0.0, 1e-45];
     for event in [tokens(), text(), noise(1), step(0, &latents, 0), picture()] {
         export.write(&event).unwrap();
@@ -187,7 +187,7 @@ fn numbers_that_json_does_not_have_leave_it_valid() {
 fn the_number_of_tokens_that_did_not_fit_is_exported() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("out");
-    let mut export = export(&path, 1, Selection::default());
+    let mut export = export(&path, 1, TensorSelection::default());
     for event in [tokens(), text(), noise(1), step(0, &[0.0], 0), picture()] {
         export.write(&event).unwrap();
     }
@@ -203,7 +203,7 @@ fn the_number_of_tokens_that_did_not_fit_is_exported() {
 fn files_have_names_that_every_system_takes() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("out");
-    let mut export = export(&path, 1, Selection::of(["all"]));
+    let mut export = export(&path, 1, TensorSelection::of(["all"]));
     let mut odd = step(0, &[0.0], 1);
     if let Event::Step(step) = &mut odd {
         let step = Arc::get_mut(step).unwrap();
@@ -231,7 +231,7 @@ fn an_export_that_does_not_come_to_its_end_leaves_nothing() {
     let path = parent.path().join("out");
     let is_empty = || fs::read_dir(parent.path()).unwrap().count() == 0;
     // Cancelled.
-    let mut cancelled = export(&path, 2, Selection::default());
+    let mut cancelled = export(&path, 2, TensorSelection::default());
     for event in [tokens(), text(), noise(2), step(0, &[0.0], 1)] {
         cancelled.write(&event).unwrap();
     }
@@ -239,7 +239,7 @@ fn an_export_that_does_not_come_to_its_end_leaves_nothing() {
     drop(cancelled);
     assert!(is_empty());
     // Finished too early.
-    let mut early = export(&path, 2, Selection::default());
+    let mut early = export(&path, 2, TensorSelection::default());
     for event in [tokens(), text(), noise(2), step(0, &[0.0], 1)] {
         early.write(&event).unwrap();
     }
@@ -266,7 +266,7 @@ fn events_that_are_not_a_run_are_refused() {
             "found the image where step 1 of 2",
         ),
     ] {
-        let mut export = export(&path, 2, Selection::default());
+        let mut export = export(&path, 2, TensorSelection::default());
         let last = events.len() - 1;
         for event in &events[..last] {
             export.write(event).unwrap();
@@ -302,7 +302,7 @@ fn a_long_export() {
     let steps = 40;
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("out");
-    let mut export = export(&path, steps, Selection::default());
+    let mut export = export(&path, steps, TensorSelection::default());
     for event in [tokens(), text(), noise(steps), step(0, &[0.0], 8)] {
         export.write(&event).unwrap();
     }

@@ -14,7 +14,7 @@ use diffuscope::generation::{Generation, Pipeline, Request, Stage};
 use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
 use diffuscope::scheduler::{BetaSchedule, Schedule, Scheduler, SchedulerConfig, SchedulerKind};
 use diffuscope::trace::{
-    AttentionMaps, Event, Half, RecordOptions, Recorder, Snapshot, Stats, StepTrace,
+    AttentionMaps, Event, Guidance, RecordOptions, Recorder, Stats, StepTrace, TensorData,
 };
 
 use measure::{Table, ulps};
@@ -340,8 +340,8 @@ fn check_heads(table: &mut Table, recorder: &Recorder, prefix: &str, step: usize
             .attention_at(step, detail, half)
             .expect("the step was done")
     };
-    let heads = recompute(AttentionDetail::Heads, Half::Text);
-    let uncond = recompute(AttentionDetail::Mean, Half::Uncond);
+    let heads = recompute(AttentionDetail::Heads, Guidance::Cond);
+    let uncond = recompute(AttentionDetail::Mean, Guidance::Uncond);
     let mut seen = 0;
     for path in GOLDENS.names(&format!("{prefix}/steps/{step}/heads/")) {
         let golden = format!("{prefix}/steps/{step}/heads/{path}");
@@ -405,7 +405,7 @@ fn advance(recorder: &mut Recorder) -> Event {
     event.expect("the run is not done")
 }
 
-fn tensor<'a>(step: &'a StepTrace, name: &str) -> &'a Snapshot {
+fn tensor<'a>(step: &'a StepTrace, name: &str) -> &'a TensorData {
     step.tensor(name)
         .unwrap_or_else(|| panic!("step {} has no {name}", step.index))
 }

@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{Pipeline, Precision, Request};
 use diffuscope::model::AttentionDetail;
-use diffuscope::trace::{Event, RecordOptions, Recorder, Snapshot, StepTrace};
+use diffuscope::trace::{Event, RecordOptions, Recorder, StepTrace, TensorData};
 
 /// How far `PyTorch` 2.15 is from its own f32 on the same checkpoint, prompt and noise: prompt embedding, noise prediction;
 /// and the mean difference, in levels of 255, of the picture that it makes of the noise.
@@ -23,7 +23,7 @@ fn load(dtype: DType) -> Arc<Pipeline> {
 }
 
 /// The first step of a run and the prompt's embedding.
-fn first_step(pipeline: Arc<Pipeline>, options: RecordOptions) -> (Arc<StepTrace>, Snapshot) {
+fn first_step(pipeline: Arc<Pipeline>, options: RecordOptions) -> (Arc<StepTrace>, TensorData) {
     let request = Request {
         steps: 4,
         ..pipeline.default_request("a photograph of an astronaut riding a horse")

@@ -8,7 +8,8 @@ use candle_core::Device;
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::export::document::RunDocument;
 use diffuscope::export::{
-    Export, ExportPlan, Heading, OutputFolder, Replay, ReplayError, Selection, save_trace,
+    Export, ExportOptions, OutputFolder, Replay, ReplayError, RunMetadata, TensorSelection,
+    save_trace,
 };
 use diffuscope::generation::{Intervention, Pipeline, Request};
 use diffuscope::model::AttentionDetail;
@@ -47,9 +48,9 @@ struct Recorded {
     events: Vec<Event>,
 }
 
-static RECORDED: LazyLock<Recorded> = LazyLock::new(|| record(Selection::of(["all"])));
+static RECORDED: LazyLock<Recorded> = LazyLock::new(|| record(TensorSelection::of(["all"])));
 
-fn record(selection: Selection) -> Recorded {
+fn record(selection: TensorSelection) -> Recorded {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("run");
     let request = Request {
@@ -66,9 +67,9 @@ fn record(selection: Selection) -> Recorded {
         ..RecordOptions::default()
     };
     let mut recorder = Recorder::new(PIPELINE.clone(), request, options).unwrap();
-    let heading = Heading::new(&PIPELINE, recorder.request().clone(), recorder.branches());
+    let metadata = RunMetadata::new(&PIPELINE, recorder.request().clone(), recorder.branches());
     let folder = OutputFolder::at(&path, false).unwrap();
-    let mut export = Export::new(folder, heading, selection).unwrap();
+    let mut export = Export::new(folder, metadata, selection).unwrap();
     let mut events = Vec::new();
     while let Some(event) = recorder.advance().unwrap() {
         export.write(&event).unwrap();
@@ -95,7 +96,7 @@ fn assert_same_files(a: &Path, b: &Path) {
 
 fn export_again(replay: &Replay, path: &Path) {
     let folder = OutputFolder::at(path, false).unwrap();
-    let mut export = Export::new(folder, replay.heading(), replay.selection()).unwrap();
+    let mut export = Export::new(folder, replay.metadata(), replay.selection()).unwrap();
     for event in replay.events(true) {
         export.write(&event.unwrap()).unwrap();
     }
@@ -195,9 +196,9 @@ fn a_trace_in_memory_is_saved_as_the_export_that_was_streamed() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("saved");
     let folder = OutputFolder::at(&path, false).unwrap();
-    let heading = Heading::new(&PIPELINE, trace.request.clone(), &trace.branches);
+    let metadata = RunMetadata::new(&PIPELINE, trace.request.clone(), &trace.branches);
     let maps = |step: usize| Ok::<_, anyhow::Error>(attention[step].clone());
-    save_trace(folder, heading, &trace, Selection::of(["all"]), maps).unwrap();
+    save_trace(folder, metadata, &trace, TensorSelection::of(["all"]), maps).unwrap();
     assert_same_files(&RECORDED.path, &path);
 }
 
@@ -214,12 +215,12 @@ fn a_plan_writes_a_finished_run_with_every_head_computed_again() {
         trace.apply(event);
     }
     let parent = tempfile::tempdir().unwrap();
-    let plan = ExportPlan {
+    let plan = ExportOptions {
         png: Some(parent.path().join("a.png")),
         json: Some(parent.path().join("a")),
         tensors: Some(vec!["attention".into(), "x0".into()]),
         attention: AttentionDetail::Heads,
-        ..ExportPlan::default()
+        ..ExportOptions::default()
     };
     plan.check_places().unwrap();
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -244,7 +245,7 @@ fn what_was_not_exported_is_missing_and_the_rest_is_there() {
     let path = parent.path().join("few");
     let replay = Replay::open(&RECORDED.path).unwrap();
     let folder = OutputFolder::at(&path, false).unwrap();
-    let mut export = Export::new(folder, replay.heading(), Selection::of(["x0"])).unwrap();
+    let mut export = Export::new(folder, replay.metadata(), TensorSelection::of(["x0"])).unwrap();
     for event in replay.events(false) {
         export.write(&event.unwrap()).unwrap();
     }

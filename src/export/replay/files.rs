@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::ReplayError;
 use crate::export::document::{FORMAT_VERSION, RunDocument, TensorDocument, TensorEntry};
-use crate::trace::Snapshot;
+use crate::trace::TensorData;
 
 const DOCUMENT: &str = "run.json";
 /// A thousand steps with the statistics of every module are about a tenth of this.
@@ -98,7 +98,7 @@ impl Folder {
     }
 
     /// Reads a tensor's file, which must have what `entry` says.
-    pub fn tensor(&self, name: &str, entry: &TensorEntry) -> Result<Snapshot, ReplayError> {
+    pub fn tensor(&self, name: &str, entry: &TensorEntry) -> Result<TensorData, ReplayError> {
         let count: usize = entry.shape.iter().product();
         let largest = BYTES_BESIDE + count as u64 * BYTES_A_NUMBER;
         let path = self.path.join(&entry.file);
@@ -124,7 +124,7 @@ impl Folder {
             return Err(wrong("data", found, expected));
         }
         let data = super::values(&document.data);
-        Ok(Snapshot::from_values(name, document.shape, data))
+        Ok(TensorData::from_values(name, document.shape, data))
     }
 
     /// Reads a picture of this width and height.

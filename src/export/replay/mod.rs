@@ -14,13 +14,13 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::document::{self, Architecture, DataType, Number, RunDocument, TensorEntry, TokenEntry};
-use super::{Heading, Selection};
+use super::{RunMetadata, TensorSelection};
 use crate::generation::{BranchPoint, ModelInfo, Request, preview};
 use crate::model::tokenizer::{Token, Tokens};
 use crate::random::Generator;
 use crate::scheduler::Schedule;
 use crate::trace::{
-    AttentionMaps, Event, ImageData, ScheduleInfo, Snapshot, StepTrace, TextTrace, TokensTrace,
+    AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
     Trace,
 };
 use files::Folder;
@@ -153,8 +153,8 @@ impl Replay {
     }
 
     /// What an export of it says besides what happened.
-    pub fn heading(&self) -> Heading {
-        Heading {
+    pub fn metadata(&self) -> RunMetadata {
+        RunMetadata {
             model: self.document.model.clone(),
             device: self.document.device.clone(),
             dtype: self.document.dtype.clone(),
@@ -165,7 +165,7 @@ impl Replay {
     }
 
     /// The tensors that were recorded.
-    pub fn selection(&self) -> Selection {
+    pub fn selection(&self) -> TensorSelection {
         let of_run = self.document.tensors.keys();
         let of_steps = self
             .document
@@ -173,7 +173,7 @@ impl Replay {
             .iter()
             .flat_map(|step| step.tensors.keys());
         let names: std::collections::BTreeSet<&String> = of_run.chain(of_steps).collect();
-        Selection::of(names)
+        TensorSelection::of(names)
     }
 
     /// What happened, in order; each part is read when it is reached. Without attention, steps have no maps, which
@@ -322,7 +322,7 @@ impl Replay {
         let negative = "negative_prompt_embedding";
         let negative_prompt_embedding = match self.document.tensors.get(negative) {
             Some(entry) => self.tensor(negative, entry)?,
-            None => Snapshot::from_values(negative, vec![0, self.info.hidden_size], Vec::new()),
+            None => TensorData::from_values(negative, vec![0, self.info.hidden_size], Vec::new()),
         };
         let stage = self.document.text.clone().unwrap_or_default();
         Ok(Event::Text(Arc::new(TextTrace {
@@ -345,9 +345,9 @@ impl Replay {
             let request = first.map_or(self.request(), |branch| &branch.request);
             let shape = self.info.latent_shape.to_vec();
             let values = Generator::manual_seed(request.seed).randn(shape.iter().product());
-            Snapshot::from_values(name, shape, values)
+            TensorData::from_values(name, shape, values)
         };
-        Ok(Event::Noise(Arc::new(ScheduleInfo {
+        Ok(Event::Noise(Arc::new(NoiseTrace {
             schedule: self.schedule.clone(),
             initial_noise,
         })))
@@ -355,7 +355,7 @@ impl Replay {
 
     fn image_event(&self) -> Result<Event, ReplayError> {
         let image = &self.document.image;
-        Ok(Event::Image(Arc::new(ImageData {
+        Ok(Event::Image(Arc::new(ImageTrace {
             image: self
                 .folder
                 .picture(&image.file, (image.width, image.height))?,
@@ -373,7 +373,7 @@ impl Replay {
         })
     }
 
-    fn tensor(&self, name: &str, entry: &TensorEntry) -> Result<Snapshot, ReplayError> {
+    fn tensor(&self, name: &str, entry: &TensorEntry) -> Result<TensorData, ReplayError> {
         self.folder.tensor(name, entry)
     }
 }

@@ -1,7 +1,7 @@
 //! What the keys mean while looking around.
 
 use super::{App, Mode, Notice, StepTensor, View, moved};
-use crate::trace::Half;
+use crate::trace::Guidance;
 use crate::tui::action::Action;
 use crate::tui::cursor::AttentionCursor;
 use crate::tui::editor::{Editor, Field, LineEditor};
@@ -42,8 +42,8 @@ impl App {
             Action::OtherHalf => {
                 let half = &mut self.cursor.attention.half;
                 *half = match half {
-                    Half::Text => Half::Uncond,
-                    Half::Uncond => Half::Text,
+                    Guidance::Cond => Guidance::Uncond,
+                    Guidance::Uncond => Guidance::Cond,
                 };
             }
             Action::Switch if self.view == View::Attention => {

@@ -99,8 +99,8 @@ impl App {
                 };
         }
         match place.half {
-            Some(Half::Prompt) => cursor.half = trace::Half::Text,
-            Some(Half::Uncond) => cursor.half = trace::Half::Uncond,
+            Some(Half::Prompt) => cursor.half = trace::Guidance::Cond,
+            Some(Half::Uncond) => cursor.half = trace::Guidance::Uncond,
             None => {}
         }
         cursor.grid = place.grid.unwrap_or(cursor.grid);
@@ -196,8 +196,8 @@ impl App {
             layer: layer.map(|layer| layer.path.clone()),
             head: cursor.attention.head,
             half: match cursor.attention.half {
-                trace::Half::Text => Half::Prompt,
-                trace::Half::Uncond => Half::Uncond,
+                trace::Guidance::Cond => Half::Prompt,
+                trace::Guidance::Uncond => Half::Uncond,
             },
             grid: cursor.attention.grid,
             decode: self.decode,

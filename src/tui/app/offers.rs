@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{App, StepTensor, View};
 use crate::export::document::{self, DataType};
-use crate::export::{Existing, ExportPlan, Heading};
+use crate::export::{ExportOptions, OnExisting, RunMetadata};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{AttentionMaps, Snapshot};
+use crate::trace::{AttentionMaps, TensorData};
 use crate::tui::run::{Run, RunState};
 use crate::tui::selection::Part;
 use crate::tui::text;
@@ -66,7 +66,7 @@ impl App {
                         ("timesteps", &schedule.timesteps),
                     ] {
                         let tensor =
-                            Snapshot::from_values(name, vec![values.len()], values.clone());
+                            TensorData::from_values(name, vec![values.len()], values.clone());
                         list.tensor(format!("the {name}"), None, tensor);
                     }
                 }
@@ -85,7 +85,7 @@ impl App {
             let at = step.index;
             let key = self.attention_key(AttentionDetail::Mean);
             let kept = run.attention(AttentionKey {
-                half: crate::trace::Half::Text,
+                half: crate::trace::Guidance::Cond,
                 ..key
             });
             let content = Content::Step(Arc::clone(step), kept.to_vec());
@@ -114,7 +114,7 @@ impl App {
     fn no_offers(&self) -> Option<List> {
         let run = self.run.as_ref()?;
         let info = &run.info;
-        let heading = Heading {
+        let metadata = RunMetadata {
             model: document::Model {
                 name: info.name.clone(),
                 sha256: info.sha256.clone(),
@@ -126,7 +126,7 @@ impl App {
             branches: run.trace.branches.clone(),
         };
         Some(List {
-            heading,
+            metadata,
             folder: self.folder.clone(),
             stem: format!("diffuscope-{}", run.trace.request.seed),
             offers: Vec::new(),
@@ -270,7 +270,7 @@ impl App {
 
 /// The offers so far, and what all of them share.
 struct List {
-    heading: Heading,
+    metadata: RunMetadata,
     folder: PathBuf,
     /// What every name begins with.
     stem: String,
@@ -296,7 +296,7 @@ impl List {
         let name = format!("{}{step}{name}.{extension}", self.stem);
         let writing = Writing {
             name: self.folder.join(&name),
-            heading: self.heading.clone(),
+            metadata: self.metadata.clone(),
             content,
         };
         self.offers.push(Offer {
@@ -307,17 +307,17 @@ impl List {
         });
     }
 
-    fn tensor(&mut self, what: String, step: Option<usize>, tensor: Snapshot) {
+    fn tensor(&mut self, what: String, step: Option<usize>, tensor: TensorData) {
         let name = file_name(&tensor.name);
         self.add(what, step, &name, Content::Tensor(tensor));
     }
 
     fn run(&mut self, run: &Run) {
-        let plan = ExportPlan {
+        let plan = ExportOptions {
             json: Some(self.folder.join(&self.stem)),
-            existing: Existing::Keep,
+            existing: OnExisting::AddNumber,
             attention: AttentionDetail::Mean,
-            ..ExportPlan::default()
+            ..ExportOptions::default()
         };
         self.offers.push(Offer {
             what: "the whole run as JSON".into(),
@@ -333,12 +333,12 @@ impl List {
 }
 
 /// `noise_text - noise_uncond`: what guidance scales.
-fn difference(text: Option<&Snapshot>, uncond: Option<&Snapshot>) -> Option<Snapshot> {
+fn difference(text: Option<&TensorData>, uncond: Option<&TensorData>) -> Option<TensorData> {
     let (text, uncond) = (text?, uncond?);
     let values = text.data.iter().zip(uncond.data.iter()).map(|(a, b)| a - b);
     let values: Vec<f32> = values.collect();
     (values.len() == text.data.len())
-        .then(|| Snapshot::from_values("noise_difference", text.shape.clone(), values))
+        .then(|| TensorData::from_values("noise_difference", text.shape.clone(), values))
 }
 
 /// A small picture with every pixel a square, so that the shorter side has 256 pixels or a little more.

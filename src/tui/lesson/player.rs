@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::generation::{ModelInfo, RequestOverrides};
+use crate::generation::{ModelInfo, RequestPatch};
 use crate::lesson::check::Inspector;
 use crate::lesson::filter::Input;
 use crate::lesson::{Act, Depth, Lesson};
@@ -34,7 +34,7 @@ impl Player {
     /// # Errors
     /// A model that does not load.
     pub fn start(loader: Loader) -> Result<Self, String> {
-        let request = RequestOverrides::default();
+        let request = RequestPatch::default();
         let worker = Worker::spawn(loader, request)
             .map_err(|error| format!("the worker cannot be started: {error}"))?;
         let mut app = App::new(Theme::new(Colours::None), ATTENTION);

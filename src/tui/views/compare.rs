@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::{below, keeps_variance, line, top};
-use crate::trace::{Snapshot, StepTrace};
+use crate::trace::{StepTrace, TensorData};
 use crate::tui::app::{App, View};
 use crate::tui::editor::changes;
 use crate::tui::pixels::PlacedPicture;
@@ -194,19 +194,23 @@ fn text_difference(a: &Run, b: &Run, name: &str) -> String {
 
 /// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other does
 /// not, both are compared with the variance that the first one has.
-fn latents_between(what: &str, a: (&StepTrace, &Snapshot), b: (&StepTrace, &Snapshot)) -> String {
+fn latents_between(
+    what: &str,
+    a: (&StepTrace, &TensorData),
+    b: (&StepTrace, &TensorData),
+) -> String {
     if keeps_variance(a.0) == keeps_variance(b.0) {
         return between(what, a.1, b.1);
     }
     let [a, b] = [a, b].map(|(step, latents)| {
         let scaled = latents.data.iter().map(|value| value / step.preview_scale);
-        Snapshot::from_values(&latents.name, latents.shape.clone(), scaled.collect())
+        TensorData::from_values(&latents.name, latents.shape.clone(), scaled.collect())
     });
     between(&format!("{what}, one of them divided by √(σ²+1)"), &a, &b)
 }
 
 /// How far apart two tensors are, as root mean square of their difference beside that of the first.
-fn between(what: &str, a: &Snapshot, b: &Snapshot) -> String {
+fn between(what: &str, a: &TensorData, b: &TensorData) -> String {
     if a.shape != b.shape || a.data.is_empty() {
         return format!("{what}: different shapes.");
     }
@@ -228,7 +232,7 @@ fn between(what: &str, a: &Snapshot, b: &Snapshot) -> String {
 }
 
 /// Where two tensors `(channels, height, width)` differ: the length of the difference over channels.
-fn places(a: &Snapshot, b: &Snapshot) -> Option<Map> {
+fn places(a: &TensorData, b: &TensorData) -> Option<Map> {
     let [channels, height, width] = a.shape[..] else {
         return None;
     };

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{below, columns, empty, fitting, keeps_variance, line, statistics, top};
-use crate::trace::{Snapshot, StepTrace};
+use crate::trace::{StepTrace, TensorData};
 use crate::tui::app::{App, StepTensor};
 use crate::tui::pixels::PlacedPicture;
 use crate::tui::run::Run;
@@ -168,7 +168,7 @@ fn caption(
     place: Rect,
     room: u16,
     drawn: Rect,
-    tensor: Option<&Snapshot>,
+    tensor: Option<&TensorData>,
     app: &App,
 ) {
     let place = below(place, 1 + drawn.height.max(1).min(room));
@@ -243,12 +243,12 @@ fn draw_tensor(
 }
 
 /// `noise_text - noise_uncond`, where there are both.
-fn difference(step: &StepTrace) -> Option<Snapshot> {
+fn difference(step: &StepTrace) -> Option<TensorData> {
     let text = step.tensor("noise_text")?;
     let uncond = step.tensor("noise_uncond")?;
     let data = text.data.iter().zip(uncond.data.iter());
     let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
-    Some(Snapshot::from_values(
+    Some(TensorData::from_values(
         "difference",
         text.shape.clone(),
         data,
@@ -256,7 +256,7 @@ fn difference(step: &StepTrace) -> Option<Snapshot> {
 }
 
 /// For each place the length of the vector over channels, `(height, width)`.
-fn magnitudes(tensor: &Snapshot) -> Vec<f32> {
+fn magnitudes(tensor: &TensorData) -> Vec<f32> {
     let planes = tensor.shape.first().copied().unwrap_or(0);
     let size = tensor.data.len() / planes.max(1);
     (0..size)

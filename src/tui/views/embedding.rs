@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use super::{below, cosine, empty, fitting, line, matrix, scroll, strip, top};
 use crate::model::tokenizer::TokenKind;
-use crate::trace::{Snapshot, Stats};
+use crate::trace::{Stats, TensorData};
 use crate::tui::app::App;
 use crate::tui::insight::Neighbour;
 use crate::tui::run::Run;
@@ -72,7 +72,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
 }
 
 /// The selected part of what goes into the first layer, `(77, hidden)`.
-fn vectors(run: &Run, part: Part) -> Option<Cow<'_, Snapshot>> {
+fn vectors(run: &Run, part: Part) -> Option<Cow<'_, TensorData>> {
     let text = run.trace.text.as_deref()?;
     let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
     match part {
@@ -126,7 +126,7 @@ fn draw_table(
     area: Rect,
     app: &App,
     run: &Run,
-    embedding: &Snapshot,
+    embedding: &TensorData,
     rows: &[usize],
 ) -> u16 {
     let theme = app.theme;
@@ -230,7 +230,7 @@ fn token_name(run: &Run, position: usize) -> String {
 }
 
 /// How the selected token's numbers are distributed, and what lies nearest to it.
-fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
+fn draw_selected(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &TensorData) {
     let token = app.cursor.token;
     let vector = embedding.row(token);
     if vector.is_empty() || area.height < 3 {
@@ -284,7 +284,7 @@ fn described(app: &App, run: &Run, length: usize) -> String {
 }
 
 /// What lies nearest to the selected token's vector.
-fn draw_beside(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
+fn draw_beside(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &TensorData) {
     let token = app.cursor.token;
     let in_prompt = alike(run, embedding, token);
     if app.cursor.detail.part == Part::Token {
@@ -296,7 +296,7 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding:
 }
 
 /// The same beneath the vector's description.
-fn draw_neighbours(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &Snapshot) {
+fn draw_neighbours(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedding: &TensorData) {
     let length = embedding.row(app.cursor.token).len();
     let title = described(app, run, length);
     let title = fitting(
@@ -308,7 +308,7 @@ fn draw_neighbours(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, embedd
 }
 
 /// The prompt's other tokens with their cosines, the most alike first.
-fn alike(run: &Run, embedding: &Snapshot, token: usize) -> Vec<(String, f64)> {
+fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> {
     let selected = embedding.row(token);
     let mut others: Vec<(String, f64)> = run
         .tokens()

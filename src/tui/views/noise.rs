@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{below, columns, empty, line, statistics, top};
-use crate::trace::{ScheduleInfo, Stats};
+use crate::trace::{NoiseTrace, Stats};
 use crate::tui::app::App;
 use crate::tui::run::Run;
 use crate::tui::text;
@@ -40,7 +40,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, app: &App) {
 }
 
 /// Seed, shape, and the choice between the noise and the first latents.
-fn draw_head(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, info: &ScheduleInfo) -> Rect {
+fn draw_head(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, info: &NoiseTrace) -> Rect {
     let noise = &info.initial_noise;
     let sigma = f64::from(info.schedule.init_noise_sigma);
     let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
@@ -65,7 +65,7 @@ fn draw_channels(
     buffer: &mut Buffer,
     area: Rect,
     app: &App,
-    info: &ScheduleInfo,
+    info: &NoiseTrace,
     (channels, height, width): (usize, usize, usize),
     factor: Option<f32>,
 ) -> Rect {

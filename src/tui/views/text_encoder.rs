@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use super::{below, cosine, empty, fitting, line, matrix, scroll, strip, top};
 use crate::model::tokenizer::{Token, TokenKind};
-use crate::trace::{Snapshot, Stats};
+use crate::trace::{Stats, TensorData};
 use crate::tui::app::App;
 use crate::tui::run::Run;
 use crate::tui::screen::wrap_words;
@@ -26,8 +26,8 @@ const WIDE: u16 = 90;
 /// The state that is looked at.
 struct State<'a> {
     name: &'a str,
-    before: Option<&'a Snapshot>,
-    vectors: &'a Snapshot,
+    before: Option<&'a TensorData>,
+    vectors: &'a TensorData,
 }
 
 /// Draws the view.
@@ -80,7 +80,7 @@ fn draw_states(
     buffer: &mut Buffer,
     area: Rect,
     app: &App,
-    states: &[(String, Snapshot)],
+    states: &[(String, TensorData)],
     selected: usize,
 ) -> Rect {
     let theme = app.theme;
@@ -148,7 +148,7 @@ fn draw_states(
 }
 
 /// How far the vector of `token` turned: 1 − cosine.
-fn movement(before: &Snapshot, after: &Snapshot, token: usize) -> f64 {
+fn movement(before: &TensorData, after: &TensorData, token: usize) -> f64 {
     1.0 - cosine(before.row(token), after.row(token))
 }
 
@@ -173,7 +173,7 @@ fn draw_heads(buffer: &mut Buffer, area: Rect, app: &App, run: &Run, state: &Sta
 }
 
 /// Every head's causal attention in the layer that `name` ("layer 3") is the output of, `(heads, 77, 77)`.
-fn heads_of<'a>(run: &'a Run, name: &str) -> Option<&'a Snapshot> {
+fn heads_of<'a>(run: &'a Run, name: &str) -> Option<&'a TensorData> {
     let text = run.trace.text.as_deref()?;
     let path = attention_path(name)?;
     text.heads.iter().find(|map| *map.name == *path)

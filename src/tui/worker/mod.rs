@@ -15,12 +15,12 @@ use std::thread;
 use image::RgbImage;
 
 use super::insight::Insight;
-use crate::export::{ExportPlan, Replay};
-use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestOverrides};
+use crate::export::{ExportOptions, Replay};
+use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestPatch};
 use crate::lesson::Facts;
 use crate::lesson::filter::{Failed, Filter, Value};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, CancelToken, Event, Half, Snapshot, Trace};
+use crate::trace::{AttentionMaps, CancelToken, Event, Guidance, TensorData, Trace};
 use service::Service;
 pub use writing::{Content, Plane, Writing};
 
@@ -90,7 +90,7 @@ pub enum Command {
         /// The step.
         step: usize,
         /// The step's `x0`.
-        x0: Snapshot,
+        x0: TensorData,
     },
     /// Write a file.
     Write(Box<Writing>),
@@ -99,7 +99,7 @@ pub enum Command {
         /// The run that is meant.
         run: u64,
         /// What to write, and where.
-        plan: Box<ExportPlan>,
+        plan: Box<ExportOptions>,
         /// What was recorded.
         trace: Box<Trace>,
     },
@@ -139,7 +139,7 @@ pub struct AttentionKey {
     /// The denoising step, from 0.
     pub step: usize,
     /// With or without the prompt.
-    pub half: Half,
+    pub half: Guidance,
     /// Mean or every head.
     pub detail: AttentionDetail,
 }
@@ -300,7 +300,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the worker: it loads the model at once.
-    pub fn spawn(loader: Loader, request: RequestOverrides) -> std::io::Result<Self> {
+    pub fn spawn(loader: Loader, request: RequestPatch) -> std::io::Result<Self> {
         let (commands, inbox) = channel();
         let (answers, updates) = channel();
         let cancel = CancelToken::default();

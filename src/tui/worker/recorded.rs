@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::service::{Gone, not_written};
 use super::{AttentionKey, Command, Failure, Pictures, Update};
-use crate::export::{ExportError, ExportPlan, Replay, ReplayError, save_trace};
+use crate::export::{ExportError, ExportOptions, Replay, ReplayError, save_trace};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Event, Half, Trace};
+use crate::trace::{AttentionMaps, Event, Guidance, Trace};
 
 /// Answers commands until the screen is gone.
 pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
@@ -57,7 +57,7 @@ pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<
 
 /// What was recorded of the prompt's half, as fine as it was recorded.
 fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, Failure> {
-    if key.half == Half::Uncond {
+    if key.half == Guidance::Uncond {
         return Err(missing("Attention without the prompt"));
     }
     let maps = replay
@@ -72,14 +72,14 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
 }
 
 /// Writes the run once more: as it was recorded, with the attention that was.
-fn export(replay: &Replay, plan: &ExportPlan, trace: &Trace) -> Result<Vec<PathBuf>, Failure> {
+fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<PathBuf>, Failure> {
     let Some(folder) = plan.folder().map_err(|error| not_written(&error))? else {
         return Ok(Vec::new());
     };
     let attention = |step| replay.attention_at(step).map_err(|error| failure(&error));
     let written = save_trace(
         folder,
-        replay.heading(),
+        replay.metadata(),
         trace,
         replay.selection(),
         attention,

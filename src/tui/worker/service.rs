@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::{AttentionKey, Command, Failure, Loader, Opened, Pictures, Update, Work};
-use crate::export::ExportPlan;
-use crate::generation::{self, Pipeline, Request, RequestOverrides, Stage};
+use crate::export::ExportOptions;
+use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
 use crate::model::AttentionDetail;
-use crate::trace::{CancelToken, Event, RecordOptions, Recorder, Snapshot, Trace};
+use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
 use crate::tui::{insight, panics};
 
 /// The screen is gone: nobody wants to know any more.
@@ -52,7 +52,7 @@ impl Service {
     }
 
     /// Loads the model, then serves until the screen is gone.
-    pub(super) fn work(self, mut loader: Loader, request: &RequestOverrides) {
+    pub(super) fn work(self, mut loader: Loader, request: &RequestPatch) {
         match open(&mut loader, None) {
             Ok(opened) => {
                 let prompt = request.prompt.clone().unwrap_or_default();
@@ -320,7 +320,7 @@ impl Service {
         pipeline: &Pipeline,
         run: u64,
         step: usize,
-        x0: &Snapshot,
+        x0: &TensorData,
     ) -> Result<(), Gone> {
         let work = Work::Decode(step);
         self.say(Update::Begins { run, work })?;
@@ -328,7 +328,13 @@ impl Service {
         self.say(Update::Decoded { run, step, image })
     }
 
-    fn export(&self, run: u64, plan: &ExportPlan, trace: &Trace, desk: &Desk) -> Result<(), Gone> {
+    fn export(
+        &self,
+        run: u64,
+        plan: &ExportOptions,
+        trace: &Trace,
+        desk: &Desk,
+    ) -> Result<(), Gone> {
         let saved = match desk.recorders.get(&run) {
             None => Err(forgotten()),
             Some(recorder) => match guarded(|| plan.write(recorder, trace)) {

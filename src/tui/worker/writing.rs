@@ -7,10 +7,10 @@ use image::RgbImage;
 
 use super::Failure;
 use crate::export::{
-    DestinationError, Heading, HeatMap, OutputFile, save_animation, save_attention, save_map,
+    DestinationError, HeatMap, OutputFile, RunMetadata, save_animation, save_attention, save_map,
     save_step, save_tensor, write_png,
 };
-use crate::trace::{AttentionMaps, Snapshot, StepTrace};
+use crate::trace::{AttentionMaps, StepTrace, TensorData};
 
 /// A file to write: what is in it, and what it says about where that came from.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Writing {
     /// The file; a number is added to its name where there is one already.
     pub name: PathBuf,
     /// The run that it is about.
-    pub heading: Heading,
+    pub metadata: RunMetadata,
     /// What to write.
     pub content: Content,
 }
@@ -29,7 +29,7 @@ pub enum Content {
     /// A picture, as PNG.
     Picture(Arc<RgbImage>),
     /// A tensor's values, as JSON.
-    Tensor(Snapshot),
+    Tensor(TensorData),
     /// A layer's cross-attention, as JSON.
     Attention(AttentionMaps),
     /// A step with its tensors and its cross-attention, as JSON.
@@ -74,12 +74,12 @@ impl Writing {
 
     fn publish(&self) -> Result<PathBuf, DestinationError> {
         let file = OutputFile::new_at(&self.name)?;
-        let Heading { request, model, .. } = &self.heading;
+        let RunMetadata { request, model, .. } = &self.metadata;
         match &self.content {
             Content::Picture(image) => file.publish(|out| write_png(out, image, request, model)),
             Content::Tensor(tensor) => save_tensor(file, tensor),
             Content::Attention(maps) => save_attention(file, maps),
-            Content::Step(step, attention) => save_step(file, &self.heading, step, attention),
+            Content::Step(step, attention) => save_step(file, &self.metadata, step, attention),
             Content::Map(plane) => save_map(file, plane.map(), &plane.name, request, model),
             Content::Animation(planes) => {
                 let maps: Vec<HeatMap> = planes.iter().map(Plane::map).collect();

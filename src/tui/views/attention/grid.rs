@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::selection::{Selection, short_path};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
-use crate::trace::Half;
+use crate::trace::Guidance;
 use crate::tui::app::App;
 use crate::tui::cursor::Grid;
 use crate::tui::run::Run;
@@ -203,7 +203,7 @@ fn words(app: &App, run: &Run) -> Vec<usize> {
     let tokens = super::tokens(app, run);
     let of_words = tokens.iter().filter(|token| token.kind == TokenKind::Word);
     let words: Vec<usize> = of_words.map(|token| token.position).collect();
-    if words.is_empty() && app.cursor.attention.half == Half::Uncond {
+    if words.is_empty() && app.cursor.attention.half == Guidance::Uncond {
         (0..tokens.len().min(3)).collect()
     } else {
         words

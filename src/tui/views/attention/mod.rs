@@ -10,7 +10,7 @@ use ratatui::layout::{Constraint, Layout as RatatuiLayout, Rect};
 
 use super::{below, columns, empty, fitting, line, top};
 use crate::model::tokenizer::Token;
-use crate::trace::Half;
+use crate::trace::Guidance;
 use crate::tui::app::{App, Mode};
 use crate::tui::pixels::PlacedPicture;
 use crate::tui::run::Run;
@@ -125,7 +125,7 @@ impl Layout {
 
 /// Why there are no maps.
 fn missing(app: &App, run: &Run) -> &'static str {
-    if app.cursor.attention.half == Half::Uncond {
+    if app.cursor.attention.half == Guidance::Uncond {
         if run.trace.request.is_guided() {
             "The unconditional half of this step is being computed again …"
         } else {
@@ -139,13 +139,13 @@ fn missing(app: &App, run: &Run) -> &'static str {
 /// The tokens whose maps are shown: the prompt's, or the negative prompt's in the unconditional half.
 fn tokens<'a>(app: &App, run: &'a Run) -> &'a [Token] {
     match (app.cursor.attention.half, &run.trace.tokens) {
-        (Half::Uncond, Some(tokens)) => &tokens.negative_prompt.tokens,
+        (Guidance::Uncond, Some(tokens)) => &tokens.negative_prompt.tokens,
         _ => run.tokens(),
     }
 }
 
 fn strip(buffer: &mut Buffer, area: Rect, app: &App, run: &Run) -> Rect {
-    if app.cursor.attention.half == Half::Text {
+    if app.cursor.attention.half == Guidance::Cond {
         return super::strip(buffer, area, app, run);
     }
     let row = top(area, 1);

@@ -1,6 +1,6 @@
 //! Which attention is looked at: of which layers, of which head.
 
-use crate::trace::{AttentionMaps, Half};
+use crate::trace::{AttentionMaps, Guidance};
 use crate::tui::app::App;
 use crate::tui::text;
 use crate::tui::widgets::heat_map::resample;
@@ -125,8 +125,8 @@ impl<'a> Selection<'a> {
             _ => ("mean of heads".to_owned(), String::new()),
         };
         let half = match cursor.half {
-            Half::Text => "",
-            Half::Uncond => " · without the prompt",
+            Guidance::Cond => "",
+            Guidance::Uncond => " · without the prompt",
         };
         let step = app.cursor.step + 1;
         [

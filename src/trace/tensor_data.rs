@@ -10,7 +10,7 @@ use super::download::to_host;
 
 /// A tensor's values on the host, named, with their statistics. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
+pub struct TensorData {
     /// The name that it has everywhere: `latents`, `text_model.encoder.layers.0`, …
     pub name: Arc<str>,
     /// Its shape, without a leading batch of one.
@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub data: Arc<[f32]>,
 }
 
-impl Snapshot {
+impl TensorData {
     /// Copies `tensor` to the host as f32, dropping a leading dimension of 1.
     pub fn of(name: &str, tensor: &Tensor) -> candle_core::Result<Self> {
         let data = to_host(slice::from_ref(tensor))?;
