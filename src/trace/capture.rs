@@ -1,24 +1,24 @@
-//! The hook that writes down what passes through the networks.
+//! The hook that records what passes through the networks.
 
 use candle_core::{IndexOp as _, Tensor};
 
-use super::recorder::{Guidance, RecordOptions};
+use super::options::{Guidance, RecordOptions};
 use super::stats::PendingStats;
 use super::{AttentionMaps, ModuleStats, TensorData};
 use crate::generation::{AttentionLayer, Pipeline};
 use crate::model::{self, AttentionDetail, Hook};
 
-/// A module whose output passed.
+/// A module whose output passed, and the statistics of it that the device may still be working on.
 #[derive(Debug)]
-pub struct PendingModule {
+pub(super) struct PendingModule {
     path: String,
     shape: Vec<usize>,
     stats: PendingStats,
 }
 
-/// What the hook wrote down.
+/// What the hook recorded.
 #[derive(Debug, Default)]
-pub struct Captured {
+pub(super) struct Captured {
     /// The text encoder's layers and embeddings.
     pub outputs: Vec<TensorData>,
     /// Its attention, the mean over heads.
@@ -33,22 +33,22 @@ pub struct Captured {
     pub probs: Vec<Tensor>,
 }
 
-/// The hook that writes down. What lies on a GPU stays there until the step is done.
-pub struct Capture<'a> {
+/// The hook that records. What lies on a GPU stays there until the step is done.
+pub(super) struct Capture<'a> {
     options: &'a RecordOptions,
     layers: Vec<AttentionLayer>,
-    half: Guidance,
+    /// Which of a guided step's two predictions is recorded.
+    guidance: Guidance,
     /// So far.
     pub captured: Captured,
 }
 
 impl<'a> Capture<'a> {
-    /// A hook that looks at one half.
-    pub fn new(options: &'a RecordOptions, pipeline: &Pipeline, half: Guidance) -> Self {
+    pub fn new(options: &'a RecordOptions, pipeline: &Pipeline, guidance: Guidance) -> Self {
         Self {
             options,
             layers: pipeline.info().cross_attention.clone(),
-            half,
+            guidance,
             captured: Captured::default(),
         }
     }
@@ -69,9 +69,9 @@ impl<'a> Capture<'a> {
         Ok(())
     }
 
-    /// The wanted half of a batch, which has uncond first where it is of two.
+    /// The recorded prediction's item of a batch: the last one with the prompt; a guided batch has uncond first.
     fn item(&self, value: &Tensor) -> candle_core::Result<Tensor> {
-        value.i(match self.half {
+        value.i(match self.guidance {
             Guidance::Cond => value.dim(0)? - 1,
             Guidance::Uncond => 0,
         })
@@ -116,7 +116,7 @@ impl Hook for Capture<'_> {
         let kept = kept.transpose()?;
         if self.options.modules {
             let stats = match &kept {
-                Some(snapshot) => PendingStats::Known(snapshot.stats),
+                Some(tensor) => PendingStats::Known(tensor.stats),
                 None => PendingStats::of(&value)?,
             };
             self.captured.modules.push(PendingModule {
@@ -158,7 +158,7 @@ impl Hook for Capture<'_> {
 }
 
 /// Maps of `layers`, for each of which `values` has those of its probabilities.
-pub fn maps(
+pub(super) fn attention_maps(
     layers: Vec<(AttentionLayer, Option<usize>)>,
     values: impl Iterator<Item = Vec<f32>>,
 ) -> Vec<AttentionMaps> {
@@ -173,11 +173,11 @@ pub fn maps(
     layers.into_iter().zip(values).map(map).collect()
 }
 
-/// Statistics of the modules that passed; waits for them.
-pub fn modules(noted: Vec<PendingModule>) -> candle_core::Result<Vec<ModuleStats>> {
-    let (names, pending): (Vec<_>, Vec<_>) = noted
+/// Statistics of the modules that passed; waits for the device.
+pub(super) fn module_stats(modules: Vec<PendingModule>) -> candle_core::Result<Vec<ModuleStats>> {
+    let (names, pending): (Vec<_>, Vec<_>) = modules
         .into_iter()
-        .map(|noted| ((noted.path, noted.shape), noted.stats))
+        .map(|module| ((module.path, module.shape), module.stats))
         .unzip();
     let stats = PendingStats::ask(&pending)?;
     let all = names.into_iter().zip(stats);

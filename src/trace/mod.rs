@@ -7,16 +7,18 @@
 
 mod attention;
 mod capture;
-mod download;
 mod event;
+mod options;
 mod recorder;
 mod stats;
 mod tensor_data;
+mod transfer;
 
 pub use attention::{AttentionMaps, AttentionStore};
 pub use event::{
     Event, ImageTrace, ModuleStats, NoiseTrace, StepTrace, TextTrace, TokensTrace, Trace,
 };
-pub use recorder::{CancelToken, Guidance, RecordOptions, Recorder};
+pub use options::{CancelToken, Guidance, RecordOptions};
+pub use recorder::Recorder;
 pub use stats::Stats;
 pub use tensor_data::TensorData;

@@ -1,13 +1,13 @@
-//! The recorder: drives a generation and writes down what passes.
+//! The recorder: drives a generation and turns what passes its hooks into events.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::Tensor;
 
-use super::capture::{Capture, Captured, maps, modules};
-use super::download::{Buffers, Download};
+use super::capture::{Capture, Captured, attention_maps, module_stats};
+use super::options::{Guidance, RecordOptions};
+use super::transfer::{Buffers, Transfer};
 use super::tensor_data::shape;
 use super::{
     AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
@@ -18,50 +18,6 @@ use crate::generation::{
 };
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::Tokens;
-
-/// Stops a run from another thread: within a step, at the next module boundary.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
-
-impl CancelToken {
-    /// Asks the run to stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Was it asked to stop?
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Lets it run again.
-    pub fn reset(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// What to write down, besides the tensors of each step, which always are.
-#[derive(Debug, Clone, Default)]
-pub struct RecordOptions {
-    /// The text encoder's embeddings, layers and attention.
-    pub layers: bool,
-    /// Statistics of every module's output that passes, of the prompt's half.
-    pub modules: bool,
-    /// The UNet's cross-attention.
-    pub attention: AttentionDetail,
-    /// Stops the run.
-    pub cancel: CancelToken,
-}
-
-/// Which half of classifier-free guidance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Guidance {
-    /// With the prompt.
-    #[default]
-    Text,
-    /// Without it (with the negative prompt).
-    Uncond,
-}
 
 /// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing. A clone shares
 /// the tensors.
@@ -95,7 +51,7 @@ struct PendingStep {
     /// Names and shapes of its tensors, whose values come first.
     tensors: Vec<(&'static str, Vec<usize>)>,
     captured: Captured,
-    values: Download,
+    values: Transfer,
 }
 
 impl Clone for Recorder {
@@ -176,18 +132,32 @@ impl Recorder {
     }
 
     fn next_event(&mut self, start: Instant) -> Result<Option<Event>, Error> {
-        let step = if let Some(ahead) = self.prefetched.take() {
-            self.generation.restore(&ahead.after);
-            ahead.step
+        let step = if let Some(prefetched) = self.prefetched.take() {
+            self.generation.restore(&prefetched.after);
+            prefetched.step
         } else {
             let mut capture =
                 Capture::new(&self.options, self.generation.pipeline(), Guidance::Cond);
-            let progress = self.generation.advance(&mut capture)?;
+            let output = self.generation.advance(&mut capture)?;
             let captured = capture.captured;
-            match progress {
-                None => return Ok(None),
+            let generation = &self.generation;
+            match output {
                 Some(StageOutput::Step(step)) => self.pending_step(&step, captured)?,
-                Some(progress) => return self.event(progress, captured, start).map(Some),
+                Some(StageOutput::Tokens { prompt, negative }) => {
+                    return tokens_event(generation, prompt, negative).map(Some);
+                }
+                Some(StageOutput::Text { prompt, negative }) => {
+                    return text_event(&prompt, &negative, captured, start).map(Some);
+                }
+                Some(StageOutput::Noise { initial_noise }) => {
+                    return noise_event(generation, &initial_noise).map(Some);
+                }
+                Some(StageOutput::Image(image)) => {
+                    let seconds = start.elapsed().as_secs_f64();
+                    let image = ImageTrace { image, seconds };
+                    return Ok(Some(Event::Image(Arc::new(image))));
+                }
+                None => return Ok(None),
             }
         };
         if self.reads_ahead {
@@ -204,9 +174,9 @@ impl Recorder {
         }
         let mut generation = self.generation.clone();
         let mut capture = Capture::new(&self.options, generation.pipeline(), Guidance::Cond);
-        let progress = generation.advance(&mut capture)?;
+        let output = generation.advance(&mut capture)?;
         let captured = capture.captured;
-        Ok(match progress {
+        Ok(match output {
             Some(StageOutput::Step(step)) => Some(Prefetched {
                 after: generation.state(),
                 step: self.pending_step(&step, captured)?,
@@ -262,16 +232,17 @@ impl Recorder {
         Ok((fork, events))
     }
 
-    /// Cross-attention of a step that was done, of either half and in any detail: the step is run again from its latents,
-    /// with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a run without guidance.
+    /// Cross-attention of a step that was done, of either prediction and in any detail: the step is run again from its
+    /// latents, with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a run without
+    /// guidance.
     pub fn attention_at(
         &self,
         step: usize,
         detail: AttentionDetail,
-        half: Guidance,
+        guidance: Guidance,
     ) -> Result<Vec<AttentionMaps>, Error> {
         let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
-        if half == Guidance::Uncond && !state.request().is_guided() {
+        if guidance == Guidance::Uncond && !state.request().is_guided() {
             return Ok(Vec::new());
         }
         let mut generation = self.generation.clone();
@@ -281,38 +252,13 @@ impl Recorder {
             cancel: self.options.cancel.clone(),
             ..RecordOptions::default()
         };
-        let mut capture = Capture::new(&options, generation.pipeline(), half);
+        let mut capture = Capture::new(&options, generation.pipeline(), guidance);
         generation.advance(&mut capture)?;
         let Captured {
             attention, probs, ..
         } = capture.captured;
-        let values = Download::begin(probs, &self.buffers)?.finish()?;
-        Ok(maps(attention, values.into_iter()))
-    }
-
-    /// Of a stage that is no step.
-    fn event(
-        &self,
-        progress: StageOutput,
-        captured: Captured,
-        start: Instant,
-    ) -> Result<Event, Error> {
-        Ok(match progress {
-            StageOutput::Tokens { prompt, negative } => {
-                tokens_event(&self.generation, prompt, negative)?
-            }
-            StageOutput::Text { prompt, negative } => {
-                text_event(&prompt, &negative, captured, start)?
-            }
-            StageOutput::Noise { initial_noise } => noise_event(&self.generation, &initial_noise)?,
-            StageOutput::Step(step) => {
-                self.step_event(self.pending_step(&step, captured)?, start)?
-            }
-            StageOutput::Image(image) => Event::Image(Arc::new(ImageTrace {
-                image,
-                seconds: start.elapsed().as_secs_f64(),
-            })),
-        })
+        let values = Transfer::begin(probs, &self.buffers)?.finish()?;
+        Ok(attention_maps(attention, values.into_iter()))
     }
 
     /// Begins to read what `step` gave.
@@ -340,7 +286,7 @@ impl Recorder {
             index: step.index,
             tensors,
             captured,
-            values: Download::begin(values, &self.buffers)?,
+            values: Transfer::begin(values, &self.buffers)?,
         })
     }
 
@@ -358,8 +304,8 @@ impl Recorder {
             sigma: schedule.sigmas[step.index],
             sigma_next: schedule.sigmas[step.index + 1],
             tensors,
-            modules: modules(step.captured.modules)?,
-            attention: maps(step.captured.attention, values),
+            modules: module_stats(step.captured.modules)?,
+            attention: attention_maps(step.captured.attention, values),
             seconds: start.elapsed().as_secs_f64(),
             preview_scale: scheduler.preview_scale(step.index),
         })))
@@ -388,14 +334,14 @@ fn text_event(
     captured: Captured,
     start: Instant,
 ) -> Result<Event, Error> {
-    let mut snapshots = captured.outputs;
-    snapshots.push(TensorData::from_tensor("prompt_embedding", prompt)?);
+    let mut tensors = captured.outputs;
+    tensors.push(TensorData::from_tensor("prompt_embedding", prompt)?);
     Ok(Event::Text(Arc::new(TextTrace {
-        prompt: snapshots,
+        prompt: tensors,
         negative_prompt_embedding: TensorData::from_tensor("negative_prompt_embedding", negative)?,
         attention: captured.text_attention,
         heads: captured.text_heads,
-        modules: modules(captured.modules)?,
+        modules: module_stats(captured.modules)?,
         seconds: start.elapsed().as_secs_f64(),
     })))
 }
@@ -407,6 +353,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{Checkpoint, Source};
     use crate::scheduler::SchedulerKind;
+    use crate::trace::CancelToken;
 
     fn recorder(reads_ahead: bool, cancel: CancelToken) -> Recorder {
         let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();

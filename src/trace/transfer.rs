@@ -42,7 +42,7 @@ fn split<T: Clone>(values: &[T], sizes: &[usize]) -> Vec<Vec<T>> {
 
 /// Tensors on their way to the host as f32: the device was asked for them, and may be asked for more meanwhile.
 #[derive(Debug)]
-pub enum Download {
+pub enum Transfer {
     /// They are read when they are wanted.
     Later(Vec<Tensor>),
     /// They are being copied.
@@ -50,7 +50,7 @@ pub enum Download {
     Copied(pinned::Copy),
 }
 
-impl Download {
+impl Transfer {
     /// Begins to read `tensors`.
     #[cfg_attr(
         not(feature = "cuda"),
