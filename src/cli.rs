@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::{ExportOptions, OnExisting};
-use crate::generation::{DeviceChoice, Intervention, MAX_STEPS, Precision, Request, RequestPatch};
+use crate::generation::{DeviceChoice, MAX_STEPS, Precision, Request, RequestPatch};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
@@ -282,27 +283,15 @@ pub struct ExportArgs {
     /// How much of the UNet's cross-attention to export: its mean over heads, every head, or none of it
     #[arg(
         long,
-        value_enum,
-        default_value_t,
+        value_parser = one_of(ATTENTION),
+        default_value = "mean",
         hide_possible_values = true,
         value_name = "mean|heads|none"
     )]
-    pub attention: AttentionChoice,
+    pub attention: AttentionDetail,
     /// Export statistics of what every module of the UNet put out at every step, too
     #[arg(long, requires = "json")]
     pub modules: bool,
-}
-
-/// How much cross-attention is exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum AttentionChoice {
-    /// The mean over heads.
-    #[default]
-    Mean,
-    /// Every head.
-    Heads,
-    /// Nothing.
-    None,
 }
 
 /// What to ask for, besides the prompt.
@@ -321,14 +310,14 @@ pub struct RequestArgs {
     #[arg(short, long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f64>,
     /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: lms]
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "NAME")]
+    #[arg(long, value_parser = one_of(schedulers()), hide_possible_values = true, value_name = "NAME")]
     pub scheduler: Option<SchedulerKind>,
     /// Multiply the attention that WORD of the prompt gets by FACTOR, 0 to 100, wherever it stands; may be repeated
     #[arg(long, value_name = "WORD=FACTOR", value_parser = weight)]
-    pub weight: Vec<Intervention>,
+    pub weight: Vec<(String, f32)>,
     /// Exchange the attention of two words of the prompt; may be repeated
     #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
-    pub swap: Vec<Intervention>,
+    pub swap: Vec<(String, String)>,
 }
 
 /// The model and its device.
@@ -340,8 +329,8 @@ pub struct ModelArgs {
     /// The device to run on; auto takes CUDA where there is one
     #[arg(
         long,
-        value_enum,
-        default_value_t,
+        value_parser = one_of(DEVICES),
+        default_value = "auto",
         hide_possible_values = true,
         value_name = "auto|cpu|cuda"
     )]
@@ -349,8 +338,8 @@ pub struct ModelArgs {
     /// The numbers that the networks compute in; auto takes f16 on CUDA and f32 on the CPU, which has no bf16
     #[arg(
         long,
-        value_enum,
-        default_value_t,
+        value_parser = one_of(PRECISIONS),
+        default_value = "auto",
         hide_possible_values = true,
         value_name = "auto|f32|f16|bf16"
     )]
@@ -416,7 +405,7 @@ pub struct LessonArgs {
     #[arg(long, value_name = "PATH")]
     pub dir: Option<PathBuf>,
     /// The lessons' language [default: that of the locale, else en]
-    #[arg(long, value_enum, value_name = "en|zh", hide_possible_values = true)]
+    #[arg(long, value_parser = one_of(languages()), value_name = "en|zh", hide_possible_values = true)]
     pub lang: Option<Language>,
     /// The model and its device.
     #[command(flatten)]
@@ -467,7 +456,7 @@ pub struct ScheduleArgs {
     /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm
     #[arg(
         long,
-        value_enum,
+        value_parser = one_of(schedulers()),
         hide_possible_values = true,
         value_name = "NAME",
         default_value = "lms"
@@ -479,7 +468,7 @@ pub struct ScheduleArgs {
     /// How the betas grow: `linear`, or `scaled_linear` (their square roots do)
     #[arg(
         long,
-        value_enum,
+        value_parser = one_of(BETAS),
         hide_possible_values = true,
         default_value = "scaled_linear",
         value_name = "linear|scaled_linear"
@@ -567,9 +556,58 @@ pub enum SchemaChoice {
     Step,
 }
 
+/// What `--attention` takes.
+const ATTENTION: [(&str, AttentionDetail); 3] = [
+    ("mean", AttentionDetail::Mean),
+    ("heads", AttentionDetail::Heads),
+    ("none", AttentionDetail::None),
+];
+
+/// What `--device` takes.
+const DEVICES: [(&str, DeviceChoice); 3] = [
+    ("auto", DeviceChoice::Auto),
+    ("cpu", DeviceChoice::Cpu),
+    ("cuda", DeviceChoice::Cuda),
+];
+
+/// What `--dtype` takes.
+const PRECISIONS: [(&str, Precision); 4] = [
+    ("auto", Precision::Auto),
+    ("f32", Precision::F32),
+    ("f16", Precision::F16),
+    ("bf16", Precision::Bf16),
+];
+
+/// What `schedule --betas` takes.
+const BETAS: [(&str, BetaSchedule); 2] = [
+    ("linear", BetaSchedule::Linear),
+    ("scaled_linear", BetaSchedule::ScaledLinear),
+];
+
+/// What `--scheduler` takes.
+fn schedulers() -> [(&'static str, SchedulerKind); SchedulerKind::ALL.len()] {
+    SchedulerKind::ALL.map(|kind| (kind.name(), kind))
+}
+
+/// What `lesson --lang` takes.
+fn languages() -> [(&'static str, Language); Language::ALL.len()] {
+    Language::ALL.map(|language| (language.code(), language))
+}
+
+/// Takes one of `choices` by its name.
+fn one_of<T: Clone + Send + Sync + 'static, const N: usize>(
+    choices: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let names = choices.each_ref().map(|(name, _)| *name);
+    PossibleValuesParser::new(names).try_map(move |name| {
+        let choice = choices.iter().find(|(known, _)| *known == name);
+        choice.map(|(_, choice)| choice.clone()).ok_or("is unknown")
+    })
+}
+
 impl ExportArgs {
     /// What is to be written.
-    pub fn plan(self) -> ExportOptions {
+    pub fn options(self) -> ExportOptions {
         ExportOptions {
             png: self.png,
             json: self.json,
@@ -579,11 +617,7 @@ impl ExportArgs {
                 OnExisting::Refuse
             },
             tensors: self.tensors,
-            attention: match self.attention {
-                AttentionChoice::Mean => AttentionDetail::Mean,
-                AttentionChoice::Heads => AttentionDetail::Heads,
-                AttentionChoice::None => AttentionDetail::None,
-            },
+            attention: self.attention,
             modules: self.modules,
         }
     }
@@ -591,7 +625,7 @@ impl ExportArgs {
 
 impl RequestArgs {
     /// The request's named parts, with `prompt`.
-    pub fn overrides(self, prompt: String) -> RequestPatch {
+    pub fn patch(self, prompt: String) -> RequestPatch {
         RequestPatch {
             prompt: Some(prompt),
             negative_prompt: self.negative,
@@ -599,7 +633,8 @@ impl RequestArgs {
             steps: self.steps,
             guidance_scale: self.guidance,
             scheduler: self.scheduler,
-            interventions: self.weight.into_iter().chain(self.swap).collect(),
+            weight: Some(self.weight),
+            swap: Some(self.swap),
         }
     }
 }
@@ -668,18 +703,18 @@ fn guidance(text: &str) -> Result<f64, String> {
     Ok(guidance_scale)
 }
 
-fn weight(text: &str) -> Result<Intervention, String> {
+fn weight(text: &str) -> Result<(String, f32), String> {
     let error = || "a weight is WORD=FACTOR with a factor from 0 to 100, as in apple=2".to_owned();
     let (word, factor) = pair(text).ok_or_else(error)?;
     match factor.parse::<f32>() {
-        Ok(factor) if (0.0..=100.0).contains(&factor) => Ok(Intervention::weight(word, factor)),
+        Ok(factor) if (0.0..=100.0).contains(&factor) => Ok((word.to_owned(), factor)),
         _ => Err(error()),
     }
 }
 
-fn swap(text: &str) -> Result<Intervention, String> {
+fn swap(text: &str) -> Result<(String, String), String> {
     match pair(text) {
-        Some((word, other)) => Ok(Intervention::swap(word, other)),
+        Some((word, other)) => Ok((word.to_owned(), other.to_owned())),
         None => Err("a swap is WORD=OTHER, two words of the prompt, as in red=blue".into()),
     }
 }

@@ -30,7 +30,7 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     export.check_places()?;
     tui::run(tui::Options {
         loader: loader(args.model, args.size.size),
-        request: args.request.overrides(prompt),
+        request: args.request.patch(prompt),
         attention_budget: args.screen.attention_bytes(),
         images: args.screen.images,
         export,

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use clap::ValueEnum;
 use image::RgbImage;
 
 use super::document::{Model, Program};
@@ -60,10 +59,7 @@ fn parameters(image: &RgbImage, request: &Request, model: &Model) -> String {
         text,
         "\nSteps: {}, Sampler: {}, CFG scale: {}, Seed: {}, Size: {}x{}, Model hash: {}, Model: {}",
         request.steps,
-        request
-            .scheduler
-            .to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned()),
+        request.scheduler,
         request.guidance_scale,
         request.seed,
         image.width(),

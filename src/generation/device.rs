@@ -1,13 +1,12 @@
 //! The device that a model runs on, and the type of numbers that it computes with.
 
 use candle_core::{DType, Device};
-use clap::ValueEnum;
 
 use crate::checkpoint::available_memory;
 use crate::kernels::cuda as kernels;
 
 /// A device, as users ask for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// CUDA where this build and this machine have it, else the CPU.
     #[default]
@@ -62,7 +61,7 @@ impl DeviceChoice {
 
 /// The type of the networks' weights and of what they compute, as users ask for it. Latents, schedules and statistics
 /// are f32 in any case, and so are the time embedding's sines, normalisation and softmax within the networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// f16 on CUDA, f32 on the CPU.
     #[default]

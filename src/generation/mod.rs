@@ -4,14 +4,14 @@
 //!  Tokens → Text → Noise → Step(0) → … → Step(n-1) → Image → Done
 //! ```
 //!
-//! A [`GenerationState`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a branch is
-//! restoring one and changing the request.
+//! A [`GenerationState`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a
+//! branch is restoring one and changing the request.
 
 mod branch;
 mod device;
 mod intervention;
+mod model_info;
 mod pipeline;
-mod preview;
 mod request;
 mod words;
 
@@ -23,9 +23,9 @@ use image::RgbImage;
 pub use branch::BranchPoint;
 pub use device::{DeviceChoice, DeviceError, Precision, free_memory};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
+pub use model_info::{AttentionLayer, ModelInfo};
+pub use pipeline::Pipeline;
 pub(crate) use pipeline::has_no_embedding;
-pub use pipeline::{AttentionLayer, ModelInfo, Pipeline};
-pub use preview::preview;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
 pub use words::{Word, words};
 
@@ -297,7 +297,7 @@ impl Generation {
 
     fn advance_from_here(&mut self, hook: &mut dyn Hook) -> Result<Option<StageOutput>, Error> {
         hook.check()?;
-        let progress = match self.state.stage {
+        let output = match self.state.stage {
             Stage::Tokens => {
                 let (prompt, negative) = self.tokenize()?;
                 self.state.stage = Stage::Text;
@@ -329,7 +329,7 @@ impl Generation {
             }
             Stage::Done => return Ok(None),
         };
-        Ok(Some(progress))
+        Ok(Some(output))
     }
 
     fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {

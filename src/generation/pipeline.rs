@@ -4,62 +4,20 @@ use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::{Error, Precision, Request, preview};
+use super::{AttentionLayer, Error, ModelInfo, Precision, Request};
 use crate::checkpoint::{Checkpoint, Component, LatentRgb};
 use crate::model::autoencoder::Autoencoder;
 use crate::model::text_encoder::TextEncoder;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{CrossAttentionSite, UNet};
-use crate::scheduler::{SchedulerConfig, SchedulerKind};
+use crate::scheduler::SchedulerConfig;
 
 /// Stable Diffusion's own guidance scale, for checkpoints that do not name theirs.
 const DEFAULT_GUIDANCE: f64 = 7.5;
 
 /// The largest width or height of a picture, in pixels: attention over so many of its latent pixels already takes minutes.
 const MAX_SIZE: usize = 2048;
-
-/// What there is to know of a loaded model.
-#[derive(Debug, Clone, Serialize)]
-pub struct ModelInfo {
-    /// `little-world`, or the folder's name.
-    pub name: String,
-    /// Digest of the checkpoint's files.
-    pub sha256: String,
-    /// `cpu` or `cuda`.
-    pub device: String,
-    /// Type in which the networks compute: `f32`.
-    pub dtype: String,
-    /// Width and height of its pictures, in pixels: what it was trained for, unless another size was asked for.
-    pub image_size: (usize, usize),
-    /// `[channels, height, width]` of its latents.
-    pub latent_shape: [usize; 3],
-    /// Number of the text encoder's layers.
-    pub text_layers: usize,
-    /// Width of the text encoder.
-    pub hidden_size: usize,
-    /// Number of parameters of all networks together.
-    pub parameters: usize,
-    /// Every cross-attention layer, in the order of a forward pass.
-    pub cross_attention: Vec<AttentionLayer>,
-    /// The guidance scale that suits it.
-    pub default_guidance: f64,
-}
-
-/// A cross-attention layer and the size of its maps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AttentionLayer {
-    /// Module path.
-    pub path: String,
-    /// Number of heads.
-    pub heads: usize,
-    /// Height of the feature map.
-    pub height: usize,
-    /// Width of the feature map.
-    pub width: usize,
-}
 
 /// For SD v1's autoencoder, after Kevin Turner's fit of 2022 ("Decoding latents to RGB without upscaling"), which gives
 /// -1 to 1; halved and shifted here.
@@ -130,7 +88,6 @@ pub struct Pipeline {
     unet: UNet,
     autoencoder: Autoencoder,
     scheduler_config: SchedulerConfig,
-    latent_rgb: LatentRgb,
     device: Device,
     dtype: DType,
 }
@@ -186,12 +143,12 @@ impl Pipeline {
                 .extras
                 .default_guidance
                 .unwrap_or(DEFAULT_GUIDANCE),
+            latent_rgb: checkpoint
+                .extras
+                .latent_rgb
+                .clone()
+                .unwrap_or_else(stable_diffusion_v1_preview),
         };
-        let latent_rgb = checkpoint
-            .extras
-            .latent_rgb
-            .clone()
-            .unwrap_or_else(stable_diffusion_v1_preview);
         Ok(Self {
             info,
             tokenizer: checkpoint.tokenizer()?,
@@ -199,7 +156,6 @@ impl Pipeline {
             unet,
             autoencoder,
             scheduler_config: checkpoint.scheduler.clone(),
-            latent_rgb,
             device: device.clone(),
             dtype,
         })
@@ -262,22 +218,9 @@ impl Pipeline {
             .collect())
     }
 
-    /// The quick map from latents to colours behind [`Pipeline::preview`].
-    pub fn latent_rgb(&self) -> &LatentRgb {
-        &self.latent_rgb
-    }
-
-    /// A request with this model's defaults: 25 steps of LMS, seed 42, the guidance scale that suits it.
+    /// See [`ModelInfo::default_request`].
     pub fn default_request(&self, prompt: &str) -> Request {
-        Request {
-            prompt: prompt.to_owned(),
-            negative_prompt: String::new(),
-            seed: 42,
-            steps: 25,
-            guidance_scale: self.info.default_guidance,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
-        }
+        self.info.default_request(prompt)
     }
 
     /// Decodes latents of about unit variance (final latents, or any step's `x0`), `(1, channels, height, width)`.
@@ -290,11 +233,5 @@ impl Pipeline {
         let [channels, height, width] = self.info.latent_shape;
         let shape = (1, channels, height, width);
         self.decode(&Tensor::from_slice(latents, shape, &self.device)?)
-    }
-
-    /// A cheap picture of latents, one pixel a latent pixel: a linear map of each, after division by `scale` (the
-    /// step's `preview_scale` for `latents`, 1 for `x0`).
-    pub fn preview(&self, latents: &[f32], scale: f32) -> RgbImage {
-        preview(&self.latent_rgb, self.info.latent_shape, latents, scale)
     }
 }

@@ -33,7 +33,7 @@ pub struct Request {
     pub interventions: Vec<Intervention>,
 }
 
-/// The parts of a request that a user named; the model's defaults fill the rest.
+/// Some parts of a request, to put in the place of another request's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestPatch {
     /// See [`Request::prompt`].
@@ -48,29 +48,47 @@ pub struct RequestPatch {
     pub guidance_scale: Option<f64>,
     /// See [`Request::scheduler`].
     pub scheduler: Option<SchedulerKind>,
-    /// See [`Request::interventions`]; none leaves the request's.
-    pub interventions: Vec<Intervention>,
+    /// Words and the factors of their attention, see [`Intervention::weight`]. This and `swap` together replace
+    /// [`Request::interventions`].
+    pub weight: Option<Vec<(String, f32)>>,
+    /// Words and those that they change places with, see [`Intervention::swap`].
+    pub swap: Option<Vec<(String, String)>>,
 }
 
 impl RequestPatch {
-    /// `request` with the parts that were named replaced.
-    pub fn apply(&self, request: Request) -> Request {
-        Request {
-            prompt: self.prompt.clone().unwrap_or(request.prompt),
-            negative_prompt: self
-                .negative_prompt
-                .clone()
-                .unwrap_or(request.negative_prompt),
-            seed: self.seed.unwrap_or(request.seed),
-            steps: self.steps.unwrap_or(request.steps),
-            guidance_scale: self.guidance_scale.unwrap_or(request.guidance_scale),
-            scheduler: self.scheduler.unwrap_or(request.scheduler),
-            interventions: if self.interventions.is_empty() {
-                request.interventions
-            } else {
-                self.interventions.clone()
-            },
+    /// Does it change nothing?
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Does it change the attention that words get?
+    pub fn intervenes(&self) -> bool {
+        self.weight.is_some() || self.swap.is_some()
+    }
+
+    /// `request` with the parts that are named replaced. Where that is the prompt, interventions that are left look for
+    /// their words in the new one.
+    #[must_use]
+    pub fn apply(&self, request: &Request) -> Request {
+        let mut patched = match &self.prompt {
+            Some(prompt) => request.with_prompt(prompt),
+            None => request.clone(),
+        };
+        if let Some(negative_prompt) = &self.negative_prompt {
+            patched.negative_prompt.clone_from(negative_prompt);
         }
+        patched.seed = self.seed.unwrap_or(patched.seed);
+        patched.steps = self.steps.unwrap_or(patched.steps);
+        patched.guidance_scale = self.guidance_scale.unwrap_or(patched.guidance_scale);
+        patched.scheduler = self.scheduler.unwrap_or(patched.scheduler);
+        if self.intervenes() {
+            let weights = self.weight.iter().flatten();
+            let swaps = self.swap.iter().flatten();
+            let weights = weights.map(|(word, factor)| Intervention::weight(word, *factor));
+            let swaps = swaps.map(|(word, other)| Intervention::swap(word, other));
+            patched.interventions = weights.chain(swaps).collect();
+        }
+        patched
     }
 }
 

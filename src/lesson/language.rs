@@ -1,9 +1,7 @@
 //! The languages that lessons are written in.
 
-use clap::ValueEnum;
-
 /// A language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Language {
     /// English.
     #[default]

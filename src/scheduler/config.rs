@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,17 +49,13 @@ pub struct SchedulerConfig {
 }
 
 /// How beta, the variance of the noise that a timestep adds, goes from `beta_start` to `beta_end`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema, ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
     /// In equal steps.
     #[default]
-    #[value(name = "linear")]
     Linear,
     /// Its square root in equal steps; Stable Diffusion's.
-    #[value(name = "scaled_linear")]
     ScaledLinear,
 }
 

@@ -31,37 +31,28 @@ pub use schedule::{LatentSpace, Schedule};
 use noise_schedule::NoiseSchedule;
 
 /// A sampler, by the name users type.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SchedulerKind {
     /// Linear multistep, order 4 (`LMSDiscreteScheduler`).
     #[serde(rename = "lms")]
-    #[value(name = "lms")]
     Lms,
     /// Euler (`EulerDiscreteScheduler`).
     #[serde(rename = "euler")]
-    #[value(name = "euler")]
     Euler,
     /// Euler with fresh noise at every step (`EulerAncestralDiscreteScheduler`).
     #[serde(rename = "euler-a")]
-    #[value(name = "euler-a")]
     EulerAncestral,
     /// Denoising diffusion implicit model, eta 0 (`DDIMScheduler`).
     #[serde(rename = "ddim")]
-    #[value(name = "ddim")]
     Ddim,
     /// DPM-Solver++ of order 2, multistep (`DPMSolverMultistepScheduler`).
     #[serde(rename = "dpm++-2m")]
-    #[value(name = "dpm++-2m")]
     DpmPlusPlus2M,
     /// DPM-Solver++ 2M on Karras' sigmas.
     #[serde(rename = "dpm++-2m-karras")]
-    #[value(name = "dpm++-2m-karras")]
     DpmPlusPlus2MKarras,
     /// Pseudo linear multistep (`PNDMScheduler`), the sampler that SD v1 ships with.
     #[serde(rename = "pndm")]
-    #[value(name = "pndm")]
     Pndm,
 }
 
@@ -76,13 +67,24 @@ impl SchedulerKind {
         Self::DpmPlusPlus2MKarras,
         Self::Pndm,
     ];
+
+    /// The name that users type; in documents, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lms => "lms",
+            Self::Euler => "euler",
+            Self::EulerAncestral => "euler-a",
+            Self::Ddim => "ddim",
+            Self::DpmPlusPlus2M => "dpm++-2m",
+            Self::DpmPlusPlus2MKarras => "dpm++-2m-karras",
+            Self::Pndm => "pndm",
+        }
+    }
 }
 
-/// The name that users type.
 impl std::fmt::Display for SchedulerKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = clap::ValueEnum::to_possible_value(self);
-        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+        f.pad(self.name())
     }
 }
 

@@ -8,8 +8,7 @@ use crate::scheduler::SchedulerKind;
 
 /// The name that users type for a scheduler.
 pub fn scheduler_name(kind: SchedulerKind) -> String {
-    clap::ValueEnum::to_possible_value(&kind)
-        .map_or_else(String::new, |value| value.get_name().to_owned())
+    kind.to_string()
 }
 
 /// What `request` asks for that `before` did not, a few words each: `guidance 3`.

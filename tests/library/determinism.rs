@@ -130,7 +130,7 @@ fn a_picture_of_8_bits_hides_nothing_the_latents_are_the_same_too() {
 
 #[test]
 fn going_back_and_on_again_gives_the_same_latents_with_every_scheduler() {
-    for scheduler in <SchedulerKind as clap::ValueEnum>::value_variants() {
+    for scheduler in &SchedulerKind::ALL {
         let mut run = recorder(request(*scheduler), RecordOptions::default());
         let straight = finish_latents(&mut run);
         // From the end, then from half-way.
@@ -233,7 +233,7 @@ fn a_fork_leaves_the_run_that_it_comes_from_as_it_is() {
 fn a_branch_at_the_first_step_is_a_run_of_its_own_with_every_scheduler() {
     let mut run = recorder(request(SchedulerKind::Lms), RecordOptions::default());
     advance_to(&mut run, Stage::Step(1));
-    for scheduler in <SchedulerKind as clap::ValueEnum>::value_variants() {
+    for scheduler in &SchedulerKind::ALL {
         let (mut fork, _) = run
             .fork(0, request(*scheduler))
             .expect("step 0 was reached");

@@ -159,7 +159,7 @@ fn a_module_called_as_in_diffusers_gives_what_it_gives_in_diffusers() {
 #[test]
 fn every_generation_is_that_of_diffusers_step_by_step() {
     let cases = &GOLDENS.document.cases;
-    for kind in <SchedulerKind as clap::ValueEnum>::value_variants() {
+    for kind in &SchedulerKind::ALL {
         assert!(
             cases.iter().any(|case| case.scheduler == *kind),
             "no case for {kind:?}"

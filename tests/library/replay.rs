@@ -156,8 +156,8 @@ fn a_replay_has_what_the_screens_had() {
                 assert_eq!(seen.preview_scale.to_bits(), again.preview_scale.to_bits());
                 let latents = &again.tensor("latents").unwrap().data;
                 assert_eq!(
-                    replay.preview(latents, again.preview_scale),
-                    PIPELINE.preview(latents, seen.preview_scale)
+                    replay.info().preview(latents, again.preview_scale),
+                    PIPELINE.info().preview(latents, seen.preview_scale)
                 );
             }
             (Event::Image(seen), Event::Image(again)) => assert_eq!(seen.image, again.image),

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::{App, Mode, Model};
 use crate::generation::Request;
 use crate::lesson::{Act, Ask, Goto, Place};
-use crate::scheduler::SchedulerKind;
 use crate::tui::run::{Origin, Run, RunState};
 use crate::tui::worker::Command;
 
@@ -54,15 +53,7 @@ impl App {
         let Model::Ready(info) = &self.model else {
             return None;
         };
-        let plain = Request {
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            seed: 42,
-            steps: 25,
-            guidance_scale: info.default_guidance,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
-        };
+        let plain = info.default_request("");
         Some(page.apply(&lesson.apply(&plain)))
     }
 

@@ -102,7 +102,7 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Gone>
             Event::Step(step) => {
                 let preview = |name: &str, scale| {
                     let tensor = step.tensor(name);
-                    tensor.map(|tensor| Arc::new(replay.preview(&tensor.data, scale)))
+                    tensor.map(|tensor| Arc::new(replay.info().preview(&tensor.data, scale)))
                 };
                 let latents = preview("latents", step.preview_scale);
                 let both = latents.zip(preview("x0", 1.0));

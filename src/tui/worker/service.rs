@@ -55,8 +55,7 @@ impl Service {
     pub(super) fn work(self, mut loader: Loader, request: &RequestPatch) {
         match open(&mut loader, None) {
             Ok(opened) => {
-                let prompt = request.prompt.clone().unwrap_or_default();
-                let request = request.apply(opened.pipeline.default_request(&prompt));
+                let request = request.apply(&opened.pipeline.default_request(""));
                 if self.say_loaded(&opened, request).is_ok() {
                     let _ = self.serve(opened.pipeline, loader);
                 }
@@ -276,7 +275,7 @@ impl Service {
             Event::Step(step) => {
                 let preview = |name: &str, scale| {
                     let tensor = step.tensor(name);
-                    tensor.map(|tensor| Arc::new(pipeline.preview(&tensor.data, scale)))
+                    tensor.map(|tensor| Arc::new(pipeline.info().preview(&tensor.data, scale)))
                 };
                 let latents = preview("latents", step.preview_scale);
                 let both = latents.zip(preview("x0", 1.0));
