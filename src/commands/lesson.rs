@@ -16,7 +16,7 @@ use crate::lesson::{Language, Lesson, Library, Progress, check};
 use crate::tui;
 use crate::tui::lesson::{Classroom, Player};
 
-use super::inspect::loader;
+use super::load::loader;
 use super::{UsageError, print, warn};
 use crate::text::visible;
 

@@ -1,7 +1,9 @@
 //! The commands, one file each, and what they share: printing, warnings, errors and exit codes.
 
+mod advice;
 mod inspect;
 mod lesson;
+mod load;
 mod memory;
 mod model;
 mod replay;
@@ -11,19 +13,18 @@ mod schema;
 mod stdin;
 mod tokenize;
 
-use std::ffi::OsStr;
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
-use crate::checkpoint::Source;
 use crate::cli::{Cli, Command};
-use crate::export::ObjectWriter;
+use crate::export::write_lines;
 use crate::generation;
 use crate::model::tokenizer::Tokens;
 use crate::text::{self, visible};
+use advice::advise;
 
 /// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
 pub fn main() -> ExitCode {
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
     let result = std::panic::catch_unwind(|| execute(cli));
     match result {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => report(&error),
+        Ok(Err(error)) => report(error),
         // The panic hook has said what happened.
         Err(_) => ExitCode::from(FAILED),
     }
@@ -84,7 +85,7 @@ fn answer(error: &clap::Error) -> ExitCode {
 }
 
 /// Prints an error and says how the process ends.
-fn report(error: &anyhow::Error) -> ExitCode {
+fn report(error: anyhow::Error) -> ExitCode {
     if error.is::<OutputClosed>() {
         return ExitCode::SUCCESS;
     }
@@ -92,8 +93,9 @@ fn report(error: &anyhow::Error) -> ExitCode {
         complain("cancelled", "nothing was written");
         return ExitCode::from(CANCELLED);
     }
-    complain("error", &whole_message(error));
-    if error.is::<UsageError>() {
+    let is_usage = error.is::<UsageError>();
+    complain("error", &whole_message(&advise(error)));
+    if is_usage {
         let _ = writeln!(io::stderr(), "\nFor more information, try '--help'.");
         return ExitCode::from(WRONG_USAGE);
     }
@@ -145,24 +147,13 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result
     }
 }
 
-/// Prints a JSON object. JSON itself only escapes the first 32 control characters; here are no others either.
-fn print_json(
-    write: impl FnOnce(&mut ObjectWriter<&mut Vec<u8>>) -> io::Result<()>,
-) -> anyhow::Result<()> {
+/// Prints a JSON object: one line a member, and one an item of those of its lists that `lists` names. JSON itself only
+/// escapes the first 32 control characters; here are no others either.
+fn print_json(document: &impl Serialize, lists: &'static [&'static str]) -> anyhow::Result<()> {
     let mut json = Vec::new();
-    let mut object = ObjectWriter::new(&mut json)?;
-    write(&mut object)?;
-    object.end()?;
+    write_lines(&mut json, document, lists)?;
     let json = text::escaped_json(&String::from_utf8(json)?);
     print(|out| out.write_all(json.as_bytes()))
-}
-
-/// The model that `--model` names.
-fn source(model: &OsStr) -> Source {
-    match model.to_str() {
-        Some(model) => Source::parse(model),
-        None => Source::Path(PathBuf::from(model)),
-    }
 }
 
 /// What to warn of when tokens of the text did not fit.

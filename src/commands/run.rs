@@ -7,39 +7,33 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::checkpoint::Checkpoint;
 use crate::cli::RunArgs;
-use crate::export::document::Model;
 use crate::export::{Export, OutputFile, RunMetadata, TensorSelectionError, write_png};
-use crate::generation::{self, Pipeline, Request, words};
+use crate::generation::{self, Request, words};
 use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
+use super::advice::{NOT_FINITE_ADVICE, tensor_selection};
+use super::load::load;
 use super::stdin::or_standard_input;
-use super::{UsageError, complain, memory, print, source, truncation, warn};
+use super::{UsageError, complain, print, truncation, warn};
 use crate::text::visible;
 
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    let overrides = args.request.overrides(or_standard_input(args.prompt)?);
-    let plan = args.export.plan();
+    let patch = args.request.patch(or_standard_input(args.prompt)?);
+    let export = args.export.options();
     // Before the work: a place that cannot be written to is better known now than after it.
-    let folder = plan.folder()?;
-    let png = plan.file()?;
+    let folder = export.folder()?;
+    let png = export.file()?;
 
     let cancel = CancelToken::default();
     cancel_on_signals(&cancel)?;
-    let progress = Progress::new();
-    let checkpoint = Checkpoint::open(&source(&args.model.model))?;
-    let (device, chosen) = args.model.device.open_and_say()?;
-    let dtype = args.model.dtype.on(&device)?;
-    let memory = memory::forecast(&checkpoint, dtype, &device, args.size.size)?;
-    for note in chosen.into_iter().chain(memory) {
-        progress.interrupt(|| complain("note", &note));
-    }
-    let pipeline = Pipeline::load_as(&checkpoint, &device, dtype, args.size.size).map_err(usage)?;
+    let bar = RunBar::new();
+    let note = |note: String| bar.interrupt(|| complain("note", &note));
+    let pipeline = load(&args.model.model, &args.model, args.size.size, note).map_err(usage)?;
     let info = pipeline.info().clone();
-    let request = overrides.apply(pipeline.default_request(""));
+    let request = patch.apply(&pipeline.default_request(""));
     let png = match (png, &folder) {
         (None, None) => {
             let name = format!("diffuscope-{}.png", request.seed);
@@ -47,56 +41,49 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         }
         (png, _) => png,
     };
-    let wrong = |error: TensorSelectionError| UsageError(error.to_string());
-    let selection = plan.selection(&info).map_err(wrong)?;
+    let wrong = |error: TensorSelectionError| UsageError(tensor_selection(&error));
+    let selection = export.selection(&info).map_err(wrong)?;
     let options = RecordOptions {
         cancel,
-        ..plan.record_options(&info).map_err(wrong)?
+        ..export.record_options(&info).map_err(wrong)?
     };
 
-    let model = Model {
-        name: info.name.clone(),
-        sha256: info.sha256.clone(),
-    };
     let pipeline = Arc::new(pipeline);
-    let recorder = Recorder::new(Arc::clone(&pipeline), request, options).map_err(usage)?;
-    let request = recorder.request().clone();
-    let export = folder
-        .map(|folder| {
-            let metadata = RunMetadata::new(&pipeline, request.clone(), &[]);
-            Export::new(folder, metadata, selection)
-        })
-        .transpose()?;
-    let (image, export) = generate(&pipeline, recorder, export, &progress)?;
+    let recorder = Recorder::new(Arc::clone(&pipeline), request, options);
+    let recorder = recorder.map_err(|error| usage(error.into()))?;
+    let metadata = RunMetadata::new(&info, recorder.request().clone(), &[]);
+    let export = folder.map(|folder| Export::new(folder, metadata.clone(), selection));
+    let (image, export) = generate(&info.name, recorder, export, &bar)?;
     let mut written: Vec<PathBuf> = Vec::new();
     if let Some(png) = png {
-        written.push(png.publish(|out| write_png(out, &image.image, &request, &model))?);
+        let RunMetadata { request, model, .. } = &metadata;
+        written.push(png.publish(|out| write_png(out, &image.image, request, model))?);
     }
     if let Some(export) = export {
         written.push(export.finish()?);
     }
-    progress.finish();
+    bar.finish();
     show(&written)
 }
 
 /// A request that cannot be carried out, such as a word that the prompt does not have or a size that the model cannot draw,
 /// is wrong usage.
-fn usage(error: generation::Error) -> anyhow::Error {
-    match error {
-        generation::Error::Request(error) => UsageError(error.to_string()).into(),
-        error @ generation::Error::ImageSize { .. } => {
+fn usage(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(generation::Error::Request(error)) => UsageError(error.to_string()).into(),
+        Some(error @ generation::Error::ImageSize { .. }) => {
             UsageError(format!("--size: {error}")).into()
         }
-        error => error.into(),
+        _ => error,
     }
 }
 
 /// Runs the generation to its end, exporting what happens.
 fn generate(
-    pipeline: &Pipeline,
+    model: &str,
     mut recorder: Recorder,
     mut export: Option<Export>,
-    progress: &Progress,
+    bar: &RunBar,
 ) -> anyhow::Result<(Arc<ImageTrace>, Option<Export>)> {
     let mut image = None;
     let mut is_broken = false;
@@ -105,16 +92,16 @@ fn generate(
             export.write(&event)?;
         }
         if let Event::Tokens(tokens) = &event {
-            let warnings = warnings(&pipeline.info().name, recorder.request(), tokens);
-            progress.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
+            let warnings = warnings(model, recorder.request(), tokens);
+            bar.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
         }
         if let Event::Step(step) = &event
-            && let Some((what, advice)) = step.not_finite_warning()
+            && let Some(what) = step.not_finite_message()
             && !std::mem::replace(&mut is_broken, true)
         {
-            progress.interrupt(|| warn(&format!("{what}. {advice}")));
+            bar.interrupt(|| warn(&format!("{what}. {NOT_FINITE_ADVICE}")));
         }
-        progress.show(&event);
+        bar.show(&event);
         if let Event::Image(done) = event {
             image = Some(done);
         }
@@ -168,11 +155,11 @@ fn show(paths: &[PathBuf]) -> anyhow::Result<()> {
 }
 
 /// A progress bar on standard error, where that is a terminal.
-struct Progress {
+struct RunBar {
     bar: ProgressBar,
 }
 
-impl Progress {
+impl RunBar {
     fn new() -> Self {
         // Draws to standard error, and nothing where that is no terminal.
         let bar = ProgressBar::new_spinner();
@@ -215,7 +202,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for RunBar {
     fn drop(&mut self) {
         self.finish();
     }

@@ -1,10 +1,11 @@
 //! `diffuscope schedule`: a noise schedule, without a model.
 
-use crate::cli::ScheduleArgs;
-use crate::export::document::Number;
-use crate::scheduler::{Schedule, Scheduler, SchedulerConfig};
+use serde::Serialize;
 
 use super::{print, print_json};
+use crate::cli::ScheduleArgs;
+use crate::export::document::{Number, Numbers};
+use crate::scheduler::{BetaSchedule, Schedule, Scheduler, SchedulerConfig, SchedulerKind};
 
 /// Prints a noise schedule.
 pub fn schedule(args: &ScheduleArgs) -> anyhow::Result<()> {
@@ -17,18 +18,7 @@ pub fn schedule(args: &ScheduleArgs) -> anyhow::Result<()> {
     let scheduler = Scheduler::new(args.scheduler, &config, args.steps)?;
     let schedule = scheduler.schedule();
     if args.json {
-        print_json(|object| {
-            object.member("scheduler", &args.scheduler)?;
-            object.member("steps", &args.steps)?;
-            object.member("betas", &args.betas)?;
-            object.member("beta_start", &args.beta_start)?;
-            object.member("beta_end", &args.beta_end)?;
-            object.member("timesteps", &numbers(&schedule.timesteps))?;
-            object.member("sigmas", &numbers(&schedule.sigmas))?;
-            object.member("init_noise_sigma", &Number(schedule.init_noise_sigma))?;
-            let alphas = schedule.sigmas.iter().copied().map(alpha_cumprod);
-            object.member("alphas_cumprod", &alphas.collect::<Vec<f64>>())
-        })
+        print_json(&ScheduleJson::new(args, schedule), &[])
     } else {
         print(|out| {
             writeln!(
@@ -53,8 +43,35 @@ pub fn schedule(args: &ScheduleArgs) -> anyhow::Result<()> {
     }
 }
 
-fn numbers(values: &[f32]) -> Vec<Number> {
-    values.iter().copied().map(Number).collect()
+/// The schedule as `--json` prints it.
+#[derive(Serialize)]
+struct ScheduleJson<'a> {
+    scheduler: SchedulerKind,
+    steps: usize,
+    betas: BetaSchedule,
+    beta_start: f64,
+    beta_end: f64,
+    timesteps: Numbers<'a>,
+    sigmas: Numbers<'a>,
+    init_noise_sigma: Number,
+    alphas_cumprod: Vec<f64>,
+}
+
+impl<'a> ScheduleJson<'a> {
+    fn new(args: &ScheduleArgs, schedule: &'a Schedule) -> Self {
+        let sigmas = schedule.sigmas.iter().copied();
+        Self {
+            scheduler: args.scheduler,
+            steps: args.steps,
+            betas: args.betas,
+            beta_start: args.beta_start,
+            beta_end: args.beta_end,
+            timesteps: Numbers(&schedule.timesteps),
+            sigmas: Numbers(&schedule.sigmas),
+            init_noise_sigma: Number(schedule.init_noise_sigma),
+            alphas_cumprod: sigmas.map(alpha_cumprod).collect(),
+        }
+    }
 }
 
 struct Row {

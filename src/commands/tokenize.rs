@@ -7,8 +7,9 @@ use crate::checkpoint::Checkpoint;
 use crate::cli::TokenizeArgs;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 
+use super::load::source;
 use super::stdin::or_standard_input;
-use super::{print, print_json, source, truncation, warn};
+use super::{print, print_json, truncation, warn};
 use crate::text::visible;
 
 /// Prints the tokens of a text.
@@ -20,21 +21,24 @@ pub fn tokenize(args: TokenizeArgs) -> anyhow::Result<()> {
         warn(&warning);
     }
     if args.json {
-        print_json(|object| {
-            object.member("text", &text)?;
-            for (name, tokens) in [("tokens", &tokens.tokens), ("truncated", &tokens.truncated)] {
-                object.begin_list(name)?;
-                for token in tokens {
-                    object.item(&Entry::from(token))?;
-                }
-                object.end_list()?;
-            }
-            Ok(())
-        })
+        let json = TokensJson {
+            text: &text,
+            tokens: tokens.tokens.iter().map(Entry::from).collect(),
+            truncated: tokens.truncated.iter().map(Entry::from).collect(),
+        };
+        print_json(&json, &["tokens", "truncated"])
     } else {
         let table = table(&text, &tokens);
         print(|out| out.write_all(table.as_bytes()))
     }
+}
+
+/// A text's tokens as `--json` prints them.
+#[derive(Serialize)]
+struct TokensJson<'a> {
+    text: &'a str,
+    tokens: Vec<Entry<'a>>,
+    truncated: Vec<Entry<'a>>,
 }
 
 /// A token as `--json` prints it.

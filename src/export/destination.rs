@@ -20,12 +20,9 @@ const EXPORTED: [&str; 4] = ["run.json", "image.png", "tensors", "steps"];
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     /// The folder has something in it already.
-    #[error(
-        "the folder `{}` is not empty; name a new one, or pass --force to replace an earlier export in it",
-        .0.display()
-    )]
+    #[error("the folder `{}` is not empty", .0.display())]
     NotEmpty(PathBuf),
-    /// With `--force`: something of the same name that no export wrote would have to go.
+    /// Something of the same name that no export wrote would have to go.
     #[error(
         "`{}` is in the way and not part of an earlier export; move it away, or name another folder",
         .0.display()
@@ -56,9 +53,7 @@ impl DestinationError {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space, or export fewer tensors with --tensors"
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space",
         ErrorKind::FileTooLarge => "; the system limits how large a file may be",
         ErrorKind::NotFound => "; create the folder that it is to be in first",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

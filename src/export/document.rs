@@ -1,13 +1,15 @@
 //! The exported document: the types of `run.json` and of a tensor's file, and their JSON Schema.
 //!
-//! Everything here only says what the JSON looks like; [`Export`](super::Export) writes it, a piece at a time.
+//! The one description of both: what is read, what is written and what the schema says are these types. Where a tensor's
+//! values are written they are borrowed and not copied: that is what the type parameters are for.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
 
+pub use super::number::Number;
+pub(crate) use super::number::Numbers;
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
@@ -123,7 +125,7 @@ pub struct TextStage {
 }
 
 /// The prompts as tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// The prompt's 77 positions.
     pub prompt: Vec<TokenEntry>,
@@ -168,7 +170,7 @@ pub struct TokenEntry {
 }
 
 /// The noise schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// The UNet's time at each step.
     pub timesteps: Vec<Number>,
@@ -225,7 +227,7 @@ pub struct TensorEntry {
 }
 
 /// The picture.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Image {
     /// The PNG file: a path relative to `run.json`.
     pub file: String,
@@ -239,8 +241,8 @@ pub struct Image {
 
 /// A tensor's file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "Diffuscope tensor")]
-pub struct TensorDocument {
+#[schemars(title = "Diffuscope tensor", rename = "TensorDocument")]
+pub struct TensorDocument<D = Vec<Number>> {
     /// Its name, as in `run.json`.
     pub name: String,
     /// Its shape.
@@ -248,13 +250,13 @@ pub struct TensorDocument {
     /// The type of its values.
     pub dtype: DataType,
     /// Its values, row-major: as many as the product of `shape`.
-    pub data: Vec<Number>,
+    pub data: D,
 }
 
 /// A step on its own, with its values, as the inspector saves it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "Diffuscope step")]
-pub struct StepDocument {
+#[schemars(title = "Diffuscope step", rename = "StepDocument")]
+pub struct StepDocument<T = Vec<TensorDocument>> {
     /// What kind of document this is.
     pub format: StepFormat,
     /// Version of the format, the same as that of `run.json`.
@@ -283,7 +285,7 @@ pub struct StepDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<ModuleStats>,
     /// The step's tensors, attention among them, by the names that they have in `run.json`.
-    pub tensors: Vec<TensorDocument>,
+    pub tensors: T,
 }
 
 /// What kind of document this is.
@@ -302,12 +304,6 @@ pub enum DataType {
     Float32,
 }
 
-/// A 32-bit floating point number in JSON: the shortest digits that read back as the same number. JSON has no numbers
-/// for NaN and the infinities, so they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`, which Python's `float`
-/// and JavaScript's `Number` both take.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Number(pub f32);
-
 /// The JSON Schema of `run.json`.
 pub fn run_schema() -> Schema {
     schema_for!(RunDocument)
@@ -325,7 +321,7 @@ pub fn step_schema() -> Schema {
 
 impl Architecture {
     /// That of a model.
-    pub fn of(info: &ModelInfo, latent_rgb: &LatentRgb) -> Self {
+    pub fn of(info: &ModelInfo) -> Self {
         Self {
             image_size: info.image_size,
             latent_shape: info.latent_shape,
@@ -334,7 +330,17 @@ impl Architecture {
             parameters: info.parameters,
             default_guidance: info.default_guidance,
             cross_attention: info.cross_attention.clone(),
-            latent_rgb: latent_rgb.clone(),
+            latent_rgb: info.latent_rgb.clone(),
+        }
+    }
+}
+
+impl Model {
+    /// That of a run.
+    pub fn of(info: &ModelInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            sha256: info.sha256.clone(),
         }
     }
 }
@@ -444,7 +450,7 @@ impl From<&crate::scheduler::Schedule> for Schedule {
     }
 }
 
-/// What a snapshot and an attention layer's maps have in common, for writing them.
+/// What a tensor and an attention layer's maps have in common, for writing them.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorView<'a> {
     pub name: String,
@@ -453,13 +459,34 @@ pub(crate) struct TensorView<'a> {
     pub stats: Stats,
 }
 
+impl<'a> TensorView<'a> {
+    /// What a run's document says of it, with its values in `file`.
+    pub fn entry(&self, file: String) -> TensorEntry {
+        TensorEntry {
+            shape: self.shape.clone(),
+            stats: self.stats,
+            file,
+        }
+    }
+
+    /// The document of its values.
+    pub fn into_document(self) -> TensorDocument<Numbers<'a>> {
+        TensorDocument {
+            name: self.name,
+            shape: self.shape,
+            dtype: DataType::Float32,
+            data: Numbers(self.data),
+        }
+    }
+}
+
 impl<'a> From<&'a TensorData> for TensorView<'a> {
-    fn from(snapshot: &'a TensorData) -> Self {
+    fn from(tensor: &'a TensorData) -> Self {
         Self {
-            name: snapshot.name.to_string(),
-            shape: snapshot.shape.clone(),
-            data: &snapshot.data,
-            stats: snapshot.stats,
+            name: tensor.name.to_string(),
+            shape: tensor.shape.clone(),
+            data: &tensor.data,
+            stats: tensor.stats,
         }
     }
 }
@@ -475,121 +502,9 @@ impl<'a> From<&'a AttentionMaps> for TensorView<'a> {
     }
 }
 
-const NAN: &str = "NaN";
-const INFINITY: &str = "Infinity";
-const NEGATIVE_INFINITY: &str = "-Infinity";
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            value if value.is_finite() => serializer.serialize_f32(value),
-            value if value.is_nan() => serializer.serialize_str(NAN),
-            value if value > 0.0 => serializer.serialize_str(INFINITY),
-            _ => serializer.serialize_str(NEGATIVE_INFINITY),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NumberVisitor)
-    }
-}
-
-struct NumberVisitor;
-
-impl de::Visitor<'_> for NumberVisitor {
-    type Value = Number;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(
-            formatter,
-            "a number, or \"{NAN}\", \"{INFINITY}\" or \"{NEGATIVE_INFINITY}\""
-        )
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
-        Ok(Number(value as f32))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
-        Ok(Number(value as f32))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
-        Ok(Number(value as f32))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Number, E> {
-        match value {
-            NAN => Ok(Number(f32::NAN)),
-            INFINITY => Ok(Number(f32::INFINITY)),
-            NEGATIVE_INFINITY => Ok(Number(f32::NEG_INFINITY)),
-            _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
-        }
-    }
-}
-
-impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A 32-bit floating point number. What JSON cannot write as a number is one of three strings.",
-            "anyOf": [
-                { "type": "number" },
-                { "enum": [NAN, INFINITY, NEGATIVE_INFINITY] }
-            ]
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn round_trip(value: f32) -> f32 {
-        let json = serde_json::to_string(&Number(value)).unwrap();
-        serde_json::from_str::<serde_json::Value>(&json).unwrap();
-        serde_json::from_str::<Number>(&json).unwrap().0
-    }
-
-    #[test]
-    fn every_number_reads_back_as_the_same_bits() {
-        let edges = [
-            0.0,
-            -0.0,
-            0.1,
-            1.0 / 3.0,
-            f32::MIN_POSITIVE,
-            f32::from_bits(1),
-            f32::from_bits(0x007f_ffff),
-            f32::MAX,
-            f32::MIN,
-            16_777_216.0,
-            33_554_434.0,
-            157.407,
-        ];
-        // Every exponent, with mantissas spread by a multiplicative hash.
-        let spread = (0..200_000_u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b1)));
-        for value in edges.into_iter().chain(spread) {
-            let back = round_trip(value);
-            assert!(
-                back.to_bits() == value.to_bits() || (back.is_nan() && value.is_nan()),
-                "{value:e} became {back:e}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_in_json_is_a_string() {
-        let json = serde_json::to_string(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(Number));
-        assert_eq!(json.unwrap(), r#"["NaN","Infinity","-Infinity"]"#);
-        assert!(serde_json::from_str::<Number>("\"nan\"").is_err());
-        assert!(serde_json::from_str::<Number>("null").is_err());
-    }
 
     #[test]
     fn the_schemas_name_every_member_that_users_rely_on() {

@@ -1,88 +1,133 @@
-//! JSON, written a member at a time.
+//! JSON that can be read line by line: one line a member of the document.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
-use super::document::Number;
-
-/// Writes a JSON object a member at a time: one line a member, one line an item of a list.
-#[derive(Debug)]
-pub(crate) struct ObjectWriter<W: Write> {
-    out: W,
-    is_empty: bool,
+/// Writes `document`, an object: one line a member, and one line an item of those of its lists that `lists` names.
+/// Nothing of it is held in memory: what it borrows, or makes while it is asked, is written at once.
+pub(crate) fn write_lines(
+    out: impl Write,
+    document: &impl Serialize,
+    lists: &'static [&'static str],
+) -> io::Result<()> {
+    let lines = Lines {
+        lists,
+        ..Lines::default()
+    };
+    let mut out = BufWriter::new(out);
+    document.serialize(&mut Serializer::with_formatter(&mut out, lines))?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
-impl<W: Write> ObjectWriter<W> {
-    /// Begins an object.
-    pub fn new(mut out: W) -> io::Result<Self> {
-        out.write_all(b"{")?;
-        Ok(Self {
-            out,
-            is_empty: true,
+/// Breaks the lines of [`write_lines`].
+#[derive(Default)]
+struct Lines {
+    /// Names of the lists with a line for each item.
+    lists: &'static [&'static str],
+    /// How many objects and lists are open.
+    depth: usize,
+    /// The name of the member of the outermost object, and whether it is being written.
+    member: String,
+    in_name: bool,
+    /// Is one of `lists` open?
+    in_list: bool,
+}
+
+impl Lines {
+    fn separate<W: Write + ?Sized>(out: &mut W, first: bool, breaks: bool) -> io::Result<()> {
+        out.write_all(match (first, breaks) {
+            (true, false) => b"",
+            (false, false) => b",",
+            (true, true) => b"\n",
+            (false, true) => b",\n",
         })
     }
+}
 
-    fn key(&mut self, name: &str) -> io::Result<()> {
-        self.separate()?;
-        serde_json::to_writer(&mut self.out, name)?;
-        self.out.write_all(b": ")
+impl Formatter for Lines {
+    fn begin_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        out.write_all(b"{")
     }
 
-    /// A member that is written whole.
-    pub fn member(&mut self, name: &str, value: &impl Serialize) -> io::Result<()> {
-        self.key(name)?;
-        Ok(serde_json::to_writer(&mut self.out, value)?)
+    fn end_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        out.write_all(if self.depth == 0 { b"\n}" } else { b"}" })
     }
 
-    /// Begins a member that is a list, of [`Self::item`]s.
-    pub fn begin_list(&mut self, name: &str) -> io::Result<()> {
-        self.key(name)?;
-        self.is_empty = true;
-        self.out.write_all(b"[")
-    }
-
-    /// An item of the list.
-    pub fn item(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.separate()?;
-        Ok(serde_json::to_writer(&mut self.out, value)?)
-    }
-
-    /// Ends the list.
-    pub fn end_list(&mut self) -> io::Result<()> {
-        self.is_empty = false;
-        self.out.write_all(b"\n]")
-    }
-
-    /// Begins a member that is a list on one line, of [`Self::number`]s.
-    pub fn begin_numbers(&mut self, name: &str) -> io::Result<()> {
-        self.key(name)?;
-        self.out.write_all(b"[")
-    }
-
-    /// The number at `index` of the list.
-    pub fn number(&mut self, index: usize, value: f32) -> io::Result<()> {
-        if index > 0 {
-            self.out.write_all(b",")?;
+    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        let is_member = self.depth == 1;
+        if is_member {
+            self.member.clear();
+            self.in_name = true;
         }
-        Ok(serde_json::to_writer(&mut self.out, &Number(value))?)
+        Self::separate(out, first, is_member)
     }
 
-    /// Ends the list of numbers.
-    pub fn end_numbers(&mut self) -> io::Result<()> {
-        self.out.write_all(b"]")
+    fn end_object_key<W: Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
+        self.in_name = false;
+        Ok(())
     }
 
-    /// Ends the object, and gives the output back.
-    pub fn end(mut self) -> io::Result<W> {
-        self.out.write_all(b"\n}\n")?;
-        self.out.flush()?;
-        Ok(self.out)
+    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(if self.depth == 1 { b": " } else { b":" })
     }
 
-    fn separate(&mut self) -> io::Result<()> {
-        let separator: &[u8] = if self.is_empty { b"\n" } else { b",\n" };
-        self.is_empty = false;
-        self.out.write_all(separator)
+    fn begin_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        if self.depth == 1 {
+            self.in_list = self.lists.contains(&self.member.as_str());
+        }
+        self.depth += 1;
+        out.write_all(b"[")
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        Self::separate(out, first, self.in_list && self.depth == 2)
+    }
+
+    fn end_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        let breaks = self.depth == 1 && std::mem::take(&mut self.in_list);
+        out.write_all(if breaks { b"\n]" } else { b"]" })
+    }
+
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if self.in_name {
+            self.member.push_str(fragment);
+        }
+        out.write_all(fragment.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_member_has_a_line_and_every_item_of_a_named_list() {
+        let document = json!({
+            "name": "a",
+            "steps": [{"steps": [1, 2]}, {"steps": []}],
+            "none": [],
+            "others": [{"a": 1}, 2],
+            "inner": {"steps": [1, 2], "x": {}},
+        });
+        let mut out = Vec::new();
+        write_lines(&mut out, &document, &["steps", "none"]).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\n\"name\": \"a\",\n\"steps\": [\n{\"steps\":[1,2]},\n{\"steps\":[]}\n],\n\"none\": [\n],\n\
+             \"others\": [{\"a\":1},2],\n\"inner\": {\"steps\":[1,2],\"x\":{}}\n}\n"
+        );
     }
 }

@@ -7,21 +7,22 @@
 mod destination;
 pub mod document;
 mod json;
+mod number;
+mod options;
 mod pictures;
-mod pieces;
-mod plan;
 mod png;
 mod replay;
+mod save;
 mod selection;
 mod writer;
 
 pub use destination::{DestinationError, OutputFile, OutputFolder};
-pub(crate) use json::ObjectWriter;
+pub(crate) use json::write_lines;
+pub use options::{ExportOptions, OnExisting, TensorSelectionError};
 pub use pictures::{HeatMap, Scale, common_scale, save_animation, save_map};
-pub use pieces::{save_attention, save_step, save_tensor, save_trace};
-pub use plan::{ExportOptions, OnExisting, SaveRunError, TensorSelectionError};
 pub use png::write_png;
 pub use replay::{Replay, ReplayError};
+pub use save::{SaveRunError, save_attention, save_run, save_step, save_tensor, save_trace};
 pub use selection::{TensorSelection, tensor_names};
 pub(crate) use writer::tensor_file;
 pub use writer::{Export, ExportError, RunMetadata};

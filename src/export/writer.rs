@@ -1,32 +1,32 @@
-//! The export: a run's events, written as JSON while they happen.
+//! The export of a run: its events, written as JSON while they happen.
 //!
-//! Each event is written when it comes and then forgotten, each tensor number by number through a buffer: memory does
-//! not grow with the export. `run.json` is written in the same way, a member at a time, and everything lies in a
-//! temporary folder until [`Export::finish`].
+//! Each event is written when it comes and then forgotten, each tensor number by number through a buffer; only what
+//! `run.json` says of it is kept until [`Export::finish`]. So memory does not grow with the tensors that are exported.
+//! Everything lies in a temporary folder until then.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
 use super::document::{
-    Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Program, Schedule, Step,
-    TensorEntry, TensorView, TextStage, Tokens,
+    Architecture, DataType, FORMAT_VERSION, Format, Image, Model, Program, RunDocument, Schedule,
+    Step, TensorEntry, TensorView, TextStage, Tokens,
 };
-use super::json::ObjectWriter;
+use super::json::write_lines;
 use super::png::write_png;
 use super::{DestinationError, OutputFolder, TensorSelection};
-use crate::generation::{BranchPoint, Pipeline, Request};
-use crate::trace::{Event, ImageTrace, StepTrace, TextTrace, TokensTrace};
+use crate::generation::{BranchPoint, ModelInfo, Request};
+use crate::trace::{AttentionMaps, Event, ImageTrace, StepTrace};
 
-/// What an export says about a run besides what happened in it.
+/// What an export says of a run besides what happened in it.
 #[derive(Debug, Clone)]
 pub struct RunMetadata {
     /// The model that runs.
     pub model: Model,
-    /// The device that it runs on.
+    /// The device that it runs on: `cpu`, `cuda`.
     pub device: String,
-    /// The type of the numbers that it computes with.
+    /// The type of the numbers that it computes with, by numpy's name: `float32`.
     pub dtype: String,
     /// The model's sizes: what it takes to replay the export.
     pub architecture: Option<Architecture>,
@@ -37,19 +37,36 @@ pub struct RunMetadata {
 }
 
 impl RunMetadata {
-    /// That of a run of `request` on `pipeline`, with `branches` before it.
-    pub fn new(pipeline: &Pipeline, request: Request, branches: &[BranchPoint]) -> Self {
-        let info = pipeline.info();
+    /// That of a run of `request` on the model that `info` describes, with `branches` before it.
+    pub fn new(info: &ModelInfo, request: Request, branches: &[BranchPoint]) -> Self {
         Self {
-            model: Model {
-                name: info.name.clone(),
-                sha256: info.sha256.clone(),
-            },
+            model: Model::of(info),
             device: info.device.clone(),
             dtype: DataType::name_of(&info.dtype),
-            architecture: Some(Architecture::of(info, pipeline.latent_rgb())),
+            architecture: Some(Architecture::of(info)),
             request,
             branches: branches.to_vec(),
+        }
+    }
+
+    /// The document of a run that has not begun.
+    fn into_document(self) -> RunDocument {
+        RunDocument {
+            format: Format::Trace,
+            version: FORMAT_VERSION,
+            program: Program::this(),
+            model: self.model,
+            device: self.device,
+            dtype: self.dtype,
+            architecture: self.architecture,
+            request: self.request,
+            branches: self.branches,
+            tokens: Tokens::default(),
+            text: None,
+            schedule: Schedule::default(),
+            steps: Vec::new(),
+            tensors: BTreeMap::new(),
+            image: Image::default(),
         }
     }
 }
@@ -68,14 +85,11 @@ pub enum ExportError {
 /// An export in progress. Dropped before [`Export::finish`], it takes back everything that it wrote.
 #[derive(Debug)]
 pub struct Export {
-    // Before the folder, so that the file is closed when the folder is removed.
-    document: ObjectWriter<BufWriter<File>>,
     folder: OutputFolder,
-    metadata: RunMetadata,
     selection: TensorSelection,
     expects: Expects,
-    tensors: BTreeMap<String, TensorEntry>,
-    image: Option<Image>,
+    /// As far as the run has come.
+    document: RunDocument,
 }
 
 /// The event that has to come next.
@@ -91,172 +105,138 @@ enum Expects {
 }
 
 impl Export {
-    /// An export of a run with this metadata to `folder`, of the tensors in `selection`.
-    pub fn new(
-        folder: OutputFolder,
-        metadata: RunMetadata,
-        selection: TensorSelection,
-    ) -> Result<Self, ExportError> {
-        let path = folder.path().to_owned();
-        let begin = || {
-            let file = File::create(folder.stage().join(DOCUMENT))?;
-            let mut document = ObjectWriter::new(BufWriter::new(file))?;
-            document.member("format", &Format::Trace)?;
-            document.member("version", &FORMAT_VERSION)?;
-            document.member("program", &Program::this())?;
-            document.member("model", &metadata.model)?;
-            document.member("device", &metadata.device)?;
-            document.member("dtype", &metadata.dtype)?;
-            if let Some(architecture) = &metadata.architecture {
-                document.member("architecture", architecture)?;
-            }
-            document.member("request", &metadata.request)?;
-            if !metadata.branches.is_empty() {
-                document.member("branches", &metadata.branches)?;
-            }
-            Ok(document)
-        };
-        let document = begin().map_err(|source| DestinationError::Write { path, source })?;
-        Ok(Self {
-            document,
+    /// An export to `folder` of the run that `metadata` is about, with the tensors in `selection`.
+    pub fn new(folder: OutputFolder, metadata: RunMetadata, selection: TensorSelection) -> Self {
+        Self {
             folder,
-            metadata,
             selection,
             expects: Expects::Tokens,
-            tensors: BTreeMap::new(),
-            image: None,
-        })
+            document: metadata.into_document(),
+        }
     }
 
     /// Writes what happened. Events come in the order of a run.
+    ///
+    /// # Errors
+    /// An event out of order; a file that cannot be written.
     pub fn write(&mut self, event: &Event) -> Result<(), ExportError> {
-        let (written, next) = match (event, self.expects) {
-            (Event::Tokens(tokens), Expects::Tokens) => (self.tokens(tokens), Expects::Text),
-            (Event::Text(text), Expects::Text) => (self.text(text), Expects::Noise),
+        self.expects = match (event, self.expects) {
+            (Event::Tokens(tokens), Expects::Tokens) => {
+                self.document.tokens = Tokens::from(&**tokens);
+                Expects::Text
+            }
+            (Event::Text(text), Expects::Text) => {
+                self.document.text = Some(TextStage::from(&**text));
+                let negative = &text.negative_prompt_embedding;
+                let tensors = text.prompt.iter().chain([negative]).chain(&text.attention);
+                self.run_tensors(tensors.map(TensorView::from))?;
+                Expects::Noise
+            }
             (Event::Noise(noise), Expects::Noise) => {
-                let steps = noise.schedule.timesteps.len();
-                let written = self
-                    .document
-                    .member("schedule", &Schedule::from(&noise.schedule))
-                    .and_then(|()| self.run_tensors([&noise.initial_noise]))
-                    .and_then(|()| self.document.begin_list("steps"));
-                (written, after_step(0, steps))
+                self.document.schedule = Schedule::from(&noise.schedule);
+                self.run_tensors([TensorView::from(&noise.initial_noise)])?;
+                after_step(0, noise.schedule.timesteps.len())
             }
             (Event::Step(step), Expects::Step(index, steps)) if step.index == index => {
-                (self.step(step), after_step(index + 1, steps))
+                self.step(step)?;
+                after_step(index + 1, steps)
             }
-            (Event::Image(image), Expects::Image) => (self.image(image), Expects::Nothing),
+            (Event::Image(image), Expects::Image) => {
+                self.image(image)?;
+                Expects::Nothing
+            }
             _ => return Err(out_of_order(event, self.expects)),
         };
-        written.map_err(|source| self.failed(source))?;
-        self.expects = next;
         Ok(())
     }
 
     /// Completes the export and puts it into its place; returns the folder's path.
-    pub fn finish(mut self) -> Result<PathBuf, ExportError> {
-        let (Expects::Nothing, Some(image)) = (self.expects, self.image.take()) else {
+    ///
+    /// # Errors
+    /// A run that has not come to its end; a folder that cannot be written.
+    pub fn finish(self) -> Result<PathBuf, ExportError> {
+        if self.expects != Expects::Nothing {
             return Err(not_at_its_end());
-        };
-        let end = |mut document: ObjectWriter<BufWriter<File>>| {
-            document.end_list()?;
-            document.member("tensors", &self.tensors)?;
-            document.member("image", &image)?;
-            // The file has to be closed before its folder is renamed.
-            drop(document.end()?.into_inner()?);
-            Ok(())
-        };
-        match end(self.document) {
-            Ok(()) => Ok(self.folder.publish()?),
-            Err(source) => Err(DestinationError::Write {
-                path: self.folder.path().to_owned(),
-                source,
-            }
-            .into()),
         }
+        let write = || {
+            let file = File::create(self.folder.stage().join(DOCUMENT))?;
+            write_lines(file, &self.document, &["steps"])
+        };
+        write().map_err(|source| self.failed(source))?;
+        Ok(self.folder.publish()?)
     }
 
-    fn tokens(&mut self, tokens: &TokensTrace) -> io::Result<()> {
-        self.document.member("tokens", &Tokens::from(tokens))
-    }
-
-    fn text(&mut self, text: &TextTrace) -> io::Result<()> {
-        self.document.member("text", &TextStage::from(text))?;
-        let snapshots = text
-            .prompt
-            .iter()
-            .chain([&text.negative_prompt_embedding])
-            .chain(&text.attention);
-        self.run_tensors(snapshots)
-    }
-
-    fn run_tensors<'a, T>(&mut self, tensors: impl IntoIterator<Item = T>) -> io::Result<()>
-    where
-        T: Into<TensorView<'a>>,
-    {
-        for tensor in tensors {
-            if let Some((name, entry)) = self.tensor("tensors", &tensor.into())? {
-                self.tensors.insert(name, entry);
-            }
-        }
+    fn run_tensors<'a>(
+        &mut self,
+        tensors: impl IntoIterator<Item = TensorView<'a>>,
+    ) -> Result<(), ExportError> {
+        let entries = self.tensors("tensors", tensors)?;
+        self.document.tensors.extend(entries);
         Ok(())
     }
 
-    fn step(&mut self, step: &StepTrace) -> io::Result<()> {
+    fn step(&mut self, step: &StepTrace) -> Result<(), ExportError> {
         let folder = format!("steps/{:04}", step.index);
-        let mut tensors = BTreeMap::new();
-        let snapshots = step.tensors.iter().map(TensorView::from);
-        let maps = step.attention.iter().map(TensorView::from);
-        for tensor in snapshots.chain(maps) {
-            tensors.extend(self.tensor(&folder, &tensor)?);
-        }
-        self.document.item(&Step::new(step, tensors))
+        let entries = self.tensors(&folder, step_tensors(step, &step.attention))?;
+        self.document.steps.push(Step::new(step, entries));
+        Ok(())
     }
 
-    fn image(&mut self, image: &ImageTrace) -> io::Result<()> {
-        let file = File::create(self.folder.stage().join(IMAGE))?;
-        let mut out = BufWriter::new(file);
-        let RunMetadata { request, model, .. } = &self.metadata;
-        write_png(&mut out, &image.image, request, model)?;
-        out.into_inner()?;
-        self.image = Some(Image {
+    fn image(&mut self, image: &ImageTrace) -> Result<(), ExportError> {
+        let write = || {
+            let RunDocument { request, model, .. } = &self.document;
+            let mut out = BufWriter::new(File::create(self.folder.stage().join(IMAGE))?);
+            write_png(&mut out, &image.image, request, model)?;
+            out.into_inner()?;
+            Ok(())
+        };
+        write().map_err(|source| self.failed(source))?;
+        self.document.image = Image {
             file: IMAGE.into(),
             width: image.image.width(),
             height: image.image.height(),
             seconds: image.seconds,
-        });
+        };
         Ok(())
     }
 
-    /// Writes a tensor's file into `folder`, if the tensor is wanted; returns its name and entry.
-    fn tensor(
+    /// Writes those of `tensors` that are wanted into files in `folder`; returns their entries by name.
+    fn tensors<'a>(
         &self,
         folder: &str,
-        tensor: &TensorView,
-    ) -> io::Result<Option<(String, TensorEntry)>> {
-        if !self.selection.contains(&tensor.name) {
-            return Ok(None);
-        }
-        let file = tensor_file(folder, &tensor.name);
-        let path = self.folder.stage().join(&file);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut out = BufWriter::new(File::create(path)?);
-        write_tensor(&mut out, tensor)?;
-        out.into_inner()?;
-        let entry = TensorEntry {
-            shape: tensor.shape.clone(),
-            stats: tensor.stats,
-            file,
+        tensors: impl IntoIterator<Item = TensorView<'a>>,
+    ) -> Result<BTreeMap<String, TensorEntry>, ExportError> {
+        let write = |file: &str, tensor: TensorView| {
+            let path = self.folder.stage().join(file);
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            write_lines(File::create(path)?, &tensor.into_document(), &[])
         };
-        Ok(Some((tensor.name.clone(), entry)))
+        let mut entries = BTreeMap::new();
+        for tensor in tensors {
+            if self.selection.contains(&tensor.name) {
+                let file = tensor_file(folder, &tensor.name);
+                entries.insert(tensor.name.clone(), tensor.entry(file.clone()));
+                write(&file, tensor).map_err(|source| self.failed(source))?;
+            }
+        }
+        Ok(entries)
     }
 
     fn failed(&self, source: io::Error) -> ExportError {
         let path = self.folder.path().to_owned();
         DestinationError::Write { path, source }.into()
     }
+}
+
+/// The tensors of a step, `attention` last.
+pub(super) fn step_tensors<'a>(
+    step: &'a StepTrace,
+    attention: &'a [AttentionMaps],
+) -> impl Iterator<Item = TensorView<'a>> {
+    let tensors = step.tensors.iter().map(TensorView::from);
+    tensors.chain(attention.iter().map(TensorView::from))
 }
 
 const DOCUMENT: &str = "run.json";
@@ -315,19 +295,4 @@ fn file_name(name: &str) -> String {
         }
     });
     parts.collect::<Vec<_>>().join("/")
-}
-
-/// Writes a [`TensorDocument`](super::document::TensorDocument), number by number.
-pub(super) fn write_tensor(out: &mut impl Write, tensor: &TensorView) -> io::Result<()> {
-    let mut document = ObjectWriter::new(&mut *out)?;
-    document.member("name", &tensor.name)?;
-    document.member("shape", &tensor.shape)?;
-    document.member("dtype", &DataType::Float32)?;
-    document.begin_numbers("data")?;
-    for (index, &value) in tensor.data.iter().enumerate() {
-        document.number(index, value)?;
-    }
-    document.end_numbers()?;
-    document.end()?;
-    Ok(())
 }

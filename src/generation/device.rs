@@ -21,41 +21,45 @@ pub enum DeviceChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The program was built without the feature `cuda`.
-    #[error(
-        "this build cannot use CUDA: use `--device cpu`, or build with `--features cuda` on a machine with the CUDA 13 libraries"
-    )]
+    #[error("this build cannot use CUDA")]
     NotBuilt,
     /// Products of bf16 numbers are missing on the CPU.
-    #[error("the CPU cannot compute in bf16 here: use `--dtype f32`, or f16 to halve the memory")]
+    #[error("the CPU cannot compute in bf16 here")]
     NoBf16,
     /// The CUDA device did not open.
-    #[error(
-        "the CUDA device could not be opened: {0}; check the driver (`nvidia-smi`), or use `--device cpu`"
-    )]
+    #[error("the CUDA device could not be opened: {0}")]
     Cuda(candle_core::Error),
 }
 
-impl DeviceChoice {
-    /// Opens the device. `Auto` always succeeds.
-    pub fn open(self) -> Result<Device, DeviceError> {
-        Ok(self.open_and_say()?.0)
-    }
+/// What a user may want to know of a device that was opened.
+#[derive(Debug)]
+pub enum DeviceNote {
+    /// It was left to the program, which took the GPU.
+    ChoseCuda,
+    /// It was left to the program, which could not have the GPU.
+    NoCuda(DeviceError),
+    /// The program's own kernels do not run on the GPU, for this reason.
+    SlowKernels(String),
+}
 
-    /// The same, with what there is to say of it: of a choice that was left to the program, which one it made and why;
-    /// of a GPU that our kernels do not run on, why not. Nothing in a build without CUDA, which has no choice.
-    pub fn open_and_say(self) -> Result<(Device, Option<String>), DeviceError> {
-        Ok(match self {
-            Self::Cpu => (Device::Cpu, None),
-            Self::Cuda => with_kernels(cuda()?, None),
+impl DeviceChoice {
+    /// Opens the device, with what there is to say of it; nothing in a build without CUDA, which has no choice. `Auto`
+    /// always succeeds.
+    ///
+    /// # Errors
+    /// A CUDA device that was asked for and cannot be had.
+    pub fn open(self) -> Result<(Device, Option<DeviceNote>), DeviceError> {
+        let (device, note) = match self {
+            Self::Cpu => return Ok((Device::Cpu, None)),
+            Self::Cuda => (cuda()?, None),
             Self::Auto => match cuda() {
-                Ok(device) => {
-                    let said = "running on the CUDA device; --device cpu does not";
-                    with_kernels(device, Some(said))
-                }
-                Err(DeviceError::NotBuilt) => (Device::Cpu, None),
-                Err(error) => (Device::Cpu, Some(format!("running on the CPU: {error}"))),
+                Ok(device) => (device, Some(DeviceNote::ChoseCuda)),
+                Err(DeviceError::NotBuilt) => return Ok((Device::Cpu, None)),
+                Err(error) => return Ok((Device::Cpu, Some(DeviceNote::NoCuda(error)))),
             },
-        })
+        };
+        let slow = kernels::why_not(&device).map(|why| DeviceNote::SlowKernels(why.to_string()));
+        Ok((device, slow.or(note)))
     }
 }
 
@@ -85,17 +89,6 @@ impl Precision {
             Self::Bf16 => DType::BF16,
         })
     }
-}
-
-/// A GPU and what was `said` of it, or instead that our kernels cannot be used on it.
-fn with_kernels(device: Device, said: Option<&str>) -> (Device, Option<String>) {
-    let said = match kernels::why_not(&device) {
-        Some(why) => Some(format!(
-            "running on the CUDA device with candle's kernels, which are slower, for our own do not work there: {why}"
-        )),
-        None => said.map(str::to_owned),
-    };
-    (device, said)
 }
 
 fn cuda() -> Result<Device, DeviceError> {

@@ -21,7 +21,7 @@ use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 pub use branch::BranchPoint;
-pub use device::{DeviceChoice, DeviceError, Precision, free_memory};
+pub use device::{DeviceChoice, DeviceError, DeviceNote, Precision, free_memory};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;

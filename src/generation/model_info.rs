@@ -9,7 +9,7 @@ use crate::checkpoint::LatentRgb;
 use crate::scheduler::SchedulerKind;
 
 /// What there is to know of a loaded model, or of the one that made a recorded run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelInfo {
     /// `little-world`, or the folder's name.
     pub name: String,

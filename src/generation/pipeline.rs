@@ -181,11 +181,6 @@ impl Pipeline {
         &self.unet
     }
 
-    /// The autoencoder.
-    pub fn autoencoder(&self) -> &Autoencoder {
-        &self.autoencoder
-    }
-
     /// The noise schedule that the model was trained with.
     pub fn scheduler_config(&self) -> &SchedulerConfig {
         &self.scheduler_config

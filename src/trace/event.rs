@@ -122,20 +122,16 @@ impl StepTrace {
         (self.tensors.iter()).find(|tensor| tensor.stats.non_finite > 0)
     }
 
-    /// What to say of [`StepTrace::not_finite`]: what it is, and what to do. Nothing where every value is finite.
-    pub fn not_finite_warning(&self) -> Option<(String, &'static str)> {
+    /// What to say of [`StepTrace::not_finite`]. Nothing where every value is finite.
+    pub fn not_finite_message(&self) -> Option<String> {
         let tensor = self.not_finite()?;
         let Stats {
             non_finite, count, ..
         } = tensor.stats;
-        let what = format!(
+        Some(format!(
             "{non_finite} of the {count} values of {} at step {} are NaN or infinite: from here on the picture is not what the model means",
             tensor.name,
             self.index + 1
-        );
-        Some((
-            what,
-            "In f16 numbers can grow too large: try --dtype f32, or bf16.",
         ))
     }
 }
@@ -185,17 +181,11 @@ impl Trace {
         }
     }
 
-    /// What a branch at `step` begins with: what came before it. `request` and `branches` are those of the branch's
-    /// recorder; its first events replace text and schedule.
-    #[must_use]
-    pub fn branch(&self, step: usize, request: Request, branches: &[BranchPoint]) -> Self {
-        let mut branch = self.clone();
-        branch.request = request;
-        branch.branches = branches.to_vec();
-        branch.steps.truncate(step);
-        branch.attention.truncate(step);
-        branch.image = None;
-        branch
+    /// Forgets the steps from `step` on, and the picture that they led to.
+    pub fn truncate(&mut self, step: usize) {
+        self.steps.truncate(step);
+        self.attention.truncate(step);
+        self.image = None;
     }
 
     /// Takes an event into the trace. A step whose index is already there replaces it and drops what came after.
@@ -206,9 +196,7 @@ impl Trace {
             Event::Noise(noise) => self.noise = Some(noise),
             Event::Step(step) => {
                 if step.index < self.steps.len() {
-                    self.steps.truncate(step.index);
-                    self.attention.truncate(step.index);
-                    self.image = None;
+                    self.truncate(step.index);
                 }
                 let mut step = Arc::unwrap_or_clone(step);
                 self.attention

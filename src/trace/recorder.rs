@@ -7,8 +7,8 @@ use candle_core::Tensor;
 
 use super::capture::{Capture, Captured, attention_maps, module_stats};
 use super::options::{Guidance, RecordOptions};
-use super::transfer::{Buffers, Transfer};
 use super::tensor_data::shape;
+use super::transfer::{Buffers, Transfer};
 use super::{
     AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
 };

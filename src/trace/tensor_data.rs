@@ -23,13 +23,13 @@ pub struct TensorData {
 
 impl TensorData {
     /// Copies `tensor` to the host as f32, dropping a leading dimension of 1.
-    pub fn of(name: &str, tensor: &Tensor) -> candle_core::Result<Self> {
+    pub fn from_tensor(name: &str, tensor: &Tensor) -> candle_core::Result<Self> {
         let data = to_host(slice::from_ref(tensor))?;
         let data = data.into_iter().next().unwrap_or_default();
         Ok(Self::from_values(name, shape(tensor), data))
     }
 
-    /// A snapshot of values that already are on the host. `data` has as many values as `shape` says.
+    /// Of values that already are on the host. `data` has as many values as `shape` says.
     pub fn from_values(name: &str, shape: Vec<usize>, data: Vec<f32>) -> Self {
         debug_assert_eq!(shape.iter().product::<usize>(), data.len());
         Self {

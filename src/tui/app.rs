@@ -294,12 +294,13 @@ impl App {
                 let is_current = self.is_current(run);
                 let tokenized = matches!(event, Event::Tokens(_));
                 let broken = match &event {
-                    Event::Step(step) => step.not_finite_warning(),
+                    Event::Step(step) => step.not_finite_message(),
                     _ => None,
                 };
-                let broken = broken.map(|(what, advice)| Failure {
+                let broken = broken.map(|what| Failure {
                     what,
-                    advice: advice.to_owned(),
+                    advice: "In f16 numbers can grow too large: try --dtype f32, or bf16."
+                        .to_owned(),
                 });
                 if let Some(run) = self.find_mut(run) {
                     // Said once: all that follows is not finite either.

@@ -115,9 +115,7 @@ impl Run {
         branch.origin = Some(Origin { run: self.id, step });
         branch.state = RunState::Running;
         branch.trace.request = request;
-        branch.trace.image = None;
-        branch.trace.steps.truncate(step);
-        branch.trace.attention.truncate(step);
+        branch.trace.truncate(step);
         branch.forget_from(step);
         branch
     }

@@ -81,7 +81,7 @@ fn stranger() -> Arc<Pipeline> {
             fs::write(copy.join(path), bytes).unwrap();
         }
         let checkpoint = Checkpoint::open(&Source::Path(copy)).unwrap();
-        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap()).unwrap())
+        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap().0).unwrap())
     };
     Arc::clone(STRANGER.get_or_init(load))
 }

@@ -82,7 +82,7 @@ pub fn pipeline() -> Arc<Pipeline> {
     static PIPELINE: OnceLock<Arc<Pipeline>> = OnceLock::new();
     let load = || {
         let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
-        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap()).unwrap())
+        Arc::new(Pipeline::load(&checkpoint, &DeviceChoice::Cpu.open().unwrap().0).unwrap())
     };
     Arc::clone(PIPELINE.get_or_init(load))
 }

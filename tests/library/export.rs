@@ -138,7 +138,7 @@ fn picture() -> Event {
 
 fn export(path: &Path, steps: usize, selection: TensorSelection) -> Export {
     let folder = OutputFolder::at(path, false).unwrap();
-    Export::new(folder, metadata(steps), selection).unwrap()
+    Export::new(folder, metadata(steps), selection)
 }
 
 fn read(path: &Path) -> Value {

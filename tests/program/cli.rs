@@ -1315,6 +1315,15 @@ fn cuda_without_cuda_says_what_to_do() {
         .stderr(contains("--device cpu").and(contains("--features cuda")));
 }
 
+#[test]
+fn numbers_that_the_cpu_cannot_compute_with_are_refused_with_what_to_do() {
+    let args = ["run", "-p", "a cat", "--device", "cpu", "--dtype", "bf16"];
+    diffuscope(&here(), &args)
+        .assert()
+        .code(1)
+        .stderr(contains("--dtype f32"));
+}
+
 /// A copy of the embedded model's folder.
 fn model_folder(parent: &TempDir) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/little-world/checkpoint");

@@ -7,7 +7,8 @@ use indicatif::{DecimalBytes, HumanCount};
 
 use crate::checkpoint::{Checkpoint, ComponentReport, Report, Source};
 use crate::cli::CheckArgs;
-use crate::commands::{print, source};
+use crate::commands::load::source;
+use crate::commands::print;
 use crate::scheduler::{BetaSchedule, PredictionType, SchedulerConfig};
 use crate::text::{escaped_json, visible};
 

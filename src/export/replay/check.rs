@@ -1,6 +1,7 @@
 //! Is `run.json` what this program writes? Screens index by these numbers, so all of them are looked at.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::{ATTENTION, ReplayError, values};
 use crate::export::document::{
@@ -27,29 +28,49 @@ pub(super) struct Checked {
     pub schedule: Schedule,
 }
 
-/// Makes an error of a member, what it is, and what was expected.
-type Fail<'a> = &'a dyn Fn(String, String, String) -> ReplayError;
+/// `run.json`, as its errors name it.
+pub(super) struct Document(pub PathBuf);
+
+impl Document {
+    /// An error of a member: what it is, and what was expected.
+    fn wrong(&self, member: String, found: String, expected: String) -> ReplayError {
+        ReplayError::Value {
+            path: self.0.clone(),
+            member,
+            found,
+            expected,
+        }
+    }
+
+    /// An error of a member that documents of this version may lack, and that a replay needs.
+    fn missing(&self, member: &str) -> ReplayError {
+        ReplayError::Missing {
+            path: self.0.clone(),
+            member: member.to_owned(),
+        }
+    }
+}
 
 /// Checks every member.
-pub(super) fn check(document: &RunDocument, fail: Fail) -> Result<Checked, ReplayError> {
+pub(super) fn check(document: &RunDocument, at: &Document) -> Result<Checked, ReplayError> {
     let Some(architecture) = &document.architecture else {
-        return Err(missing("architecture", fail));
+        return Err(at.missing("architecture"));
     };
-    check_architecture(architecture, fail)?;
-    check_request("request", &document.request, fail)?;
+    check_architecture(architecture, at)?;
+    check_request("request", &document.request, at)?;
     for (index, branch) in document.branches.iter().enumerate() {
-        check_request(&format!("branches[{index}].request"), &branch.request, fail)?;
+        check_request(&format!("branches[{index}].request"), &branch.request, at)?;
     }
-    check_tokens(document, fail)?;
-    let schedule = schedule(document, fail)?;
+    check_tokens(document, at)?;
+    let schedule = schedule(document, at)?;
     let tokens = document.tokens.prompt.len();
-    check_tensors("tensors", &document.tensors, fail, |name| {
+    check_tensors("tensors", &document.tensors, at, |name| {
         run_shape(name, architecture, tokens)
     })?;
     for (index, step) in document.steps.iter().enumerate() {
-        check_step(index, step, fail)?;
+        check_step(index, step, at)?;
         let member = format!("steps[{index}].tensors");
-        check_tensors(&member, &step.tensors, fail, |name| {
+        check_tensors(&member, &step.tensors, at, |name| {
             step_shape(name, architecture, tokens)
         })?;
     }
@@ -57,7 +78,7 @@ pub(super) fn check(document: &RunDocument, fail: Fail) -> Result<Checked, Repla
     let size = (image.width as usize, image.height as usize);
     if size != architecture.image_size {
         let (width, height) = architecture.image_size;
-        return Err(fail(
+        return Err(at.wrong(
             "image".to_owned(),
             format!("{}x{}", size.0, size.1),
             format!("{width}x{height}, the model's"),
@@ -78,18 +99,10 @@ pub(super) fn kind_of(entry: &TokenEntry) -> TokenKind {
     }
 }
 
-fn missing(member: &str, fail: Fail) -> ReplayError {
-    fail(
-        member.to_owned(),
-        "missing".to_owned(),
-        "what `run --json` writes today; run it again".to_owned(),
-    )
-}
-
-fn check_request(member: &str, request: &Request, fail: Fail) -> Result<(), ReplayError> {
+fn check_request(member: &str, request: &Request, at: &Document) -> Result<(), ReplayError> {
     request.validate().map_err(|error| {
         let found = format!("one that cannot be carried out ({error})");
-        fail(
+        at.wrong(
             member.to_owned(),
             found,
             "one that `run` accepts".to_owned(),
@@ -97,13 +110,13 @@ fn check_request(member: &str, request: &Request, fail: Fail) -> Result<(), Repl
     })
 }
 
-fn check_architecture(architecture: &Architecture, fail: Fail) -> Result<(), ReplayError> {
+fn check_architecture(architecture: &Architecture, at: &Document) -> Result<(), ReplayError> {
     let range = |member: &str, found: usize, largest: usize| {
         if (1..=largest).contains(&found) {
             return Ok(());
         }
         let member = format!("architecture.{member}");
-        Err(fail(member, found.to_string(), format!("1 to {largest}")))
+        Err(at.wrong(member, found.to_string(), format!("1 to {largest}")))
     };
     range("image_size", architecture.image_size.0, MOST_PIXELS)?;
     range("image_size", architecture.image_size.1, MOST_PIXELS)?;
@@ -130,12 +143,12 @@ fn check_architecture(architecture: &Architecture, fail: Fail) -> Result<(), Rep
     let mut numbers = map.weight.iter().chain([&map.bias]).flatten();
     if !architecture.default_guidance.is_finite() || !numbers.all(|value| value.is_finite()) {
         let member = "architecture.latent_rgb".to_owned();
-        return Err(fail(member, "not finite".to_owned(), "numbers".to_owned()));
+        return Err(at.wrong(member, "not finite".to_owned(), "numbers".to_owned()));
     }
     Ok(())
 }
 
-fn check_tokens(document: &RunDocument, fail: Fail) -> Result<(), ReplayError> {
+fn check_tokens(document: &RunDocument, at: &Document) -> Result<(), ReplayError> {
     let Tokens {
         prompt,
         negative_prompt,
@@ -156,16 +169,16 @@ fn check_tokens(document: &RunDocument, fail: Fail) -> Result<(), ReplayError> {
         if !(1..=MOST_TOKENS).contains(&entries.len()) {
             let found = format!("a list of {}", entries.len());
             let expected = format!("1 to {MOST_TOKENS} tokens");
-            return Err(fail(member.to_owned(), found, expected));
+            return Err(at.wrong(member.to_owned(), found, expected));
         }
         for (index, entry) in entries.iter().enumerate() {
             let member = format!("{member}[{index}]");
             if entry.position != index {
                 let found = entry.position.to_string();
-                return Err(fail(member + ".position", found, index.to_string()));
+                return Err(at.wrong(member + ".position", found, index.to_string()));
             }
             if entry.kind.is_none() {
-                return Err(missing(&(member + ".kind"), fail));
+                return Err(at.missing(&(member + ".kind")));
             }
         }
         for entry in entries.iter().chain(rest) {
@@ -175,13 +188,13 @@ fn check_tokens(document: &RunDocument, fail: Fail) -> Result<(), ReplayError> {
             if text.get(start..end).is_none() {
                 let found = format!("[{start}, {end}]");
                 let expected = "a place in the prompt, in bytes".to_owned();
-                return Err(fail(format!("{member}: a span"), found, expected));
+                return Err(at.wrong(format!("{member}: a span"), found, expected));
             }
         }
     }
     let (found, expected) = (negative_prompt.len(), prompt.len());
     if found != expected {
-        return Err(fail(
+        return Err(at.wrong(
             "tokens.negative_prompt".to_owned(),
             format!("a list of {found}"),
             format!("{expected}, as the prompt has"),
@@ -190,10 +203,10 @@ fn check_tokens(document: &RunDocument, fail: Fail) -> Result<(), ReplayError> {
     Ok(())
 }
 
-fn schedule(document: &RunDocument, fail: Fail) -> Result<Schedule, ReplayError> {
+fn schedule(document: &RunDocument, at: &Document) -> Result<Schedule, ReplayError> {
     let schedule = &document.schedule;
     let Some(space) = schedule.space else {
-        return Err(missing("schedule.space", fail));
+        return Err(at.missing("schedule.space"));
     };
     let steps = schedule.timesteps.len();
     let length = |member: &str, found: usize, is_right: bool, expected: String| {
@@ -201,7 +214,7 @@ fn schedule(document: &RunDocument, fail: Fail) -> Result<Schedule, ReplayError>
             return Ok(());
         }
         let found = format!("a list of {found}");
-        Err(fail(member.to_owned(), found, expected))
+        Err(at.wrong(member.to_owned(), found, expected))
     };
     length(
         "schedule.timesteps",
@@ -237,7 +250,7 @@ fn schedule(document: &RunDocument, fail: Fail) -> Result<Schedule, ReplayError>
     ] {
         numbers
             .iter()
-            .try_for_each(|number| check_number(member, *number, fail))?;
+            .try_for_each(|number| check_number(member, *number, at))?;
     }
     Ok(Schedule {
         timesteps: values(&schedule.timesteps),
@@ -249,34 +262,30 @@ fn schedule(document: &RunDocument, fail: Fail) -> Result<Schedule, ReplayError>
     })
 }
 
-fn check_number(member: &str, number: Number, fail: Fail) -> Result<(), ReplayError> {
+fn check_number(member: &str, number: Number, at: &Document) -> Result<(), ReplayError> {
     // A schedule's numbers are all zero or more.
     if number.0.is_finite() && number.0 >= 0.0 {
         return Ok(());
     }
     let found = number.0.to_string();
-    Err(fail(
-        member.to_owned(),
-        found,
-        "a number, 0 or more".to_owned(),
-    ))
+    Err(at.wrong(member.to_owned(), found, "a number, 0 or more".to_owned()))
 }
 
-fn check_step(index: usize, step: &Step, fail: Fail) -> Result<(), ReplayError> {
+fn check_step(index: usize, step: &Step, at: &Document) -> Result<(), ReplayError> {
     let member = |name: &str| format!("steps[{index}].{name}");
     if step.index != index {
         let found = step.index.to_string();
-        return Err(fail(member("index"), found, index.to_string()));
+        return Err(at.wrong(member("index"), found, index.to_string()));
     }
-    check_number(&member("timestep"), step.timestep, fail)?;
-    check_number(&member("sigma"), step.sigma, fail)?;
-    check_number(&member("sigma_next"), step.sigma_next, fail)?;
+    check_number(&member("timestep"), step.timestep, at)?;
+    check_number(&member("sigma"), step.sigma, at)?;
+    check_number(&member("sigma_next"), step.sigma_next, at)?;
     match step.preview_scale {
-        None => Err(missing(&member("preview_scale"), fail)),
+        None => Err(at.missing(&member("preview_scale"))),
         Some(scale) if scale.0.is_finite() && scale.0 > 0.0 => Ok(()),
         Some(scale) => {
             let found = scale.0.to_string();
-            Err(fail(
+            Err(at.wrong(
                 member("preview_scale"),
                 found,
                 "a number above 0".to_owned(),
@@ -289,13 +298,13 @@ fn check_step(index: usize, step: &Step, fail: Fail) -> Result<(), ReplayError> 
 fn check_tensors(
     member: &str,
     tensors: &BTreeMap<String, TensorEntry>,
-    fail: Fail,
+    at: &Document,
     shapes: impl Fn(&str) -> Option<Vec<Vec<usize>>>,
 ) -> Result<(), ReplayError> {
     for (name, entry) in tensors {
         let wrong = |expected: String| {
             let member = format!("{member}.{name}.shape");
-            Err(fail(member, format!("{:?}", entry.shape), expected))
+            Err(at.wrong(member, format!("{:?}", entry.shape), expected))
         };
         if product(&entry.shape) > MOST_VALUES {
             return wrong(format!("at most {MOST_VALUES} values"));

@@ -11,11 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::RgbImage;
-
 use super::document::{self, Architecture, DataType, Number, RunDocument, TensorEntry, TokenEntry};
 use super::{RunMetadata, TensorSelection};
-use crate::generation::{BranchPoint, ModelInfo, Request, preview};
+use crate::generation::{BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, Tokens};
 use crate::random::Generator;
 use crate::scheduler::Schedule;
@@ -30,7 +28,6 @@ use files::Folder;
 pub struct Replay {
     folder: Folder,
     document: RunDocument,
-    architecture: Architecture,
     info: ModelInfo,
     schedule: Schedule,
 }
@@ -39,7 +36,7 @@ pub struct Replay {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// A file could not be read.
-    #[error("cannot read `{}`: {source}{}", path.display(), advice(source))]
+    #[error("cannot read `{}`: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -76,6 +73,14 @@ pub enum ReplayError {
         /// Its version.
         found: u32,
     },
+    /// `run.json` lacks a member that this program writes, and that a replay needs.
+    #[error("`{}`: {member} is missing", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The member, as a path: `schedule.space`.
+        member: String,
+    },
     /// A member of a document has a value that cannot be.
     #[error("`{}`: {member} is {found}; expected {expected}", path.display())]
     Value {
@@ -90,15 +95,6 @@ pub enum ReplayError {
     },
 }
 
-fn advice(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            "; name the folder that `diffuscope run --json` wrote, with all its files"
-        }
-        _ => "",
-    }
-}
-
 impl Replay {
     /// Opens the folder that `run --json` wrote, reading and checking `run.json`.
     ///
@@ -107,12 +103,8 @@ impl Replay {
     pub fn open(path: &Path) -> Result<Self, ReplayError> {
         let folder = Folder::open(path)?;
         let document = folder.document()?;
-        let checked = check::check(&document, &|member, found, expected| ReplayError::Value {
-            path: folder.document_path(),
-            member,
-            found,
-            expected,
-        })?;
+        let at = check::Document(folder.document_path());
+        let checked = check::check(&document, &at)?;
         for entry in tensors(&document) {
             folder.check(&entry.file)?;
         }
@@ -121,7 +113,6 @@ impl Replay {
         Ok(Self {
             folder,
             document,
-            architecture: checked.architecture,
             info,
             schedule: checked.schedule,
         })
@@ -154,14 +145,7 @@ impl Replay {
 
     /// What an export of it says besides what happened.
     pub fn metadata(&self) -> RunMetadata {
-        RunMetadata {
-            model: self.document.model.clone(),
-            device: self.document.device.clone(),
-            dtype: self.document.dtype.clone(),
-            request: self.document.request.clone(),
-            architecture: Some(self.architecture.clone()),
-            branches: self.document.branches.clone(),
-        }
+        RunMetadata::new(&self.info, self.request().clone(), self.branches())
     }
 
     /// The tensors that were recorded.
@@ -247,16 +231,16 @@ impl Replay {
             let Some(entry) = step.tensors.get(&name) else {
                 continue;
             };
-            let snapshot = self.tensor(&name, entry)?;
+            let tensor = self.tensor(&name, entry)?;
             // The shape has been checked: (tokens, height, width), or (heads, tokens, height, width).
-            let tokens = snapshot.shape[snapshot.shape.len() - 3];
+            let tokens = tensor.shape[tensor.shape.len() - 3];
             maps.push(AttentionMaps {
                 path: layer.path.as_str().into(),
-                heads: (snapshot.shape.len() == 4).then_some(layer.heads),
+                heads: (tensor.shape.len() == 4).then_some(layer.heads),
                 tokens,
                 height: layer.height,
                 width: layer.width,
-                data: snapshot.data,
+                data: tensor.data,
             });
         }
         Ok(maps)
@@ -273,17 +257,6 @@ impl Replay {
             .filter(|(name, _)| name.starts_with(ATTENTION));
         maps.map(|(_, entry)| entry.shape.iter().product::<usize>() * size_of::<f32>())
             .sum()
-    }
-
-    /// A cheap picture of latents, one pixel a latent pixel, as [`Pipeline::preview`](crate::generation::Pipeline::preview)
-    /// draws it.
-    pub fn preview(&self, latents: &[f32], scale: f32) -> RgbImage {
-        preview(
-            &self.architecture.latent_rgb,
-            self.info.latent_shape,
-            latents,
-            scale,
-        )
     }
 
     fn tokens_event(&self) -> Event {
@@ -422,6 +395,7 @@ fn model_info(document: &RunDocument, architecture: &Architecture) -> ModelInfo 
         parameters: architecture.parameters,
         cross_attention: architecture.cross_attention.clone(),
         default_guidance: architecture.default_guidance,
+        latent_rgb: architecture.latent_rgb.clone(),
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{App, StepTensor, View};
-use crate::export::document::{self, DataType};
 use crate::export::{ExportOptions, OnExisting, RunMetadata};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
@@ -113,18 +112,8 @@ impl App {
     /// An empty list for the run on the screen.
     fn no_offers(&self) -> Option<List> {
         let run = self.run.as_ref()?;
-        let info = &run.info;
-        let metadata = RunMetadata {
-            model: document::Model {
-                name: info.name.clone(),
-                sha256: info.sha256.clone(),
-            },
-            device: info.device.clone(),
-            dtype: DataType::name_of(&info.dtype),
-            architecture: None,
-            request: run.trace.request.clone(),
-            branches: run.trace.branches.clone(),
-        };
+        let (request, branches) = (run.trace.request.clone(), &run.trace.branches);
+        let metadata = RunMetadata::new(&run.info, request, branches);
         Some(List {
             metadata,
             folder: self.folder.clone(),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::{AttentionKey, Command, Failure, Loader, Opened, Pictures, Update, Work};
-use crate::export::ExportOptions;
+use crate::export::{ExportOptions, save_run};
 use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
-use crate::model::AttentionDetail;
+use crate::model::{self, AttentionDetail};
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
 use crate::tui::{insight, panics};
 
@@ -336,7 +336,7 @@ impl Service {
     ) -> Result<(), Gone> {
         let saved = match desk.recorders.get(&run) {
             None => Err(forgotten()),
-            Some(recorder) => match guarded(|| plan.write(recorder, trace)) {
+            Some(recorder) => match guarded(|| save_run(plan, recorder, trace)) {
                 Ok(written) => written.map_err(|error| not_written(&error)),
                 Err(failure) => Err(failure),
             },
@@ -416,6 +416,9 @@ fn failure(error: &generation::Error) -> Failure {
     }
     let advice = match error {
         generation::Error::Cancelled => "space goes on from there.",
+        generation::Error::Model(model::Error::DeviceMemory(_)) => {
+            "Close other programs that use it, or start again with --dtype f16 or --device cpu."
+        }
         _ => "p changes the request, r runs it again.",
     };
     Failure {

@@ -1,73 +1,131 @@
-//! Pieces of a run, saved when somebody looks at them: one tensor, one step, or a whole trace.
+//! Parts of a run, saved when somebody looks at them: one tensor, one step, or the whole run.
 //!
 //! They have the form that `run --json` gives them, and the same promise: a file is there only when it is complete.
 
 use std::path::PathBuf;
 
-use super::document::{
-    DataType, FORMAT_VERSION, Number, Program, StepFormat, TensorDocument, TensorView,
-};
-use super::json::ObjectWriter;
-use super::writer::{not_at_its_end, write_tensor};
+use serde::{Serialize, Serializer};
+
+use super::document::{FORMAT_VERSION, Number, Program, StepDocument, StepFormat, TensorView};
+use super::json::write_lines;
+use super::png::write_png;
+use super::writer::{not_at_its_end, step_tensors};
 use super::{
-    DestinationError, Export, ExportError, OutputFile, OutputFolder, RunMetadata, TensorSelection,
+    DestinationError, Export, ExportError, ExportOptions, OutputFile, OutputFolder, RunMetadata,
+    TensorSelection, TensorSelectionError,
 };
-use crate::trace::{AttentionMaps, Event, StepTrace, TensorData, Trace};
+use crate::generation;
+use crate::model::AttentionDetail;
+use crate::trace::{AttentionMaps, Event, Guidance, Recorder, StepTrace, TensorData, Trace};
+
+/// A finished run that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveRunError {
+    /// The tensors that were asked for cannot be had.
+    #[error(transparent)]
+    Selection(#[from] TensorSelectionError),
+    /// It could not be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// Attention could not be computed again.
+    #[error(transparent)]
+    Generation(#[from] generation::Error),
+}
+
+impl From<DestinationError> for SaveRunError {
+    fn from(error: DestinationError) -> Self {
+        Self::Export(error.into())
+    }
+}
 
 /// Writes a tensor's values: the same file as `run --json` writes for it. Returns its path.
 pub fn save_tensor(file: OutputFile, tensor: &TensorData) -> Result<PathBuf, DestinationError> {
-    let tensor = TensorView::from(tensor);
-    file.publish(|mut out| write_tensor(&mut out, &tensor))
+    save_view(file, tensor.into())
 }
 
 /// The same for a layer's cross-attention.
 pub fn save_attention(file: OutputFile, maps: &AttentionMaps) -> Result<PathBuf, DestinationError> {
-    let tensor = TensorView::from(maps);
-    file.publish(|mut out| write_tensor(&mut out, &tensor))
+    save_view(file, maps.into())
 }
 
-/// Writes a [`StepDocument`](super::document::StepDocument): one step with the values of its tensors and of `attention`.
-/// Returns its path.
+fn save_view(file: OutputFile, tensor: TensorView) -> Result<PathBuf, DestinationError> {
+    file.publish(|out| write_lines(out, &tensor.into_document(), &[]))
+}
+
+/// Writes a [`StepDocument`]: one step with the values of its tensors and of `attention`. Returns its path.
 pub fn save_step(
     file: OutputFile,
     metadata: &RunMetadata,
     step: &StepTrace,
     attention: &[AttentionMaps],
 ) -> Result<PathBuf, DestinationError> {
-    file.publish(|out| {
-        let mut document = ObjectWriter::new(out)?;
-        document.member("format", &StepFormat::Step)?;
-        document.member("version", &FORMAT_VERSION)?;
-        document.member("program", &Program::this())?;
-        document.member("model", &metadata.model)?;
-        document.member("request", &metadata.request)?;
-        if !metadata.branches.is_empty() {
-            document.member("branches", &metadata.branches)?;
-        }
-        document.member("index", &step.index)?;
-        document.member("timestep", &Number(step.timestep))?;
-        document.member("sigma", &Number(step.sigma))?;
-        document.member("sigma_next", &Number(step.sigma_next))?;
-        document.member("seconds", &step.seconds)?;
-        if !step.modules.is_empty() {
-            document.member("modules", &step.modules)?;
-        }
-        document.begin_list("tensors")?;
-        let snapshots = step.tensors.iter().map(TensorView::from);
-        let maps = attention.iter().map(TensorView::from);
-        for tensor in snapshots.chain(maps) {
-            // One at a time: they are large.
-            document.item(&TensorDocument {
-                data: tensor.data.iter().copied().map(Number).collect(),
-                name: tensor.name,
-                shape: tensor.shape,
-                dtype: DataType::Float32,
-            })?;
-        }
-        document.end_list()?;
-        document.end()?;
-        Ok(())
-    })
+    let document = StepDocument {
+        format: StepFormat::Step,
+        version: FORMAT_VERSION,
+        program: Program::this(),
+        model: metadata.model.clone(),
+        request: metadata.request.clone(),
+        branches: metadata.branches.clone(),
+        index: step.index,
+        timestep: Number(step.timestep),
+        sigma: Number(step.sigma),
+        sigma_next: Number(step.sigma_next),
+        seconds: step.seconds,
+        modules: step.modules.clone(),
+        tensors: StepTensors { step, attention },
+    };
+    file.publish(|out| write_lines(out, &document, &["tensors"]))
+}
+
+/// The documents of a step's tensors, each made when it is written: together they may be large.
+struct StepTensors<'a> {
+    step: &'a StepTrace,
+    attention: &'a [AttentionMaps],
+}
+
+impl Serialize for StepTensors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tensors = step_tensors(self.step, self.attention);
+        serializer.collect_seq(tensors.map(TensorView::into_document))
+    }
+}
+
+/// Writes a finished run that was kept in memory, `recorder`'s, as `options` say; returns what was written. Attention that
+/// `trace` does not keep in the detail that is asked for is computed again, a step at a time. Statistics of modules are
+/// there only if the run was recorded with them.
+///
+/// # Errors
+/// Those of [`save_trace`]; a picture that cannot be written; tensors that the model does not have.
+pub fn save_run(
+    options: &ExportOptions,
+    recorder: &Recorder,
+    trace: &Trace,
+) -> Result<Vec<PathBuf>, SaveRunError> {
+    let info = recorder.pipeline().info();
+    let metadata = RunMetadata::new(info, trace.request.clone(), &trace.branches);
+    let mut written = Vec::new();
+    if let (Some(file), Some(image)) = (options.file()?, &trace.image) {
+        let RunMetadata { request, model, .. } = &metadata;
+        written.push(file.publish(|out| write_png(out, &image.image, request, model))?);
+    }
+    if let Some(folder) = options.folder()? {
+        let selection = options.selection(info)?;
+        let detail = options.record_options(info)?.attention;
+        let attention = |step| -> Result<_, SaveRunError> {
+            let kept = trace.attention.step(step);
+            match detail {
+                AttentionDetail::None => Ok(Vec::new()),
+                AttentionDetail::Mean if is_mean(kept) => Ok(kept.to_vec()),
+                _ => Ok(recorder.attention_at(step, detail, Guidance::Cond)?),
+            }
+        };
+        written.push(save_trace(folder, metadata, trace, selection, attention)?);
+    }
+    Ok(written)
+}
+
+fn is_mean(maps: &[AttentionMaps]) -> bool {
+    !maps.is_empty() && maps.iter().all(|maps| maps.heads.is_none())
 }
 
 /// Writes a whole finished run: the folder that `run --json` writes. A step's attention is what `attention` gives for its
@@ -88,7 +146,7 @@ pub fn save_trace<E: From<ExportError>>(
     else {
         return Err(not_at_its_end().into());
     };
-    let mut export = Export::new(folder, metadata, selection)?;
+    let mut export = Export::new(folder, metadata, selection);
     export.write(&Event::Tokens(tokens.clone()))?;
     export.write(&Event::Text(text.clone()))?;
     export.write(&Event::Noise(noise.clone()))?;
@@ -106,7 +164,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::export::document::{Model, StepDocument, step_schema};
+    use crate::export::document::{Model, TensorDocument, step_schema};
 
     fn metadata() -> RunMetadata {
         RunMetadata {

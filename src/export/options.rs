@@ -2,15 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    DestinationError, ExportError, OutputFile, OutputFolder, RunMetadata, TensorSelection,
-    save_trace, tensor_names, write_png,
-};
-use crate::generation::{self, ModelInfo};
+use super::{DestinationError, OutputFile, OutputFolder, TensorSelection, tensor_names};
+use crate::generation::ModelInfo;
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Guidance, RecordOptions, Recorder, Trace};
+use crate::trace::RecordOptions;
 
-/// What is to be written of a run: what `--png`, `--json`, `--tensors`, `--attention` and `--modules` ask for.
+/// What is to be written of a run, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExportOptions {
     /// The picture's file.
@@ -36,14 +33,14 @@ pub enum OnExisting {
     /// An earlier export in it is replaced.
     Replace,
     /// It is left alone: the new one gets a number after its name.
-    Keep,
+    AddNumber,
 }
 
 /// Tensors that cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorSelectionError {
     /// There are none of that name.
-    #[error("--tensors asks for `{name}`, and there is no such tensor; there are {known}")]
+    #[error("there is no tensor `{name}`; there are {known}")]
     Unknown {
         /// The name.
         name: String,
@@ -51,28 +48,8 @@ pub enum TensorSelectionError {
         known: String,
     },
     /// Attention is asked for and left out.
-    #[error("--tensors asks for `{0}` and --attention none leaves it out; drop one of the two")]
+    #[error("`{0}` is asked for, and attention is left out")]
     LeftOut(String),
-}
-
-/// A finished run that could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum SaveRunError {
-    /// The tensors that were asked for cannot be had.
-    #[error(transparent)]
-    TensorSelection(#[from] TensorSelectionError),
-    /// It could not be written.
-    #[error(transparent)]
-    Export(#[from] ExportError),
-    /// Attention could not be computed again.
-    #[error(transparent)]
-    Generation(#[from] generation::Error),
-}
-
-impl From<DestinationError> for SaveRunError {
-    fn from(error: DestinationError) -> Self {
-        Self::Export(error.into())
-    }
 }
 
 impl ExportOptions {
@@ -152,44 +129,10 @@ impl ExportOptions {
         })
     }
 
-    /// Writes a finished run that was kept in memory, `recorder`'s; returns what was written. Attention that `trace` does
-    /// not keep in the detail that is asked for is computed again, a step at a time. Statistics of modules are there only
-    /// if the run was recorded with them.
-    pub fn write(&self, recorder: &Recorder, trace: &Trace) -> Result<Vec<PathBuf>, SaveRunError> {
-        let mut written = Vec::new();
-        let metadata =
-            RunMetadata::new(recorder.pipeline(), trace.request.clone(), &trace.branches);
-        if let (Some(file), Some(image)) = (self.file()?, &trace.image) {
-            let picture = |out: &mut dyn std::io::Write| {
-                write_png(out, &image.image, &metadata.request, &metadata.model)
-            };
-            written.push(file.publish(picture)?);
-        }
-        if let Some(folder) = self.folder()? {
-            let info = recorder.pipeline().info();
-            let selection = self.selection(info)?;
-            let detail = self.record_options(info)?.attention;
-            let attention = |step| -> Result<_, SaveRunError> {
-                let kept = trace.attention.step(step);
-                match detail {
-                    AttentionDetail::None => Ok(Vec::new()),
-                    AttentionDetail::Mean if is_mean(kept) => Ok(kept.to_vec()),
-                    _ => Ok(recorder.attention_at(step, detail, Guidance::Cond)?),
-                }
-            };
-            written.push(save_trace(folder, metadata, trace, selection, attention)?);
-        }
-        Ok(written)
-    }
-
     /// The names that tensors of the export can have.
     fn names(&self, info: &ModelInfo) -> Vec<String> {
         let layers = info.cross_attention.iter();
         let layers = layers.filter(|_| self.attention != AttentionDetail::None);
         tensor_names(info.text_layers, layers.map(|layer| layer.path.as_str()))
     }
-}
-
-fn is_mean(maps: &[AttentionMaps]) -> bool {
-    !maps.is_empty() && maps.iter().all(|maps| maps.heads.is_none())
 }

@@ -1,0 +1,185 @@
+//! The engine's errors in the command line's words: with the options that help.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use crate::export::{DestinationError, ExportError, ReplayError, TensorSelectionError};
+use crate::generation::{self, DeviceError, DeviceNote};
+use crate::model;
+
+/// What to do when numbers of a run are not finite.
+pub const NOT_FINITE_ADVICE: &str = "In f16 numbers can grow too large: try --dtype f32, or bf16.";
+
+/// An error of the engine, said in the command line's words.
+#[derive(Debug)]
+struct Advised {
+    message: String,
+    error: anyhow::Error,
+}
+
+impl std::fmt::Display for Advised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Advised {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// The same error, with the options that help where there are some.
+pub fn advise(error: anyhow::Error) -> anyhow::Error {
+    match message(&*error) {
+        Some(message) => Advised { message, error }.into(),
+        None => error,
+    }
+}
+
+fn message(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref() {
+        return generation(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return Some(device(error));
+    }
+    if let Some(ExportError::Destination(error)) = error.downcast_ref() {
+        return destination(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return destination(error);
+    }
+    replay(error.downcast_ref()?)
+}
+
+fn generation(error: &generation::Error) -> Option<String> {
+    match error {
+        generation::Error::Device(error) => Some(device(error)),
+        generation::Error::Model(error @ model::Error::DeviceMemory(_)) => Some(format!(
+            "{error}: close other programs that use it, ask for fewer bits with --dtype f16, or compute with --device cpu"
+        )),
+        _ => None,
+    }
+}
+
+fn device(error: &DeviceError) -> String {
+    match error {
+        DeviceError::NotBuilt => format!(
+            "{error}: use `--device cpu`, or build with `--features cuda` on a machine with the CUDA 13 libraries"
+        ),
+        DeviceError::NoBf16 => format!("{error}: use `--dtype f32`, or f16 to halve the memory"),
+        DeviceError::Cuda(_) => {
+            format!("{error}; check the driver (`nvidia-smi`), or use `--device cpu`")
+        }
+    }
+}
+
+fn destination(error: &DestinationError) -> Option<String> {
+    match error {
+        DestinationError::NotEmpty(_) => Some(format!(
+            "{error}; name a new one, or pass --force to replace an earlier export in it"
+        )),
+        DestinationError::Write { source, .. }
+            if matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) =>
+        {
+            Some(format!("{error}, or export fewer tensors with --tensors"))
+        }
+        _ => None,
+    }
+}
+
+fn replay(error: &ReplayError) -> Option<String> {
+    match error {
+        ReplayError::Read { source, .. } if source.kind() == ErrorKind::NotFound => Some(format!(
+            "{error}; name the folder that `diffuscope run --json` wrote, with all its files"
+        )),
+        ReplayError::Missing { .. } => Some(format!(
+            "{error}; expected what `run --json` writes today; run it again"
+        )),
+        _ => None,
+    }
+}
+
+/// What to say of tensors that cannot be exported.
+pub fn tensor_selection(error: &TensorSelectionError) -> String {
+    match error {
+        TensorSelectionError::Unknown { name, known } => {
+            format!("--tensors asks for `{name}`, and there is no such tensor; there are {known}")
+        }
+        TensorSelectionError::LeftOut(name) => format!(
+            "--tensors asks for `{name}` and --attention none leaves it out; drop one of the two"
+        ),
+    }
+}
+
+/// What to say of the device that was opened.
+pub fn device_note(note: &DeviceNote) -> String {
+    match note {
+        DeviceNote::ChoseCuda => "running on the CUDA device; --device cpu does not".to_owned(),
+        DeviceNote::NoCuda(error) => format!("running on the CPU: {}", device(error)),
+        DeviceNote::SlowKernels(why) => format!(
+            "running on the CUDA device with candle's kernels, which are slower, for our own do not work there: {why}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advised(error: impl Into<anyhow::Error>) -> String {
+        advise(error.into()).to_string()
+    }
+
+    #[test]
+    fn errors_name_the_options_that_help() {
+        let full = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        let full = model::Error::from(candle_core::Error::Msg(full.into()));
+        let full = advised(generation::Error::from(full));
+        assert!(full.contains("--dtype f16"), "{full}");
+        let bf16 = advised(DeviceError::NoBf16);
+        assert!(bf16.contains("--dtype f32"), "{bf16}");
+        let built = advised(generation::Error::from(DeviceError::NotBuilt));
+        assert!(
+            built.contains("--device cpu") && built.contains("--features cuda"),
+            "{built}"
+        );
+        let not_empty = DestinationError::NotEmpty("out".into());
+        let not_empty = advised(ExportError::from(not_empty));
+        assert!(not_empty.contains("--force"), "{not_empty}");
+        let full = DestinationError::Write {
+            path: "out".into(),
+            source: ErrorKind::StorageFull.into(),
+        };
+        let full = advised(full);
+        assert!(
+            full.contains("free some space") && full.contains("--tensors"),
+            "{full}"
+        );
+        let nowhere = ReplayError::Read {
+            path: "out".into(),
+            source: ErrorKind::NotFound.into(),
+        };
+        let nowhere = advised(nowhere);
+        assert!(nowhere.contains("diffuscope run --json"), "{nowhere}");
+        assert_eq!(
+            advised(generation::Error::NoSuchStep(3)),
+            "step 3 has not been reached"
+        );
+    }
+
+    #[test]
+    fn the_causes_of_an_error_stay_with_it() {
+        let full = candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY".into());
+        let error = generation::Error::from(full);
+        let whole = format!("{:#}", advise(error.into()));
+        assert!(
+            whole.ends_with("--device cpu: CUDA_ERROR_OUT_OF_MEMORY"),
+            "{whole}"
+        );
+    }
+}
