@@ -36,7 +36,7 @@ const DECODER_MAPS: u64 = 5;
 
 impl Checkpoint {
     /// What a generation needs in `dtype` for pictures of `width` x `height` pixels, where attention `stores_scores` or not
-    /// (see [`ops::stores_scores`](crate::model::ops::stores_scores)).
+    /// (see [`stores_scores`](crate::model::layers::stores_scores)).
     ///
     /// - The weights are all parameters in `dtype`.
     /// - Denoising is twelve feature maps of the finest level with what comes across beside it, for both halves of the

@@ -6,7 +6,7 @@ use indicatif::DecimalBytes;
 
 use crate::checkpoint::{Checkpoint, MemoryEstimate};
 use crate::generation::free_memory;
-use crate::model::ops::stores_scores;
+use crate::model::layers::stores_scores;
 
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;

@@ -121,7 +121,7 @@ impl Pipeline {
         let text_encoder =
             TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
         let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
-        let autoencoder = Autoencoder::new(&checkpoint.vae, weights(Component::Vae)?)?;
+        let autoencoder = Autoencoder::new(&checkpoint.vae, &weights(Component::Vae)?)?;
 
         let parameters = [Component::TextEncoder, Component::UNet, Component::Vae]
             .into_iter()

@@ -1,7 +1,7 @@
 //! The autoencoder: latents to a picture, eight times as wide and high.
 //!
-//! Kingma & Welling 2013; Rombach et al. 2022. In f32 on the CPU the network is our own [`Decoder`], on the fast kernels;
-//! elsewhere it is candle-transformers' `AutoEncoderKL`.
+//! Kingma & Welling 2013; Rombach et al. 2022. Where the kernels compute, the network is [`Decoder`]; elsewhere it is
+//! candle-transformers' `AutoEncoderKL`.
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
@@ -11,7 +11,7 @@ use image::RgbImage;
 use super::Error;
 use super::config::VaeConfig;
 use super::decoder::Decoder;
-use super::ops;
+use crate::kernels::Backend;
 
 /// The autoencoder, and the factor between its latents and the UNet's.
 #[derive(Debug)]
@@ -21,21 +21,22 @@ pub struct Autoencoder {
     downscale: usize,
 }
 
-/// Who decodes.
+/// The decoder over the kernels, or candle-transformers' whole autoencoder over candle's operations.
 #[derive(Debug)]
 enum Network {
-    Ours(Box<Decoder>),
+    Decoder(Box<Decoder>),
     Candle(Box<AutoEncoderKL>),
 }
 
 impl Autoencoder {
     /// Reads the weights. `config` must have been validated.
-    pub fn new(config: &VaeConfig, weights: VarBuilder) -> Result<Self, Error> {
-        let network = if ops::is_ours(weights.dtype(), weights.device()) {
-            Network::Ours(Box::new(Decoder::new(config, &weights)?))
-        } else {
-            let network = AutoEncoderKL::new(
-                weights,
+    pub fn new(config: &VaeConfig, weights: &VarBuilder) -> Result<Self, Error> {
+        let network = match Backend::choose(weights.dtype(), weights.device()) {
+            Backend::Cpu | Backend::Cuda => {
+                Network::Decoder(Box::new(Decoder::new(config, weights)?))
+            }
+            Backend::Candle => Network::Candle(Box::new(AutoEncoderKL::new(
+                weights.clone(),
                 config.in_channels,
                 config.out_channels,
                 AutoEncoderKLConfig {
@@ -46,13 +47,12 @@ impl Autoencoder {
                     use_quant_conv: config.use_quant_conv,
                     use_post_quant_conv: config.use_post_quant_conv,
                 },
-            )?;
-            Network::Candle(Box::new(network))
+            )?)),
         };
         Ok(Self {
             network,
             scaling_factor: config.scaling_factor,
-            downscale: 1 << (config.block_out_channels.len() - 1),
+            downscale: config.scale(),
         })
     }
 
@@ -65,7 +65,9 @@ impl Autoencoder {
     pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
         let latents = (latents / self.scaling_factor)?;
         let picture = match &self.network {
-            Network::Ours(decoder) => ops::on_our_threads(&latents, || decoder.forward(&latents))?,
+            Network::Decoder(decoder) => {
+                Backend::of(&latents).install(|| decoder.forward(&latents))?
+            }
             Network::Candle(network) => network.decode(&latents)?,
         };
         Ok(to_rgb(&picture)?)

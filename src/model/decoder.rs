@@ -8,8 +8,8 @@ use candle_nn::VarBuilder;
 use super::Error;
 use super::config::VaeConfig;
 use super::hook::NoHook;
-use super::ops::{
-    AttentionInput, Conv2d, GroupNorm, Linear, as_picture, as_pixels, attention, enlarge,
+use super::layers::{
+    AttentionInput, Conv2d, GroupNorm, Linear, attention, to_image, to_pixels, upsample_nearest,
 };
 use super::resnet::{ResnetBlock, ResnetConfig};
 
@@ -55,7 +55,7 @@ impl Decoder {
                 time: None,
                 output_scale_factor: 1.0,
             };
-            ResnetBlock::new(config, inputs, outputs, weights.prefix(), &weights)
+            ResnetBlock::new(config, inputs, outputs, &weights)
         };
         let mut inputs = deepest;
         let mut levels = Vec::with_capacity(channels.len());
@@ -74,6 +74,8 @@ impl Decoder {
             inputs = outputs;
         }
         let mid = weights.pp("mid_block");
+        let norm_out = weights.pp("conv_norm_out");
+        let conv_out = weights.pp("conv_out");
         Ok(Self {
             post_quant_conv,
             conv_in: Conv2d::new(latent, deepest, 3, 1, 1, &weights.pp("conv_in"))?,
@@ -83,20 +85,8 @@ impl Decoder {
             ],
             mid_attention: PixelAttention::new(config, deepest, &mid.pp("attentions.0"))?,
             levels,
-            conv_norm_out: GroupNorm::new(
-                config.norm_num_groups,
-                finest,
-                EPS,
-                &weights.pp("conv_norm_out"),
-            )?,
-            conv_out: Conv2d::new(
-                finest,
-                config.out_channels,
-                3,
-                1,
-                1,
-                &weights.pp("conv_out"),
-            )?,
+            conv_norm_out: GroupNorm::new(config.norm_num_groups, finest, EPS, &norm_out)?,
+            conv_out: Conv2d::new(finest, config.out_channels, 3, 1, 1, &conv_out)?,
         })
     }
 
@@ -117,7 +107,7 @@ impl Decoder {
             }
             if let Some(upsampler) = &level.upsampler {
                 let (_, _, height, width) = x.dims4()?;
-                x = upsampler.forward(&enlarge(&x, (2 * height, 2 * width))?)?;
+                x = upsampler.forward(&upsample_nearest(&x, (2 * height, 2 * width))?)?;
             }
         }
         let x = self.conv_norm_out.forward_silu(&x)?;
@@ -149,13 +139,9 @@ impl PixelAttention {
             Linear::new(channels, channels, &weights)
                 .or_else(|_| Linear::from_1x1_convolution(channels, channels, &weights))
         };
+        let group_norm = weights.pp("group_norm");
         Ok(Self {
-            group_norm: GroupNorm::new(
-                config.norm_num_groups,
-                channels,
-                EPS,
-                &weights.pp("group_norm"),
-            )?,
+            group_norm: GroupNorm::new(config.norm_num_groups, channels, EPS, &group_norm)?,
             to_q: linear(names[0])?,
             to_k: linear(names[1])?,
             to_v: linear(names[2])?,
@@ -166,7 +152,7 @@ impl PixelAttention {
     /// `(batch, channels, height, width)`, same shape out.
     fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
         let (_, _, height, width) = x.dims4()?;
-        let normed = as_pixels(&self.group_norm.forward(x)?)?;
+        let normed = to_pixels(&self.group_norm.forward(x)?)?;
         let attended = attention(
             &AttentionInput {
                 heads: 1,
@@ -178,7 +164,7 @@ impl PixelAttention {
             "",
             &mut NoHook,
         )?;
-        let pixels = self.to_out.add_to(&as_pixels(x)?, &attended)?;
-        Ok(as_picture(&pixels, (height, width))?)
+        let pixels = self.to_out.add_to(&to_pixels(x)?, &attended)?;
+        Ok(to_image(&pixels, (height, width))?)
     }
 }

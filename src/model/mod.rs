@@ -1,13 +1,13 @@
 //! The networks of Stable Diffusion v1, in the order in which a prompt meets them.
 //!
 //! [`tokenizer`] → [`text_encoder`] → [`unet`] (many times) → [`autoencoder`].
-//! Each forward pass takes a [`Hook`]; the arithmetic that all of them share is in [`ops`].
+//! Each forward pass takes a [`Hook`]; the [`layers`] that all of them are made of are read on the side.
 
 pub mod autoencoder;
 pub mod config;
 mod decoder;
 pub mod hook;
-pub mod ops;
+pub mod layers;
 mod resnet;
 pub mod text_encoder;
 pub mod tokenizer;

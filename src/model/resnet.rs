@@ -1,13 +1,14 @@
-//! A residual block, which in the UNet also hears the time.
+//! The residual block of the UNet, where the time is added in its middle, and of the autoencoder, which knows no time.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::Error;
 use super::hook::{Hook, visit};
-use super::ops::{Conv2d, GroupNorm, Linear};
+use super::layers::{Conv2d, GroupNorm, Linear};
 
-/// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(silu(time)))))` (He et al. 2015).
+/// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(silu(time)))))`
+/// (He et al. 2015).
 #[derive(Debug)]
 pub struct ResnetBlock {
     path: String,
@@ -39,36 +40,27 @@ impl ResnetBlock {
         config: ResnetConfig,
         inputs: usize,
         outputs: usize,
-        path: String,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let norm = |channels: usize, name: &str| {
             GroupNorm::new(config.groups, channels, config.eps, &weights.pp(name))
         };
-        let time_emb_proj = config
-            .time
-            .map(|time| Linear::new(time, outputs, &weights.pp("time_emb_proj")))
-            .transpose()?;
-        let conv_shortcut = if inputs == outputs {
-            None
-        } else {
-            let weights = weights.pp("conv_shortcut");
-            Some(Conv2d::new(inputs, outputs, 1, 1, 0, &weights)?)
-        };
+        let time_emb_proj = |time: usize| Linear::new(time, outputs, &weights.pp("time_emb_proj"));
+        let conv_shortcut = || Conv2d::new(inputs, outputs, 1, 1, 0, &weights.pp("conv_shortcut"));
         Ok(Self {
-            path,
+            path: weights.prefix(),
             norm1: norm(inputs, "norm1")?,
             conv1: Conv2d::new(inputs, outputs, 3, 1, 1, &weights.pp("conv1"))?,
-            time_emb_proj,
+            time_emb_proj: config.time.map(time_emb_proj).transpose()?,
             norm2: norm(outputs, "norm2")?,
             conv2: Conv2d::new(outputs, outputs, 3, 1, 1, &weights.pp("conv2"))?,
-            conv_shortcut,
+            conv_shortcut: (inputs != outputs).then(conv_shortcut).transpose()?,
             output_scale_factor: config.output_scale_factor,
         })
     }
 
-    /// `x` `(batch, inputs, height, width)`, `time` `(1, time channels)`, to which SiLU was applied, as all blocks need it;
-    /// returns `(batch, outputs, height, width)`.
+    /// `x` `(batch, inputs, height, width)` to `(batch, outputs, height, width)`; `time` `(1, time channels)` is the
+    /// time's embedding after SiLU, which is the same for all blocks.
     pub fn forward(
         &self,
         x: &Tensor,

@@ -8,13 +8,15 @@ use candle_nn::VarBuilder;
 
 use super::Error;
 use super::config::{Activation, TextEncoderConfig};
-use super::hook::{Hook, visit, visit_added};
-use super::ops::{self, AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
+use super::hook::{Hook, visit};
+use super::layers::{AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
+use crate::kernels::Backend;
 
 /// The text encoder.
 ///
 /// Sites: `token_embedding` and `position_embedding` (what is looked up), `text_model.encoder.layers.N`,
-/// `text_model.final_layer_norm`, each `(batch, positions, hidden)`; attention at `text_model.encoder.layers.N.self_attn`.
+/// `text_model.final_layer_norm`, each `(batch, positions, hidden)`; attention at
+/// `text_model.encoder.layers.N.self_attn`.
 #[derive(Debug)]
 pub struct TextEncoder {
     token_embedding: Tensor,
@@ -32,26 +34,22 @@ impl TextEncoder {
             weights.clone()
         };
         let hidden = config.hidden_size;
-        let embeddings = weights.pp("embeddings");
-        let layers = (0..config.num_hidden_layers)
-            .map(|index| {
-                let path = format!("text_model.encoder.layers.{index}");
-                EncoderLayer::new(config, path, &weights.pp("encoder.layers").pp(index))
-            })
-            .collect::<Result<_, _>>()?;
+        let embedding = |rows: usize, name: &str| {
+            let weights = weights.pp("embeddings").pp(name);
+            weights.get((rows, hidden), "weight")
+        };
+        let layer = |index: usize| {
+            let path = format!("text_model.encoder.layers.{index}");
+            EncoderLayer::new(config, path, &weights.pp("encoder.layers").pp(index))
+        };
+        let norm = weights.pp("final_layer_norm");
         Ok(Self {
-            token_embedding: embeddings
-                .get((config.vocab_size, hidden), "token_embedding.weight")?,
-            position_embedding: embeddings.get(
-                (config.max_position_embeddings, hidden),
-                "position_embedding.weight",
-            )?,
-            layers,
-            final_layer_norm: LayerNorm::new(
-                hidden,
-                config.layer_norm_eps,
-                &weights.pp("final_layer_norm"),
-            )?,
+            token_embedding: embedding(config.vocab_size, "token_embedding")?,
+            position_embedding: embedding(config.max_position_embeddings, "position_embedding")?,
+            layers: (0..config.num_hidden_layers)
+                .map(layer)
+                .collect::<Result<_, _>>()?,
+            final_layer_norm: LayerNorm::new(hidden, config.layer_norm_eps, &norm)?,
         })
     }
 
@@ -62,7 +60,7 @@ impl TextEncoder {
 
     /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
     pub fn forward(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
-        ops::on_our_threads(&self.token_embedding, || {
+        Backend::of(&self.token_embedding).install(|| {
             let device = self.token_embedding.device();
             let length = ids.first().map_or(0, Vec::len);
             let flat = Tensor::new(ids.concat(), device)?;
@@ -123,14 +121,14 @@ impl EncoderLayer {
             attention_path: format!("{path}.self_attn"),
             path,
             heads: config.num_attention_heads,
-            layer_norm1: norm("layer_norm1")?,
             q_proj: projection("q_proj")?,
             k_proj: projection("k_proj")?,
             v_proj: projection("v_proj")?,
             out_proj: projection("out_proj")?,
-            layer_norm2: norm("layer_norm2")?,
+            layer_norm1: norm("layer_norm1")?,
             fc1: Linear::new(hidden, inner, &weights.pp("mlp.fc1"))?,
             fc2: Linear::new(inner, hidden, &weights.pp("mlp.fc2"))?,
+            layer_norm2: norm("layer_norm2")?,
             activation: config.hidden_act,
         })
     }
@@ -149,7 +147,8 @@ impl EncoderLayer {
             &self.attention_path,
             hook,
         )?;
-        let x = visit_added(hook, &self.attention_path, x, &self.out_proj, &attended)?;
+        let path = &self.attention_path;
+        let x = self.out_proj.add_to_visited(x, &attended, path, hook)?;
 
         let inner = self.fc1.forward(&self.layer_norm2.forward(&x)?)?;
         let inner = match self.activation {

@@ -12,7 +12,6 @@ mod options;
 mod recorder;
 mod stats;
 mod tensor_data;
-mod transfer;
 
 pub use attention::{AttentionMaps, AttentionStore};
 pub use event::{

@@ -8,7 +8,6 @@ use candle_core::Tensor;
 use super::capture::{Capture, Captured, attention_maps, module_stats};
 use super::options::{Guidance, RecordOptions};
 use super::tensor_data::shape;
-use super::transfer::{Buffers, Transfer};
 use super::{
     AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
 };
@@ -16,6 +15,7 @@ use crate::generation::{
     BranchPoint, DenoisingStep, Error, Generation, GenerationState, Pipeline, Request, Stage,
     StageOutput,
 };
+use crate::kernels::cuda::transfer::{Buffers, Transfer};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::Tokens;
 

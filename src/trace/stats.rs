@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::transfer::to_host;
+use crate::kernels::cuda::transfer::to_host;
 
 /// Statistics of a tensor's finite values; those that are not finite are counted, and left out of the rest.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::Stats;
-use super::transfer::to_host;
+use crate::kernels::cuda::transfer::to_host;
 
 /// A tensor's values on the host, named, with their statistics. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,7 @@ use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{Generation, Pipeline, Request, Stage, StageOutput};
-use diffuscope::model::{AttentionDetail, NoHook, ops};
+use diffuscope::model::{AttentionDetail, NoHook, layers};
 use diffuscope::trace::{RecordOptions, Recorder};
 use mimalloc::MiMalloc;
 
@@ -129,7 +129,7 @@ fn parts(pipeline: &Pipeline, (width, height): (usize, usize), rounds: u32) -> a
 fn operations(rounds: u32) -> anyhow::Result<()> {
     let randn = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu);
     for (rows, inputs, outputs) in [(4096, 2880, 320), (8192, 320, 2560)] {
-        let linear = ops::Linear::from_tensors(&randn(&[outputs, inputs])?, None)?;
+        let linear = layers::Linear::from_tensors(randn(&[outputs, inputs])?, None)?;
         let x = randn(&[rows, inputs])?;
         let name = format!("matmul {rows}x{inputs}x{outputs}");
         line(
@@ -139,27 +139,27 @@ fn operations(rounds: u32) -> anyhow::Result<()> {
         );
     }
     let picture = randn(&[2, 64, 64, 320])?.permute((0, 3, 1, 2))?;
-    let geometry = ops::Geometry {
+    let geometry = layers::Geometry {
         size: 3,
         stride: 1,
         padding: 1,
     };
     let weight = randn(&[320, 320, 3, 3])?;
-    let conv = ops::Conv2d::from_tensors(&weight, randn(&[320])?, geometry)?;
+    let conv = layers::Conv2d::from_tensors(&weight, randn(&[320])?, geometry)?;
     let seconds = median(rounds, || conv.forward(&picture).map(drop))?;
     line("3x3 convolution 320 on 64x64", seconds, None);
-    let norm = ops::GroupNorm::from_tensors(&randn(&[320])?, &randn(&[320])?, 32, 1e-5)?;
+    let norm = layers::GroupNorm::from_tensors(randn(&[320])?, randn(&[320])?, 32, 1e-5)?;
     let seconds = median(rounds, || norm.forward_silu(&picture).map(drop))?;
     line("group norm, SiLU", seconds, None);
     let x = randn(&[2, 4096, 320])?;
-    let input = ops::AttentionInput {
+    let input = layers::AttentionInput {
         heads: 8,
         query: &x,
         key: &x,
         value: &x,
         mask: None,
     };
-    let attend = || ops::attention(&input, "", &mut NoHook).map(drop);
+    let attend = || layers::attention(&input, "", &mut NoHook).map(drop);
     line("attention 8x4096x4096x40", median(rounds, attend)?, None);
     Ok(())
 }

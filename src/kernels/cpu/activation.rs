@@ -1,10 +1,10 @@
 //! Activations: SiLU, CLIP's quick GELU, GELU, and the exponential that all of them and softmax need.
 //!
-//! A library's `exp` takes one number at a time and looks things up in a table. This one is arithmetic alone, so that the
-//! compiler can do 8 or 16 at a time:
+//! A library's `exp` takes one number at a time and looks things up in a table. This one is arithmetic alone, so that
+//! the compiler can do 8 or 16 at a time:
 //!
-//! 1. `exp(x) = 2^n exp(r)` with `n = round(x / ln 2)`, so that `|r| <= ln 2 / 2`. `ln 2` is subtracted in two parts, the
-//!    first short enough that `n` times it is exact (Cody & Waite 1980, chapter 6).
+//! 1. `exp(x) = 2^n exp(r)` with `n = round(x / ln 2)`, so that `|r| <= ln 2 / 2`. `ln 2` is subtracted in two parts,
+//!    the first short enough that `n` times it is exact (Cody & Waite 1980, chapter 6).
 //! 2. `exp(r)` by its Taylor polynomial of degree 7, whose first omitted term is below 6e-9 there.
 //! 3. `2^n` by writing `n + 127` into the exponent of a float.
 //!
@@ -162,7 +162,8 @@ fn map(values: &[f32], out: &mut [f32], function: impl Fn(f32) -> f32) {
     }
 }
 
-/// The gated GELU's gate (Shazeer 2020): rows `[value, gate]` of `2 inner` values to rows `value gelu(gate)` of `inner`.
+/// The gated GELU's gate (Shazeer 2020): rows `[value, gate]` of `2 inner` values to rows `value gelu(gate)` of
+/// `inner`.
 pub fn geglu(rows: &[f32], inner: usize, out: &mut [f32]) {
     vectorised(Geglu { rows, inner, out });
 }

@@ -1,11 +1,12 @@
-//! Scaled dot-product attention, `softmax(Q K^T / sqrt(d) + mask) V` (Vaswani et al. 2017), a block of queries at a time.
+//! Scaled dot-product attention, `softmax(Q K^T / sqrt(d) + mask) V` (Vaswani et al. 2017), a block of queries at a
+//! time.
 //!
 //! The scores of all queries with all keys are what makes attention large: at 64x64 latents 16 million a head, 64 MiB.
 //! They need not be there at once (Rabe & Staats 2021, "Self-attention Does Not Need O(n^2) Memory"). A thread takes a
-//! block of queries and one head; its scores fit the core's cache; they become probabilities there, weigh the values, and
-//! are overwritten by the next head's. Unlike in Flash attention (Dao et al. 2022) the block holds whole columns, so softmax is
-//! exact and the probabilities exist: adding them up over the heads, or keeping them, costs one pass over the block and
-//! changes no other arithmetic.
+//! block of queries and one head; its scores fit the core's cache; they become probabilities there, weigh the values,
+//! and are overwritten by the next head's. Unlike in Flash attention (Dao et al. 2022) the block holds whole columns,
+//! so softmax is exact and the probabilities exist: adding them up over the heads, or keeping them, costs one pass over
+//! the block and changes no other arithmetic.
 //!
 //! A block lies transposed, a row a key and a column a query:
 //!
@@ -14,9 +15,9 @@
 //! result^T (size, block) = V^T (size, keys)  softmax of the scores
 //! ```
 //!
-//! So the vectors of both products run along the queries, of which a block has 48, three vectors of AVX-512, while heads
-//! have 40, 80 or 160 features; and softmax goes down the columns, each query in a lane of its own. Where
-//! queries do not fill the last vector, it is filled with zeros.
+//! So the vectors of both products run along the queries, of which a block has 48, three vectors of AVX-512, while
+//! heads have 40, 80 or 160 features; and softmax goes down the columns, each query in a lane of its own. Where queries
+//! do not fill the last vector, it is filled with zeros.
 //!
 //! Queries, keys, values and the result are `(batch, length, heads * size)`, as the linear layers before and after have
 //! them; a head is a strip of columns.
@@ -25,6 +26,7 @@ use super::parallel::{self, with_scratch};
 use super::product::{Added, Matrix, MatrixMut, product, transpose};
 use super::simd::LANES;
 use super::softmax::softmax;
+use crate::kernels::attention::AttentionDetail;
 
 /// The sizes of one attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +56,6 @@ pub struct Input<'a> {
     pub mask: Option<&'a [f32]>,
 }
 
-/// Which probabilities are handed out besides the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// None.
-    Nothing,
-    /// Their mean over the heads, `(batch, queries, keys)`.
-    Mean,
-    /// All, `(batch, heads, queries, keys)`.
-    Heads,
-}
-
 /// A block of queries of one sequence: what is read and written for it.
 struct Block<'a> {
     sequence: usize,
@@ -72,13 +63,13 @@ struct Block<'a> {
     first: usize,
     /// `(block, heads * size)`.
     out: &'a mut [f32],
-    /// [`Keep::Mean`]: one piece, `(block, keys)`. [`Keep::Heads`]: one such piece a head.
+    /// [`AttentionDetail::Mean`]: one piece, `(block, keys)`. [`AttentionDetail::Heads`]: one such piece a head.
     kept: Vec<&'a mut [f32]>,
 }
 
 impl Sizes {
     /// The result, `(batch, queries, heads * size)`, and the probabilities that are to be kept.
-    pub fn attend<'a>(&self, input: &Input<'a>, keep: Keep) -> (Vec<f32>, Vec<f32>) {
+    pub fn attend<'a>(&self, input: &Input<'a>, detail: AttentionDetail) -> (Vec<f32>, Vec<f32>) {
         let Self {
             batch,
             heads,
@@ -86,10 +77,10 @@ impl Sizes {
             keys,
             size,
         } = *self;
-        let maps = match keep {
-            Keep::Nothing => 0,
-            Keep::Mean => batch,
-            Keep::Heads => batch * heads,
+        let maps = match detail {
+            AttentionDetail::None => 0,
+            AttentionDetail::Mean => batch,
+            AttentionDetail::Heads => batch * heads,
         };
         let mut out = vec![0.0; batch * queries * heads * size];
         let mut probs = vec![0.0; maps * queries * keys];
@@ -100,7 +91,11 @@ impl Sizes {
         parallel::each(blocks, |mut block| {
             let rows = block.out.len() / self.width();
             let columns = rows.next_multiple_of(LANES);
-            let sum = if keep == Keep::Mean { keys } else { 0 };
+            let sum = if detail == AttentionDetail::Mean {
+                keys
+            } else {
+                0
+            };
             with_scratch((2 * size + keys + sum) * columns, |scratch| {
                 let (query, scratch) = scratch.split_at_mut(size * columns);
                 let (weighed, scratch) = scratch.split_at_mut(size * columns);
@@ -131,9 +126,9 @@ impl Sizes {
                         let probs = Matrix::strided(probs, keys, rows, columns);
                         transpose(probs, &mut MatrixMut::new(kept, rows, keys));
                     };
-                    match keep {
-                        Keep::Nothing => {}
-                        Keep::Mean => {
+                    match detail {
+                        AttentionDetail::None => {}
+                        AttentionDetail::Mean => {
                             add(sum, scores, head == 0);
                             if head + 1 == heads {
                                 let share = 1.0 / heads as f32;
@@ -143,7 +138,7 @@ impl Sizes {
                                 hand_out(sum, block.kept[0]);
                             }
                         }
-                        Keep::Heads => hand_out(scores, block.kept[head]),
+                        AttentionDetail::Heads => hand_out(scores, block.kept[head]),
                     }
                     let values = &values[block.sequence * heads + head];
                     self.weigh_block(&mut block, head, scores, values, weighed);
@@ -225,8 +220,8 @@ impl Sizes {
         })
     }
 
-    /// How many queries a thread works off at once: their scores have to stay in a core's cache, there should be some blocks
-    /// to share, and vectors should be whole.
+    /// How many queries a thread works off at once: their scores have to stay in a core's cache, there should be some
+    /// blocks to share, and vectors should be whole.
     fn queries_at_once(&self) -> usize {
         const CACHE: usize = 200 << 10; // values; 800 KiB
         let fit = (CACHE / self.keys.max(1) / LANES * LANES).clamp(LANES, 3 * LANES);

@@ -1,10 +1,10 @@
-//! Convolution as a matrix product (im2col; Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for
-//! Document Processing").
+//! Convolution as a matrix product (im2col; Chellapilla et al. 2006, "High Performance Convolutional Neural Networks
+//! for Document Processing").
 //!
 //! An output pixel of a 3x3 convolution is the product of one long row, the 9 pixels around it with all their channels,
-//! with a matrix of `9 in x out` weights. Writing these rows down for the whole picture takes nine times its memory, and
-//! that is what makes the plain method slow: the rows travel to memory and back. Here they are written for a few dozen
-//! pixels at a time, into scratch memory that stays in the core's cache, and multiplied at once.
+//! with a matrix of `9 in x out` weights. Writing these rows down for the whole picture takes nine times its memory,
+//! and that is what makes the plain method slow: the rows travel to memory and back. Here they are written for a few
+//! dozen pixels at a time, into scratch memory that stays in the core's cache, and multiplied at once.
 //!
 //! ```text
 //!            rows of a block (P, 9 in)        weights (9 in, out)       pixels of the block (P, out)
@@ -12,40 +12,17 @@
 //!   pixel 1  [ .. in .. | .. in .. | .. ]   ×    [        ]       =        + bias + shift + base
 //! ```
 //!
-//! Pictures are `(batch, height, width, channels)`, channels last: a pixel's channels lie side by side, so that a row is
-//! nine copies of contiguous memory (three, inside the picture: neighbours in x are neighbours in memory), a 1x1
+//! Pictures are `(batch, height, width, channels)`, channels last: a pixel's channels lie side by side, so that a row
+//! is nine copies of contiguous memory (three, inside the picture: neighbours in x are neighbours in memory), a 1x1
 //! convolution needs no copies at all, and a transformer's `(batch, pixels, channels)` is the same memory.
 
 use super::dense::rows_at_once;
+use super::images::Images;
 use super::parallel::{self, with_scratch};
 use super::product::{Added, Matrix, MatrixMut, transpose};
 use super::weights::Weights;
 use super::winograd::Winograd;
-
-/// Size of a picture: height and width.
-pub type Size = (usize, usize);
-
-/// A square convolution: how it walks over a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Geometry {
-    /// Width and height of the kernel.
-    pub size: usize,
-    /// Pixels from one output to the next.
-    pub stride: usize,
-    /// Zeros around the picture.
-    pub padding: usize,
-}
-
-impl Geometry {
-    /// The output's size; `None` where the kernel does not fit into the picture.
-    pub fn output(&self, (height, width): Size) -> Option<Size> {
-        let along = |length: usize| {
-            let room = (length + 2 * self.padding).checked_sub(self.size)?;
-            Some(room / self.stride + 1)
-        };
-        Some((along(height)?, along(width)?))
-    }
-}
+use crate::kernels::geometry::{Geometry, Size};
 
 /// A convolution with its weights in the order in which they are multiplied: `(size, size, inputs, outputs)`.
 #[derive(Debug, Clone)]
@@ -55,21 +32,6 @@ pub struct Convolution {
     inputs: usize,
     outputs: usize,
     geometry: Geometry,
-}
-
-/// What a convolution is applied to, and what is added to its result.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// `(batch, height, width, inputs)`.
-    pub values: &'a [f32],
-    /// Number of pictures.
-    pub batch: usize,
-    /// Height and width.
-    pub size: Size,
-    /// Added to every pixel, `(outputs)` or one row a picture: the time embedding.
-    pub shift: Option<&'a [f32]>,
-    /// Added to the result, of its shape: a residual.
-    pub base: Option<&'a [f32]>,
 }
 
 impl Convolution {
@@ -100,25 +62,27 @@ impl Convolution {
         self.geometry
     }
 
-    /// `(batch, height', width', outputs)`; nothing where the kernel does not fit into the picture.
-    pub fn forward(&self, input: &Input) -> Vec<f32> {
-        let Some((height, width)) = self.geometry.output(input.size) else {
+    /// `images` of `inputs` channels to `(batch, height', width', outputs)`; nothing where the kernel does not fit into
+    /// them. `shift` is added to every pixel, `(outputs)` or one row an image (the time embedding); `base`, of the
+    /// result's shape, to the result (a residual).
+    pub fn forward(&self, images: Images, shift: Option<&[f32]>, base: Option<&[f32]>) -> Vec<f32> {
+        let Some((height, width)) = self.geometry.output(images.size) else {
             return Vec::new();
         };
-        let biases = self.biases(input);
+        let biases = self.biases(shift);
         if self.geometry == Winograd::GEOMETRY
-            && Winograd::pays(self.inputs, self.outputs, input.size)
+            && Winograd::pays(self.inputs, self.outputs, images.size)
         {
             let winograd = Winograd {
                 weight: &self.weight,
                 inputs: self.inputs,
                 outputs: self.outputs,
             };
-            return winograd.forward(input, &biases);
+            return winograd.forward(images, &biases, base);
         }
         let pixels = height * width;
-        let mut out = vec![0.0; input.batch * pixels * self.outputs];
-        let at_once = self.pixels_at_once(input.batch * pixels);
+        let mut out = vec![0.0; images.batch * pixels * self.outputs];
+        let at_once = self.pixels_at_once(images.batch * pixels);
         let blocks = out
             .chunks_mut(pixels * self.outputs)
             .enumerate()
@@ -132,7 +96,7 @@ impl Convolution {
             let start = (image * pixels + first) * self.outputs;
             let added = Added {
                 bias: Some(&biases[image * self.outputs % biases.len()..][..self.outputs]),
-                base: input.base.map(|base| &base[start..start + out.len()]),
+                base: base.map(|base| &base[start..start + out.len()]),
             };
             let mut out = MatrixMut::new(out, count, self.outputs);
             let mut multiply = |rows: &[f32]| {
@@ -140,13 +104,13 @@ impl Convolution {
                 self.weight.multiply(rows, &mut out, added);
             };
             if self.is_plain() {
-                multiply(&input.values[(image * pixels + first) * self.inputs..]);
+                multiply(&images.values[(image * pixels + first) * self.inputs..]);
             } else {
                 with_scratch(count * self.row(), |rows| {
-                    let (rows_in, columns_in) = input.size;
+                    let (rows_in, columns_in) = images.size;
                     let size = rows_in * columns_in * self.inputs;
-                    let picture = &input.values[image * size..][..size];
-                    self.gather(picture, input.size, (first, width), rows);
+                    let picture = &images.values[image * size..][..size];
+                    self.gather(picture, images.size, (first, width), rows);
                     multiply(rows);
                 });
             }
@@ -170,8 +134,8 @@ impl Convolution {
     }
 
     /// The bias, with the shift if there is one: of all pictures, or one after another.
-    fn biases(&self, input: &Input) -> Vec<f32> {
-        let Some(shift) = input.shift else {
+    fn biases(&self, shift: Option<&[f32]>) -> Vec<f32> {
+        let Some(shift) = shift else {
             return self.bias.clone();
         };
         let bias = self.bias.iter().cycle();
@@ -234,8 +198,8 @@ impl Convolution {
     }
 }
 
-/// `(outputs, inputs, taps)` as the matrix `(taps * inputs, outputs)`: a pixel's channels lie side by side, so they come
-/// last in a row.
+/// `(outputs, inputs, taps)` as the matrix `(taps * inputs, outputs)`: a pixel's channels lie side by side, so they
+/// come last in a row.
 fn packed(weight: &[f32], inputs: usize, outputs: usize, taps: usize) -> Weights {
     let row = inputs * taps;
     let mut taps_first = vec![0.0; weight.len()];

@@ -58,8 +58,8 @@ impl Dense {
         out
     }
 
-    /// The gated GELU of `forward(x)`: `(rows, inputs)` to `(rows, outputs / 2)`. What it is made of, the widest rows of a
-    /// network, never leaves the cache.
+    /// The gated GELU of `forward(x)`: `(rows, inputs)` to `(rows, outputs / 2)`. What it is made of, the widest rows
+    /// of a network, never leaves the cache.
     pub fn forward_geglu(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
         let inner = self.outputs / 2;

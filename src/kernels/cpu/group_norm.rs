@@ -18,26 +18,24 @@ use super::parallel;
 use super::simd::{mul_add, vectorised};
 
 /// What a group norm needs besides its input.
-#[derive(Debug, Clone, Copy)]
-pub struct GroupNorm<'a> {
+#[derive(Debug, Clone)]
+pub struct GroupNorm {
     /// One value a channel.
-    pub weight: &'a [f32],
+    pub weight: Vec<f32>,
     /// One value a channel.
-    pub bias: &'a [f32],
+    pub bias: Vec<f32>,
     /// Number of groups, which divides the number of channels.
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
-    /// Is SiLU applied to the result?
-    pub silu: bool,
 }
 
 /// Values of one block: 64 KiB, twice that with what comes out.
 const BLOCK: usize = 16 << 10;
 
-impl GroupNorm<'_> {
-    /// `values` `(batch, pixels, channels)`, same shape out.
-    pub fn forward(&self, values: &[f32], batch: usize) -> Vec<f32> {
+impl GroupNorm {
+    /// `values` `(batch, pixels, channels)`, same shape out; with SiLU after it where `silu` says so.
+    pub fn forward(&self, values: &[f32], batch: usize, silu: bool) -> Vec<f32> {
         let channels = self.weight.len();
         let picture = values.len() / batch.max(1);
         let block = (BLOCK / channels).max(1) * channels;
@@ -68,7 +66,7 @@ impl GroupNorm<'_> {
             vectorised(Apply {
                 values: &values[first..first + out.len()],
                 affine: &affine[image],
-                silu: self.silu,
+                silu,
                 out,
             });
         });

@@ -1,7 +1,7 @@
 //! Layer normalisation (Ba et al. 2016): every row gets mean 0 and variance 1, then a scale and a shift a feature.
 //!
-//! A row fits the first cache, so it is simply read three times: for the mean, for the squared distances from it, and to
-//! be written.
+//! A row fits the first cache, so it is simply read three times: for the mean, for the squared distances from it, and
+//! to be written.
 
 use pulp::{Simd, WithSimd};
 

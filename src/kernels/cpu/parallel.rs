@@ -9,13 +9,14 @@ use std::cell::Cell;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 
-/// Runs `work` on one of the threads that kernels run on. From any other, each of a network's hundreds of kernels would have
-/// to wake one of them, and to be woken by it.
-pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+/// Runs `work` on one of the threads that kernels run on. From any other, each of a network's hundreds of kernels would
+/// have to wake one of them, and to be woken by it.
+pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
-/// Calls `work(index, chunk)` for each chunk of `size` values (the last may be shorter); one chunk without ado.
+/// Calls `work(index, chunk)` for each chunk of `size` values (the last may be shorter); a single chunk on
+/// this thread.
 pub fn chunks(values: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) {
     if values.len() <= size {
         if !values.is_empty() {
@@ -29,7 +30,7 @@ pub fn chunks(values: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) 
         .for_each(|(index, chunk)| work(index, chunk));
 }
 
-/// Calls `work` for each of `items`, which are larger pieces of work; a single one without ado.
+/// Calls `work` for each of `items`, which are larger pieces of work; a single one on this thread.
 pub fn each<T: Send>(mut items: Vec<T>, work: impl Fn(T) + Send + Sync) {
     if items.len() > 1 {
         items.into_par_iter().for_each(work);
@@ -38,7 +39,7 @@ pub fn each<T: Send>(mut items: Vec<T>, work: impl Fn(T) + Send + Sync) {
     }
 }
 
-/// `work` of 0 to `count - 1`, in order; a single one without ado.
+/// `work` of 0 to `count - 1`, in order; a single one on this thread.
 pub fn map<R: Send>(count: usize, work: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
     if count > 1 {
         (0..count).into_par_iter().map(work).collect()
@@ -52,8 +53,8 @@ thread_local! {
 }
 
 /// Lends `work` this thread's scratch memory, `len` values left over from earlier work. It is kept from call to call:
-/// fresh memory would have to be cleared by the system page by page each time. Work that asks again meanwhile, on the same
-/// thread, gets other memory.
+/// fresh memory would have to be cleared by the system page by page each time. Work that asks again meanwhile, on the
+/// same thread, gets other memory.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut scratch = SCRATCH.take();
     if scratch.len() < len {

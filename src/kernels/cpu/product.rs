@@ -6,8 +6,9 @@
 //! - A **tile** of the result, 6 rows by 4 vectors of columns, is summed up in registers. For each of the inner size's
 //!   indices, 4 vectors of the right factor are read, and 6 values of the left one, each spread over a vector: 24
 //!   multiplications and additions for 10 reads.
-//! - All tiles of a **strip** of columns follow, one below the other. The strip of the right factor, 64 columns by at most
-//!   512 rows, stays in the core's cache meanwhile. [`Weights`](super::weights::Weights) lie in memory strip by strip.
+//! - All tiles of a **strip** of columns follow, one below the other. The strip of the right factor, 64 columns by at
+//!   most 512 rows, stays in the core's cache meanwhile. [`Weights`](super::weights::Weights) lie in memory strip by
+//!   strip.
 //! - Then the next rows of the inner size, and then the next strip.
 //!
 //! There is one level of parallelism, above: whoever calls [`product`] does so for a few dozen rows on each thread.
@@ -96,9 +97,9 @@ fn fits(len: usize, rows: usize, columns: usize, row_stride: usize) -> bool {
     columns <= row_stride && end.is_some_and(|end| end <= len)
 }
 
-/// How many of `count` products are added up one after another. Every addition rounds, and the error of a sum grows with
-/// its length; sums of a few dozen, which then are added up, keep it small (Higham 1993, "The Accuracy of Floating Point
-/// Summation").
+/// How many of `count` products are added up one after another. Every addition rounds, and the error of a sum grows
+/// with its length; sums of a few dozen, which then are added up, keep it small (Higham 1993, "The Accuracy of Floating
+/// Point Summation").
 fn summands(count: usize) -> usize {
     let most = match count {
         ..=40 => 40,
@@ -209,8 +210,8 @@ impl Strip {
         N * self.width
     }
 
-    /// `M` rows of `N` vectors. Their sums are kept in registers: 6 rows of 4 vectors are 24 of the 32 that AVX-512 and NEON
-    /// have, 6 rows of 2 are 12 of AVX2's 16.
+    /// `M` rows of `N` vectors. Their sums are kept in registers: 6 rows of 4 vectors are 24 of the 32 that AVX-512 and
+    /// NEON have, 6 rows of 2 are 12 of AVX2's 16.
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(
         &self,

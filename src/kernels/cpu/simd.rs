@@ -1,17 +1,18 @@
 //! One source, many processors: code that the compiler vectorises, compiled once for each kind of vector unit.
 //!
-//! The loops of these kernels are plain Rust over slices. What they become depends on the instructions that the compiler
-//! may use, and a program for "x86-64" may use only those of 2003. [`pulp`] compiles a piece of code for AVX-512, for
-//! AVX2 with fused multiply-add, and for the base that every processor has (on ARM: NEON), and takes the best that the
-//! processor has when it runs.
+//! The loops of these kernels are plain Rust over slices. What they become depends on the instructions that the
+//! compiler may use, and a program for "x86-64" may use only those of 2003. [`pulp`] compiles a piece of code for
+//! AVX-512, for AVX2 with fused multiply-add, and for the base that every processor has (on ARM: NEON), and takes the
+//! best that the processor has when it runs.
 //!
 //! Two habits let the compiler vectorise a loop: no branch in it (choose between two values instead), and no sum that
 //! runs through all of it. Floating-point addition is not associative, so the compiler may not reorder a sum; [`LANES`]
 //! sums side by side may be kept in a vector register.
 //!
-//! Where values have to stay in registers from one loop to the next, in the matrix product and in Winograd's transforms, the
-//! compiler does not find that by itself; there, vectors are written as such (`S::f32s`), and in loops: closures, and
-//! what takes them, may not be inlined, and then every vector travels through memory (four times slower, measured).
+//! Where values have to stay in registers from one loop to the next, in the matrix product and in Winograd's
+//! transforms, the compiler does not find that by itself; there, vectors are written as such (`S::f32s`), and in loops:
+//! closures, and what takes them, may not be inlined, and then every vector travels through memory (four times slower,
+//! measured).
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -25,8 +26,8 @@ pub static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBo
 
 /// Runs `work`, compiled for the best vector instructions that this processor has.
 ///
-/// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is compiled
-/// for those instructions.
+/// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is
+/// compiled for those instructions.
 pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
     #[cfg(test)]
     if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
@@ -35,8 +36,8 @@ pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
     Arch::new().dispatch(work)
 }
 
-/// `a b + c`, rounded once where the processor can do that in one instruction. Where it cannot, rounded twice: to imitate
-/// it would take a hundred times as long.
+/// `a b + c`, rounded once where the processor can do that in one instruction. Where it cannot, rounded twice: to
+/// imitate it would take a hundred times as long.
 #[inline(always)]
 pub fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     // All vector units that pulp knows have the instruction; one lane means none of them.

@@ -1,9 +1,9 @@
 //! Softmax down the columns of a block, `exp(x - max) / sum(exp(x - max))`, with the scale and the mask of attention.
 //!
-//! Every column is by itself, so that a vector's lanes hold as many of them and nothing has to be added up across lanes.
-//! Three passes over a block that is in the cache: the largest value; the exponentials and their sum; the division, as a
-//! product with the sum's inverse. NaN anywhere in a column makes all of it NaN, and so does a column that is masked
-//! altogether, as in PyTorch.
+//! Every column is by itself, so that a vector's lanes hold as many of them and nothing has to be added up across
+//! lanes. Three passes over a block that is in the cache: the largest value; the exponentials and their sum; the
+//! division, as a product with the sum's inverse. NaN anywhere in a column makes all of it NaN, and so does a column
+//! that is masked altogether, as in PyTorch.
 
 use pulp::{Simd, WithSimd};
 

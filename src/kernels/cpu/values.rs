@@ -1,19 +1,8 @@
 //! Between candle's tensors and the kernels' slices.
-//!
-//! A picture is a tensor `(batch, channels, height, width)` everywhere outside this folder, but its values may lie in
-//! memory channels last, `(batch, height, width, channels)`: a tensor has strides, and moving its dimensions moves no
-//! values. What these kernels write lies so, and what they read costs nothing if it does.
 
 use std::ops::Deref;
 
-use candle_core::{DType, Device, Result, Storage, Tensor};
-
-use super::convolution::Size;
-
-/// Do these kernels compute it? Only f32 on the CPU; the rest is candle's.
-pub fn is_ours(dtype: DType, device: &Device) -> bool {
-    dtype == DType::F32 && device.is_cpu()
-}
+use candle_core::{Device, Result, Storage, Tensor};
 
 /// The values of a contiguous tensor, borrowed.
 pub struct Values<'a> {
@@ -54,19 +43,4 @@ pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
 /// `values` as a tensor.
 pub fn tensor(values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
-}
-
-/// `(batch, channels, height, width)` as contiguous `(batch, height, width, channels)`.
-pub fn channels_last(x: &Tensor) -> Result<Tensor> {
-    x.permute((0, 2, 3, 1))?.contiguous()
-}
-
-/// Values of `(batch, height, width, channels)` as a tensor `(batch, channels, height, width)`.
-pub fn picture(
-    values: Vec<f32>,
-    batch: usize,
-    (height, width): Size,
-    channels: usize,
-) -> Result<Tensor> {
-    tensor(values, &[batch, height, width, channels])?.permute((0, 3, 1, 2))
 }

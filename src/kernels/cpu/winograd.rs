@@ -1,5 +1,5 @@
-//! 3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3) (Lavin & Gray 2016, "Fast Algorithms for
-//! Convolutional Neural Networks"; Winograd 1980 for the minimum).
+//! 3x3 convolution with a quarter of the multiplications: Winograd's F(4x4, 3x3) (Lavin & Gray 2016, "Fast Algorithms
+//! for Convolutional Neural Networks"; Winograd 1980 for the minimum).
 //!
 //! Two polynomials can be multiplied by evaluating both at enough points, multiplying the values, and interpolating. A
 //! convolution in one dimension is such a product: 4 outputs of a kernel of 3 taps take 6 points instead of 12
@@ -14,7 +14,8 @@
 //!
 //! The points decide how much rounding costs. The usual 0, ±1, ±2 and infinity make the result ten times less accurate
 //! than the plain sum; 0, ±5/8, ±5/4 and infinity five times (measured over 320 channels; Barabasz et al. 2020, "Error
-//! Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", explain why smaller is better).
+//! Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", explain why smaller is
+//! better).
 //!
 //! The kernels at the 36 points take four times the memory of the kernels themselves, gigabytes for a large network. So
 //! they are never kept: a piece of them, all inputs by a panel of outputs at one point, is put together in the core's
@@ -32,11 +33,12 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::convolution::{Geometry, Input, Size};
+use super::images::Images;
 use super::parallel::{self, with_scratch};
 use super::product::{Added, Matrix, MatrixMut, product};
 use super::simd::{load, mul_add, store, vectorised};
 use super::weights::{PANEL, Weights};
+use crate::kernels::geometry::{Geometry, Size};
 
 /// Width and height of a tile of outputs.
 const TILE: usize = 4;
@@ -78,11 +80,12 @@ impl Winograd<'_> {
         inputs.min(outputs) >= 96 && tiles >= 16
     }
 
-    /// `(batch, height, width, outputs)`; `biases` is one row, or one a picture.
-    pub fn forward(&self, input: &Input, biases: &[f32]) -> Vec<f32> {
-        let (height, width) = input.size;
+    /// `images` of `inputs` channels to `(batch, height, width, outputs)`; `biases` is one row, or one an image;
+    /// `base`, of the result's shape, is added to it.
+    pub fn forward(&self, images: Images, biases: &[f32], base: Option<&[f32]>) -> Vec<f32> {
+        let (height, width) = images.size;
         let row = width * self.outputs;
-        let mut out = vec![0.0; input.batch * height * row];
+        let mut out = vec![0.0; images.batch * height * row];
         let mut lines: Vec<Line> = (out.chunks_mut(height * row).enumerate())
             .flat_map(|(image, out)| {
                 let lines = out.chunks_mut(TILE * row).enumerate();
@@ -104,8 +107,8 @@ impl Winograd<'_> {
                 parallel::each(tasks.collect(), |(line, fields)| {
                     let size = height * width * self.inputs;
                     vectorised(Forward {
-                        picture: &input.values[line.image * size..][..size],
-                        size: input.size,
+                        picture: &images.values[line.image * size..][..size],
+                        size: images.size,
                         channels: self.inputs,
                         top: line.top,
                         fields,
@@ -120,7 +123,7 @@ impl Winograd<'_> {
                         products: &products[index / part],
                         first: index % part * across,
                         bias: &biases[line.image * self.outputs % biases.len()..][..self.outputs],
-                        base: input.base.map(|base| &base[start..start + len]),
+                        base: base.map(|base| &base[start..start + len]),
                         width,
                         out: line.out,
                     });
@@ -178,7 +181,8 @@ impl Winograd<'_> {
         parts
     }
 
-    /// `fields` `(point, tile, input)` with the kernels of a panel, `(9 inputs, width)`, to `out` `(point, tile, width)`.
+    /// `fields` `(point, tile, input)` with the kernels of a panel, `(9 inputs, width)`, to `out` `(point, tile,
+    /// width)`.
     fn multiply_panel(&self, fields: &[f32], panel: &[f32], width: usize, out: &mut [f32]) {
         let size = self.inputs * width;
         let tiles = fields.len() / POINTS / self.inputs;

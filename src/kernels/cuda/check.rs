@@ -1,14 +1,20 @@
 //! Do the kernels compute the right thing on this machine?
 //!
-//! They are checked once, when the device is opened, against candle's operations in f32 on the CPU: a driver that cannot
-//! load them, a card that is too old for their tensor cores, or a defect then costs speed and not a wrong picture.
+//! They are checked once, when the device is opened, against candle's operations in f32 on the CPU: a driver that
+//! cannot load them, a card that is too old for their tensor cores, or a defect then costs speed and not a wrong
+//! picture.
 
 use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::{Attention, Convolution, GroupNorm, enlarge, finish, geglu, picture};
-use crate::kernels::cpu::convolution::Geometry;
+use super::attention::{attend, probabilities};
+use super::convolution::Conv2d;
+use super::group_norm::GroupNorm;
+use super::linear::{add, geglu};
+use super::upsample::upsample_nearest;
+use crate::kernels::attention::AttentionInput;
+use crate::kernels::geometry::{Geometry, channels_first};
 use crate::random::Generator;
 
 /// How far a result may be from that of candle's operations, relative to its length.
@@ -34,8 +40,8 @@ pub(super) fn compare(dtype: DType, device: &Device, bound: f64) -> Result<()> {
     let mut noise = Generator::manual_seed(0);
     // As rounded to `dtype`: what both begin with.
     let mut randn = |shape: &[usize]| noise.randn_tensor(shape, device)?.to_dtype(dtype);
-    let check = |what: &str, ours: &Tensor, candles: &Tensor| {
-        let apart = distance(ours, candles)?;
+    let check = |what: &str, result: &Tensor, expected: &Tensor| {
+        let apart = distance(result, expected)?;
         // Not `apart > bound`: NaN is no success.
         if apart <= bound {
             Ok(())
@@ -46,7 +52,11 @@ pub(super) fn compare(dtype: DType, device: &Device, bound: f64) -> Result<()> {
 
     let (x, bias, base) = (randn(&[2, 7, 24])?, randn(&[24])?, randn(&[2, 7, 24])?);
     let expected = (wide(&x)?.broadcast_add(&wide(&bias)?)? + wide(&base)?)?;
-    check("a sum", &finish(&x, Some(&bias), Some(&base))?, &expected)?;
+    check(
+        "a sum",
+        &add(&x, Some(&bias), None, Some(&base))?,
+        &expected,
+    )?;
 
     let sum = wide(&x)?.broadcast_add(&wide(&bias)?)?;
     let (value, gate) = (sum.narrow(2, 0, 12)?, sum.narrow(2, 12, 12)?);
@@ -54,22 +64,16 @@ pub(super) fn compare(dtype: DType, device: &Device, bound: f64) -> Result<()> {
     check("the gated GELU", &geglu(&x, &bias)?, &expected)?;
 
     // Channels last and far from zero, in more than one chunk.
-    let x = picture(&(randn(&[2, 40, 30, 24])? + 3.0)?)?;
+    let x = channels_first(&(randn(&[2, 40, 30, 24])? + 3.0)?)?;
     let (weight, bias) = (randn(&[24])?, randn(&[24])?);
-    let norm = GroupNorm {
-        weight: &weight,
-        bias: &bias,
-        groups: 4,
-        eps: 1e-5,
-        silu: true,
-    };
+    let norm = GroupNorm::new(weight.clone(), bias.clone(), 4, 1e-5);
     let inner = candle_nn::GroupNorm::new(wide(&weight)?, wide(&bias)?, 24, 4, 1e-5)?;
     let expected = wide(&x)?.contiguous()?.apply(&inner)?.silu()?;
-    check("a group norm", &norm.forward(&x)?, &expected)?;
+    check("a group norm", &norm.forward(&x, true)?, &expected)?;
 
-    let x = picture(&randn(&[2, 9, 6, 24])?)?;
+    let x = channels_first(&randn(&[2, 9, 6, 24])?)?;
     let expected = wide(&x)?.contiguous()?.upsample_nearest2d(18, 11)?;
-    check("an enlarged picture", &enlarge(&x, (18, 11))?, &expected)?;
+    check("upsampling", &upsample_nearest(&x, (18, 11))?, &expected)?;
 
     for (size, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 1, 0)] {
         let geometry = Geometry {
@@ -78,12 +82,12 @@ pub(super) fn compare(dtype: DType, device: &Device, bound: f64) -> Result<()> {
             padding,
         };
         let (weight, bias) = (randn(&[16, 24, size, size])?, randn(&[16])?);
-        let ours = Convolution::new(&weight, bias.clone(), geometry)?.forward(&x, None, None)?;
+        let result = Conv2d::new(&weight, bias.clone(), geometry)?.forward(&x, None, None)?;
         let expected = wide(&x)?
             .contiguous()?
             .conv2d(&wide(&weight)?, padding, stride, 1, 1)?
             .broadcast_add(&wide(&bias)?.reshape((1, 16, 1, 1))?)?;
-        check("a convolution", &ours, &expected)?;
+        check("a convolution", &result, &expected)?;
     }
 
     if dtype != DType::F32 {
@@ -93,19 +97,21 @@ pub(super) fn compare(dtype: DType, device: &Device, bound: f64) -> Result<()> {
             randn(&[2, 77, heads * size])?,
             randn(&[2, 77, heads * size])?,
         );
-        let ours = Attention {
+        let input = AttentionInput {
             heads,
             query: &query,
             key: &key,
+            value: &value,
+            mask: None,
         };
         let heads_of = |x: &Tensor| heads_of(x, heads);
         let scores = heads_of(&query)?.matmul(&heads_of(&key)?.t()?)?;
         let probs = candle_nn::ops::softmax_last_dim(&(scores / (size as f64).sqrt())?)?;
         let out = probs.matmul(&heads_of(&value)?)?;
         let out = out.transpose(1, 2)?.flatten_from(2)?;
-        check("attention", &ours.forward(&value)?, &out)?;
+        check("attention", &attend(&input)?, &out)?;
         for (is_mean, expected) in [(false, probs.clone()), (true, probs.mean(1)?)] {
-            if let Some(probs) = ours.probabilities(is_mean)? {
+            if let Some(probs) = probabilities(&input, is_mean)? {
                 check("attention's probabilities", &probs, &expected)?;
             }
         }

@@ -3,16 +3,16 @@
 use candle_core::{Result, Tensor};
 
 use super::launch::{Argument, Launch};
-use super::{finish_shifted, picture, units};
-use crate::kernels::cpu::convolution::Geometry;
-use crate::kernels::cpu::values::channels_last;
+use super::linear::add;
+use super::operands::units;
+use crate::kernels::geometry::{Geometry, Size, channels_first, channels_last};
 
 /// Neighbourhoods beyond this many values are worked off some rows of pixels at a time: 64 Mi, 128 MiB in f16.
 const MAX_PATCHES: usize = 64 << 20;
 
-/// A square two-dimensional convolution over pictures that lie channels last.
+/// A square two-dimensional convolution over feature maps that lie channels last.
 #[derive(Debug, Clone)]
-pub struct Convolution {
+pub struct Conv2d {
     /// `(out, size, size, in)`.
     weight: Tensor,
     /// `(out)`.
@@ -20,7 +20,7 @@ pub struct Convolution {
     geometry: Geometry,
 }
 
-impl Convolution {
+impl Conv2d {
     /// From `weight` `(out, in, size, size)` and `bias` `(out)`.
     pub fn new(weight: &Tensor, bias: Tensor, geometry: Geometry) -> Result<Self> {
         Ok(Self {
@@ -30,8 +30,8 @@ impl Convolution {
         })
     }
 
-    /// `(batch, in, height, width)` to `(batch, out, height', width')`; `shift` `(1 or batch, out)` is added at every pixel,
-    /// `base` has the result's shape and is added, too.
+    /// `(batch, in, height, width)` to `(batch, out, height', width')`; `shift` `(1 or batch, out)` is added at every
+    /// pixel, `base` has the result's shape and is added, too.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -57,7 +57,7 @@ impl Convolution {
         };
         let shape = (x.dim(0)?, to.0, to.1, self.weight.dim(0)?);
         let base = base.map(channels_last).transpose()?;
-        picture(&finish_shifted(
+        channels_first(&add(
             &product.reshape(shape)?,
             Some(&self.bias),
             shift,
@@ -66,7 +66,7 @@ impl Convolution {
     }
 
     /// `x` `(batch, height, width, in)` to as many pixels as `to` says, without the bias.
-    fn neighbourhoods(&self, x: &Tensor, to: (usize, usize)) -> Result<Tensor> {
+    fn neighbourhoods(&self, x: &Tensor, to: Size) -> Result<Tensor> {
         // What cuDNN refuses, it refuses before it begins.
         #[cfg(feature = "cudnn")]
         if let Ok(out) = super::cudnn::convolve(x, &self.weight, self.geometry, to) {
@@ -76,7 +76,7 @@ impl Convolution {
     }
 
     /// The same by a matrix product, in which every pixel's neighbourhood is a row: at most `most` values at a time.
-    pub(super) fn by_product(&self, x: &Tensor, to: (usize, usize), most: usize) -> Result<Tensor> {
+    pub(super) fn by_product(&self, x: &Tensor, to: Size, most: usize) -> Result<Tensor> {
         let (batch, height, width, inputs) = x.dims4()?;
         let size = self.geometry.size;
         let row = size * size * inputs;

@@ -1,7 +1,7 @@
-//! cuDNN's convolution, over pictures that lie channels last, summed up in f32.
+//! cuDNN's convolution, over feature maps that lie channels last, summed up in f32.
 //!
-//! candle's own call has cuDNN sum f16 up in f16, of which a convolution of 320 channels has 2880 terms, and f32 in TF32,
-//! which has the digits of f16.
+//! candle's own call has cuDNN sum f16 up in f16, of which a convolution of 320 channels has 2880 terms, and f32 in
+//! TF32, which has the digits of f16.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Device, Result, Storage, Tensor, WithDType};
 
 use super::launch::int;
-use crate::kernels::cpu::convolution::Geometry;
+use crate::kernels::geometry::Geometry;
 
 /// Everything that decides which of cuDNN's algorithms is the fastest.
 type Problem = (&'static str, [usize; 4], [usize; 4], Geometry);

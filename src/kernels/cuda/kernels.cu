@@ -1,8 +1,9 @@
 // The networks' arithmetic on an NVIDIA GPU, where libraries leave it in pieces: matrix products are cuBLAS's.
 //
-// Pictures lie channels last: (item, row, column, channel). All sums are f32, whatever the values' type.
-// What is launched, with which grid and on what, stands in mod.rs; every kernel is exported at the end of this file.
-// Needs no header of CUDA beyond the two for 16-bit numbers, and compiles as C++ for the emulator that tests run it on.
+// Pictures lie channels last: (item, row, column, channel). All sums are f32, whatever the values' type. What is
+// launched, with which grid and on what, stands in the files beside this one; every kernel is exported at the end of
+// this file. Needs no header of CUDA beyond the two for 16-bit numbers, and compiles as C++ for the emulator that tests
+// run it on.
 
 #ifdef CUDA_EMULATED
 #include "emulator.hpp"
@@ -31,8 +32,8 @@ __device__ inline uint32_t bits(bf16 x) { return __bfloat16_as_ushort(x); }
 // ---- Tensor cores: PTX's mma.m16n8k16 and ldmatrix, in which a warp's 32 lanes work as one ----
 //
 // With g = lane / 4 and t = lane % 4, a lane holds of a 16x16 matrix A the pairs of columns 2t and 2t + 8 in rows g and
-// g + 8; of a 16x8 matrix B the pairs of rows 2t and 2t + 8 in column g; of the 16x8 sum the pairs of columns 2t in rows
-// g and g + 8. (PTX ISA, "Matrix fragments for mma.m16n8k16".)
+// g + 8; of a 16x8 matrix B the pairs of rows 2t and 2t + 8 in column g; of the 16x8 sum the pairs of columns 2t in
+// rows g and g + 8. (PTX ISA, "Matrix fragments for mma.m16n8k16".)
 
 // sum += A B.
 template <class T> __device__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
@@ -48,8 +49,8 @@ template <class T> __device__ void multiply(float (&sum)[4], const uint32_t (&a)
 MULTIPLY(f16, "f16")
 MULTIPLY(bf16, "bf16")
 
-// Four 8x8 matrices of 16-bit numbers from shared memory: lanes 8i to 8i + 7 name the rows of matrix i. A lane gets of each
-// the pair of columns 2t in row g...
+// Four 8x8 matrices of 16-bit numbers from shared memory: lanes 8i to 8i + 7 name the rows of matrix i. A lane gets of
+// each the pair of columns 2t in row g...
 __device__ inline void load_matrices(uint32_t (&to)[4], const void* row) {
     uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -73,11 +74,12 @@ __device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* r
 
 // ---- Layers' ends ----
 
-// x + bias[channel] + shift[item, channel], and base added to that, where bias, shift and base may be missing. An item has
-// `per_item` values, and its shift begins `shift_step` after the one before it: 0 where all items share one. The base is
-// added to the rounded sum, which gives the bits that whoever looks at the sum and adds the base afterwards gets.
+// x + bias[channel] + shift[item, channel], and base added to that, where bias, shift and base may be missing. An item
+// has `per_item` values, and its shift begins `shift_step` after the one before it: 0 where all items share one. The
+// base is added to the rounded sum, which gives the bits that whoever looks at the sum and adds the base afterwards
+// gets.
 template <class T>
-__device__ void finish(T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels,
+__device__ void add(T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels,
                        int per_item, int shift_step) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
         int channel = i % channels;
@@ -89,7 +91,8 @@ __device__ void finish(T* out, const T* x, const T* bias, const T* shift, const 
     }
 }
 
-// The gated GELU (Shazeer 2020): of rows x + bias, which are [value, gate], value gelu(gate), with the exact error function.
+// The gated GELU (Shazeer 2020): of rows x + bias, which are [value, gate], value gelu(gate), with the exact error
+// function.
 template <class T> __device__ void geglu(T* out, const T* x, const T* bias, int count, int inner) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
         const T* row = x + static_cast<size_t>(i / inner) * 2 * inner;
@@ -123,7 +126,7 @@ __device__ void patches(Unit* out, const Unit* x, int count, int first, int unit
 
 // A larger picture, each pixel that of the nearest above and to the left.
 template <class Unit>
-__device__ void enlarge(Unit* out, const Unit* x, int count, int units, int height, int width, int out_height,
+__device__ void upsample_nearest(Unit* out, const Unit* x, int count, int units, int height, int width, int out_height,
                         int out_width) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
         int pixel = i / units;
@@ -149,8 +152,8 @@ __device__ float block_sum(float x) {
     return sum;
 }
 
-// Of every chunk of pixels, group and item: the mean and the sum of the squared distances from it, (item, group, chunk, 2).
-// In two passes, for the squares' mean less the mean's square has no digits left where the mean is large.
+// Of every chunk of pixels, group and item: the mean and the sum of the squared distances from it, (item, group, chunk,
+// 2). In two passes, for the squares' mean less the mean's square has no digits left where the mean is large.
 template <class T>
 __device__ void moments(float* out, const T* x, int pixels, int channels, int groups, int chunk) {
     int first = blockIdx.x * chunk, group = blockIdx.y, item = blockIdx.z;
@@ -208,8 +211,8 @@ __device__ void group_norm(T* out, const T* x, const float* moments, const T* we
 
 // ---- Attention ----
 //
-// Queries, keys and values are (item, position, head, feature), as linear layers give them. A block of 4 warps works on 64
-// queries of one head, 16 a warp; features are cut into STEPS pieces of 16, the last filled up with zeros.
+// Queries, keys and values are (item, position, head, feature), as linear layers give them. A block of 4 warps works on
+// 64 queries of one head, 16 a warp; features are cut into STEPS pieces of 16, the last filled up with zeros.
 
 constexpr int WARPS = 4;
 constexpr int QUERIES = 16 * WARPS;
@@ -291,8 +294,8 @@ __device__ float row_sum(float x) {
     return x + __shfl_xor_sync(0xffffffff, x, 2);
 }
 
-// softmax(Q K^T scale) V, with the scores of 64 keys at a time that never leave the registers: what was summed up before
-// a larger score appears is scaled down (Milakov & Gimelshein 2018; Dao 2023, "FlashAttention-2", algorithm 1).
+// softmax(Q K^T scale) V, with the scores of 64 keys at a time that never leave the registers: what was summed up
+// before a larger score appears is scaled down (Milakov & Gimelshein 2018; Dao 2023, "FlashAttention-2", algorithm 1).
 // `factor` is the scale times log2(e), for exponentials are taken to base 2.
 template <class T, int STEPS>
 __device__ void attention(T* out, const T* query, const T* key, const T* value, int queries, int keys, int size,
@@ -419,10 +422,10 @@ __device__ void probabilities(float* out, const T* query, const T* key, int head
 // ---- What can be launched ----
 
 #define LAYERS(NAME, T)                                                                                               \
-    KERNEL(finish_##NAME, 256,                                                                                        \
+    KERNEL(add_##NAME, 256,                                                                                           \
            (T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels, int per_item,  \
             int shift_step),                                                                                          \
-           finish<T>(out, x, bias, shift, base, count, channels, per_item, shift_step))                               \
+           add<T>(out, x, bias, shift, base, count, channels, per_item, shift_step))                                  \
     KERNEL(geglu_##NAME, 256, (T* out, const T* x, const T* bias, int count, int inner),                              \
            geglu<T>(out, x, bias, count, inner))                                                                      \
     KERNEL(moments_##NAME, 256, (float* out, const T* x, int pixels, int channels, int groups, int chunk),            \
@@ -440,9 +443,9 @@ LAYERS(bf16, bf16)
            (UNIT * out, const UNIT* x, int count, int first, int units, int height, int width, int out_height,        \
             int out_width, int size, int stride, int padding),                                                        \
            patches<UNIT>(out, x, count, first, units, height, width, out_height, out_width, size, stride, padding))   \
-    KERNEL(enlarge_##BYTES, 256,                                                                                      \
+    KERNEL(upsample_nearest_##BYTES, 256,                                                                             \
            (UNIT * out, const UNIT* x, int count, int units, int height, int width, int out_height, int out_width),   \
-           enlarge<UNIT>(out, x, count, units, height, width, out_height, out_width))
+           upsample_nearest<UNIT>(out, x, count, units, height, width, out_height, out_width))
 MOVES(2, uint16_t)
 MOVES(4, uint32_t)
 MOVES(16, uint4)

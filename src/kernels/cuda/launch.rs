@@ -75,37 +75,38 @@ impl<'a> Launch<'a> {
         device::run(self, example, dtype, shape)
     }
 
-    /// What the kernel is handed, beginning with `out`: `address` says where the values of a storage begin, from the first
-    /// to the last one that is wanted. With it come candle's locks on them, to be held until the device was asked.
-    fn words(
+    /// What the kernel is handed, beginning with `out`: `address` says where the values of a storage begin, from the
+    /// first to the last one that is wanted. With it come candle's locks on them, to be held until the device was
+    /// asked.
+    fn raw_arguments(
         &self,
         out: u64,
         address: impl Fn(&Storage, (usize, usize)) -> Result<u64>,
-    ) -> Result<(Vec<Word>, Vec<StorageRef<'a>>)> {
-        let mut words = vec![Word::Pointer(out)];
+    ) -> Result<(Vec<RawArgument>, Vec<StorageRef<'a>>)> {
+        let mut raw = vec![RawArgument::Pointer(out)];
         let mut locks = Vec::new();
         for argument in &self.arguments {
-            words.push(match *argument {
-                Argument::Nothing => Word::Pointer(0),
-                Argument::Int(number) => Word::Int(int(number)?),
-                Argument::Float(float) => Word::Float(float),
+            raw.push(match *argument {
+                Argument::Nothing => RawArgument::Pointer(0),
+                Argument::Int(number) => RawArgument::Int(int(number)?),
+                Argument::Float(float) => RawArgument::Float(float),
                 Argument::Values(tensor) => {
                     let (storage, layout) = tensor.storage_and_layout();
                     let Some(range) = layout.contiguous_offsets() else {
                         candle_core::bail!("a kernel was given a tensor that is not contiguous");
                     };
-                    let word = Word::Pointer(address(&storage, range)?);
+                    let pointer = RawArgument::Pointer(address(&storage, range)?);
                     locks.push(storage);
-                    word
+                    pointer
                 }
             });
         }
-        Ok((words, locks))
+        Ok((raw, locks))
     }
 }
 
 /// What a kernel is handed.
-enum Word {
+enum RawArgument {
     Pointer(u64),
     Int(i32),
     Float(f32),
@@ -126,7 +127,7 @@ mod device {
     use candle_core::op::BackpropOp;
     use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Storage, Tensor};
 
-    use super::{Launch, Word};
+    use super::{Launch, RawArgument};
 
     const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
@@ -149,19 +150,20 @@ mod device {
             slice: out,
             device: device.clone(),
         };
-        let (words, locks) = launch.words(pointer(device, &out)?, |storage, (start, _)| {
-            let Storage::Cuda(values) = storage else {
-                candle_core::bail!("a kernel of CUDA was given a tensor of another device");
-            };
-            let start = start * values.dtype().size_in_bytes();
-            Ok(pointer(device, values)? + start as u64)
-        })?;
+        let (raw, locks) =
+            launch.raw_arguments(pointer(device, &out)?, |storage, (start, _)| {
+                let Storage::Cuda(values) = storage else {
+                    candle_core::bail!("a kernel of CUDA was given a tensor of another device");
+                };
+                let start = start * values.dtype().size_in_bytes();
+                Ok(pointer(device, values)? + start as u64)
+            })?;
         let mut builder = function.builder();
-        for word in &words {
-            match word {
-                Word::Pointer(pointer) => builder.arg(pointer),
-                Word::Int(int) => builder.arg(int),
-                Word::Float(float) => builder.arg(float),
+        for argument in &raw {
+            match argument {
+                RawArgument::Pointer(pointer) => builder.arg(pointer),
+                RawArgument::Int(int) => builder.arg(int),
+                RawArgument::Float(float) => builder.arg(float),
             };
         }
         let [x, y, z] = launch.grid;
@@ -170,8 +172,9 @@ mod device {
             block_dim: (launch.threads as u32, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: number, order and types of the arguments are those of the kernel, and it stays within the tensors: the
-        // tests run this very list of arguments on the emulator. All tensors live on one stream, which keeps the order.
+        // SAFETY: number, order and types of the arguments are those of the kernel, and it stays within the tensors:
+        // the tests run this very list of arguments on the emulator. All tensors live on one stream, which keeps the
+        // order.
         unsafe { builder.launch(config) }.w()?;
         drop(locks);
         Ok(Tensor::from_storage(
@@ -203,7 +206,7 @@ mod device {
 
     use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 
-    use super::{Launch, Word, int};
+    use super::{Launch, RawArgument, int};
 
     unsafe extern "C" {
         fn emulate(
@@ -226,28 +229,29 @@ mod device {
         let bytes = shape.iter().product::<usize>() * dtype.size_in_bytes();
         // NaN in every type, so that what no thread writes is seen; and aligned as on the GPU.
         let mut out = vec![u128::MAX; bytes.div_ceil(size_of::<u128>())];
-        let (words, locks) = launch.words(out.as_mut_ptr() as u64, |storage, (start, end)| {
-            Ok(match storage {
-                Storage::Cpu(CpuStorage::F32(values)) => values[start..end].as_ptr() as u64,
-                Storage::Cpu(CpuStorage::F16(values)) => values[start..end].as_ptr() as u64,
-                Storage::Cpu(CpuStorage::BF16(values)) => values[start..end].as_ptr() as u64,
-                _ => candle_core::bail!("a kernel was given values that it does not know"),
-            })
-        })?;
-        let arguments: Vec<*const c_void> = words
+        let (raw, locks) =
+            launch.raw_arguments(out.as_mut_ptr() as u64, |storage, (start, end)| {
+                Ok(match storage {
+                    Storage::Cpu(CpuStorage::F32(values)) => values[start..end].as_ptr() as u64,
+                    Storage::Cpu(CpuStorage::F16(values)) => values[start..end].as_ptr() as u64,
+                    Storage::Cpu(CpuStorage::BF16(values)) => values[start..end].as_ptr() as u64,
+                    _ => candle_core::bail!("a kernel was given values that it does not know"),
+                })
+            })?;
+        let arguments: Vec<*const c_void> = raw
             .iter()
-            .map(|word| match word {
-                Word::Pointer(pointer) => ptr::from_ref(pointer).cast(),
-                Word::Int(int) => ptr::from_ref(int).cast(),
-                Word::Float(float) => ptr::from_ref(float).cast(),
+            .map(|argument| match argument {
+                RawArgument::Pointer(pointer) => ptr::from_ref(pointer).cast(),
+                RawArgument::Int(int) => ptr::from_ref(int).cast(),
+                RawArgument::Float(float) => ptr::from_ref(float).cast(),
             })
             .collect();
-        let kinds: String = words
+        let kinds: String = raw
             .iter()
-            .map(|word| match word {
-                Word::Pointer(_) => 'p',
-                Word::Int(_) => 'i',
-                Word::Float(_) => 'f',
+            .map(|argument| match argument {
+                RawArgument::Pointer(_) => 'p',
+                RawArgument::Int(_) => 'i',
+                RawArgument::Float(_) => 'f',
             })
             .collect();
         let kinds = CString::new(kinds).map_err(candle_core::Error::wrap)?;
@@ -256,8 +260,8 @@ mod device {
         let grid = [int(x)?, int(y)?, int(z)?];
         let threads = int(launch.threads)?;
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: what the arguments point to lives until the end of this function; whether the kernel stays within it is
-        // what the tests are to find out.
+        // SAFETY: what the arguments point to lives until the end of this function; whether the kernel stays within it
+        // is what the tests are to find out.
         let code = unsafe {
             emulate(
                 kernel.as_ptr(),

@@ -3,12 +3,13 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::check::{compare, distance, heads_of};
-use super::{Attention, Convolution, GroupNorm, picture};
-use crate::kernels::cpu::convolution::Geometry;
-use crate::kernels::cpu::values::channels_last;
+use super::{Conv2d, GroupNorm, attend, probabilities};
+use crate::kernels::attention::AttentionInput;
+use crate::kernels::geometry::{Geometry, channels_first, channels_last};
 use crate::random::Generator;
 
-/// Rounding of a result, and of attention's probabilities on the way, relative: twice the half of a unit in the last place.
+/// Rounding of a result, and of attention's probabilities on the way, relative: twice the half of a unit in the last
+/// place.
 fn bound(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => 1e-3,
@@ -53,15 +54,17 @@ fn attention_is_right_at_every_size_of_a_head_and_at_every_border() -> Result<()
             let scores = (apart(&query)?.matmul(&apart(&key)?.t()?)? / (size as f64).sqrt())?;
             let probs = candle_nn::ops::softmax_last_dim(&scores)?;
             let expected = probs.matmul(&apart(&value)?)?.transpose(1, 2)?;
-            let ours = Attention {
+            let input = AttentionInput {
                 heads,
                 query: &query,
                 key: &key,
+                value: &value,
+                mask: None,
             };
-            let out = distance(&ours.forward(&value)?, &expected.flatten_from(2)?)?;
+            let out = distance(&attend(&input)?, &expected.flatten_from(2)?)?;
             assert!(out < bound(dtype), "{dtype:?} {sizes:?}: {out}");
             for (is_mean, expected) in [(false, probs.clone()), (true, probs.mean(1)?)] {
-                match ours.probabilities(is_mean)? {
+                match probabilities(&input, is_mean)? {
                     Some(probs) => {
                         let apart = distance(&probs, &expected)?;
                         assert!(apart < 1e-6, "{dtype:?} {keys} keys: {apart}");
@@ -84,34 +87,22 @@ fn group_norm_keeps_its_digits_far_from_zero_and_shows_what_is_no_number() -> Re
     // One pixel, a few, and so many that a group falls into more than one chunk, of which the last is smaller.
     for (height, width) in [(1, 1), (3, 5), (64, 65), (91, 97)] {
         let x = (randn(noise, &[2, 64, height, width], DType::F32)? + 1000.0)?;
-        let norm = GroupNorm {
-            weight: &weight,
-            bias: &bias,
-            groups: 32,
-            eps: 1e-5,
-            silu: false,
-        };
+        let norm = GroupNorm::new(weight.clone(), bias.clone(), 32, 1e-5);
         let candle = candle_nn::GroupNorm::new(weight.clone(), bias.clone(), 64, 32, 1e-5)?;
         let wide = x.to_dtype(DType::F64)?;
         let mean = wide.reshape((2, 32, ()))?.mean_keepdim(2)?;
         let near_zero = wide.reshape((2, 32, ()))?.broadcast_sub(&mean)?;
         let near_zero = near_zero.reshape(x.shape())?.to_dtype(DType::F32)?;
         let expected = near_zero.apply(&candle)?;
-        let apart = distance(&norm.forward(&x)?, &expected)?;
+        let apart = distance(&norm.forward(&x, false)?, &expected)?;
         // At 1000, f32 itself knows 3e-5; the mean of the squares less the square of the mean would know 6e-2.
         assert!(apart < 1e-3, "{height}x{width}: {apart}");
     }
     let mut values = vec![1.0_f32; 2 * 64 * 4];
     values[0] = f32::NAN;
     let x = Tensor::from_vec(values, (2, 64, 2, 2), &Device::Cpu)?;
-    let norm = GroupNorm {
-        weight: &weight,
-        bias: &bias,
-        groups: 32,
-        eps: 1e-5,
-        silu: true,
-    };
-    let y = norm.forward(&x)?.flatten_all()?.to_vec1::<f32>()?;
+    let norm = GroupNorm::new(weight, bias, 32, 1e-5);
+    let y = norm.forward(&x, true)?.flatten_all()?.to_vec1::<f32>()?;
     // Two channels of four pixels are a group.
     assert_eq!(y.iter().filter(|y| y.is_nan()).count(), 8);
     Ok(())
@@ -130,7 +121,7 @@ fn a_convolution_in_pieces_is_that_at_once() -> Result<()> {
             stride: 2,
             padding: 1,
         };
-        let conv = Convolution::new(&weight, bias, geometry)?;
+        let conv = Conv2d::new(&weight, bias, geometry)?;
         let x = channels_last(&x)?;
         let at_once = conv.by_product(&x, (5, 4), 1 << 20)?;
         for most in [1, channels * 9 * 7, channels * 9 * 39] {
@@ -161,19 +152,19 @@ fn shifts_and_bases_are_added_where_they_belong() -> Result<()> {
         stride: 1,
         padding: 1,
     };
-    let conv = Convolution::new(&weight, bias, geometry)?;
+    let conv = Conv2d::new(&weight, bias, geometry)?;
     let plain = conv.forward(&x, None, None)?.to_dtype(DType::F32)?;
     let base = randn(noise, &[2, 6, 3, 5], DType::F16)?;
     for rows in [1, 2] {
         let shift = randn(noise, &[rows, 6], DType::F16)?;
-        let ours = conv.forward(&x, Some(&shift), Some(&base))?;
+        let result = conv.forward(&x, Some(&shift), Some(&base))?;
         let wide = shift.to_dtype(DType::F32)?.reshape((rows, 6, 1, 1))?;
         let expected = (plain.broadcast_add(&wide)? + base.to_dtype(DType::F32)?)?;
-        let apart = distance(&ours, &expected)?;
+        let apart = distance(&result, &expected)?;
         assert!(apart < bound(DType::F16), "{rows} rows: {apart}");
     }
     // A picture that lies channels last, and begins in the middle of its memory.
-    let both = picture(&randn(noise, &[2, 3, 5, 8], DType::F16)?)?;
+    let both = channels_first(&randn(noise, &[2, 3, 5, 8], DType::F16)?)?;
     let second = conv.forward(&both, None, None)?.narrow(0, 1, 1)?;
     let alone = conv.forward(&both.narrow(0, 1, 1)?, None, None)?;
     let apart = distance(&alone, &second.to_dtype(DType::F32)?)?;

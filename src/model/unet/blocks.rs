@@ -1,7 +1,5 @@
 //! The UNet's levels: down, middle, up.
 
-use std::slice;
-
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -9,14 +7,13 @@ use super::transformer::{Context, SpatialTransformer};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
-use crate::model::ops::{Conv2d, concat_channels, enlarge};
+use crate::model::layers::{Conv2d, concat_channels, upsample_nearest};
 use crate::model::resnet::{ResnetBlock, ResnetConfig};
 
-/// `DownBlock2D`, or `CrossAttnDownBlock2D` where it has attentions: resnets, then half the size.
+/// `DownBlock2D`, or `CrossAttnDownBlock2D` where it has attentions: layers, then half the size.
 #[derive(Debug)]
 pub struct DownBlock {
-    resnets: Vec<ResnetBlock>,
-    attentions: Vec<SpatialTransformer>,
+    layers: Vec<Layer>,
     downsampler: Option<Conv2d>,
     downsampler_path: String,
 }
@@ -28,46 +25,34 @@ impl DownBlock {
         (inputs, outputs): (usize, usize),
         heads: Option<usize>,
         downsamples: bool,
-        path: &str,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
-        let resnets = (0..config.layers_per_block)
-            .map(|index| {
-                let inputs = if index == 0 { inputs } else { outputs };
-                let path = format!("{path}.resnets.{index}");
-                let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(resnet(config, 1.0), inputs, outputs, path, &weights)
-            })
-            .collect::<Result<_, _>>()?;
-        let attentions = spatial_transformers(
-            config,
-            outputs,
-            heads,
-            config.layers_per_block,
-            path,
-            weights,
-        )?;
-        let downsampler = if downsamples {
+        let layer = |index: usize| {
+            let inputs = if index == 0 { inputs } else { outputs };
+            Layer::new(config, index, (inputs, outputs), heads, weights)
+        };
+        let downsampler = || {
             let weights = weights.pp("downsamplers.0.conv");
-            let padding = config.downsample_padding;
-            Some(Conv2d::new(outputs, outputs, 3, 2, padding, &weights)?)
-        } else {
-            None
+            Conv2d::new(outputs, outputs, 3, 2, config.downsample_padding, &weights)
         };
         Ok(Self {
-            resnets,
-            attentions,
-            downsampler,
-            downsampler_path: format!("{path}.downsamplers.0"),
+            layers: (0..config.layers_per_block)
+                .map(layer)
+                .collect::<Result<_, _>>()?,
+            downsampler: downsamples.then(downsampler).transpose()?,
+            downsampler_path: weights.pp("downsamplers.0").prefix(),
         })
     }
 
     /// Where it looks at the prompt.
-    pub fn attentions(&self) -> &[SpatialTransformer] {
-        &self.attentions
+    pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.attention.as_ref())
     }
 
-    /// Pushes a skip after every layer; returns what the next level gets.
+    /// `(batch, inputs, height, width)` to what the next level gets: `outputs` channels, half as high and wide. Pushes
+    /// a skip after every layer and after the downsampler.
     pub fn forward(
         &self,
         mut x: Tensor,
@@ -76,11 +61,8 @@ impl DownBlock {
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        for (index, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(&x, Some(time), hook)?;
-            if let Some(attention) = self.attentions.get(index) {
-                x = attention.forward(&x, context, hook)?;
-            }
+        for layer in &self.layers {
+            x = layer.forward(&x, time, context, hook)?;
             skips.push(x.clone());
         }
         if let Some(downsampler) = &self.downsampler {
@@ -94,8 +76,8 @@ impl DownBlock {
 /// `UNetMidBlock2DCrossAttn`: resnet, attention, resnet at the smallest size.
 #[derive(Debug)]
 pub struct MidBlock {
-    resnets: Vec<ResnetBlock>,
-    attention: SpatialTransformer,
+    first: Layer,
+    last: Layer,
 }
 
 impl MidBlock {
@@ -106,29 +88,19 @@ impl MidBlock {
         heads: usize,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
-        let scale = config.mid_block_scale_factor;
-        let resnets = (0..2)
-            .map(|index| {
-                let path = format!("mid_block.resnets.{index}");
-                let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(resnet(config, scale), channels, channels, path, &weights)
-            })
-            .collect::<Result<_, _>>()?;
+        let layer = |index: usize, heads: Option<usize>| {
+            let scale = config.mid_block_scale_factor;
+            Layer::scaled(config, index, (channels, channels), heads, scale, weights)
+        };
         Ok(Self {
-            resnets,
-            attention: SpatialTransformer::new(
-                config,
-                channels,
-                heads,
-                "mid_block.attentions.0".to_owned(),
-                &weights.pp("attentions.0"),
-            )?,
+            first: layer(0, Some(heads))?,
+            last: layer(1, None)?,
         })
     }
 
     /// Where it looks at the prompt.
-    pub fn attentions(&self) -> &[SpatialTransformer] {
-        slice::from_ref(&self.attention)
+    pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
+        self.first.attention.iter()
     }
 
     /// `(batch, channels, height, width)`, same shape out.
@@ -139,9 +111,8 @@ impl MidBlock {
         context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let x = self.resnets[0].forward(x, Some(time), hook)?;
-        let x = self.attention.forward(&x, context, hook)?;
-        self.resnets[1].forward(&x, Some(time), hook)
+        let x = self.first.forward(x, time, context, hook)?;
+        self.last.forward(&x, time, context, hook)
     }
 }
 
@@ -159,8 +130,7 @@ pub struct UpChannels {
 /// `UpBlock2D`, or `CrossAttnUpBlock2D` where it has attentions: each layer takes a skip; then twice the size.
 #[derive(Debug)]
 pub struct UpBlock {
-    resnets: Vec<ResnetBlock>,
-    attentions: Vec<SpatialTransformer>,
+    layers: Vec<Layer>,
     upsampler: Option<Conv2d>,
     upsampler_path: String,
 }
@@ -172,7 +142,6 @@ impl UpBlock {
         channels: UpChannels,
         heads: Option<usize>,
         upsamples: bool,
-        path: &str,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let UpChannels {
@@ -180,41 +149,32 @@ impl UpBlock {
             previous,
             outputs,
         } = channels;
-        let layers = config.layers_per_block + 1;
-        let resnets = (0..layers)
-            .map(|index| {
-                let skip = if index + 1 == layers {
-                    skip_last
-                } else {
-                    outputs
-                };
-                let inputs = if index == 0 { previous } else { outputs };
-                let path = format!("{path}.resnets.{index}");
-                let weights = weights.pp("resnets").pp(index);
-                ResnetBlock::new(resnet(config, 1.0), inputs + skip, outputs, path, &weights)
-            })
-            .collect::<Result<_, _>>()?;
-        let attentions = spatial_transformers(config, outputs, heads, layers, path, weights)?;
-        let upsampler = if upsamples {
+        let last = config.layers_per_block;
+        let layer = |index: usize| {
+            let inputs = if index == 0 { previous } else { outputs };
+            let skip = if index == last { skip_last } else { outputs };
+            Layer::new(config, index, (inputs + skip, outputs), heads, weights)
+        };
+        let upsampler = || {
             let weights = weights.pp("upsamplers.0.conv");
-            Some(Conv2d::new(outputs, outputs, 3, 1, 1, &weights)?)
-        } else {
-            None
+            Conv2d::new(outputs, outputs, 3, 1, 1, &weights)
         };
         Ok(Self {
-            resnets,
-            attentions,
-            upsampler,
-            upsampler_path: format!("{path}.upsamplers.0"),
+            layers: (0..=last).map(layer).collect::<Result<_, _>>()?,
+            upsampler: upsamples.then(upsampler).transpose()?,
+            upsampler_path: weights.pp("upsamplers.0").prefix(),
         })
     }
 
     /// Where it looks at the prompt.
-    pub fn attentions(&self) -> &[SpatialTransformer] {
-        &self.attentions
+    pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.attention.as_ref())
     }
 
-    /// Pops a skip for every layer; returns what the next level gets.
+    /// `(batch, previous, height, width)` to what the next level gets: `outputs` channels, twice as high and wide. Pops
+    /// a skip for every layer.
     pub fn forward(
         &self,
         mut x: Tensor,
@@ -223,52 +183,79 @@ impl UpBlock {
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        for (index, resnet) in self.resnets.iter().enumerate() {
+        for layer in &self.layers {
             let skip = skips
                 .pop()
                 .ok_or_else(|| candle_core::Error::Msg("the UNet ran out of skips".into()))?;
-            x = resnet.forward(&concat_channels(&x, &skip)?, Some(time), hook)?;
-            if let Some(attention) = self.attentions.get(index) {
-                x = attention.forward(&x, context, hook)?;
-            }
+            x = layer.forward(&concat_channels(&x, &skip)?, time, context, hook)?;
         }
         if let (Some(upsampler), Some(skip)) = (&self.upsampler, skips.last()) {
             // The size of the skip it will meet: twice its own, or one less where halving rounded up.
             let (_, _, height, width) = skip.dims4()?;
-            let larger = enlarge(&x, (height, width))?;
+            let larger = upsample_nearest(&x, (height, width))?;
             x = visit(hook, &self.upsampler_path, upsampler.forward(&larger)?)?;
         }
         Ok(x)
     }
 }
 
-/// The UNet's residual blocks.
-fn resnet(config: &UNetConfig, output_scale_factor: f64) -> ResnetConfig {
-    ResnetConfig {
-        groups: config.norm_num_groups,
-        eps: config.norm_eps,
-        time: Some(config.block_out_channels[0] * 4),
-        output_scale_factor,
-    }
+/// A residual block and a transformer after it where the level attends to the prompt.
+#[derive(Debug)]
+struct Layer {
+    resnet: ResnetBlock,
+    attention: Option<SpatialTransformer>,
 }
 
-/// The attentions of one block: `count` of them where it has heads, else none.
-fn spatial_transformers(
-    config: &UNetConfig,
-    channels: usize,
-    heads: Option<usize>,
-    count: usize,
-    path: &str,
-    weights: &VarBuilder,
-) -> Result<Vec<SpatialTransformer>, Error> {
-    let Some(heads) = heads else {
-        return Ok(Vec::new());
-    };
-    (0..count)
-        .map(|index| {
-            let path = format!("{path}.attentions.{index}");
+impl Layer {
+    /// Layer `index` of a block, from `inputs` to `outputs` channels.
+    fn new(
+        config: &UNetConfig,
+        index: usize,
+        channels: (usize, usize),
+        heads: Option<usize>,
+        weights: &VarBuilder,
+    ) -> Result<Self, Error> {
+        Self::scaled(config, index, channels, heads, 1.0, weights)
+    }
+
+    /// The same with the residual block's output divided by `scale`.
+    fn scaled(
+        config: &UNetConfig,
+        index: usize,
+        (inputs, outputs): (usize, usize),
+        heads: Option<usize>,
+        scale: f64,
+        weights: &VarBuilder,
+    ) -> Result<Self, Error> {
+        let resnet = ResnetConfig {
+            groups: config.norm_num_groups,
+            eps: config.norm_eps,
+            time: Some(config.block_out_channels[0] * 4),
+            output_scale_factor: scale,
+        };
+        let attention = |heads: usize| {
             let weights = weights.pp("attentions").pp(index);
-            SpatialTransformer::new(config, channels, heads, path, &weights)
+            SpatialTransformer::new(config, outputs, heads, &weights)
+        };
+        let weights = weights.pp("resnets").pp(index);
+        Ok(Self {
+            resnet: ResnetBlock::new(resnet, inputs, outputs, &weights)?,
+            attention: heads.map(attention).transpose()?,
         })
-        .collect()
+    }
+
+    /// `(batch, inputs, height, width)` to `(batch, outputs, height, width)`.
+    fn forward(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        context: &Context,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let x = self.resnet.forward(x, Some(time), hook)?;
+        match &self.attention {
+            Some(attention) => attention.forward(&x, context, hook),
+            None => Ok(x),
+        }
+    }
 }

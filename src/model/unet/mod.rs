@@ -16,12 +16,13 @@ use candle_core::{DType, Module, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
-use self::blocks::{DownBlock, MidBlock, UpBlock};
+use self::blocks::{DownBlock, MidBlock, UpBlock, UpChannels};
 pub use self::transformer::Context;
 use self::transformer::SpatialTransformer;
 use super::Error;
 use super::hook::{Hook, visit};
-use super::ops::{self, Conv2d, GroupNorm, silu};
+use super::layers::{Conv2d, GroupNorm, silu};
+use crate::kernels::Backend;
 use crate::model::config::{DownBlockType, UNetConfig, UpBlockType};
 
 /// A cross-attention layer: where text meets picture.
@@ -54,76 +55,57 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// Reads the weights. `config` must have been validated.
+    /// Reads the weights, whose names have no prefix. `config` must have been validated.
     pub fn new(config: &UNetConfig, weights: &VarBuilder) -> Result<Self, Error> {
         let channels = &config.block_out_channels;
-        let levels = channels.len();
-        let first = channels[0];
-        let deepest = channels[levels - 1];
+        let (first, last) = (channels[0], channels.len() - 1);
+        let conv_in = Conv2d::new(config.in_channels, first, 3, 1, 1, &weights.pp("conv_in"))?;
         // Sines and cosines of the time are taken in f32 even where weights are f16: f16 rounds 988.909 to 989.
         let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
-        let mut cross_attention = Vec::new();
-        let mut note = |attentions: &[SpatialTransformer], halvings: usize| {
-            let layers = attentions
-                .iter()
-                .flat_map(SpatialTransformer::cross_attention);
-            cross_attention.extend(layers.map(|(path, heads)| CrossAttentionSite {
-                path,
-                heads,
-                halvings,
-            }));
-        };
+        let time_embedding = TimestepEmbedding::new(time_weights, first, first * 4)?;
 
-        let mut down_blocks = Vec::with_capacity(levels);
+        let mut down_blocks = Vec::with_capacity(channels.len());
         let mut inputs = first;
         for (level, &outputs) in channels.iter().enumerate() {
-            let path = format!("down_blocks.{level}");
-            let is_last = level + 1 == levels;
             let attends = config.down_block_types[level] == DownBlockType::CrossAttn;
-            let block = DownBlock::new(
+            down_blocks.push(DownBlock::new(
                 config,
                 (inputs, outputs),
                 attends.then_some(config.attention_heads[level]),
-                !is_last,
-                &path,
-                &weights.pp(&path),
-            )?;
-            note(block.attentions(), level);
-            down_blocks.push(block);
+                level < last,
+                &weights.pp("down_blocks").pp(level),
+            )?);
             inputs = outputs;
         }
 
-        let mid_heads = config.attention_heads[levels - 1];
-        let mid_block = MidBlock::new(config, deepest, mid_heads, &weights.pp("mid_block"))?;
-        note(mid_block.attentions(), levels - 1);
+        let heads = config.attention_heads[last];
+        let mid_block = MidBlock::new(config, channels[last], heads, &weights.pp("mid_block"))?;
 
-        let mut up_blocks = Vec::with_capacity(levels);
-        let mut previous = deepest;
-        for index in 0..levels {
-            let level = levels - 1 - index;
-            let path = format!("up_blocks.{index}");
+        let mut up_blocks = Vec::with_capacity(channels.len());
+        let mut previous = channels[last];
+        for (index, level) in (0..=last).rev().enumerate() {
             let attends = config.up_block_types[index] == UpBlockType::CrossAttn;
-            let block = UpBlock::new(
+            up_blocks.push(UpBlock::new(
                 config,
-                blocks::UpChannels {
+                UpChannels {
                     skip_last: channels[level.saturating_sub(1)],
                     previous,
                     outputs: channels[level],
                 },
                 attends.then_some(config.attention_heads[level]),
                 level > 0,
-                &path,
-                &weights.pp(&path),
-            )?;
-            note(block.attentions(), level);
+                &weights.pp("up_blocks").pp(index),
+            )?);
             previous = channels[level];
-            up_blocks.push(block);
         }
 
+        let norm_out = weights.pp("conv_norm_out");
+        let conv_out = weights.pp("conv_out");
         Ok(Self {
-            conv_in: Conv2d::new(config.in_channels, first, 3, 1, 1, &weights.pp("conv_in"))?,
+            conv_in,
             time_proj: Timesteps::new(first, config.flip_sin_to_cos, config.freq_shift),
-            time_embedding: TimestepEmbedding::new(time_weights, first, first * 4)?,
+            time_embedding,
+            cross_attention: cross_attention(&down_blocks, &mid_block, &up_blocks),
             down_blocks,
             mid_block,
             up_blocks,
@@ -131,12 +113,11 @@ impl UNet {
                 config.norm_num_groups,
                 first,
                 config.norm_eps,
-                &weights.pp("conv_norm_out"),
+                &norm_out,
             )?,
-            conv_out: Conv2d::new(first, config.out_channels, 3, 1, 1, &weights.pp("conv_out"))?,
+            conv_out: Conv2d::new(first, config.out_channels, 3, 1, 1, &conv_out)?,
             center_input: config.center_input_sample,
             dtype: weights.dtype(),
-            cross_attention,
         })
     }
 
@@ -150,7 +131,7 @@ impl UNet {
         let down = self.down_blocks.iter().flat_map(DownBlock::attentions);
         let up = self.up_blocks.iter().flat_map(UpBlock::attentions);
         let all = down.chain(self.mid_block.attentions()).chain(up);
-        ops::on_our_threads(embedding, || Context::new(all, embedding))
+        Backend::of(embedding).install(|| Context::new(all, embedding))
     }
 
     /// Predicts the noise (or v, as the checkpoint was trained) in `latents`.
@@ -164,7 +145,7 @@ impl UNet {
         context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        ops::on_our_threads(latents, || {
+        Backend::of(latents).install(|| {
             let time = Tensor::new(&[timestep], latents.device())?;
             let time = self
                 .time_embedding
@@ -193,4 +174,39 @@ impl UNet {
             visit(hook, "conv_out", x)
         })
     }
+}
+
+/// Every cross-attention layer, in the order in which a forward pass meets them.
+fn cross_attention(down: &[DownBlock], mid: &MidBlock, up: &[UpBlock]) -> Vec<CrossAttentionSite> {
+    let sites = |halvings: usize, transformer: &SpatialTransformer| {
+        let layers = transformer.cross_attention();
+        let site = |(path, heads)| CrossAttentionSite {
+            path,
+            heads,
+            halvings,
+        };
+        layers.map(site).collect::<Vec<_>>()
+    };
+    let deepest = down.len() - 1;
+    let mut all = Vec::new();
+    for (level, block) in down.iter().enumerate() {
+        all.extend(
+            block
+                .attentions()
+                .flat_map(|transformer| sites(level, transformer)),
+        );
+    }
+    all.extend(
+        mid.attentions()
+            .flat_map(|transformer| sites(deepest, transformer)),
+    );
+    for (index, block) in up.iter().enumerate() {
+        let level = deepest - index;
+        all.extend(
+            block
+                .attentions()
+                .flat_map(|transformer| sites(level, transformer)),
+        );
+    }
+    all
 }

@@ -11,9 +11,9 @@ use candle_nn::VarBuilder;
 
 use crate::model::Error;
 use crate::model::config::UNetConfig;
-use crate::model::hook::{Hook, visit, visit_added};
-use crate::model::ops::{
-    AttentionInput, GroupNorm, LayerNorm, Linear, as_picture, as_pixels, attention,
+use crate::model::hook::{Hook, visit};
+use crate::model::layers::{
+    AttentionInput, GroupNorm, LayerNorm, Linear, attention, to_image, to_pixels,
 };
 
 /// A prompt's embedding as the cross-attention layers read it. It is the same in every step, so it is made once a run.
@@ -69,7 +69,6 @@ impl SpatialTransformer {
         config: &UNetConfig,
         channels: usize,
         heads: usize,
-        path: String,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let projection = |name: &str| {
@@ -80,20 +79,19 @@ impl SpatialTransformer {
                 Linear::from_1x1_convolution(channels, channels, &weights)
             }
         };
-        let blocks = (0..config.transformer_layers_per_block)
-            .map(|index| {
-                let path = format!("{path}.transformer_blocks.{index}");
-                let weights = weights.pp("transformer_blocks").pp(index);
-                TransformerBlock::new(config, channels, heads, &path, &weights)
-            })
-            .collect::<Result<_, _>>()?;
+        let block = |index: usize| {
+            let weights = weights.pp("transformer_blocks").pp(index);
+            TransformerBlock::new(config, channels, heads, &weights)
+        };
         Ok(Self {
-            path,
             // Not the UNet's norm_eps: diffusers fixes this one.
             norm: GroupNorm::new(config.norm_num_groups, channels, 1e-6, &weights.pp("norm"))?,
             proj_in: projection("proj_in")?,
-            blocks,
             proj_out: projection("proj_out")?,
+            blocks: (0..config.transformer_layers_per_block)
+                .map(block)
+                .collect::<Result<_, _>>()?,
+            path: weights.prefix(),
         })
     }
 
@@ -112,17 +110,17 @@ impl SpatialTransformer {
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let (_, _, height, width) = x.dims4()?;
-        let mut pixels = self.proj_in.forward(&as_pixels(&self.norm.forward(x)?)?)?;
+        let mut pixels = self.proj_in.forward(&to_pixels(&self.norm.forward(x)?)?)?;
         for block in &self.blocks {
             pixels = block.forward(&pixels, context, hook)?;
         }
-        let pixels = self.proj_out.add_to(&as_pixels(x)?, &pixels)?;
-        let picture = as_picture(&pixels, (height, width))?;
-        visit(hook, &self.path, picture)
+        let pixels = self.proj_out.add_to(&to_pixels(x)?, &pixels)?;
+        visit(hook, &self.path, to_image(&pixels, (height, width))?)
     }
 }
 
-/// diffusers' `BasicTransformerBlock`: self-attention, cross-attention, feed-forward, each normed before and added after.
+/// diffusers' `BasicTransformerBlock`: self-attention, cross-attention, feed-forward, each normed before and added
+/// after.
 #[derive(Debug)]
 struct TransformerBlock {
     norm1: LayerNorm,
@@ -138,21 +136,19 @@ impl TransformerBlock {
         config: &UNetConfig,
         channels: usize,
         heads: usize,
-        path: &str,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let norm = |name: &str| LayerNorm::new(channels, 1e-5, &weights.pp(name));
         let attend = |name: &str, context: usize| {
-            let path = format!("{path}.{name}");
-            Attention::new(channels, context, heads, path, &weights.pp(name))
+            Attention::new(channels, context, heads, &weights.pp(name))
         };
         Ok(Self {
             norm1: norm("norm1")?,
-            attn1: attend("attn1", channels)?,
             norm2: norm("norm2")?,
-            attn2: attend("attn2", config.cross_attention_dim)?,
             norm3: norm("norm3")?,
-            ff: FeedForward::new(channels, format!("{path}.ff"), &weights.pp("ff.net"))?,
+            attn1: attend("attn1", channels)?,
+            attn2: attend("attn2", config.cross_attention_dim)?,
+            ff: FeedForward::new(channels, &weights.pp("ff"))?,
         })
     }
 
@@ -185,11 +181,10 @@ impl Attention {
         channels: usize,
         context: usize,
         heads: usize,
-        path: String,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         Ok(Self {
-            path,
+            path: weights.prefix(),
             heads,
             to_q: Linear::without_bias(channels, channels, &weights.pp("to_q"))?,
             to_k: Linear::without_bias(context, channels, &weights.pp("to_k"))?,
@@ -225,7 +220,8 @@ impl Attention {
             &self.path,
             hook,
         )?;
-        visit_added(hook, &self.path, base, &self.to_out, &attended)
+        self.to_out
+            .add_to_visited(base, &attended, &self.path, hook)
     }
 }
 
@@ -239,18 +235,18 @@ struct FeedForward {
 
 impl FeedForward {
     /// The inner width is four times the channels, as everywhere in Stable Diffusion v1.
-    fn new(channels: usize, path: String, weights: &VarBuilder) -> Result<Self, Error> {
+    fn new(channels: usize, weights: &VarBuilder) -> Result<Self, Error> {
         let inner = channels * 4;
         Ok(Self {
-            path,
-            proj: Linear::new(channels, inner * 2, &weights.pp("0.proj"))?,
-            out: Linear::new(inner, channels, &weights.pp("2"))?,
+            path: weights.prefix(),
+            proj: Linear::new(channels, inner * 2, &weights.pp("net.0.proj"))?,
+            out: Linear::new(inner, channels, &weights.pp("net.2"))?,
         })
     }
 
     /// `base` plus what it makes of `x`, `(batch, pixels, channels)` both and returned.
     fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let inner = self.proj.forward_geglu(x)?;
-        visit_added(hook, &self.path, base, &self.out, &inner)
+        self.out.add_to_visited(base, &inner, &self.path, hook)
     }
 }

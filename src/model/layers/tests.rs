@@ -1,13 +1,18 @@
-//! Our kernels against candle's own operations, over shapes that divide by nothing, on every path of this processor.
+//! The kernels against candle's own operations, over shapes that divide by nothing, on every path of this processor.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use candle_core::{Device, IndexOp as _};
+use candle_core::{DType, Device, IndexOp as _, Result, Tensor};
 
+use super::attention::by_tensors;
 use super::*;
+use crate::kernels::Backend;
 use crate::kernels::cpu::simd::PORTABLE;
+use crate::kernels::cpu::values::to_vec;
+use crate::model::Error;
+use crate::model::hook::{AttentionDetail, Hook};
 use crate::random::Generator;
 
 /// Runs `check` with the best vector instructions that there are, and without any.
@@ -24,8 +29,8 @@ fn on_all_paths(check: impl Fn() -> Result<()>) {
 }
 
 thread_local! {
-    /// Every test has a thread of its own, and so the same values each time: bounds hold for values of ordinary size, and
-    /// among millions there are others.
+    /// Every test has a thread of its own, and so the same values each time: bounds hold for values of ordinary size,
+    /// and among millions there are others.
     static NOISE: RefCell<Generator> = RefCell::new(Generator::manual_seed(0));
 }
 
@@ -36,10 +41,10 @@ fn randn(shape: &[usize]) -> Result<Tensor> {
 
 /// Fails where any two values are further apart than `bound`, or one alone is NaN.
 #[track_caller]
-fn assert_near(ours: &Tensor, expected: &Tensor, bound: f32, what: &str) -> Result<()> {
-    assert_eq!(ours.dims(), expected.dims(), "{what}");
-    let (ours, expected) = (to_vec(ours)?, to_vec(expected)?);
-    for (index, (a, b)) in ours.iter().zip(&expected).enumerate() {
+fn assert_near(kernels: &Tensor, expected: &Tensor, bound: f32, what: &str) -> Result<()> {
+    assert_eq!(kernels.dims(), expected.dims(), "{what}");
+    let (kernels, expected) = (to_vec(kernels)?, to_vec(expected)?);
+    for (index, (a, b)) in kernels.iter().zip(&expected).enumerate() {
         let near =
             (a - b).abs() <= bound || (a.is_nan() && b.is_nan()) || a.to_bits() == b.to_bits();
         assert!(near, "{what}: value {index} is {a} instead of {b}");
@@ -54,17 +59,14 @@ fn a_linear_layer_is_candles_over_any_shape() {
             let (weight, bias) = (randn(&[outputs, inputs])?, randn(&[outputs])?);
             let (x, base) = (randn(&[2, rows, inputs])?, randn(&[2, rows, outputs])?);
             for bias in [None, Some(bias)] {
-                let ours = Linear::from_tensors(&weight, bias.clone())?;
-                assert!(matches!(ours, Linear::Ours(_)));
-                let candle = Linear::Candle {
-                    weight: weight.clone(),
-                    bias,
-                };
+                let kernels = Linear::from_tensors(weight.clone(), bias.clone())?;
+                assert!(matches!(kernels.0, linear::Kernel::Cpu(_)));
+                let candle = Linear::on(Backend::Candle, weight.clone(), bias)?;
                 let what = format!("{rows}x{inputs} to {outputs}");
                 let bound = 1e-5 * (inputs as f32).sqrt();
-                assert_near(&ours.forward(&x)?, &candle.forward(&x)?, bound, &what)?;
-                let (ours, candle) = (ours.add_to(&base, &x)?, candle.add_to(&base, &x)?);
-                assert_near(&ours, &candle, bound, &what)?;
+                assert_near(&kernels.forward(&x)?, &candle.forward(&x)?, bound, &what)?;
+                let (kernels, candle) = (kernels.add_to(&base, &x)?, candle.add_to(&base, &x)?);
+                assert_near(&kernels, &candle, bound, &what)?;
             }
         }
         Ok(())
@@ -96,32 +98,32 @@ fn a_convolution_is_candles_over_any_shape() {
             };
             let weight = randn(&[outputs, inputs, size, size])?;
             let bias = randn(&[outputs])?;
-            let ours = Conv2d::from_tensors(&weight, bias.clone(), geometry)?;
-            assert!(matches!(ours, Conv2d::Ours(_)));
-            let config = candle_nn::Conv2dConfig {
-                stride,
-                padding,
-                ..Default::default()
-            };
-            let candle = Conv2d::Candle(candle_nn::Conv2d::new(weight, Some(bias), config));
+            let kernels = Conv2d::from_tensors(&weight, bias.clone(), geometry)?;
+            assert!(matches!(kernels.0, conv::Kernel::Cpu(_)));
+            let candle = Conv2d::on(Backend::Candle, &weight, bias, geometry)?;
             let what = format!("{batch}x{inputs}x{height}x{width} to {outputs}, {geometry:?}");
             let bound = 4e-6 * (size * size * inputs) as f32 / (inputs as f32).sqrt() + 1e-6;
 
-            // Channels first, as candle has them, and channels last, as our own results lie.
+            // Channels first, as candle has them, and channels last, as the results of the kernels lie.
             let x = randn(&[batch, inputs, height, width])?;
             let expected = candle.forward(&x)?;
-            assert_near(&ours.forward(&x)?, &expected, bound, &what)?;
+            assert_near(&kernels.forward(&x)?, &expected, bound, &what)?;
             let last = x.permute((0, 2, 3, 1))?.contiguous()?;
             let last = last.permute((0, 3, 1, 2))?;
-            assert_near(&ours.forward(&last)?, &expected, bound, &what)?;
+            assert_near(&kernels.forward(&last)?, &expected, bound, &what)?;
             for rows in [1, batch] {
                 let shift = randn(&[rows, outputs])?;
                 let expected = candle.forward_shifted(&x, &shift)?;
-                assert_near(&ours.forward_shifted(&x, &shift)?, &expected, bound, &what)?;
+                assert_near(
+                    &kernels.forward_shifted(&x, &shift)?,
+                    &expected,
+                    bound,
+                    &what,
+                )?;
             }
             let base = randn(expected.dims())?;
             let expected = candle.add_to(&base, &x)?;
-            assert_near(&ours.add_to(&base, &x)?, &expected, bound, &what)?;
+            assert_near(&kernels.add_to(&base, &x)?, &expected, bound, &what)?;
         }
         Ok(())
     });
@@ -143,7 +145,7 @@ fn what_does_not_fit_is_an_error() -> Result<()> {
     let (x, base) = (randn(&[1, 3, 8, 8])?, randn(&[1, 4, 8, 8])?);
     assert!(message(conv.add_to(&base, &x)).contains("[1, 8, 8, 4]"));
     assert!(message(conv.forward_shifted(&x, &randn(&[2, 4])?)).contains("[2, 4]"));
-    let linear = Linear::from_tensors(&randn(&[4, 3])?, None)?;
+    let linear = Linear::from_tensors(randn(&[4, 3])?, None)?;
     let features = message(linear.forward(&randn(&[2, 5])?));
     assert!(features.contains("5 features instead of 3"), "{features}");
     Ok(())
@@ -159,19 +161,19 @@ fn a_group_norm_is_candles_and_keeps_its_digits_far_from_zero() {
             [3, 66, 2, 1, 1],
         ] {
             let (weight, bias) = (randn(&[channels])?, randn(&[channels])?);
-            let ours = GroupNorm::from_tensors(&weight, &bias, groups, 1e-5)?;
-            let candle = candle_nn::GroupNorm::new(weight, bias, channels, groups, 1e-5)?;
-            let candle = GroupNorm::Candle(candle);
+            let kernels = GroupNorm::from_tensors(weight.clone(), bias.clone(), groups, 1e-5)?;
+            assert!(matches!(kernels.0, norm::Kernel::Cpu(_)));
+            let candle = GroupNorm::on(Backend::Candle, weight, bias, groups, 1e-5)?;
             let x = randn(&[batch, channels, height, width])?;
             let what = format!("{channels} channels in {groups}");
-            assert_near(&ours.forward(&x)?, &candle.forward(&x)?, 2e-5, &what)?;
-            let (a, b) = (ours.forward_silu(&x)?, candle.forward_silu(&x)?);
+            assert_near(&kernels.forward(&x)?, &candle.forward(&x)?, 2e-5, &what)?;
+            let (a, b) = (kernels.forward_silu(&x)?, candle.forward_silu(&x)?);
             assert_near(&a, &b, 2e-5, &what)?;
             // Exact in f32: a mean of 4096 takes none of the eighths away.
             let eighths = ((&x * 8.0)?.round()? / 8.0)?;
             let (near, far) = (
-                ours.forward(&eighths)?,
-                ours.forward(&(&eighths + 4096.0)?)?,
+                kernels.forward(&eighths)?,
+                kernels.forward(&(&eighths + 4096.0)?)?,
             );
             assert_near(&far, &near, 2e-3, "4096 away")?;
         }
@@ -183,13 +185,10 @@ fn a_group_norm_is_candles_and_keeps_its_digits_far_from_zero() {
 fn layer_norms_and_activations_are_candles() {
     on_all_paths(|| {
         for (rows, features) in [(1, 1), (5, 7), (77, 96), (3, 1281)] {
-            let norm = LayerNorm {
-                weight: randn(&[features])?,
-                bias: randn(&[features])?,
-                eps: 1e-5,
-            };
+            let (weight, bias) = (randn(&[features])?, randn(&[features])?);
+            let norm = LayerNorm::from_tensors(weight.clone(), bias.clone(), 1e-5);
             let x = ((randn(&[rows, features])? * 5.0)? + 1.0)?;
-            let expected = candle_nn::ops::layer_norm_slow(&x, &norm.weight, &norm.bias, 1e-5)?;
+            let expected = candle_nn::ops::layer_norm_slow(&x, &weight, &bias, 1e-5)?;
             assert_near(&norm.forward(&x)?, &expected, 2e-5, "layer norm")?;
 
             assert_near(&silu(&x)?, &x.silu()?, 3e-6, "SiLU")?;
@@ -197,12 +196,11 @@ fn layer_norms_and_activations_are_candles() {
             let expected = (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?;
             assert_near(&quick_gelu(&x)?, &expected, 3e-6, "quick GELU")?;
             let (weight, bias) = (randn(&[2 * features, 7])?, randn(&[2 * features])?);
-            let ours = Linear::from_tensors(&weight, Some(bias.clone()))?;
-            let bias = Some(bias);
-            let candle = Linear::Candle { weight, bias };
+            let kernels = Linear::from_tensors(weight.clone(), Some(bias.clone()))?;
+            let candle = Linear::on(Backend::Candle, weight, Some(bias))?;
             let x = randn(&[2, rows, 7])?;
             let expected = candle.forward_geglu(&x)?;
-            assert_near(&ours.forward_geglu(&x)?, &expected, 3e-5, "GEGLU")?;
+            assert_near(&kernels.forward_geglu(&x)?, &expected, 3e-5, "GEGLU")?;
         }
         let edges = [
             0.0,
@@ -223,7 +221,7 @@ fn layer_norms_and_activations_are_candles() {
 }
 
 #[test]
-fn pictures_are_joined_and_enlarged_as_candle_does() {
+fn feature_maps_are_joined_and_upsampled_as_candle_does() {
     on_all_paths(|| {
         for [batch, first, second, height, width] in
             [[1, 1, 1, 1, 1], [2, 3, 5, 7, 4], [1, 64, 33, 30, 20]]
@@ -238,7 +236,7 @@ fn pictures_are_joined_and_enlarged_as_candle_does() {
                 (2 * height - 1, 2 * width),
             ] {
                 let expected = a.upsample_nearest2d(size.0, size.1)?;
-                assert_near(&enlarge(&a, size)?, &expected, 0.0, "enlarged")?;
+                assert_near(&upsample_nearest(&a, size)?, &expected, 0.0, "upsampled")?;
             }
         }
         Ok(())
@@ -316,16 +314,16 @@ fn attention_is_candles_and_looking_changes_no_bit() {
                         halves,
                         seen: None,
                     };
-                    let (mut ours, mut candles) = (watch(), watch());
+                    let (mut kernels, mut candles) = (watch(), watch());
                     let run = |result: std::result::Result<Tensor, Error>| {
                         result.map_err(candle_core::Error::wrap)
                     };
-                    let out = run(attention(&input, "", &mut ours))?;
-                    let expected = run(attention_candle(&input, "", &mut candles))?;
+                    let out = run(attention(&input, "", &mut kernels))?;
+                    let expected = run(by_tensors(&input, "", &mut candles))?;
                     assert_near(&out, &expected, 2e-5, "attention")?;
-                    match (ours.seen, candles.seen) {
-                        (Some(ours), Some(candles)) => {
-                            assert_near(&ours, &candles, 2e-6, "probabilities")?;
+                    match (kernels.seen, candles.seen) {
+                        (Some(kernels), Some(candles)) => {
+                            assert_near(&kernels, &candles, 2e-6, "probabilities")?;
                         }
                         (None, None) => assert_eq!(detail, AttentionDetail::None),
                         _ => panic!("only one of the two hooks was called"),
@@ -357,7 +355,7 @@ fn what_is_no_number_stays_visible_where_it_belongs() {
         assert_eq!(of_first(&y)?.iter().filter(|x| x.is_nan()).count(), 20);
         assert!(of_second(&y)?.iter().all(|x| x.is_finite()));
         let ones = Tensor::ones(3, DType::F32, &Device::Cpu)?;
-        let norm = GroupNorm::from_tensors(&ones, &ones, 3, 1e-5)?;
+        let norm = GroupNorm::from_tensors(ones.clone(), ones, 3, 1e-5)?;
         let y = norm.forward_silu(&x)?;
         assert_eq!(of_first(&y)?.iter().filter(|x| x.is_nan()).count(), 64);
         assert!(of_second(&y)?.iter().all(|x| x.is_finite()));

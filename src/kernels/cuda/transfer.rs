@@ -1,4 +1,4 @@
-//! The way from a device to the host.
+//! From the memory of a device to that of the host.
 
 use candle_core::{Result, Tensor, WithDType};
 
@@ -108,7 +108,7 @@ mod pinned {
     }
 
     impl Copy {
-        #[allow(unsafe_code)] // As cudarc has it.
+        #[allow(unsafe_code)] // cudarc leaves to the caller what is read when.
         pub fn begin(values: &Tensor, sizes: Vec<usize>, buffers: &Buffers) -> Result<Self> {
             let Device::Cuda(device) = values.device() else {
                 candle_core::bail!("a tensor of another device");

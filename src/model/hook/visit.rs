@@ -1,0 +1,76 @@
+//! What a hook is, and how a network calls it.
+
+use candle_core::Tensor;
+
+use crate::kernels::attention::AttentionDetail;
+use crate::model::Error;
+
+/// Something that looks at, or replaces, values on their way through a network.
+///
+/// All methods have defaults that want nothing, so a hook implements only what it is for. It is called on another
+/// thread than the one that asked for the forward pass, which waits meanwhile.
+pub trait Hook: Send {
+    /// Called between modules. An error stops the forward pass; [`Error::Cancelled`] is how a run is cancelled.
+    fn check(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Does the hook want the output of the module at `path`?
+    fn wants_output(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// The output of the module at `path`. `Some` replaces it.
+    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, Error> {
+        let _ = (path, value);
+        Ok(None)
+    }
+
+    /// How much of the attention probabilities at `path` does the hook want to look at?
+    fn wants_attention(&self, path: &str) -> AttentionDetail {
+        let _ = path;
+        AttentionDetail::None
+    }
+
+    /// The attention probabilities at `path`, in the detail that was asked for: rows sum to 1, unless they were
+    /// replaced.
+    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), Error> {
+        let _ = (path, probs);
+        Ok(())
+    }
+
+    /// Does the hook want to replace attention probabilities at `path`?
+    fn replaces_attention(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Probabilities of all heads at `path`, `(batch, heads, queries, keys)`, before they weigh the values; returns
+    /// those to use instead. Called only where [`Hook::replaces_attention`] said so; what [`Hook::attention`] then
+    /// sees is the replacement.
+    fn replace_attention(&mut self, path: &str, probs: &Tensor) -> Result<Tensor, Error> {
+        let _ = path;
+        Ok(probs.clone())
+    }
+}
+
+/// The hook that wants nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHook;
+
+impl Hook for NoHook {}
+
+/// Hands `value` to the hook if it wants it, and returns what goes on: the value or its replacement.
+pub(in crate::model) fn visit(
+    hook: &mut dyn Hook,
+    path: &str,
+    value: Tensor,
+) -> Result<Tensor, Error> {
+    hook.check()?;
+    if hook.wants_output(path) {
+        Ok(hook.output(path, &value)?.unwrap_or(value))
+    } else {
+        Ok(value)
+    }
+}
