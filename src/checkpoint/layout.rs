@@ -1,20 +1,34 @@
 //! Which tensors a network of a given configuration has, by name and shape.
 //!
 //! A weights file is held against this list before anything is built from it, so that a file that does not belong to
-//! its configuration is refused at once and by name. Names and shapes are those of diffusers' `UNet2DConditionModel`
-//! and `AutoencoderKL` and of transformers' `CLIPTextModel`.
+//! its configuration is refused at once and by name. The list comes from the networks themselves: each is built once
+//! over a [`Recorder`], which hands out tensors without memory and writes down what was asked for.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::DType;
+use candle_core::{DType, Device, Shape, Tensor};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use serde::Serialize;
 
 use super::{error::CheckpointError, weights::Weights};
-use crate::model::config::{DownBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig};
+use crate::model;
+use crate::model::autoencoder::Autoencoder;
+use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
+use crate::model::text_encoder::TextEncoder;
+use crate::model::unet::UNet;
 use crate::text::printable;
 
 /// The prefix of all names in the text encoder. Files written by transformers 5 leave it out.
 pub const TEXT_PREFIX: &str = "text_model.";
+
+/// What the projections of the autoencoder's attention were called before; they were 1x1 convolutions then.
+const OLD_PROJECTIONS: [(&str, &str); 4] = [
+    (".to_q.", ".query."),
+    (".to_k.", ".key."),
+    (".to_v.", ".value."),
+    (".to_out.0.", ".proj_attn."),
+];
 
 /// A tensor that a network needs.
 struct Expected {
@@ -27,142 +41,47 @@ struct Expected {
 }
 
 /// The tensors that a network needs.
-#[derive(Default)]
 pub struct Layout(Vec<Expected>);
 
 impl Layout {
     /// The text encoder.
     pub fn text_encoder(config: &TextEncoderConfig) -> Self {
-        let mut layout = Self::default();
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let embedding = format!("{TEXT_PREFIX}embeddings");
-        layout.add(
-            &format!("{embedding}.token_embedding.weight"),
-            &[config.vocab_size, width],
-        );
-        layout.add(
-            &format!("{embedding}.position_embedding.weight"),
-            &[config.max_position_embeddings, width],
-        );
-        for layer in 0..config.num_hidden_layers {
-            let path = format!("{TEXT_PREFIX}encoder.layers.{layer}");
-            for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-                layout.linear(&format!("{path}.self_attn.{projection}"), width, width);
-            }
-            layout.norm(&format!("{path}.layer_norm1"), width);
-            layout.linear(&format!("{path}.mlp.fc1"), inner, width);
-            layout.linear(&format!("{path}.mlp.fc2"), width, inner);
-            layout.norm(&format!("{path}.layer_norm2"), width);
-        }
-        layout.norm(&format!("{TEXT_PREFIX}final_layer_norm"), width);
-        layout
+        Self::of(|weights| TextEncoder::new(config, weights).map(drop))
     }
 
     /// The UNet.
     pub fn unet(config: &UNetConfig) -> Self {
-        let mut layout = Self::default();
-        let channels = &config.block_out_channels;
-        let (first, last) = (channels[0], channels.len() - 1);
-        let time = 4 * first;
-        layout.convolution("conv_in", first, config.in_channels, 3);
-        layout.linear("time_embedding.linear_1", time, first);
-        layout.linear("time_embedding.linear_2", time, time);
-        let mut input = first;
-        for (level, (&output, kind)) in channels.iter().zip(&config.down_block_types).enumerate() {
-            let path = format!("down_blocks.{level}");
-            for layer in 0..config.layers_per_block {
-                layout.resnet(
-                    &format!("{path}.resnets.{layer}"),
-                    input,
-                    output,
-                    Some(time),
-                );
-                if *kind == DownBlockType::CrossAttn {
-                    layout.transformer(&format!("{path}.attentions.{layer}"), output, config);
-                }
-                input = output;
-            }
-            if level < last {
-                layout.convolution(&format!("{path}.downsamplers.0.conv"), output, output, 3);
-            }
+        Self::of(|weights| UNet::new(config, weights).map(drop))
+    }
+
+    /// The autoencoder, its encoder included.
+    pub fn vae(config: &VaeConfig) -> Self {
+        let mut layout = Self::of(|weights| Autoencoder::new(config, weights).map(drop));
+        for expected in &mut layout.0 {
+            let name = &expected.name;
+            let old = OLD_PROJECTIONS.iter().find(|(new, _)| name.contains(new));
+            expected.old_name = old.map(|(new, old)| name.replace(new, old));
+            expected.or_convolution = old.is_some() && expected.shape.len() == 2;
         }
-        layout.resnet("mid_block.resnets.0", input, input, Some(time));
-        layout.transformer("mid_block.attentions.0", input, config);
-        layout.resnet("mid_block.resnets.1", input, input, Some(time));
-        for (level, kind) in config.up_block_types.iter().enumerate() {
-            let path = format!("up_blocks.{level}");
-            let output = channels[last - level];
-            // What comes across from the way down: the level's own channels, and at last those of the next finer one.
-            let finer = channels[(last - level).saturating_sub(1)];
-            for layer in 0..=config.layers_per_block {
-                let across = if layer == config.layers_per_block {
-                    finer
-                } else {
-                    output
-                };
-                layout.resnet(
-                    &format!("{path}.resnets.{layer}"),
-                    input + across,
-                    output,
-                    Some(time),
-                );
-                if *kind == UpBlockType::CrossAttn {
-                    layout.transformer(&format!("{path}.attentions.{layer}"), output, config);
-                }
-                input = output;
-            }
-            if level < last {
-                layout.convolution(&format!("{path}.upsamplers.0.conv"), output, output, 3);
-            }
-        }
-        layout.norm("conv_norm_out", first);
-        layout.convolution("conv_out", config.out_channels, first, 3);
         layout
     }
 
-    /// The autoencoder.
-    pub fn vae(config: &VaeConfig) -> Self {
-        let mut layout = Self::default();
-        let channels = &config.block_out_channels;
-        let (first, last) = (channels[0], channels.len() - 1);
-        let (deepest, latent) = (channels[last], config.latent_channels);
-        layout.convolution("encoder.conv_in", first, config.in_channels, 3);
-        let mut input = first;
-        for (level, &output) in channels.iter().enumerate() {
-            let path = format!("encoder.down_blocks.{level}");
-            for layer in 0..config.layers_per_block {
-                layout.resnet(&format!("{path}.resnets.{layer}"), input, output, None);
-                input = output;
-            }
-            if level < last {
-                layout.convolution(&format!("{path}.downsamplers.0.conv"), output, output, 3);
-            }
-        }
-        layout.vae_middle("encoder.mid_block", deepest);
-        layout.norm("encoder.conv_norm_out", deepest);
-        layout.convolution("encoder.conv_out", 2 * latent, deepest, 3);
-        layout.convolution("decoder.conv_in", deepest, latent, 3);
-        layout.vae_middle("decoder.mid_block", deepest);
-        for level in 0..=last {
-            let path = format!("decoder.up_blocks.{level}");
-            let output = channels[last - level];
-            for layer in 0..=config.layers_per_block {
-                layout.resnet(&format!("{path}.resnets.{layer}"), input, output, None);
-                input = output;
-            }
-            if level < last {
-                layout.convolution(&format!("{path}.upsamplers.0.conv"), output, output, 3);
-            }
-        }
-        layout.norm("decoder.conv_norm_out", first);
-        layout.convolution("decoder.conv_out", config.out_channels, first, 3);
-        if config.use_quant_conv {
-            layout.convolution("quant_conv", 2 * latent, 2 * latent, 1);
-        }
-        if config.use_post_quant_conv {
-            layout.convolution("post_quant_conv", latent, latent, 1);
-        }
-        layout
+    /// What `build` asks for, in that order.
+    fn of(build: impl FnOnce(&VarBuilder) -> Result<(), model::Error>) -> Self {
+        let asked = Arc::default();
+        let recorder = Box::new(Recorder(Arc::clone(&asked)));
+        // In a type that no kernel computes in, no layer rearranges its weights.
+        let weights = VarBuilder::from_backend(recorder, DType::F64, Device::Cpu);
+        let built = build(&weights);
+        debug_assert!(built.is_ok(), "a valid configuration is built: {built:?}");
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = asked.drain(..).map(|(name, shape)| Expected {
+            name,
+            old_name: None,
+            shape,
+            or_convolution: false,
+        });
+        Self(expected.collect())
     }
 
     /// The names of all tensors.
@@ -202,94 +121,38 @@ impl Layout {
             .filter(|name| !known.contains(&name[..]))
             .collect()
     }
+}
 
-    fn add(&mut self, name: &str, shape: &[usize]) {
-        self.0.push(Expected {
-            name: name.to_owned(),
-            old_name: None,
-            shape: shape.to_vec(),
-            or_convolution: false,
-        });
-    }
+/// Names and shapes of the tensors that a network asked for, each once.
+type Asked = Vec<(String, Vec<usize>)>;
 
-    fn linear(&mut self, path: &str, output: usize, input: usize) {
-        self.add(&format!("{path}.weight"), &[output, input]);
-        self.add(&format!("{path}.bias"), &[output]);
-    }
+/// A source of weights that has every tensor, and writes down which it is asked for.
+struct Recorder(Arc<Mutex<Asked>>);
 
-    fn convolution(&mut self, path: &str, output: usize, input: usize, kernel: usize) {
-        self.add(&format!("{path}.weight"), &[output, input, kernel, kernel]);
-        self.add(&format!("{path}.bias"), &[output]);
-    }
-
-    fn norm(&mut self, path: &str, channels: usize) {
-        self.add(&format!("{path}.weight"), &[channels]);
-        self.add(&format!("{path}.bias"), &[channels]);
-    }
-
-    /// `time`: the width of the time embedding, where the layer takes one.
-    fn resnet(&mut self, path: &str, input: usize, output: usize, time: Option<usize>) {
-        self.norm(&format!("{path}.norm1"), input);
-        self.convolution(&format!("{path}.conv1"), output, input, 3);
-        if let Some(time) = time {
-            self.linear(&format!("{path}.time_emb_proj"), output, time);
+impl SimpleBackend for Recorder {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // candle asks for some twice in a row: first to see whether they have that shape.
+        if asked.last().is_none_or(|(last, _)| last != name) {
+            asked.push((name.to_owned(), shape.dims().to_vec()));
         }
-        self.norm(&format!("{path}.norm2"), output);
-        self.convolution(&format!("{path}.conv2"), output, output, 3);
-        if input != output {
-            self.convolution(&format!("{path}.conv_shortcut"), output, input, 1);
-        }
+        // One zero, however large the shape is.
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 
-    fn transformer(&mut self, path: &str, channels: usize, config: &UNetConfig) {
-        self.norm(&format!("{path}.norm"), channels);
-        for projection in ["proj_in", "proj_out"] {
-            let path = format!("{path}.{projection}");
-            if config.use_linear_projection {
-                self.linear(&path, channels, channels);
-            } else {
-                self.convolution(&path, channels, channels, 1);
-            }
-        }
-        for block in 0..config.transformer_layers_per_block {
-            let path = format!("{path}.transformer_blocks.{block}");
-            for norm in ["norm1", "norm2", "norm3"] {
-                self.norm(&format!("{path}.{norm}"), channels);
-            }
-            for (attention, source) in [("attn1", channels), ("attn2", config.cross_attention_dim)]
-            {
-                let path = format!("{path}.{attention}");
-                self.add(&format!("{path}.to_q.weight"), &[channels, channels]);
-                self.add(&format!("{path}.to_k.weight"), &[channels, source]);
-                self.add(&format!("{path}.to_v.weight"), &[channels, source]);
-                self.linear(&format!("{path}.to_out.0"), channels, channels);
-            }
-            // The first half is the value and the second the gate (GEGLU).
-            self.linear(&format!("{path}.ff.net.0.proj"), 8 * channels, channels);
-            self.linear(&format!("{path}.ff.net.2"), channels, 4 * channels);
-        }
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name} was asked for without its shape")
     }
 
-    fn vae_middle(&mut self, path: &str, channels: usize) {
-        self.resnet(&format!("{path}.resnets.0"), channels, channels, None);
-        let attention = format!("{path}.attentions.0");
-        self.norm(&format!("{attention}.group_norm"), channels);
-        for (name, old) in [
-            ("to_q", "query"),
-            ("to_k", "key"),
-            ("to_v", "value"),
-            ("to_out.0", "proj_attn"),
-        ] {
-            for (part, shape) in [("weight", vec![channels; 2]), ("bias", vec![channels])] {
-                self.0.push(Expected {
-                    name: format!("{attention}.{name}.{part}"),
-                    old_name: Some(format!("{attention}.{old}.{part}")),
-                    shape,
-                    or_convolution: part == "weight",
-                });
-            }
-        }
-        self.resnet(&format!("{path}.resnets.1"), channels, channels, None);
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
     }
 }
 
