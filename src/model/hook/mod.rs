@@ -6,9 +6,43 @@
 //!
 //! A hook that wants nothing costs nothing: values are only computed, copied or kept for a site whose hook asked for
 //! them. Looking changes nothing either: the arithmetic that makes the image is the same with and without a hook.
+//!
+//! Most hooks need no type of their own: [`Cache`] keeps what passes, [`on`], [`on_attention`] and
+//! [`replace_attention`] make a hook of a closure, and [`Chain`] puts several together. They name sites by their paths,
+//! in which `*` stands for anything: `mid_block.*`, `*.attn2`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use candle_core::Device;
+//! use diffuscope::checkpoint::{Checkpoint, Source};
+//! use diffuscope::generation::{Generation, Pipeline};
+//! use diffuscope::model::hook::{self, Cache, Chain};
+//!
+//! let checkpoint = Checkpoint::open(&Source::Embedded)?;
+//! let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu)?);
+//! let request = pipeline.default_request("a red apple on a table");
+//! let mut generation = Generation::new(pipeline, request)?;
+//!
+//! let mut cache = Cache::of(["mid_block.*"]);
+//! let mut quieter = hook::on("mid_block.attentions.0", |_, x| Ok(Some((x * 0.5)?)));
+//! while generation
+//!     .advance(&mut Chain(vec![&mut quieter, &mut cache]))?
+//!     .is_some()
+//! {}
+//! println!("{}", cache.outputs["mid_block.attentions.0"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod cache;
+mod chain;
+mod closure;
+mod path;
 mod visit;
 
 pub use crate::kernels::attention::AttentionDetail;
+pub use cache::Cache;
+pub use chain::Chain;
+pub use closure::{on, on_attention, replace_attention};
 pub(in crate::model) use visit::visit;
 pub use visit::{Hook, NoHook};
