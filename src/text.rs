@@ -48,6 +48,25 @@ pub(crate) fn escaped_json(json: &str) -> String {
     out
 }
 
+/// `text` for a place on the screen, with every character that could steer the terminal replaced by a visible one: control characters by their
+/// pictures (`␛`), direction overrides and the like by `�`.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\0'..='\x1f' => char::from_u32(0x2400 + character as u32).unwrap_or('\u{fffd}'),
+            '\x7f' => '\u{2421}',
+            '\u{80}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' => '\u{fffd}',
+            _ => character,
+        })
+        .collect()
+}
+
 fn push_visible(out: &mut String, c: char, escape: bool) {
     if escape {
         out.extend(c.escape_unicode());
@@ -88,5 +107,12 @@ mod tests {
         let json = escaped_json(&serde_json::to_string(text).unwrap());
         assert!(!json.chars().any(is_steering), "{json}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn what_stands_on_the_screen_keeps_its_characters_in_their_places() {
+        assert_eq!(clean("a\x1b[31mb\n\x7f\u{9b}"), "a␛[31mb␊␡\u{fffd}");
+        assert_eq!(clean("apple 苹果 🍎"), "apple 苹果 🍎");
+        assert_eq!(clean("\u{202e}evil"), "\u{fffd}evil");
     }
 }

@@ -14,7 +14,8 @@ use crate::generation::RequestPatch;
 use crate::lesson::check::Findings;
 use crate::lesson::{Language, Lesson, Library, Progress, check};
 use crate::tui;
-use crate::tui::lesson::{Classroom, Player};
+use crate::tui::Player;
+use crate::tui::state::lesson::LessonState;
 
 use super::load::loader;
 use super::{UsageError, print, warn};
@@ -40,13 +41,13 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
                 images: args.screen.images,
                 export: ExportOptions::default(),
             };
-            let classroom = Classroom {
+            let lessons = LessonState {
                 library: Some(Arc::new(shelf.library)),
                 language: shelf.language,
                 progress: shelf.progress,
-                reading: None,
+                open: None,
             };
-            tui::read_lesson(options, classroom, lesson)
+            tui::read_lesson(options, lessons, lesson)
         }
     }
 }

@@ -13,6 +13,7 @@ mod intervention;
 mod model_info;
 mod pipeline;
 mod request;
+mod vocabulary;
 mod words;
 
 use std::sync::Arc;
@@ -25,8 +26,8 @@ pub use device::{DeviceChoice, DeviceError, DeviceNote, Precision, free_memory};
 pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;
-pub(crate) use pipeline::has_no_embedding;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
+pub use vocabulary::{MergeStep, MergedWord, NearestTokens, Neighbour, Vocabulary, cosine};
 pub use words::{Word, words};
 
 use crate::checkpoint::CheckpointError;

@@ -69,7 +69,7 @@ fn attention_layers(unet: &UNet, (width, height): (usize, usize)) -> Vec<Attenti
 }
 
 /// Which of `ids` have a row of zeros in `table`, `(vocabulary, hidden)`: words that the model never saw.
-pub(crate) fn has_no_embedding(table: &Tensor, ids: &[u32]) -> candle_core::Result<Vec<bool>> {
+pub(super) fn has_no_embedding(table: &Tensor, ids: &[u32]) -> candle_core::Result<Vec<bool>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }

@@ -2,9 +2,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::action::{Action, Typing};
-use super::app::{App, Mode, View};
-use super::lesson::Reading;
+use super::state::action::{Action, Typing};
+use super::state::lesson::OpenLesson;
+use super::state::{App, Mode, View};
 
 /// One or two keys that belong together, and what they do.
 pub struct Binding {
@@ -280,7 +280,7 @@ pub const LESSON: &[Binding] = &[
         keys: "n",
         word: "next",
         sentence: "the next page; N the page before",
-        works: |app| reading(app, Reading::has_next),
+        works: |app| reading(app, OpenLesson::has_next),
         dispatch: &[(KeyCode::Char('n'), NONE, Action::NextPage)],
     },
     Binding {
@@ -308,7 +308,7 @@ pub const LESSON: &[Binding] = &[
         keys: "H",
         word: "hint",
         sentence: "a hint, and then another one",
-        works: |app| reading(app, Reading::has_hints),
+        works: |app| reading(app, OpenLesson::has_hints),
         dispatch: &[(KeyCode::Char('H'), NONE, Action::Hint)],
     },
     Binding {
@@ -358,8 +358,8 @@ pub const LESSON: &[Binding] = &[
     },
 ];
 
-fn reading(app: &App, test: impl Fn(&Reading) -> bool) -> bool {
-    app.classroom.reading.as_ref().is_some_and(test)
+fn reading(app: &App, test: impl Fn(&OpenLesson) -> bool) -> bool {
+    app.lesson.open.as_ref().is_some_and(test)
 }
 
 /// Keys that do the same whatever is typed or chosen, and stand in no line.

@@ -2,36 +2,23 @@
 //!
 //! ```text
 //!            keys ─────────────► Action ──► App::update ──► Command ──► worker thread: model, recorder
-//!  terminal        keys.rs                  app.rs, run.rs               worker.rs          │
+//!  terminal        keys.rs                  state/                      worker/             │
 //!            ◄── screen::render ◄──────────  App::apply ◄── Update ◄────────────────────────┘
-//!                screen.rs, views/, widgets/
+//!                ui/
 //! ```
 //!
 //! This thread owns the terminal: it alone reads keys and draws. It never waits for the model, redraws only when
-//! something changed, and sleeps in between. [`app::App`] is all of its state and knows no terminal, so that tests can
-//! drive it.
+//! something changed, and sleeps in between. [`state::App`] is all of its state and knows no terminal, so that tests can
+//! drive it; `ui` reads the state and draws it, and the state knows nothing of `ui`.
 
-pub mod action;
-pub mod app;
-pub mod colour_map;
-pub mod cursor;
-pub mod editor;
-pub mod explain;
-pub mod insight;
-pub mod keys;
-pub mod lesson;
+pub(crate) mod keys;
 mod options;
 mod panics;
-pub mod pixels;
-pub mod run;
-pub mod screen;
-pub mod selection;
+mod player;
+pub(crate) mod state;
 mod terminal;
-pub mod text;
-pub mod theme;
-pub mod views;
-pub mod widgets;
-pub mod worker;
+pub(crate) mod ui;
+pub(crate) mod worker;
 
 use std::time::{Duration, Instant};
 
@@ -39,15 +26,17 @@ use anyhow::Context;
 use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
+pub use player::Player;
 
 use crate::export::Replay;
 use crate::lesson::Lesson;
-use action::{Action, Typing};
-use app::{App, Mode};
-use lesson::Classroom;
-use pixels::Pixels;
+use state::action::{Action, Typing};
+use state::lesson::LessonState;
+use state::{App, Mode};
 use terminal::Screen;
-use theme::{Colours, Theme};
+use ui::pixels::{self, Pixels};
+use ui::screen;
+use ui::theme::{Colours, Theme};
 use worker::Worker;
 
 /// How often the worker is listened to while it is at something.
@@ -69,7 +58,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         images,
         export,
     } = options;
-    let mut app = App::new(theme(), attention_budget);
+    let mut app = App::new(attention_budget);
     app.export = export;
     open(app, images, || Worker::spawn(loader, request))
 }
@@ -78,9 +67,13 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As of [`run`].
-pub fn read_lesson(options: Options, classroom: Classroom, lesson: Lesson) -> anyhow::Result<()> {
-    let mut app = App::new(theme(), options.attention_budget);
-    app.classroom = classroom;
+pub fn read_lesson(
+    options: Options,
+    lesson_state: LessonState,
+    lesson: Lesson,
+) -> anyhow::Result<()> {
+    let mut app = App::new(options.attention_budget);
+    app.lesson = lesson_state;
     // The lesson says what is run.
     app.waits = true;
     app.begin(lesson);
@@ -94,12 +87,8 @@ pub fn read_lesson(options: Options, classroom: Classroom, lesson: Lesson) -> an
 /// # Errors
 /// Where the terminal cannot be used. What cannot be read of the run is shown on the screen.
 pub fn replay(replay: Replay, attention_budget: usize, images: ImageMode) -> anyhow::Result<()> {
-    let app = App::new(theme(), attention_budget);
+    let app = App::new(attention_budget);
     open(app, images, || Worker::replay(replay))
-}
-
-fn theme() -> Theme {
-    Theme::new(Colours::detect(|name| std::env::var(name).ok()))
 }
 
 /// Takes the terminal over, starts the worker and serves until the user quits.
@@ -115,6 +104,7 @@ fn open(
     let worker = start().context("the worker cannot be started")?;
     let result = Inspector {
         app,
+        theme: Theme::new(Colours::detect(|name| std::env::var(name).ok())),
         worker,
         pixels,
         start: Instant::now(),
@@ -127,6 +117,7 @@ fn open(
 
 struct Inspector {
     app: App,
+    theme: Theme,
     worker: Worker,
     pixels: Pixels,
     start: Instant,
@@ -137,22 +128,21 @@ impl Inspector {
     fn serve(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
         let mut changed = true;
         while !self.app.quit && !screen.is_terminated() {
-            changed |= self.listen();
+            changed |= self.listen(screen.size());
             if std::mem::take(&mut changed) {
                 self.draw(screen)?;
             }
             self.pixels.print_settled(Instant::now());
-            if event::poll(self.patience())? {
+            if event::poll(self.poll_timeout())? {
                 // Everything that is there, before the next frame: a storm of resizes costs one.
                 loop {
-                    self.app.size = screen.size();
                     changed |= self.handle(&event::read()?, screen.size());
                     if !event::poll(Duration::ZERO)? {
                         break;
                     }
                 }
             }
-            changed |= self.tick();
+            changed |= self.tick(screen.size());
             screen.capture_mouse(self.app.mouse)?;
             if std::mem::take(&mut self.app.suspend) {
                 self.pixels.take_away();
@@ -166,32 +156,40 @@ impl Inspector {
     }
 
     /// Takes in what the worker has said. Answers whether it said anything.
-    fn listen(&mut self) -> bool {
+    fn listen(&mut self, size: (u16, u16)) -> bool {
         let mut heard = false;
         while let Ok(update) = self.worker.updates.try_recv() {
             heard = true;
             for command in self.app.apply(update) {
                 self.worker.send(command);
             }
+            screen::settle_scroll(&mut self.app, size);
         }
         heard
     }
 
+    fn update(&mut self, action: Action, size: (u16, u16)) {
+        for command in self.app.update(action) {
+            self.worker.send(command);
+        }
+        screen::settle_scroll(&mut self.app, size);
+    }
+
     fn draw(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
         let mut pictures = Vec::new();
-        screen.draw(|buffer| pictures = screen::render(buffer, &self.app))?;
+        screen.draw(|buffer| pictures = screen::render(buffer, &self.app, self.theme))?;
         if self.pixels.frame(pictures, Instant::now()) {
             screen.clear()?;
             screen.draw(|buffer| {
-                screen::render(buffer, &self.app);
+                screen::render(buffer, &self.app, self.theme);
             })?;
         }
         Ok(())
     }
 
     /// How long nothing happens unless a key is pressed.
-    fn patience(&self) -> Duration {
-        let patience = if self.app.is_busy() {
+    fn poll_timeout(&self) -> Duration {
+        let timeout = if self.app.is_busy() {
             BUSY
         } else if self.app.wants_ticks() {
             TICK
@@ -199,7 +197,7 @@ impl Inspector {
             IDLE
         };
         let due = self.pixels.due(Instant::now());
-        due.map_or(patience, |due| due.min(patience))
+        due.map_or(timeout, |due| due.min(timeout))
     }
 
     /// Answers whether the screen has changed.
@@ -229,21 +227,17 @@ impl Inspector {
         let Some(action) = action else {
             return false;
         };
-        for command in self.app.update(action) {
-            self.worker.send(command);
-        }
+        self.update(action, size);
         true
     }
 
-    fn tick(&mut self) -> bool {
+    fn tick(&mut self, size: (u16, u16)) -> bool {
         let now = self.start.elapsed();
         if !self.app.wants_ticks() || now < self.last_tick + TICK {
             return false;
         }
         self.last_tick = now;
-        for command in self.app.update(Action::Tick(now)) {
-            self.worker.send(command);
-        }
+        self.update(Action::Tick(now), size);
         true
     }
 }

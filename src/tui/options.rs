@@ -26,7 +26,7 @@ pub enum ImageMode {
     /// Pixels where the terminal has a graphics protocol, else cells.
     #[default]
     Auto,
-    /// Half-block cells, always.
+    /// Guidance-block cells, always.
     Cells,
     /// Pixels, by the terminal's graphics protocol, without asking whether it has one.
     Pixels,

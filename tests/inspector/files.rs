@@ -7,8 +7,7 @@ use super::support::{PROMPT, Session, draw, files, find, has_picture, loader, te
 use crossterm::event::KeyCode;
 use diffuscope::export::Replay;
 use diffuscope::export::document::{RunDocument, StepDocument, TensorDocument};
-use diffuscope::tui::app::{App, Notice, View};
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::state::{App, Notice, View};
 use diffuscope::tui::worker::Worker;
 use image::AnimationDecoder;
 
@@ -174,7 +173,7 @@ fn a_whole_run_and_its_branch_are_what_a_replay_shows() {
     );
     // A recorded run is written once more just as it was.
     let replay = Replay::open(&first).unwrap();
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20);
+    let mut app = App::new(64 << 20);
     app.folder = folder.path().to_owned();
     let worker = Worker::replay(replay).unwrap();
     let recorded = Session { app, worker }.until(has_picture);

@@ -5,12 +5,11 @@ use crossterm::event::KeyCode;
 use diffuscope::export::{ExportOptions, Replay};
 use diffuscope::model::AttentionDetail;
 use diffuscope::trace::{Event, Guidance, TensorData};
-use diffuscope::tui::action::{Action, Typing};
-use diffuscope::tui::app::{App, Notice, View};
-use diffuscope::tui::editor::Field;
-use diffuscope::tui::run::{Run, RunState};
-use diffuscope::tui::screen;
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::state::action::{Action, Typing};
+use diffuscope::tui::state::editor::Field;
+use diffuscope::tui::state::run::{Run, RunState};
+use diffuscope::tui::state::{App, Notice, View};
+use diffuscope::tui::ui::screen;
 use diffuscope::tui::worker::{AttentionKey, Loader, Opened, Update, Worker};
 
 fn finished(steps: usize) -> Session {
@@ -209,7 +208,7 @@ fn a_place_of_the_picture_says_which_words_it_listens_to() {
     assert!(text(&moved.app, (120, 40)).contains("here, 54 % across"));
     // The shares are those of the maps at that place, and with start, end and padding they make up all of it.
     let run = moved.app.run.as_ref().unwrap();
-    let key = moved.app.attention_key(AttentionDetail::Mean);
+    let key = moved.app.cursor.attention_key(AttentionDetail::Mean);
     let maps = run.attention(key);
     let (across, down) = moved.app.cursor.attention.place;
     let share = |token: usize| {
@@ -287,7 +286,7 @@ fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
     let session = finished(2);
     let live = session.app.run.as_ref().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20);
+    let mut app = App::new(64 << 20);
     app.export = ExportOptions {
         json: Some(folder.path().join("run")),
         attention: AttentionDetail::Mean,
@@ -301,7 +300,7 @@ fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
     drop(recorded);
     let replay = Replay::open(&folder.path().join("run")).unwrap();
     let session = Session {
-        app: App::new(Theme::new(Colours::True), 64 << 20),
+        app: App::new(64 << 20),
         worker: Worker::replay(replay).unwrap(),
     };
     let session = session.until(has_picture);
@@ -386,7 +385,7 @@ fn all_runs_together_keep_to_the_budget_and_the_newest_is_whole() {
     let (used, _) = session.app.run.as_ref().unwrap().attention_memory();
     // Room for two and a half runs.
     session = Session::start(loader(), PROMPT, 4);
-    session.app = App::new(Theme::new(Colours::True), used * 10 / 3);
+    session.app = App::new(used * 10 / 3);
     let mut session = session.until(has_picture);
     for _ in 0..3 {
         session = session.press(KeyCode::Char('r')).until(has_picture);
@@ -477,7 +476,6 @@ fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
             run: id,
             event: Event::Step(step.into()),
             pictures: Some(run.pictures[index].clone()),
-            unseen: Vec::new(),
         }
     };
     let (first, second) = (broken(1), broken(2));

@@ -11,9 +11,9 @@ use diffuscope::generation::{DeviceChoice, Pipeline, RequestPatch};
 use diffuscope::lesson::check::Findings;
 use diffuscope::lesson::filter::{Input, Tensors, Value};
 use diffuscope::lesson::{Language, Library, Progress, Subject, check, parse};
-use diffuscope::tui::app::App;
-use diffuscope::tui::lesson::{Here, Player, Standing};
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::Player;
+use diffuscope::tui::state::App;
+use diffuscope::tui::state::lesson::{Here, Status};
 use diffuscope::tui::worker::{Loader, Opened, Worker};
 use serde_json::json;
 
@@ -106,11 +106,8 @@ fn checked(lesson: &str, loader: Loader) -> Findings {
 
 /// The lesson's page, read with the model of `loader`.
 fn reader(loader: Loader, language: Language) -> Session {
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20).with_lessons(
-        Library::embedded(),
-        language,
-        Progress::default(),
-    );
+    let mut app =
+        App::new(64 << 20).with_lessons(Library::embedded(), language, Progress::default());
     app.waits = true;
     app.begin(parse("models.md", LESSON).unwrap());
     let worker = Worker::spawn(loader, RequestPatch::default()).unwrap();
@@ -171,14 +168,14 @@ fn pane(app: &App, between: &str) -> String {
 #[test]
 fn a_claim_about_another_model_is_shown_with_what_there_is_here() {
     let session = reader(strangers_loader(), Language::En);
-    let reading = session.app.classroom.reading.as_ref().unwrap();
+    let reading = session.app.lesson.open.as_ref().unwrap();
     assert_eq!(
         reading.claims,
         [
-            Standing::Elsewhere(Here::Fails),
-            Standing::Elsewhere(Here::Is("96".to_owned())),
-            Standing::Elsewhere(Here::Is("96".to_owned())),
-            Standing::Good,
+            Status::Elsewhere(Here::Fails),
+            Status::Elsewhere(Here::Is("96".to_owned())),
+            Status::Elsewhere(Here::Is("96".to_owned())),
+            Status::Good,
         ]
     );
     let screen = pane(&session.app, " ");
@@ -214,14 +211,14 @@ fn a_claim_about_another_model_is_shown_with_what_there_is_here() {
 #[test]
 fn with_its_own_model_a_claim_is_verified_and_one_about_the_full_size_waits_for_it() {
     let session = reader(loader(), Language::En);
-    let reading = session.app.classroom.reading.as_ref().unwrap();
+    let reading = session.app.lesson.open.as_ref().unwrap();
     assert_eq!(
         reading.claims,
         [
-            Standing::Good,
-            Standing::Good,
-            Standing::Elsewhere(Here::Is("96".to_owned())),
-            Standing::Good,
+            Status::Good,
+            Status::Good,
+            Status::Elsewhere(Here::Is("96".to_owned())),
+            Status::Good,
         ]
     );
     let screen = pane(&session.app, " ");

@@ -12,9 +12,9 @@ use diffuscope::commands;
 use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::filter::{Filter, Value};
 use diffuscope::lesson::{Language, Library, Progress, Solved, check, parse};
-use diffuscope::tui::app::{App, Mode, View};
-use diffuscope::tui::lesson::{Player, Standing};
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::Player;
+use diffuscope::tui::state::lesson::Status;
+use diffuscope::tui::state::{App, Mode, View};
 use diffuscope::tui::worker::Worker;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -460,19 +460,16 @@ fn forget_seconds(value: &mut Json) {
 /// A reader of the guide's example.
 fn reader() -> Session {
     let lesson = parse("example.md", &example()).unwrap();
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20).with_lessons(
-        Library::embedded(),
-        Language::En,
-        Progress::default(),
-    );
+    let mut app =
+        App::new(64 << 20).with_lessons(Library::embedded(), Language::En, Progress::default());
     app.waits = true;
     app.begin(lesson);
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     Session { app, worker }.until(is_open)
 }
 
-fn standing(app: &App) -> Standing {
-    app.classroom.reading.as_ref().unwrap().exercise.clone()
+fn standing(app: &App) -> Status {
+    app.lesson.open.as_ref().unwrap().exercise.clone()
 }
 
 #[test]
@@ -480,7 +477,7 @@ fn a_page_takes_the_reader_there_and_shows_what_it_claims() {
     let session = reader();
     let app = &session.app;
     assert_eq!(app.view, View::Tokens);
-    assert_eq!(app.selected_word().as_deref(), Some("red"));
+    assert_eq!(app.selected_word(), Some("red"));
     let run = app.run.as_ref().unwrap();
     assert_eq!((run.trace.request.seed, run.trace.request.steps), (7, 12));
     for size in [(80, 24), (120, 40)] {
@@ -500,7 +497,7 @@ fn a_page_takes_the_reader_there_and_shows_what_it_claims() {
         }
         // The view is there, and what the page points at is marked in it.
         let buffer = draw(app, size);
-        let places = diffuscope::tui::lesson::find(&buffer, buffer.area, "49406");
+        let places = diffuscope::tui::ui::lesson::find(&buffer, buffer.area, "49406");
         let is_marked = |place: &&Rect| {
             let cell = &buffer[place.as_position()];
             cell.modifier.contains(Modifier::UNDERLINED)
@@ -542,13 +539,13 @@ fn the_depth_changes_and_the_view_stays_usable() {
 #[test]
 fn a_question_is_answered() {
     let session = reader().press(KeyCode::Char('n')).until(is_open);
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     let session = session
         .press(KeyCode::Char('k'))
         .type_in("3054")
         .press(KeyCode::Enter);
     assert!(text(&session.app, (120, 40)).contains("“3054” is not it."));
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     let session = session.press(KeyCode::Char('H'));
     assert!(text(&session.app, (80, 24)).contains("It is in the column"));
     let session = session
@@ -560,19 +557,16 @@ fn a_question_is_answered() {
         .press(KeyCode::Char('k'))
         .type_in("3055")
         .press(KeyCode::Enter);
-    assert_eq!(standing(&session.app), Standing::Good);
+    assert_eq!(standing(&session.app), Status::Good);
     for size in [(80, 24), (120, 40)] {
         let screen = text(&session.app, size);
         assert!(screen.contains("Right: 3055"), "{screen}");
         assert!(screen.contains("in every prompt"), "{screen}");
     }
     // It stays on its page until the reader turns it.
-    assert_eq!(session.app.classroom.reading.as_ref().unwrap().page, 1);
-    let reading = session.app.classroom.reading.as_ref().unwrap();
-    assert_eq!(
-        session.app.classroom.progress.solved(&reading.lesson),
-        (1, 2)
-    );
+    assert_eq!(session.app.lesson.open.as_ref().unwrap().page, 1);
+    let reading = session.app.lesson.open.as_ref().unwrap();
+    assert_eq!(session.app.lesson.progress.solved(&reading.lesson), (1, 2));
 }
 
 #[test]
@@ -590,7 +584,7 @@ fn a_task_is_noticed_when_it_is_done_and_the_next_page_has_its_own_run_again() {
     let session = session
         .type_in("a blue apple in the snow")
         .press(KeyCode::Enter)
-        .until(|app| standing(app) == Standing::Good);
+        .until(|app| standing(app) == Status::Good);
     assert!(text(&session.app, (120, 40)).contains("The seed is the same"));
     // After the form the view is the one that it was opened from.
     let session = session
@@ -617,14 +611,14 @@ fn a_solution_is_shown_and_done_but_is_not_the_readers() {
         .press(KeyCode::Char('n'))
         .until(is_open)
         .press(KeyCode::Char('S'))
-        .until(|app| standing(app) == Standing::Good);
+        .until(|app| standing(app) == Status::Good);
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("→ prompt a blue apple"), "{screen}");
-    let reading = session.app.classroom.reading.as_ref().unwrap();
-    assert_eq!(session.app.classroom.progress.solved(&reading.lesson).0, 0);
+    let reading = session.app.lesson.open.as_ref().unwrap();
+    assert_eq!(session.app.lesson.progress.solved(&reading.lesson).0, 0);
     // From the start again.
     let session = session.press(KeyCode::Char('R')).until(is_open);
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     let session = session.press(KeyCode::Char('L'));
     assert!(!session.app.is_reading());
 }
@@ -644,15 +638,15 @@ fn the_list_opens_a_lesson_in_either_language() {
     assert!(text(&session.app, (80, 24)).contains("中 文"));
     let session = (0..12).fold(session, |session, _| session.press(KeyCode::Up));
     let session = session.press(KeyCode::Enter).until(is_open);
-    let reading = session.app.classroom.reading.as_ref().unwrap();
+    let reading = session.app.lesson.open.as_ref().unwrap();
     assert_eq!(reading.lesson.id, "the-whole-way");
-    assert_eq!(session.app.classroom.language, Language::Zh);
+    assert_eq!(session.app.lesson.language, Language::Zh);
     let screen = text(&session.app, (120, 40)).replace(' ', "");
     assert!(
         screen.contains("n下一页") && screen.contains("S答案"),
         "{screen}"
     );
-    let is_good = |claim: &&Standing| matches!(claim, Standing::Good | Standing::Elsewhere(_));
+    let is_good = |claim: &&Status| matches!(claim, Status::Good | Status::Elsewhere(_));
     assert_eq!(
         reading.claims.iter().filter(is_good).count(),
         reading.claims.len()
@@ -664,11 +658,7 @@ fn comes_back(path: &Path, page: usize) -> Session {
     let lesson = parse("example.md", &example()).unwrap();
     let mut progress = Progress::open(Some(path.to_owned())).unwrap();
     progress.turn_to(&lesson.id, page);
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20).with_lessons(
-        Library::embedded(),
-        Language::En,
-        progress,
-    );
+    let mut app = App::new(64 << 20).with_lessons(Library::embedded(), Language::En, progress);
     app.waits = true;
     app.begin(lesson);
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
@@ -688,13 +678,13 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     };
     // A question: the answer that was given is asked of the run again.
     let session = comes_back(&path, 1);
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     session
         .press(KeyCode::Char('k'))
         .type_in("3055")
         .press(KeyCode::Enter);
     let session = comes_back(&path, 1);
-    assert_eq!(standing(&session.app), Standing::Good);
+    assert_eq!(standing(&session.app), Status::Good);
     for size in [(80, 24), (120, 40)] {
         let screen = text(&session.app, size);
         for words in ["right in this run: 3055", "3055, in every prompt"] {
@@ -707,7 +697,7 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     fs::write(&path, record.replace("3055", "3054")).unwrap();
     assert_eq!(solved(), 1);
     let session = comes_back(&path, 1);
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     let screen = text(&session.app, (120, 40));
     assert!(
         screen.contains("“3054” was right before, and is not"),
@@ -725,7 +715,7 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     progress.solve(&lesson.id, &digest, with_another);
     progress.save().unwrap();
     let session = comes_back(&path, 1);
-    assert_eq!(standing(&session.app), Standing::Open);
+    assert_eq!(standing(&session.app), Status::Open);
     assert!(text(&session.app, (120, 40)).contains("“3054” was right with another model"));
     assert_eq!(solved(), 1);
     // A task: it is said that it was done, and what is to be said of it can be read.
@@ -737,7 +727,7 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     progress.solve(&lesson.id, &digest, done);
     progress.save().unwrap();
     let session = comes_back(&path, 2);
-    assert_eq!(standing(&session.app), Standing::Before);
+    assert_eq!(standing(&session.app), Status::Before);
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("Done in an earlier sitting"), "{screen}");
     assert!(screen.contains("The seed is the same"), "{screen}");
@@ -747,14 +737,13 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
         .press(KeyCode::Backspace)
         .press(KeyCode::Enter)
         .until(is_open);
-    assert_eq!(standing(&session.app), Standing::Before);
+    assert_eq!(standing(&session.app), Status::Before);
     assert!(text(&session.app.clone(), (120, 40)).contains("Done in an earlier sitting"));
 }
 
 #[test]
 fn on_a_small_screen_the_page_moves_to_what_the_reader_asks_for() {
-    let mut session = reader();
-    session.app.size = (80, 24);
+    let session = reader();
     // The prose of another depth.
     assert!(!text(&session.app, (80, 24)).contains("The text is split at spaces"));
     let session = session.press(KeyCode::Char('i'));
@@ -798,7 +787,7 @@ fn a_chinese_reader_reads_a_solution_in_chinese() {
         "solution = [\n  { view = \"denoising\", step = 3 },\n  { branch = 2, prompt = \"a blue apple on the grass\" },\n]",
     );
     let mut session = reader();
-    session.app.classroom.language = Language::Zh;
+    session.app.lesson.language = Language::Zh;
     session.app.begin(parse("example.md", &lesson).unwrap());
     let session = session
         .press(KeyCode::Char('n'))

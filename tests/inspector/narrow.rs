@@ -3,9 +3,8 @@
 use super::support::{Session, is_open, loader, text};
 use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::{Language, Library, Progress, parse};
-use diffuscope::tui::action::Action;
-use diffuscope::tui::app::App;
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::state::App;
+use diffuscope::tui::state::action::Action;
 use diffuscope::tui::worker::Worker;
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
@@ -17,18 +16,15 @@ fn at(goto: &str) -> App {
          [request]\nprompt = \"a photograph of a red apple\"\nsteps = 4\n+++\n\n# Page\n\nWords.\n\n\
          ```goto\n{goto}\n```\n"
     );
-    let mut app = App::new(Theme::new(Colours::True), 64 << 20).with_lessons(
-        Library::embedded(),
-        Language::En,
-        Progress::default(),
-    );
+    let mut app =
+        App::new(64 << 20).with_lessons(Library::embedded(), Language::En, Progress::default());
     app.waits = true;
     app.begin(parse("x.md", &lesson).unwrap());
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     let session = Session { app, worker }.until(is_open);
     // What is worked out about a run comes a little later.
     session
-        .until(|app| app.run.as_ref().unwrap().insights.nearest.is_some())
+        .until(|app| app.run.as_ref().unwrap().vocabulary.is_some())
         .app
 }
 
@@ -60,7 +56,7 @@ fn latents_on_two_scales_are_compared_on_one() {
     let run = app.run.as_ref().unwrap();
     let other = app.compared_run().unwrap();
     // Both began from the same noise: x0 + σ ε with sigma 14.6, or that divided by √(σ²+1).
-    let scaled = |run: &diffuscope::tui::run::Run| -> Vec<f64> {
+    let scaled = |run: &diffuscope::tui::state::run::Run| -> Vec<f64> {
         let step = &run.trace.steps[0];
         let latents = step.tensor("latents").unwrap();
         let scale = f64::from(step.preview_scale);

@@ -3,15 +3,17 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::support::{PROMPT, Session, draw, find, has_picture, lines, loader, pipeline, text};
+use super::support::{
+    PROMPT, Session, draw, draw_in, find, has_picture, lines, loader, pipeline, text,
+};
 use diffuscope::model::AttentionDetail;
 use diffuscope::model::tokenizer::Tokens;
 use diffuscope::scheduler::SchedulerKind;
-use diffuscope::tui::action::{Action, Typing};
-use diffuscope::tui::app::{App, Model, View};
-use diffuscope::tui::colour_map::ColourMap;
 use diffuscope::tui::keys;
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::state::action::{Action, Typing};
+use diffuscope::tui::state::{App, Model, View};
+use diffuscope::tui::ui::colour_map::ColourMap;
+use diffuscope::tui::ui::theme::{Colours, Theme};
 use diffuscope::tui::worker::Loader;
 use ratatui::style::Color;
 
@@ -162,9 +164,8 @@ fn the_place_that_listens_most_is_the_brightest() {
 #[test]
 fn a_terminal_without_colours_gets_shades_and_not_one_colour() {
     for view in View::ALL {
-        let mut app = after(finished(), &[Action::Show(view)]);
-        app.theme = Theme::new(Colours::None);
-        let buffer = draw(&app, (120, 40));
+        let app = after(finished(), &[Action::Show(view)]);
+        let buffer = draw_in(&app, (120, 40), Colours::None);
         for cell in &buffer.content {
             assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{view:?}");
         }
@@ -184,9 +185,8 @@ fn a_terminal_without_colours_gets_shades_and_not_one_colour() {
 #[test]
 fn a_terminal_with_256_colours_gets_only_those() {
     for view in View::ALL {
-        let mut app = after(finished(), &[Action::Show(view)]);
-        app.theme = Theme::new(Colours::Indexed);
-        for cell in &draw(&app, (100, 30)).content {
+        let app = after(finished(), &[Action::Show(view)]);
+        for cell in &draw_in(&app, (100, 30), Colours::Indexed).content {
             for colour in [cell.fg, cell.bg] {
                 assert!(
                     matches!(colour, Color::Reset | Color::Indexed(_)),
@@ -258,7 +258,7 @@ fn the_last_line_has_only_keys_that_work_here() {
         editing.contains("enter run") && !editing.contains("quit"),
         "{editing}"
     );
-    let loading = line(&App::new(Theme::default(), 0));
+    let loading = line(&App::new(0));
     assert!(
         !loading.contains("step") && loading.contains("q quit"),
         "{loading}"
@@ -353,8 +353,8 @@ fn one_head_is_computed_on_demand_and_differs_from_the_mean() {
     assert!(differing.count() > 4);
     // The mean over the heads is what was recorded.
     let run = session.app.run.as_ref().unwrap();
-    let heads = run.attention(session.app.attention_key(AttentionDetail::Heads));
-    let means = run.attention(session.app.attention_key(AttentionDetail::Mean));
+    let heads = run.attention(session.app.cursor.attention_key(AttentionDetail::Heads));
+    let means = run.attention(session.app.cursor.attention_key(AttentionDetail::Mean));
     assert_eq!((heads.len(), means.is_empty()), (means.len(), false));
     for (heads, mean) in heads.iter().zip(means) {
         let count = heads.heads.unwrap();
@@ -502,7 +502,7 @@ fn a_model_that_does_not_load_leaves_a_screen_that_says_why() {
 
 #[test]
 fn before_anything_is_there_every_view_says_so() {
-    let app = App::new(Theme::default(), 64 << 20);
+    let app = App::new(64 << 20);
     for view in View::ALL {
         let screen = text(&after(app.clone(), &[Action::Show(view)]), (80, 24));
         assert!(screen.contains("the model is being"), "{view:?}:\n{screen}");
@@ -513,7 +513,7 @@ fn before_anything_is_there_every_view_says_so() {
 #[test]
 fn attention_that_did_not_fit_its_memory_is_computed_again() {
     let mut session = Session::start(loader(), PROMPT, 2);
-    session.app = App::new(Theme::new(Colours::True), 0);
+    session.app = App::new(0);
     let session = session
         .until(has_picture)
         .act(Action::Show(View::Attention));
@@ -670,7 +670,7 @@ fn the_nearest_words_are_those_of_the_whole_table() {
         .map(|row| (cosine(&rows[id as usize], &rows[row]), row))
         .collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let nearest = run.insights.nearest.as_ref().unwrap();
+    let nearest = &run.vocabulary.as_ref().unwrap().nearest;
     assert_eq!((nearest.known, nearest.rows), (known, rows.len()));
     for (found, (cosine, row)) in nearest.of[&id].iter().zip(&all) {
         assert!((f64::from(found.cosine) - cosine).abs() < 1e-5);
@@ -860,7 +860,7 @@ fn the_schedule_shows_every_curve_on_both_axes_and_another_scheduler_over_it() {
     let mut more = app;
     more.cursor.detail.other = Some(SchedulerKind::Ddim);
     more.cursor.detail.other_steps = Some(10);
-    let config = run.insights.training.as_ref().unwrap();
+    let config = run.scheduler_config.as_ref().unwrap();
     let expected = diffuscope::scheduler::Schedule::new(SchedulerKind::Ddim, config, 10).unwrap();
     for size in SIZES {
         let screen = text(&more, size);

@@ -9,17 +9,20 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{DeviceChoice, Pipeline, RequestPatch};
 use diffuscope::scheduler::SchedulerKind;
-use diffuscope::tui::action::Action;
-use diffuscope::tui::app::App;
 use diffuscope::tui::keys;
-use diffuscope::tui::screen;
-use diffuscope::tui::theme::{Colours, Theme};
+use diffuscope::tui::state::App;
+use diffuscope::tui::state::action::Action;
+use diffuscope::tui::ui::screen;
+use diffuscope::tui::ui::theme::{Colours, Theme};
 use diffuscope::tui::worker::{Loader, Opened, Worker};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 pub const PROMPT: &str = "a photograph of an astronaut riding a horse";
+
+/// Columns and rows of the screen on which lessons are scrolled.
+const SIZE: (u16, u16) = (80, 24);
 
 /// The inspector and its worker.
 pub struct Session {
@@ -37,7 +40,7 @@ impl Session {
             ..RequestPatch::default()
         };
         Self {
-            app: App::new(Theme::new(Colours::True), 64 << 20),
+            app: App::new(64 << 20),
             worker: Worker::spawn(loader, request).unwrap(),
         }
     }
@@ -51,6 +54,7 @@ impl Session {
                 for command in self.app.apply(update) {
                     self.worker.send(command);
                 }
+                screen::settle_scroll(&mut self.app, SIZE);
             }
         }
         self
@@ -60,6 +64,7 @@ impl Session {
         for command in self.app.update(action) {
             self.worker.send(command);
         }
+        screen::settle_scroll(&mut self.app, SIZE);
         self
     }
 
@@ -106,8 +111,8 @@ pub fn has_picture(app: &App) -> bool {
 
 /// Is the lesson's page open, with its run, and its filters asked?
 pub fn is_open(app: &App) -> bool {
-    let reading = app.classroom.reading.as_ref().unwrap();
-    app.errands.is_empty() && !app.is_busy() && reading.opened && reading.asked.is_none()
+    let reading = app.lesson.open.as_ref().unwrap();
+    app.script.is_empty() && !app.is_busy() && reading.opened && reading.asked.is_none()
 }
 
 /// Every file below `folder`, by its path in it.
@@ -129,10 +134,15 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-pub fn draw(app: &App, (width, height): (u16, u16)) -> Buffer {
+pub fn draw(app: &App, size: (u16, u16)) -> Buffer {
+    draw_in(app, size, Colours::True)
+}
+
+/// On a terminal that shows `colours`.
+pub fn draw_in(app: &App, (width, height): (u16, u16), colours: Colours) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let frame = |frame: &mut ratatui::Frame| {
-        screen::render(frame.buffer_mut(), app);
+        screen::render(frame.buffer_mut(), app, Theme::new(colours));
     };
     terminal.draw(frame).unwrap();
     terminal.backend().buffer().clone()

@@ -14,12 +14,12 @@ use std::thread;
 
 use image::RgbImage;
 
-use super::insight::Insight;
 use crate::export::{ExportOptions, Replay};
-use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestPatch};
+use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestPatch, Vocabulary};
 use crate::lesson::Facts;
 use crate::lesson::filter::{Failed, Filter, Value};
 use crate::model::AttentionDetail;
+use crate::scheduler::SchedulerConfig;
 use crate::trace::{AttentionMaps, CancelToken, Event, Guidance, TensorData, Trace};
 use service::Service;
 pub use writing::{Content, Plane, Writing};
@@ -189,15 +189,15 @@ pub enum Update {
         event: Event,
         /// A step's quick previews.
         pictures: Option<Pictures>,
-        /// With [`Event::Tokens`]: which positions hold tokens that the model has no embedding for.
-        unseen: Vec<bool>,
     },
-    /// Something was worked out about the run.
-    Insight {
+    /// What only the model knows of a run's text, and what it was trained with.
+    Vocabulary {
         /// The run.
         run: u64,
-        /// What.
-        insight: Insight,
+        /// What its vocabulary says of the two texts.
+        vocabulary: Arc<Vocabulary>,
+        /// What it was trained with.
+        scheduler_config: Arc<SchedulerConfig>,
     },
     /// The run waits.
     Paused {

@@ -110,17 +110,10 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Gone>
             }
             _ => None,
         };
-        let unseen = match &event {
-            Event::Tokens(tokens) => (tokens.prompt.tokens.iter())
-                .map(|token| tokens.unseen.contains(&token.id))
-                .collect(),
-            _ => Vec::new(),
-        };
         say(Update::Recorded {
             run,
             event,
             pictures,
-            unseen,
         })?;
     }
     say(Update::Done { run })

@@ -10,7 +10,7 @@ use crate::export::{ExportOptions, save_run};
 use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
 use crate::model::{self, AttentionDetail};
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
-use crate::tui::{insight, panics};
+use crate::tui::panics;
 
 /// The screen is gone: nobody wants to know any more.
 pub(super) struct Gone;
@@ -283,21 +283,23 @@ impl Service {
             }
             _ => None,
         };
-        let unseen = match event {
-            Event::Tokens(tokens) => tokens.are_unseen(&tokens.prompt),
-            _ => Vec::new(),
-        };
         self.say(Update::Recorded {
             run,
             event: event.clone(),
             pictures,
-            unseen,
         })?;
-        // It goes without saying where this fails: the run itself is not touched.
-        if let Ok(Ok(insights)) = guarded(|| insight::of(pipeline, event)) {
-            for insight in insights {
-                self.say(Update::Insight { run, insight })?;
-            }
+        let Event::Tokens(tokens) = event else {
+            return Ok(());
+        };
+        // A failure is not shown: the run itself goes on without this.
+        let vocabulary = guarded(|| pipeline.vocabulary(&tokens.prompt, &tokens.negative_prompt));
+        if let Ok(Ok(vocabulary)) = vocabulary {
+            self.say(Update::Vocabulary {
+                run,
+                vocabulary: Arc::new(vocabulary),
+                // Not with the noise: a branch begins with its tokens and draws none.
+                scheduler_config: Arc::new(pipeline.scheduler_config().clone()),
+            })?;
         }
         Ok(())
     }

@@ -1,0 +1,119 @@
+//! The inspector without a terminal, for checking lessons: it is the real one, with nobody at it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::generation::{ModelInfo, RequestPatch};
+use crate::lesson::check::Inspector;
+use crate::lesson::filter::Input;
+use crate::lesson::{Act, Depth, Lesson};
+use crate::tui::state::lesson::OpenLesson;
+use crate::tui::state::{App, Model};
+use crate::tui::ui::screen;
+use crate::tui::worker::{Command, Loader, Worker};
+
+/// The longest that one thing may take: a full-size model on a processor takes minutes for a run.
+const PATIENCE: Duration = Duration::from_hours(1);
+/// The screen on which a page's highlights must be.
+const SCREEN: (u16, u16) = (120, 40);
+/// Memory for the attention maps of all runs, in bytes.
+const ATTENTION: usize = 512 << 20;
+
+/// The inspector without a terminal.
+pub struct Player {
+    app: App,
+    worker: Worker,
+    /// The page that is open, where it points at something.
+    page: Option<(Arc<Lesson>, usize)>,
+}
+
+impl Player {
+    /// Starts it with the model that `loader` loads, and waits until that is there.
+    ///
+    /// # Errors
+    /// A model that does not load.
+    pub fn start(loader: Loader) -> Result<Self, String> {
+        let request = RequestPatch::default();
+        let worker = Worker::spawn(loader, request)
+            .map_err(|error| format!("the worker cannot be started: {error}"))?;
+        let mut app = App::new(ATTENTION);
+        // Each page says what it wants run.
+        app.waits = true;
+        let mut player = Self {
+            app,
+            worker,
+            page: None,
+        };
+        player.wait()?;
+        match &player.app.model {
+            Model::Failed(failure) => Err(failure.what.clone()),
+            _ => Ok(player),
+        }
+    }
+
+    fn send(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.worker.send(command);
+        }
+    }
+
+    /// Waits until everything is done that was begun.
+    fn wait(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        while self.app.is_busy() || !self.app.script.is_empty() {
+            match self.worker.updates.recv_timeout(Duration::from_secs(1)) {
+                Ok(update) => {
+                    let commands = self.app.apply(update);
+                    self.send(commands);
+                }
+                Err(_) if start.elapsed() > PATIENCE => {
+                    return Err("it does not come to an end".to_owned());
+                }
+                Err(_) => {}
+            }
+        }
+        match self.app.script.take_problem() {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inspector for Player {
+    fn model(&self) -> Result<Arc<ModelInfo>, String> {
+        match &self.app.model {
+            Model::Ready(info) => Ok(Arc::clone(info)),
+            _ => Err("no model is open".to_owned()),
+        }
+    }
+
+    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String> {
+        self.app.notice = None;
+        let goto = &lesson.pages[page].goto;
+        let commands = self.app.go(&lesson.request, goto);
+        self.send(commands);
+        self.page = (!goto.highlight.is_empty()).then(|| (lesson.clone().into(), page));
+        self.wait()
+    }
+
+    fn act(&mut self, act: &Act) -> Result<(), String> {
+        let commands = self.app.act(std::slice::from_ref(act));
+        self.send(commands);
+        self.wait()
+    }
+
+    fn input(&mut self) -> Result<Input, String> {
+        let facts = self.app.facts().ok_or("there is no run")?;
+        facts.input()
+    }
+
+    fn shows(&mut self, text: &str) -> bool {
+        // With the lesson beside the view, as its reader has it.
+        let open = self.page.clone();
+        self.app.lesson.open =
+            open.map(|(lesson, page)| OpenLesson::new(lesson, page, Depth::Idea));
+        let shows = screen::shows(&self.app, SCREEN, text);
+        self.app.lesson.open = None;
+        shows
+    }
+}

@@ -1,0 +1,147 @@
+//! What a user can do, independent of the key that does it.
+
+use std::time::Duration;
+
+use super::cursor::View;
+
+/// One thing to do. Keys become actions in [`super::keys`]; [`super::app::App::update`] carries them out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Leave the program.
+    Quit,
+    /// Put the program to sleep (`SIGTSTP`), as shells do on ctrl-z.
+    Suspend,
+    /// Show or hide the overlay with every key.
+    Help,
+    /// Close what lies over the view: help, an error, the editor.
+    Dismiss,
+    /// Show the view after this one.
+    NextView,
+    /// Show the view before this one.
+    PreviousView,
+    /// Show this view.
+    Show(View),
+    /// One denoising step back.
+    StepBack,
+    /// One denoising step forward; makes the next one if the run is paused at the newest.
+    StepForward,
+    /// To the first step.
+    FirstStep,
+    /// To the newest step, and follow the run from there.
+    LastStep,
+    /// To this step, counted from 0.
+    GoTo(usize),
+    /// Ask for a step's number.
+    Jump,
+    /// Select what is above: a token, a layer, a channel, a field.
+    Up,
+    /// Select what is below.
+    Down,
+    /// Select the token before.
+    PreviousToken,
+    /// Select the token after.
+    NextToken,
+    /// Another head of the attention layer: mean, 0, 1, …
+    NextHead,
+    /// Attention of the other half of guidance.
+    OtherHalf,
+    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small maps.
+    Switch,
+    /// The schedule's axis: linear or logarithmic.
+    SwitchAxis,
+    /// Lay the next scheduler's schedule over this run's.
+    NextSchedule,
+    /// Fewer steps for the schedule that lies over this run's; an attention map that covers the picture less.
+    Less,
+    /// More steps for it; a map that covers more.
+    More,
+    /// Change how the picture listens to the selected word.
+    Weight,
+    /// Move over the picture to see what a place listens to, or stop doing so.
+    Place,
+    /// To this place of the picture: across and down, each from 0 to 1.
+    PlaceAt(f32, f32),
+    /// Run on, pause, or play back what was recorded.
+    PlayPause,
+    /// Stop the run at once; what was done is kept.
+    Cancel,
+    /// Run the request once more, from its first stage.
+    Run,
+    /// Edit the request.
+    Edit,
+    /// Leave the run before the step that is looked at, with a request of its own.
+    Branch,
+    /// Show the runs of this sitting, or close them.
+    Runs,
+    /// Take what is selected in a list.
+    Choose,
+    /// Put another run beside the one on the screen, or take it away.
+    Compare,
+    /// Explain the view: deeper each time, and then no more.
+    Explain,
+    /// Show the lessons, or close their list.
+    Lessons,
+    /// The next page of the lesson.
+    NextPage,
+    /// The page before.
+    PreviousPage,
+    /// Further down in the page.
+    ScrollDown,
+    /// Further up in the page.
+    ScrollUp,
+    /// Look after the task, or answer the question.
+    Check,
+    /// One more hint.
+    Hint,
+    /// Show the solution, and do it.
+    Solution,
+    /// Open the page anew.
+    Reset,
+    /// The lesson's prose, deeper; the surface again after the deepest.
+    Depth,
+    /// Fold the lesson's pane away, or unfold it.
+    Fold,
+    /// Close the lesson.
+    LeaveLesson,
+    /// Give the mouse to the terminal, or take it back.
+    Mouse,
+    /// Decode the predicted x0 of each visited step with the autoencoder, or stop doing so.
+    Decode,
+    /// Save the picture as PNG.
+    Save,
+    /// Show what can be written to a file from this view, or close the list.
+    Export,
+    /// Type into the field that has the cursor.
+    Type(Typing),
+    /// Time passed: so much since the start.
+    Tick(Duration),
+}
+
+/// What can be done to a line of text, and to a form of such lines.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Typing {
+    /// Text, typed or pasted.
+    Insert(String),
+    /// Delete the character before the cursor.
+    Backspace,
+    /// Delete the character at the cursor.
+    Delete,
+    /// Delete the word before the cursor.
+    DeleteWord,
+    /// Delete everything before the cursor.
+    DeleteToStart,
+    /// One character to the left; the choice before.
+    Left,
+    /// One character to the right; the choice after.
+    Right,
+    /// To the start of the line.
+    Start,
+    /// To the end of the line.
+    End,
+    /// To the next field.
+    NextField,
+    /// To the previous field.
+    PreviousField,
+    /// Take what was typed.
+    Submit,
+}

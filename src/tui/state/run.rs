@@ -1,0 +1,405 @@
+//! A run as the inspector holds it: its trace, and what was derived or computed anew from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::Cursor;
+use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
+use crate::model::AttentionDetail;
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::scheduler::{Schedule, SchedulerConfig};
+use crate::trace::{AttentionMaps, AttentionStore, Event, Guidance, StepTrace, TensorData, Trace};
+use crate::tui::worker::{AttentionKey, Pictures};
+
+/// Steps whose recomputed heads are kept: each holds every head of every layer.
+const RECOMPUTED_STEPS: usize = 4;
+
+/// The share of the attention's memory that recomputed averages of the unconditional half may take.
+const UNCOND_SHARE: usize = 4;
+
+/// Where a branch left another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The run that it left.
+    pub run: u64,
+    /// The first step that is its own.
+    pub step: usize,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunState {
+    /// The worker advances it.
+    Running,
+    /// The worker finishes the stage at hand, then waits.
+    Pausing,
+    /// It waits after a finished stage or step.
+    Paused,
+    /// The stage at hand is being abandoned.
+    Cancelling,
+    /// It was stopped within a stage; what was done is kept and it can go on.
+    Cancelled,
+    /// The picture is there.
+    Done,
+    /// It cannot go on.
+    Failed,
+}
+
+/// Figures of one step, for the curves over all steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepFigures {
+    /// Standard deviation of the latents before the step.
+    pub latents_std: f64,
+    /// Root mean square of `noise_text - noise_uncond`; `None` without guidance.
+    pub guidance_rms: Option<f64>,
+    /// Noise level before the step.
+    pub sigma: f64,
+}
+
+/// A run: everything that was recorded of it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Which run of this sitting; counts from 1.
+    pub id: u64,
+    /// The model that made it.
+    pub info: Arc<ModelInfo>,
+    /// For a branch: where it began.
+    pub origin: Option<Origin>,
+    /// What the worker sent.
+    pub trace: Trace,
+    /// Where it stands.
+    pub state: RunState,
+    /// What the model's vocabulary says of its two texts; a recording has none.
+    pub vocabulary: Option<Arc<Vocabulary>>,
+    /// What the model was trained with; a recording has none.
+    pub scheduler_config: Option<Arc<SchedulerConfig>>,
+    /// The quick preview of each step.
+    pub pictures: Vec<Pictures>,
+    /// The figures of each step.
+    pub figures: Vec<StepFigures>,
+    /// Predicted x0 of some steps, decoded by the autoencoder.
+    pub decoded: BTreeMap<usize, Arc<RgbImage>>,
+    /// Recomputed attention, besides the averages of the unconditional half.
+    recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
+    uncond: AttentionStore,
+}
+
+impl Run {
+    /// A run of `request` by the model `info`, of which nothing is recorded yet.
+    pub fn new(id: u64, request: Request, info: Arc<ModelInfo>, attention_budget: usize) -> Self {
+        let for_uncond = attention_budget / UNCOND_SHARE;
+        Self {
+            id,
+            info,
+            origin: None,
+            trace: Trace::new(request, attention_budget - for_uncond),
+            state: RunState::Running,
+            vocabulary: None,
+            scheduler_config: None,
+            pictures: Vec::new(),
+            figures: Vec::new(),
+            decoded: BTreeMap::new(),
+            recomputed: BTreeMap::new(),
+            uncond: AttentionStore::new(for_uncond),
+        }
+    }
+
+    /// A run that goes on as `request` from where this one stood before `step`: what was done until then is its own too.
+    #[must_use]
+    pub fn branch(&self, id: u64, step: usize, request: Request) -> Self {
+        let mut branch = self.clone();
+        branch.id = id;
+        branch.origin = Some(Origin { run: self.id, step });
+        branch.state = RunState::Running;
+        branch.trace.request = request;
+        branch.trace.truncate(step);
+        branch.forget_from(step);
+        branch
+    }
+
+    /// Writes down what happened; `pictures` are the quick previews of a step.
+    pub fn record(&mut self, event: Event, pictures: Option<Pictures>) {
+        if let Event::Step(step) = &event {
+            self.forget_from(step.index);
+            self.figures.push(figures(step));
+            self.pictures.extend(pictures);
+        }
+        self.trace.apply(event);
+    }
+
+    /// Forgets what was derived from the steps from `first` on.
+    fn forget_from(&mut self, first: usize) {
+        self.figures.truncate(first);
+        self.pictures.truncate(first);
+        self.recomputed.retain(|key, _| key.step < first);
+        self.uncond.truncate(first);
+        drop(self.decoded.split_off(&first));
+    }
+
+    /// Takes in attention maps that were computed anew.
+    pub fn keep_attention(&mut self, key: AttentionKey, maps: Vec<AttentionMaps>) {
+        if (key.half, key.detail) == (Guidance::Uncond, AttentionDetail::Mean)
+            && self.uncond.insert(key.step, maps.clone())
+        {
+            return;
+        }
+        self.recomputed.insert(key, maps);
+        let alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
+        let others = |run: &Self| -> Vec<AttentionKey> {
+            let keys = run.recomputed.keys().copied();
+            keys.filter(|other| *other != key).collect()
+        };
+        // The one farthest from where the reader is goes first.
+        let farthest = |keys: Vec<AttentionKey>| {
+            keys.into_iter()
+                .max_by_key(|other| other.step.abs_diff(key.step))
+        };
+        let of_its_kind: Vec<AttentionKey> = others(self).into_iter().filter(alike).collect();
+        if of_its_kind.len() >= RECOMPUTED_STEPS
+            && let Some(farthest) = farthest(of_its_kind)
+        {
+            self.recomputed.remove(&farthest);
+        }
+        let (_, budget) = self.attention_memory();
+        while self.recomputed_bytes() > budget
+            && let Some(farthest) = farthest(others(self))
+        {
+            self.recomputed.remove(&farthest);
+        }
+    }
+
+    /// Forgets every attention map: they can be computed anew. Returns how many bytes of the budget that frees.
+    pub fn forget_attention(&mut self) -> usize {
+        let (used, _) = self.attention_memory();
+        self.trace.attention.clear();
+        self.uncond.clear();
+        self.recomputed.clear();
+        used
+    }
+
+    /// Forgets the attention maps that are not kept under the budget.
+    pub fn forget_recomputed(&mut self) {
+        self.recomputed.clear();
+    }
+
+    fn recomputed_bytes(&self) -> usize {
+        let maps = self.recomputed.values().flatten();
+        maps.map(AttentionMaps::bytes).sum()
+    }
+
+    /// Memory of everything that is kept of the run, in bytes, besides a little for names and lists.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        let text = self.trace.text.iter();
+        let text =
+            text.flat_map(|text| text.prompt.iter().chain([&text.negative_prompt_embedding]));
+        let noise = self.trace.noise.iter().map(|noise| &noise.initial_noise);
+        let steps = self.trace.steps.iter().flat_map(|step| &step.tensors);
+        let values: usize = (text.chain(noise).chain(steps))
+            .map(|tensor| tensor.data.len() * size_of::<f32>())
+            .sum();
+        let previews = self.pictures.iter();
+        let previews = previews.flat_map(|pictures| [&pictures.latents, &pictures.x0]);
+        let pictures = previews.chain(self.decoded.values());
+        let pictures = pictures.map(|picture| picture.as_raw().len());
+        let image = self
+            .trace
+            .image
+            .iter()
+            .map(|data| data.image.as_raw().len());
+        let (attention, _) = self.attention_memory();
+        values + pictures.chain(image).sum::<usize>() + attention + self.recomputed_bytes()
+    }
+
+    /// Attention maps as `key` says; empty where they are neither kept nor computed anew.
+    pub fn attention(&self, key: AttentionKey) -> &[AttentionMaps] {
+        let kept = match (key.half, key.detail) {
+            (Guidance::Cond, AttentionDetail::Mean) => self.trace.attention.step(key.step),
+            (Guidance::Uncond, AttentionDetail::Mean) => self.uncond.step(key.step),
+            _ => &[],
+        };
+        if kept.is_empty() {
+            self.recomputed.get(&key).map_or(&[], Vec::as_slice)
+        } else {
+            kept
+        }
+    }
+
+    /// The attention maps at the cursor's step, in its half of guidance: those with heads where heads are looked at and they
+    /// are there. The flag says whether they have heads.
+    pub fn attention_at(&self, cursor: &Cursor) -> (&[AttentionMaps], bool) {
+        let heads = self.attention(cursor.attention_key(AttentionDetail::Heads));
+        if cursor.attention.detail() == AttentionDetail::Heads && !heads.is_empty() {
+            (heads, true)
+        } else {
+            (
+                self.attention(cursor.attention_key(AttentionDetail::Mean)),
+                false,
+            )
+        }
+    }
+
+    /// The first step with values that are NaN or infinite.
+    pub fn first_not_finite(&self) -> Option<&StepTrace> {
+        let steps = self.trace.steps.iter().map(Arc::as_ref);
+        steps.into_iter().find(|step| step.not_finite().is_some())
+    }
+
+    /// Memory of the attention maps kept under the budget, in bytes: used, and the budget.
+    pub fn attention_memory(&self) -> (usize, usize) {
+        let stores = [&self.trace.attention, &self.uncond];
+        let sum = |of: fn(&AttentionStore) -> usize| stores.iter().map(|store| of(store)).sum();
+        (sum(AttentionStore::used), sum(AttentionStore::budget))
+    }
+
+    /// Number of denoising steps that the run will have in the end.
+    pub fn total_steps(&self) -> usize {
+        let request = self.trace.request.steps;
+        self.schedule()
+            .map_or(request, |schedule| schedule.timesteps.len())
+            .max(self.trace.steps.len())
+    }
+
+    /// The noise schedule, once known.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.trace.noise.as_deref().map(|noise| &noise.schedule)
+    }
+
+    /// The step `index`, once done.
+    pub fn step(&self, index: usize) -> Option<&StepTrace> {
+        self.trace.steps.get(index).map(Arc::as_ref)
+    }
+
+    /// The prompt's 77 positions; empty before it was tokenized.
+    pub fn tokens(&self) -> &[Token] {
+        self.trace
+            .tokens
+            .as_deref()
+            .map_or(&[], |tokens| tokens.prompt.tokens.as_slice())
+    }
+
+    /// Ids of those tokens of both texts that the model never saw in its training.
+    pub fn unseen(&self) -> &BTreeSet<u32> {
+        static NONE: BTreeSet<u32> = BTreeSet::new();
+        self.trace
+            .tokens
+            .as_deref()
+            .map_or(&NONE, |tokens| &tokens.unseen)
+    }
+
+    /// The word of the prompt that the token at `position` is a part of, as it was typed; none for start, end and padding.
+    pub fn word_at(&self, position: usize) -> Option<&str> {
+        let tokens = self.trace.tokens.as_deref()?;
+        let mut words = words(&self.trace.request.prompt, &tokens.prompt);
+        let is_at = |word: &Word| word.tokens.iter().any(|token| token.position == position);
+        words.find(is_at).map(|word| word.text)
+    }
+
+    /// The position of the prompt's last word: most often the thing it speaks of.
+    pub fn last_word(&self) -> Option<usize> {
+        let is_text = |piece: &str| piece.chars().any(char::is_alphanumeric);
+        self.tokens()
+            .iter()
+            .rposition(|token| token.kind == TokenKind::Word && is_text(&token.piece))
+    }
+
+    /// Heads of the text encoder's layers, as recorded.
+    pub fn text_heads(&self) -> usize {
+        let text = self.trace.text.as_deref();
+        text.and_then(|text| text.heads.first()?.shape.first().copied())
+            .unwrap_or(0)
+    }
+
+    /// The newest step; none before there is one.
+    pub fn newest(&self) -> Option<usize> {
+        self.trace.steps.len().checked_sub(1)
+    }
+
+    /// Does the worker advance it, or wait for it to stop?
+    pub fn is_advancing(&self) -> bool {
+        matches!(
+            self.state,
+            RunState::Running | RunState::Pausing | RunState::Cancelling
+        )
+    }
+
+    /// Positions of the prompt's words: without start, end and padding.
+    pub fn words(&self) -> Range<usize> {
+        let is_word = |token: &Token| token.kind == TokenKind::Word;
+        let first = self.tokens().iter().position(is_word);
+        let last = self.tokens().iter().rposition(is_word);
+        match (first, last) {
+            (Some(first), Some(last)) => first..last + 1,
+            _ => 0..0,
+        }
+    }
+
+    /// Hidden states of the prompt on its way through the text encoder, `(77, hidden)` each, with what to call them:
+    /// what goes in, each layer's output, and the final normalised embedding.
+    pub fn text_states(&self) -> Vec<(String, TensorData)> {
+        let Some(text) = self.trace.text.as_deref() else {
+            return Vec::new();
+        };
+        let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
+        let mut states = Vec::new();
+        if let (Some(token), Some(position)) = (find("token_embedding"), find("position_embedding"))
+        {
+            states.push(("input".to_owned(), sum(token, position)));
+        }
+        for state in &text.prompt {
+            if let Some(layer) = state.name.strip_prefix("text_model.encoder.layers.") {
+                states.push((format!("layer {layer}"), state.clone()));
+            }
+        }
+        if let Some(last) = find("prompt_embedding") {
+            states.push(("output".to_owned(), last.clone()));
+        }
+        states
+    }
+
+    /// The mean time of the steps done so far, in seconds.
+    pub fn seconds_a_step(&self) -> Option<f64> {
+        let steps = &self.trace.steps;
+        (!steps.is_empty())
+            .then(|| steps.iter().map(|step| step.seconds).sum::<f64>() / steps.len() as f64)
+    }
+
+    /// The time that all recorded stages took, in seconds.
+    pub fn seconds(&self) -> f64 {
+        let steps: f64 = self.trace.steps.iter().map(|step| step.seconds).sum();
+        let text = self.trace.text.as_ref().map_or(0.0, |text| text.seconds);
+        let image = self.trace.image.as_ref().map_or(0.0, |image| image.seconds);
+        steps + text + image
+    }
+}
+
+/// Token plus position embedding: what the first layer gets.
+fn sum(token: &TensorData, position: &TensorData) -> TensorData {
+    let data = token.data.iter().zip(position.data.iter());
+    let data: Vec<f32> = data.map(|(a, b)| a + b).collect();
+    let shape = if data.len() == token.data.len() {
+        token.shape.clone()
+    } else {
+        vec![data.len()]
+    };
+    TensorData::from_values("input", shape, data)
+}
+
+fn figures(step: &StepTrace) -> StepFigures {
+    let guidance_rms = match (step.tensor("noise_text"), step.tensor("noise_uncond")) {
+        (Some(text), Some(uncond)) if !text.data.is_empty() => {
+            let squares = text.data.iter().zip(uncond.data.iter());
+            let sum: f64 = squares.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            Some((sum / text.data.len() as f64).sqrt())
+        }
+        _ => None,
+    };
+    StepFigures {
+        latents_std: step.tensor("latents").map_or(0.0, |x| x.stats.std),
+        guidance_rms,
+        sigma: f64::from(step.sigma),
+    }
+}

@@ -1,0 +1,71 @@
+//! What a view is drawn from.
+
+use std::sync::Arc;
+
+use super::theme::Theme;
+use crate::generation::{ModelInfo, Request};
+use crate::trace::AttentionMaps;
+use crate::tui::state::run::Run;
+use crate::tui::state::{App, Cursor, Mode, Model, View};
+
+/// A run and what of it is looked at, as plain borrowed data: all that views and widgets know of the state.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ViewContext<'a> {
+    pub theme: Theme,
+    pub view: View,
+    pub cursor: Cursor,
+    pub mode: &'a Mode,
+    pub model: &'a Model,
+    /// The run that is drawn.
+    pub run: Option<&'a Run>,
+    /// What that run, or the next one, was asked for.
+    pub request: Option<&'a Request>,
+    /// Is the predicted x0 of a step shown as the autoencoder decodes it?
+    pub decode: bool,
+    /// Is it a recorded run, without its model?
+    pub recorded: bool,
+}
+
+impl<'a> ViewContext<'a> {
+    pub fn new(app: &'a App, theme: Theme) -> Self {
+        Self {
+            theme,
+            view: app.view,
+            cursor: app.cursor,
+            mode: &app.mode,
+            model: &app.model,
+            run: app.run.as_ref(),
+            request: app.request(),
+            decode: app.decode,
+            recorded: app.recorded,
+        }
+    }
+
+    /// The same place in another run, to draw the two side by side.
+    pub fn beside(self, run: &'a Run) -> Self {
+        Self {
+            run: Some(run),
+            request: Some(&run.trace.request),
+            ..self
+        }
+    }
+
+    /// The model that made the run; before there is one, the model that is open.
+    pub fn info(&self) -> Option<&'a Arc<ModelInfo>> {
+        match (self.run, self.model) {
+            (Some(run), _) => Some(&run.info),
+            (None, Model::Ready(info)) => Some(info),
+            _ => None,
+        }
+    }
+
+    pub fn has_steps(&self) -> bool {
+        self.run.is_some_and(|run| !run.trace.steps.is_empty())
+    }
+
+    /// The attention maps at the cursor, and whether they have heads.
+    pub fn attention(&self) -> (&'a [AttentionMaps], bool) {
+        self.run
+            .map_or((&[], false), |run| run.attention_at(&self.cursor))
+    }
+}

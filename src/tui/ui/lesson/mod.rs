@@ -1,0 +1,12 @@
+//! The lesson's pane, the list of lessons, and what a lesson points at.
+
+mod highlight;
+pub mod list;
+pub mod markdown;
+mod page;
+mod pane;
+mod solution;
+mod wrap;
+
+pub use highlight::find;
+pub use pane::{Pane, split};

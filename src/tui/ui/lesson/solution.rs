@@ -1,0 +1,121 @@
+//! Solutions in words.
+
+use crate::lesson::{Act, Ask, ExerciseKind, Form, NumberOrWord, Place};
+use crate::tui::state::lesson::{Messages, OpenLesson, joined};
+
+/// The solution of the page's exercise, a line each.
+pub fn solution(reading: &OpenLesson, words: &Messages) -> Vec<String> {
+    match reading
+        .page()
+        .exercise
+        .as_ref()
+        .map(|exercise| &exercise.kind)
+    {
+        Some(ExerciseKind::Task { solution, .. }) => {
+            solution.iter().map(|act| words_of(act, words)).collect()
+        }
+        Some(ExerciseKind::Question { form, .. }) => {
+            let value = reading.answer.clone().and_then(Result::ok);
+            let answer = value.and_then(|value| form.shown(&value).ok());
+            answer
+                .into_iter()
+                .map(|answer| match form {
+                    Form::Choice(choices) => {
+                        let choice = answer
+                            .parse()
+                            .ok()
+                            .and_then(|at: usize| choices.get(at - 1));
+                        format!("{answer}\\. {}", choice.map_or("", String::as_str))
+                    }
+                    _ => format!("`{answer}`"),
+                })
+                .collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// What an action of a solution does.
+fn words_of(act: &Act, words: &Messages) -> String {
+    match act {
+        Act::Look(place) => words_of_place(place, words),
+        Act::Ask(ask) => words_of_ask(ask, words),
+        Act::Branch(step, ask) => joined(&(words.branch)(*step), &words_of_ask(ask, words)),
+    }
+}
+
+fn words_of_place(place: &Place, words: &Messages) -> String {
+    let or = |value: &Option<NumberOrWord>| {
+        value.as_ref().map(|value| match value {
+            NumberOrWord::Number(number) => number.to_string(),
+            NumberOrWord::Word(word) => word.clone(),
+        })
+    };
+    let parts = [
+        ("view", name(place.view)),
+        ("step", name(place.step)),
+        ("token", or(&place.token)),
+        ("side", name(place.side)),
+        ("part", name(place.part)),
+        ("text layer", name(place.text_layer)),
+        ("channel", name(place.channel)),
+        ("scaled", name(place.scaled)),
+        ("curve", name(place.curve)),
+        ("overlay", name(place.overlay)),
+        ("overlay's steps", name(place.overlay_steps)),
+        ("picture", name(place.tensor)),
+        ("layer", place.layer.clone()),
+        ("head", or(&place.head)),
+        ("half", name(place.half)),
+        ("small maps", name(place.grid)),
+        ("decoded", name(place.decode)),
+    ];
+    let parts = parts.into_iter();
+    let parts = parts.filter_map(|(name, value)| Some(named(name, &value?, words)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A part of a solution, with its name in the reader's language; its value is that of the screen and of the file.
+fn named(name: &'static str, value: &str, words: &Messages) -> String {
+    let value = format!("`{value}`");
+    match words.name(name) {
+        name if name.contains("{}") => name.replace("{}", &value),
+        name => format!("{name} {value}"),
+    }
+}
+
+/// What the file calls it, which is what the screen calls it.
+fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
+    let value = serde_json::to_value(value?).ok()?;
+    Some(
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned),
+    )
+}
+
+fn words_of_ask(ask: &Ask, words: &Messages) -> String {
+    let scheduler = ask.scheduler.map(crate::tui::state::editor::scheduler_name);
+    let plain = [
+        ("prompt", ask.prompt.clone()),
+        ("negative prompt", ask.negative.clone()),
+        ("seed", ask.seed.map(|seed| seed.to_string())),
+        ("steps", ask.steps.map(|steps| steps.to_string())),
+        (
+            "guidance",
+            ask.guidance.map(|guidance| guidance.to_string()),
+        ),
+        ("scheduler", scheduler),
+    ];
+    let plain = plain.into_iter();
+    let plain = plain.filter_map(|(name, value)| Some(named(name, &value?, words)));
+    let weights = ask.weight.iter().flatten();
+    let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
+    let swaps = ask.swap.iter().flatten();
+    let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
+    let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
+    if parts.is_empty() {
+        return words.again.to_owned();
+    }
+    parts.join(", ")
+}

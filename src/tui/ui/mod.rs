@@ -1,0 +1,12 @@
+//! Drawing: the state, read through a small context, becomes cells. Nothing here is known to the state.
+
+pub mod colour_map;
+pub(crate) mod context;
+mod explain;
+pub mod lesson;
+pub mod pixels;
+pub mod screen;
+pub(crate) mod text;
+pub mod theme;
+mod views;
+mod widgets;

@@ -1,0 +1,238 @@
+//! What lies over the view: the help, the runs of this sitting, an error.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::{Block, BorderType, Clear, Widget};
+
+use crate::tui::keys::{self, Binding};
+use crate::tui::state::editor::{changes, scheduler_name};
+use crate::tui::state::run::RunState;
+use crate::tui::state::{App, Branch, ExportItem, Mode, Notice};
+use crate::tui::ui::lesson;
+use crate::tui::ui::text::{self, wrap_words};
+use crate::tui::ui::theme::Theme;
+use crate::tui::worker::Failure;
+
+/// Draws what lies over the view, if anything does.
+pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
+    match (&app.mode, &app.notice) {
+        (Mode::Help(scroll), _) => draw_help(buffer, body, *scroll, app, theme),
+        (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, theme),
+        (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app, theme),
+        (Mode::Lessons(row), _) => {
+            let rows = lesson::list::rows(app.lessons().len());
+            let area = overlay(buffer, body, 84, rows);
+            lesson::list::draw(buffer, area, *row, app, theme);
+        }
+        (Mode::Export(row), _) => draw_offers(buffer, body, *row, app, theme),
+        _ => return false,
+    }
+    true
+}
+
+/// The runs of this sitting as a tree: what each was asked for, and a branch only for what it changed.
+fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
+    let rows = app.tree();
+    let area = overlay(buffer, body, 100, rows.len() as u16 + 4);
+    buffer.set_stringn(area.x, area.y, "Runs", area.width.into(), theme.accent());
+    let rows = rows.iter().map(|row| {
+        let style = if row.is_current {
+            theme.title()
+        } else {
+            theme.text()
+        };
+        (describe(row, &rows), style)
+    });
+    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), theme);
+}
+
+/// What can be written to a file, with its format and the file's name.
+fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
+    let offers = &app.offered;
+    let area = overlay(buffer, body, 84, offers.len() as u16 + 4);
+    let title = "Write to a new file in the current folder";
+    buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
+    let widest =
+        |of: fn(&ExportItem) -> &str| offers.iter().map(|offer| text::width(of(offer))).max();
+    let name = widest(|offer| &offer.name).unwrap_or(0);
+    // The names are what has to be found again, and stand there in full; where there is little room, their endings say
+    // the format.
+    let is_narrow = area.width < 70;
+    let beside = name + if is_narrow { 2 } else { 10 };
+    let room = usize::from(area.width).saturating_sub(beside).max(12);
+    let what = widest(|offer| &offer.what).unwrap_or(0).min(room);
+    let rows = offers.iter().map(|offer| {
+        let words = text::fit(&offer.what, what);
+        let words = if is_narrow {
+            format!("{words}  {}", offer.name)
+        } else {
+            format!("{words}  {:<6}  {}", offer.format, offer.name)
+        };
+        (words, theme.text())
+    });
+    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), theme);
+}
+
+/// Rows to choose from, below the title at the top of `area`.
+fn draw_choice(
+    buffer: &mut Buffer,
+    area: Rect,
+    selected: usize,
+    rows: &[(String, Style)],
+    theme: Theme,
+) {
+    let visible = usize::from(area.height.saturating_sub(2)).max(1);
+    let first = crate::tui::ui::views::scroll(selected, rows.len(), visible);
+    for (index, (words, style)) in rows.iter().enumerate().skip(first).take(visible) {
+        let y = area.y + 2 + (index - first) as u16;
+        if y >= area.bottom() {
+            break;
+        }
+        let words = text::fit(words, area.width.into());
+        let style = if index == selected {
+            theme.selected()
+        } else {
+            *style
+        };
+        buffer.set_stringn(area.x, y, words, area.width.into(), style);
+    }
+}
+
+fn describe(row: &Branch, rows: &[Branch]) -> String {
+    let run = row.run;
+    let mark = match (row.is_current, row.is_compared) {
+        (true, _) => "●",
+        (false, true) => "◐",
+        (false, false) => "○",
+    };
+    let state = match run.state {
+        RunState::Done => "✓".to_owned(),
+        RunState::Failed => "failed".to_owned(),
+        RunState::Running => "▶".to_owned(),
+        _ => format!("⏸ {}/{}", run.trace.steps.len(), run.total_steps()),
+    };
+    let request = &run.trace.request;
+    let parent = run.origin.and_then(|origin| {
+        let parent = rows.iter().find(|other| other.run.id == origin.run)?;
+        Some((origin, &parent.run.trace.request))
+    });
+    let asked = match parent {
+        None => format!(
+            "{}  · {} · {} steps · seed {} · guidance {}",
+            request.prompt,
+            scheduler_name(request.scheduler),
+            request.steps,
+            request.seed,
+            request.guidance_scale
+        ),
+        Some((origin, before)) => {
+            let changes = changes(request, before).join(" · ");
+            let changes = if changes.is_empty() {
+                "nothing changed".to_owned()
+            } else {
+                changes
+            };
+            format!("from step {}: {changes}", origin.step + 1)
+        }
+    };
+    let branch = if row.depth > 0 { "└ " } else { "" };
+    let indent = "  ".repeat(row.depth.saturating_sub(1));
+    text::clean(&format!(
+        "{mark} {:>2} {indent}{branch}{asked}  {state}",
+        run.id
+    ))
+}
+
+fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App, theme: Theme) {
+    let area = overlay(buffer, body, 96, 60);
+    let sections: [(&str, &[&[Binding]]); 8] = [
+        ("Keys", &[keys::BROWSE, keys::ALWAYS]),
+        ("In a lesson", &[keys::LESSON]),
+        ("While choosing a lesson", &[keys::LESSONS]),
+        ("While editing the request", &[keys::EDIT]),
+        ("While typing a word's weight", &[keys::WEIGHT]),
+        ("While choosing a run", &[keys::RUNS]),
+        ("While choosing what to export", &[keys::EXPORT]),
+        ("While moving over the picture", &[keys::PLACE]),
+    ];
+    let mut lines = Vec::new();
+    for (title, tables) in sections {
+        if !lines.is_empty() {
+            lines.push((String::new(), String::new(), true));
+        }
+        lines.push((title.to_owned(), String::new(), true));
+        for binding in tables.iter().copied().flatten() {
+            let columns = usize::from(area.width).saturating_sub(11);
+            let works = (binding.works)(app) || title != "Keys";
+            let mut keys = binding.keys.to_owned();
+            for sentence in wrap_words(binding.sentence, columns) {
+                lines.push((std::mem::take(&mut keys), sentence, works));
+            }
+        }
+    }
+    let rows = usize::from(area.height);
+    let first = scroll.min(lines.len().saturating_sub(rows));
+    for (row, (keys, sentence, works)) in lines.iter().skip(first).take(rows).enumerate() {
+        let y = area.y + row as u16;
+        let is_title = sentence.is_empty();
+        let style = match (is_title, works) {
+            (true, _) => theme.accent(),
+            (false, true) => theme.title(),
+            (false, false) => theme.muted(),
+        };
+        buffer.set_stringn(area.x, y, keys, area.width.into(), style);
+        let style = if *works { theme.text() } else { theme.muted() };
+        let room = usize::from(area.width).saturating_sub(11);
+        buffer.set_stringn(area.x + 11, y, sentence, room, style);
+    }
+    if first + rows < lines.len() {
+        buffer.set_string(area.right() - 1, area.bottom() - 1, "↓", theme.accent());
+    }
+}
+
+fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme) {
+    let columns = body.width.saturating_sub(6).min(76);
+    let what = wrap_words(&text::clean(&failure.what), columns.into());
+    let advice = wrap_words(&text::clean(&failure.advice), columns.into());
+    let rows = (what.len() + advice.len() + 3) as u16;
+    let area = overlay(buffer, body, columns + 4, rows + 2);
+    let mut y = area.y;
+    let mut put = |words: &str, style| {
+        if y < area.bottom() {
+            buffer.set_stringn(area.x, y, words, area.width.into(), style);
+            y += 1;
+        }
+    };
+    for line in &what {
+        put(line, theme.error());
+    }
+    put("", theme.text());
+    for line in &advice {
+        put(line, theme.text());
+    }
+    put("", theme.text());
+    put("esc closes this message", theme.muted());
+}
+
+/// Clears a place for something that lies over `body`, and returns the room within its margin.
+fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
+    let width = width.min(body.width);
+    let height = height.min(body.height);
+    let area = Rect {
+        x: body.x + (body.width - width) / 2,
+        y: body.y + (body.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(area, buffer);
+    Block::bordered()
+        .border_type(BorderType::Rounded)
+        .render(area, buffer);
+    Rect {
+        x: area.x + 2,
+        y: area.y + 1,
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(2),
+    }
+}

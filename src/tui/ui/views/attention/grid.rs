@@ -1,0 +1,221 @@
+//! Small maps side by side on one scale: of every word, or of the selected word over steps, layers or heads.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::model::AttentionDetail;
+use crate::model::tokenizer::TokenKind;
+use crate::trace::Guidance;
+use crate::tui::state::Grid;
+use crate::tui::state::attention::{SelectedMaps, short_path};
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::views::{line, scroll};
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::token_strip;
+use crate::tui::worker::AttentionKey;
+
+/// Widths of a small map, in columns: the largest with which all fit is taken.
+const WIDTHS: [u16; 11] = [48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8];
+
+/// What the grid goes through.
+struct Cells {
+    title: String,
+    count: usize,
+    selected: Option<usize>,
+}
+
+/// A small map with its name.
+struct Small {
+    name: String,
+    size: (usize, usize),
+    values: Vec<f32>,
+}
+
+/// Draws the grid.
+pub fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    selection: &SelectedMaps,
+) {
+    let theme = ctx.theme;
+    let cells = cells(ctx, run, selection);
+    if cells.count == 0 || area.height < 4 || area.width < 8 {
+        return;
+    }
+    let title = area;
+    let area = line(buffer, area, &cells.title, theme.title());
+    let aspect = selection.size.1 as f64 / selection.size.0 as f64;
+    let fits = |width: u16| {
+        let rows = ((f64::from(width) * aspect / 2.0).ceil() as u16).max(1) + 1;
+        // A map that is taller than there is room is drawn smaller than its place is wide.
+        let rows = rows.min(area.height);
+        let across = (area.width + 1) / (width + 1);
+        (usize::from(across), usize::from(area.height / rows), rows)
+    };
+    let all_fit = |&width: &u16| {
+        let (across, down, _) = fits(width);
+        across * down >= cells.count
+    };
+    let width = WIDTHS.into_iter().find(all_fit).unwrap_or(8);
+    let (across, down, rows) = fits(width);
+    let visible = across * down;
+    if visible == 0 {
+        return;
+    }
+    let first = scroll(cells.selected.unwrap_or(0), cells.count, visible);
+    let shown = first..cells.count.min(first + visible);
+    let maps: Vec<(usize, Small)> = (shown.clone())
+        .filter_map(|index| Some((index, small(index, ctx, run, selection)?)))
+        .collect();
+    let scale = Scale::magnitudes(maps.iter().flat_map(|(_, map)| map.values.iter().copied()));
+    for (index, map) in &maps {
+        let at = index - first;
+        let place = Rect {
+            x: area.x + (at % across) as u16 * (width + 1),
+            y: area.y + (at / across) as u16 * rows,
+            width,
+            height: rows,
+        };
+        let style = if cells.selected == Some(*index) {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
+        let place = line(buffer, place, &map.name, style);
+        HeatMap {
+            values: &map.values,
+            width: map.size.0,
+            height: map.size.1,
+            scale,
+        }
+        .draw(buffer, place, theme);
+    }
+    let note = if shown.len() < cells.count {
+        format!("shared; {} of {}", shown.len(), cells.count)
+    } else {
+        "shared scale".to_owned()
+    };
+    let free = (title.width as usize).saturating_sub(text::width(&cells.title) + 2);
+    let legend_width = free.min(42) as u16;
+    if legend_width < 16 {
+        return;
+    }
+    let place = Rect {
+        x: title.right() - legend_width,
+        width: legend_width,
+        height: 1,
+        ..title
+    };
+    legend(buffer, place, scale, &note, theme);
+}
+
+fn cells(ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Cells {
+    let cursor = &ctx.cursor;
+    let tokens = super::tokens(ctx, run);
+    let word = (tokens.get(cursor.token)).map_or_else(String::new, token_strip::word);
+    match cursor.attention.grid {
+        Grid::Words => {
+            let words = words(ctx, run);
+            Cells {
+                title: "every word".to_owned(),
+                count: words.len(),
+                selected: words.iter().position(|&word| word == cursor.token),
+            }
+        }
+        Grid::Steps => Cells {
+            title: format!("“{word}” at every step"),
+            count: run.trace.steps.len(),
+            selected: Some(cursor.step),
+        },
+        Grid::Layers => Cells {
+            title: format!("“{word}” in every layer"),
+            count: selection.all.len(),
+            selected: cursor.attention.layer,
+        },
+        Grid::Heads => {
+            let heads = selection.layers.iter().filter_map(|layer| layer.heads);
+            let layers = match (cursor.attention.layer, selection.layers.first()) {
+                (Some(_), Some(layer)) => short_path(&layer.path),
+                _ => format!("the mean of {} layers", selection.layers.len()),
+            };
+            let heads = heads.min().unwrap_or(0);
+            let computing = if heads == 0 {
+                " is being computed …"
+            } else {
+                ""
+            };
+            Cells {
+                title: format!("“{word}” in every head of {layers}{computing}"),
+                count: heads.max(1),
+                selected: cursor.attention.head,
+            }
+        }
+    }
+}
+
+/// The small map `index`; `None` where it is not there.
+fn small(index: usize, ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Option<Small> {
+    let cursor = &ctx.cursor;
+    let of = |name: String, selection: &SelectedMaps, token: usize| Small {
+        name,
+        size: selection.size,
+        values: selection.map(token, selection.size),
+    };
+    match cursor.attention.grid {
+        Grid::Words => {
+            let token = *words(ctx, run).get(index)?;
+            let name = token_strip::word(super::tokens(ctx, run).get(token)?);
+            Some(of(name, selection, token))
+        }
+        Grid::Steps => {
+            let key = AttentionKey {
+                step: index,
+                half: cursor.attention.half,
+                detail: AttentionDetail::Mean,
+            };
+            let maps = run.attention(key);
+            let name = format!("{}", index + 1);
+            if maps.is_empty() {
+                let size = (1, 1);
+                let values = vec![f32::NAN];
+                let name = format!("{name} –");
+                return Some(Small { name, size, values });
+            }
+            Some(of(
+                name,
+                &SelectedMaps::new(&ctx.cursor.attention, maps, false),
+                cursor.token,
+            ))
+        }
+        Grid::Layers => {
+            let layer = selection.all.get(index)?;
+            let one = SelectedMaps::of(selection.all, vec![layer], selection.head);
+            Some(of(short_path(&layer.path), &one, cursor.token))
+        }
+        Grid::Heads => {
+            let layers = selection.layers.clone();
+            layers
+                .iter()
+                .all(|layer| layer.heads.is_some())
+                .then_some(())?;
+            let one = SelectedMaps::of(selection.all, layers, Some(index));
+            Some(of(format!("head {index}"), &one, cursor.token))
+        }
+    }
+}
+
+/// The positions that have a small map each: the words, or in an empty prompt start, end and the first padding.
+fn words(ctx: &ViewContext, run: &Run) -> Vec<usize> {
+    let tokens = super::tokens(ctx, run);
+    let of_words = tokens.iter().filter(|token| token.kind == TokenKind::Word);
+    let words: Vec<usize> = of_words.map(|token| token.position).collect();
+    if words.is_empty() && ctx.cursor.attention.half == Guidance::Uncond {
+        (0..tokens.len().min(3)).collect()
+    } else {
+        words
+    }
+}

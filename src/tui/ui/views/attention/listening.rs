@@ -1,0 +1,182 @@
+//! What is listened to, in numbers: by the whole picture, or by one place of it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::tui::state::attention::{SelectedMaps, short_path};
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::views::{below, fitting, line};
+use crate::tui::ui::widgets::{bars, token_strip};
+
+/// Where there are fewer columns, shares stand without bars and without their unit.
+const NARROW: u16 = 16;
+
+/// What all places together listen to, and how evenly the selected word's attention is spread.
+pub fn draw_shares(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    selection: &SelectedMaps,
+    map: &[f32],
+) {
+    let theme = ctx.theme;
+    let token = ctx.cursor.token;
+    let tokens = super::tokens(ctx, run);
+    let name = (tokens.get(token)).map_or_else(String::new, token_strip::word);
+    let forms: &[&str] = if area.width < NARROW {
+        &["share, %"]
+    } else {
+        &["share of attention", "attention"]
+    };
+    let mut area = line(buffer, area, fitting(forms, area.width), theme.title());
+    area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
+    let room = name_width(area.width) as u16;
+    let words = fitting(&["other words", "others", "else"], room);
+    let padding = fitting(&["padding", "pad"], room);
+    for (name, kind) in [
+        ("start", TokenKind::Start),
+        (words, TokenKind::Word),
+        (padding, TokenKind::Padding),
+        // One position of 77: the row that can be missed where there is no room.
+        ("end", TokenKind::End),
+    ] {
+        let others =
+            || (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
+        // The selected token has its row already.
+        if others().next().is_some() {
+            let share = others().map(|other| selection.share(other.position)).sum();
+            area = draw_share(buffer, area, name, share, theme.text());
+        }
+    }
+    let (bits, most) = entropy(map);
+    let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
+    let words = format!("spread {bits}");
+    let least = bits.split(" of").next().unwrap_or_default();
+    let words = fitting(&[&words, &bits, least], area.width);
+    area = line(buffer, area, words, theme.muted());
+    let needed = 3 + u16::from(!selection.all.is_empty());
+    if area.height > needed {
+        draw_layers(buffer, below(area, 1), ctx, selection);
+    }
+}
+
+/// The words that one place listens to, the loudest first.
+pub fn draw_place(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    selection: &SelectedMaps,
+) {
+    let theme = ctx.theme;
+    let place = ctx.cursor.attention.place;
+    let tokens = super::tokens(ctx, run);
+    let heard = |token: &Token| selection.at(token.position, place);
+    let is_word = |token: &&Token| token.kind == TokenKind::Word;
+    let mut words: Vec<(&Token, f64)> = (tokens.iter().filter(is_word))
+        .map(|token| (token, heard(token)))
+        .collect();
+    words.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let title = format!(
+        "here, {} % across, {} % down",
+        text::fixed(f64::from(place.0) * 100.0, 0),
+        text::fixed(f64::from(place.1) * 100.0, 0)
+    );
+    let mut area = line(buffer, area, &title, theme.title());
+    let others = [
+        ("start", TokenKind::Start),
+        ("end", TokenKind::End),
+        ("padding", TokenKind::Padding),
+    ];
+    let rows = usize::from(area.height).saturating_sub(others.len() + 1);
+    for (token, share) in words.iter().take(rows) {
+        let style = if token.position == ctx.cursor.token {
+            theme.accent()
+        } else {
+            theme.text()
+        };
+        area = draw_share(buffer, area, &token_strip::word(token), *share, style);
+    }
+    if rows < words.len() {
+        let rest: f64 = words.iter().skip(rows).map(|(_, share)| share).sum();
+        area = draw_share(buffer, area, "other words", rest, theme.muted());
+    }
+    for (name, kind) in others {
+        let share = (tokens.iter())
+            .filter(|token| token.kind == kind)
+            .map(heard)
+            .sum();
+        area = draw_share(buffer, area, name, share, theme.muted());
+    }
+}
+
+/// Columns of a name in a row of `columns` columns.
+fn name_width(columns: u16) -> usize {
+    let number = if columns < NARROW { 5 } else { 8 };
+    usize::from(columns).saturating_sub(number).min(12)
+}
+
+fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
+    let room = usize::from(area.width);
+    if area.width < NARROW {
+        // Two runs side by side on a small screen.
+        let words = format!(
+            "{}{:>5}",
+            text::fit(name, name_width(area.width)),
+            text::fixed(100.0 * share, 1)
+        );
+        return line(buffer, area, &words, style);
+    }
+    let bar = room.saturating_sub(22).min(16);
+    let words = format!(
+        "{}{:>6} % {}",
+        text::fit(name, name_width(area.width)),
+        text::fixed(100.0 * share, 1),
+        bars::share(share, bar)
+    );
+    line(buffer, area, words.trim_end(), style)
+}
+
+/// Entropy of a map over places, in bits, and the most that it could be.
+fn entropy(map: &[f32]) -> (f64, f64) {
+    let sum: f64 = map.iter().map(|&value| f64::from(value)).sum();
+    let bits = map.iter().filter(|value| **value > 0.0).map(|&value| {
+        let share = f64::from(value) / sum;
+        -share * share.log2()
+    });
+    (bits.sum(), (map.len().max(1) as f64).log2())
+}
+
+/// The layers, to choose from.
+fn draw_layers(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, selection: &SelectedMaps) {
+    let theme = ctx.theme;
+    let maps = selection.all;
+    let mut area = line(buffer, area, "layers ↑↓", theme.title());
+    let selected = ctx.cursor.attention.layer.map_or(0, |layer| layer + 1);
+    let rows = usize::from(area.height).min(maps.len() + 1);
+    let first = crate::tui::ui::views::scroll(selected, maps.len() + 1, rows);
+    for index in first..first + rows {
+        let forms = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
+            None => [format!("mean of all {}", maps.len()), "mean".to_owned()],
+            Some(map) => {
+                let path = short_path(&map.path);
+                [format!("{path} · {}×{}", map.width, map.height), path]
+            }
+        };
+        let words = fitting(
+            &forms.each_ref().map(String::as_str),
+            area.width.saturating_sub(2),
+        );
+        let (mark, style) = if index == selected {
+            ("▸", theme.accent())
+        } else {
+            (" ", theme.text())
+        };
+        area = line(buffer, area, &format!("{mark} {words}"), style);
+    }
+}

@@ -1,0 +1,303 @@
+//! One denoising step: what goes in, what the network thinks lies behind it, and where the prompt matters.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{below, columns, empty, fitting, keeps_variance, line, statistics, top};
+use crate::trace::{StepTrace, TensorData};
+use crate::tui::state::StepTensor;
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::pixels::PlacedPicture;
+use crate::tui::ui::text;
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::{bars, picture};
+
+/// Draws the view.
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
+    let index = ctx.cursor.step;
+    let found = ctx.run.and_then(|run| {
+        let pictures = run.pictures.get(index)?;
+        Some((run, run.step(index)?, pictures))
+    });
+    let Some((run, step, pictures)) = found else {
+        empty(buffer, area, ctx, "The latents of each step");
+        return Vec::new();
+    };
+    let theme = ctx.theme;
+    let timestep = text::fixed(f64::from(step.timestep), 2);
+    let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
+    let number = index + 1;
+    let forms = [
+        format!("step {number} · timestep {timestep} · sigma {from} → {to}"),
+        format!("step {number} · sigma {from} → {to}"),
+        format!("{number} · σ {from} → {to}"),
+    ];
+    let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+    let area = line(buffer, area, words, theme.text());
+    let area = match gap(step) {
+        Some(forms) if area.height > 12 => {
+            let words = fitting(&forms.each_ref().map(String::as_str), area.width);
+            line(buffer, area, words, theme.muted())
+        }
+        _ => area,
+    };
+    let area = below(area, u16::from(area.height > 18));
+    let figures = if area.height > 22 { 7 } else { 3 };
+    let places = columns(area, 3, 2);
+    // A tall screen has room for every tensor of the noise prediction at once.
+    let tall = area.height >= 44;
+    let room = if tall {
+        area.height.saturating_sub(figures + 7) / 2
+    } else {
+        area.height.saturating_sub(figures + 3).max(3)
+    };
+
+    let drawn = draw_picture(
+        buffer,
+        places[0],
+        (places[0].width, room),
+        &["x_t: what goes in", "x_t: input", "x_t"],
+        &pictures.latents,
+        ctx,
+    );
+    caption(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
+
+    let decoded = run.decoded.get(&index).filter(|_| ctx.decode);
+    let titles: &[&str] = match (decoded, ctx.decode) {
+        (Some(_), _) => &["predicted x0, decoded", "x0, decoded", "x0"],
+        (None, true) => &["predicted x0, decoding …", "x0, decoding …", "x0 …"],
+        (None, false) => &["predicted x0", "x0"],
+    };
+    let x0 = decoded.unwrap_or(&pictures.x0);
+    // As large as the latents' picture, however large it could be.
+    let size = (drawn.width, drawn.height);
+    let area_x0 = draw_picture(buffer, places[1], size, titles, x0, ctx);
+    caption(buffer, places[1], room, area_x0, step.tensor("x0"), ctx);
+
+    draw_tensor(
+        buffer,
+        places[2],
+        room,
+        ctx.cursor.tensor,
+        figures > 3,
+        ctx,
+        step,
+    );
+    let mut from = area_x0.bottom();
+    if tall {
+        let others = StepTensor::ALL
+            .into_iter()
+            .filter(|&other| other != ctx.cursor.tensor);
+        let rest = below(area, (drawn.bottom() + 2).saturating_sub(area.y));
+        for (place, tensor) in columns(rest, 3, 2).into_iter().zip(others) {
+            draw_tensor(buffer, place, room, tensor, true, ctx, step);
+        }
+        from = rest.y + 1 + drawn.height;
+    }
+    // Where the place is wide and low, the pictures end early and the curves get what is left.
+    let from = from + 1 + u16::from(figures > 3);
+    draw_figures(buffer, &places, from.saturating_sub(area.y), ctx, run);
+    let pixels = decoded.map(|image| PlacedPicture {
+        area: area_x0,
+        image: Arc::clone(image),
+    });
+    pixels.into_iter().collect()
+}
+
+/// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
+/// 2206.00364: `x = x0 + sigma * noise`, in units in which the signal is not scaled down).
+fn gap(step: &StepTrace) -> Option<[String; 4]> {
+    let (x_t, x0) = (step.tensor("latents")?, step.tensor("x0")?);
+    let noise = step.tensor("noise_guided")?;
+    // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
+    let sigma = f64::from(step.sigma);
+    let scale = if keeps_variance(step) {
+        (sigma * sigma + 1.0).sqrt()
+    } else {
+        1.0
+    };
+    let rms = |values: &mut dyn Iterator<Item = f64>, count: usize| {
+        (values.map(|value| value * value).sum::<f64>() / count.max(1) as f64).sqrt()
+    };
+    let pairs = x_t.data.iter().zip(x0.data.iter());
+    let mut between = pairs.map(|(x_t, x0)| f64::from(*x_t) * scale - f64::from(*x0));
+    let apart = rms(&mut between, x_t.data.len());
+    let mut noises = noise.data.iter().map(|&value| f64::from(value));
+    let size = rms(&mut noises, noise.data.len());
+    // A model that predicts something else than the noise has another law.
+    if (apart - sigma * size).abs() > 0.02 * apart.max(0.01) {
+        return None;
+    }
+    let x_t = if keeps_variance(step) {
+        "√(σ²+1)·x_t"
+    } else {
+        "x_t"
+    };
+    let [apart, sigma, size] = [apart, sigma, size].map(|value| text::fixed(value, 3));
+    Some([
+        format!("{x_t} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
+        format!("rms({x_t} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
+        format!("{x_t} − x0: {apart} = σ {sigma} × ε {size}"),
+        format!("{x_t} − x0: {apart}"),
+    ])
+}
+
+fn draw_picture(
+    buffer: &mut Buffer,
+    place: Rect,
+    (columns, rows): (u16, u16),
+    titles: &[&str],
+    image: &RgbImage,
+    ctx: &ViewContext,
+) -> Rect {
+    let title = fitting(titles, place.width);
+    let place = line(buffer, place, title, ctx.theme.title());
+    let place = Rect {
+        width: columns.min(place.width),
+        ..top(place, rows)
+    };
+    picture::draw(buffer, place, image, ctx.theme)
+}
+
+/// Statistics below a picture, always in the same row.
+fn caption(
+    buffer: &mut Buffer,
+    place: Rect,
+    room: u16,
+    drawn: Rect,
+    tensor: Option<&TensorData>,
+    ctx: &ViewContext,
+) {
+    let place = below(place, 1 + drawn.height.max(1).min(room));
+    if let Some(tensor) = tensor {
+        let words = statistics(&tensor.stats, place.width);
+        line(buffer, place, &words, ctx.theme.muted());
+    }
+}
+
+/// A tensor of the noise prediction as a heat map of magnitudes over channels.
+fn draw_tensor(
+    buffer: &mut Buffer,
+    place: Rect,
+    room: u16,
+    which: StepTensor,
+    with_numbers: bool,
+    ctx: &ViewContext,
+    step: &StepTrace,
+) {
+    let theme = ctx.theme;
+    let (titles, tensor): (&[&str], _) = match which {
+        StepTensor::Difference => (
+            &["|ε_text − ε_uncond|", "|ε_t − ε_u|", "|Δε|"],
+            difference(step),
+        ),
+        StepTensor::Text => (&["|ε_text|"], step.tensor("noise_text").cloned()),
+        StepTensor::Uncond => (
+            &["|ε_uncond|", "|ε_u|"],
+            step.tensor("noise_uncond").cloned(),
+        ),
+        StepTensor::Guided => (
+            &["|ε_guided|", "|ε_g|"],
+            step.tensor("noise_guided").cloned(),
+        ),
+    };
+    let title = fitting(titles, place.width);
+    let inner = line(buffer, place, title, theme.title());
+    let Some(tensor) = tensor else {
+        let words = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
+        for (row, words) in crate::tui::ui::text::wrap_words(words, inner.width.into())
+            .iter()
+            .enumerate()
+            .take(inner.height.into())
+        {
+            let y = inner.y + row as u16;
+            buffer.set_stringn(inner.x, y, words, inner.width.into(), theme.muted());
+        }
+        return;
+    };
+    let [_, height, width] = tensor.shape[..] else {
+        return;
+    };
+    let values = magnitudes(&tensor);
+    let scale = Scale::magnitudes(values.iter().copied());
+    let map = HeatMap {
+        values: &values,
+        width,
+        height,
+        scale,
+    };
+    let drawn = map.draw(buffer, top(inner, room), theme);
+    let inner = below(inner, drawn.height);
+    legend(buffer, top(inner, 1), scale, "own scale", theme);
+    if with_numbers {
+        line(
+            buffer,
+            below(inner, 1),
+            &statistics(&tensor.stats, inner.width),
+            theme.muted(),
+        );
+    }
+}
+
+/// `noise_text - noise_uncond`, where there are both.
+fn difference(step: &StepTrace) -> Option<TensorData> {
+    let text = step.tensor("noise_text")?;
+    let uncond = step.tensor("noise_uncond")?;
+    let data = text.data.iter().zip(uncond.data.iter());
+    let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
+    Some(TensorData::from_values(
+        "difference",
+        text.shape.clone(),
+        data,
+    ))
+}
+
+/// For each place the length of the vector over channels, `(height, width)`.
+fn magnitudes(tensor: &TensorData) -> Vec<f32> {
+    let planes = tensor.shape.first().copied().unwrap_or(0);
+    let size = tensor.data.len() / planes.max(1);
+    (0..size)
+        .map(|place| {
+            let squares = (0..planes).map(|plane| tensor.data[plane * size + place].powi(2));
+            squares.sum::<f32>().sqrt()
+        })
+        .collect()
+}
+
+/// Curves over all steps, one below each picture.
+fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, ctx: &ViewContext, run: &Run) {
+    let theme = ctx.theme;
+    let index = ctx.cursor.step;
+    let curve = |pick: fn(&crate::tui::state::run::StepFigures) -> f64| -> Vec<f64> {
+        run.figures.iter().map(pick).collect()
+    };
+    let curves: [(&[&str], _); 3] = [
+        (&["std(x_t)"], curve(|figures| figures.latents_std)),
+        (&["sigma"], curve(|figures| figures.sigma)),
+        (
+            &["rms(ε_text − ε_uncond)", "rms(ε_t − ε_u)", "rms(Δε)"],
+            curve(|figures| figures.guidance_rms.unwrap_or(0.0)),
+        ),
+    ];
+    for (place, (names, values)) in places.iter().zip(curves) {
+        let place = below(*place, from);
+        let value = values.get(index).copied().unwrap_or(0.0);
+        let number = text::number(value);
+        let room = place.width.saturating_sub(text::width(&number) as u16 + 1);
+        let name = text::fit(fitting(names, room), room.into());
+        let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
+        let place = top(place, 9);
+        bars::steps(
+            buffer,
+            place,
+            &values,
+            run.total_steps(),
+            Some(index),
+            theme,
+        );
+    }
+}

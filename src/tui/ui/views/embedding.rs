@@ -1,0 +1,448 @@
+//! The prompt's tokens as vectors: their statistics, how alike they are, how one is distributed, and which words of the
+//! whole vocabulary lie nearest to it.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{below, empty, fitting, line, matrix, scroll, strip, top};
+use crate::generation::{Neighbour, cosine};
+use crate::model::tokenizer::TokenKind;
+use crate::trace::{Stats, TensorData};
+use crate::tui::state::detail::Part;
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::widgets::heat_map::{Scale, legend};
+use crate::tui::ui::widgets::{bars, histogram::Histogram, tabs, token_strip};
+
+/// Columns of a token's name.
+const NAMES: usize = 11;
+/// What is said of each vector.
+const STATISTICS: [&str; 5] = ["mean", "std", "min", "max", "norm"];
+/// Columns of one statistic.
+const NUMBER: usize = 7;
+/// The least columns for histogram and neighbours side by side.
+const WIDE: u16 = 90;
+
+/// Where there are fewer rows, what is nearest stands beside the table, in so many columns.
+const LOW: u16 = 9;
+const NEAREST: u16 = 30;
+
+/// Draws the view.
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
+    let found = ctx
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, vectors(run, ctx.cursor.detail.part)?)));
+    let Some((run, embedding)) = found else {
+        empty(buffer, area, ctx, "The tokens' vectors");
+        return;
+    };
+    let area = strip(buffer, area, ctx, run);
+    let area = draw_parts(buffer, area, ctx, run);
+    let words = run.words();
+    // Something to compare where the prompt is empty: start and end.
+    let rows: Vec<usize> = if words.is_empty() {
+        vec![0, 1]
+    } else {
+        words.collect()
+    };
+    if area.height < LOW && area.width >= 2 * NEAREST {
+        // What lies nearest stands beside the table where there is no room beneath it.
+        let left = Rect {
+            width: area.width - NEAREST - 2,
+            ..area
+        };
+        draw_table(buffer, left, ctx, run, &embedding, &rows);
+        let right = Rect {
+            x: left.right() + 2,
+            width: NEAREST,
+            ..area
+        };
+        draw_neighbours(buffer, right, ctx, run, &embedding);
+        return;
+    }
+    let least_below = if area.height > 24 { 15 } else { 5 };
+    let room = usize::from(area.height.saturating_sub(least_below)).max(4);
+    let used = draw_table(buffer, top(area, room as u16), ctx, run, &embedding, &rows);
+    let area = below(area, used + u16::from(area.height > used + 6));
+    draw_selected(buffer, area, ctx, run, &embedding);
+}
+
+/// The selected part of what goes into the first layer, `(77, hidden)`.
+fn vectors(run: &Run, part: Part) -> Option<Cow<'_, TensorData>> {
+    let text = run.trace.text.as_deref()?;
+    let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
+    match part {
+        Part::Token => find("token_embedding").map(Cow::Borrowed),
+        Part::Position => find("position_embedding").map(Cow::Borrowed),
+        Part::Sum => {
+            let (_, input) = run.text_states().into_iter().next()?;
+            Some(Cow::Owned(input))
+        }
+    }
+}
+
+/// The parts to choose among, and how long each is for the selected token.
+fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> Rect {
+    let selected = ctx.cursor.detail.part;
+    let names = Part::ALL.map(Part::name);
+    let x = tabs::draw(
+        buffer,
+        top(area, 1),
+        "v",
+        &names,
+        selected as usize,
+        ctx.theme,
+    );
+    let norms: Vec<f64> = [Part::Token, Part::Position]
+        .into_iter()
+        .filter_map(|part| Some(Stats::of(vectors(run, part)?.row(ctx.cursor.token)).norm))
+        .collect();
+    if let [token, position] = norms[..] {
+        let name = token_name(run, ctx.cursor.token);
+        let lengths = format!("{} + {}", text::fixed(token, 3), text::fixed(position, 3));
+        let place = Rect {
+            x,
+            width: area.right().saturating_sub(x),
+            ..area
+        };
+        let forms = [
+            format!("   {name}: length {lengths}"),
+            format!("   length {lengths}"),
+            String::new(),
+        ];
+        let words = fitting(&forms.each_ref().map(String::as_str), place.width);
+        line(buffer, place, words, ctx.theme.muted());
+    }
+    below(area, 1 + u16::from(area.height > 24))
+}
+
+/// One row a token: statistics and cosines. Returns the rows used.
+fn draw_table(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    embedding: &TensorData,
+    rows: &[usize],
+) -> u16 {
+    let theme = ctx.theme;
+    let width = usize::from(area.width);
+    // Of the statistics the last one, the norm, stays where there is little room.
+    let count = if width < 40 { 1 } else { STATISTICS.len() };
+    let shown_statistics = &STATISTICS[STATISTICS.len() - count..];
+    let statistics_end = NAMES + count * NUMBER + 2;
+    let room = width.saturating_sub(statistics_end);
+    let cell = matrix::cell_width(rows.len(), room);
+    let shown_columns = (room / cell).min(rows.len());
+    let shown_rows = usize::from(area.height.saturating_sub(2)).min(rows.len());
+    let selected = rows.iter().position(|&row| row == ctx.cursor.token);
+    let first_row = scroll(selected.unwrap_or(0), rows.len(), shown_rows);
+    let first_column = scroll(selected.unwrap_or(0), rows.len(), shown_columns);
+    let matrix_x = area.x + statistics_end as u16;
+    let names = shown_statistics.iter();
+    let names: Vec<String> = names.map(|name| format!("{name:>NUMBER$}")).collect();
+    let head = format!("{}{}", text::fit("token", NAMES), names.concat());
+    buffer.set_stringn(area.x, area.y, head, width, theme.muted());
+    let columns = || {
+        let shown = rows.iter().skip(first_column).take(shown_columns);
+        shown.enumerate()
+    };
+    for (index, &column) in columns() {
+        let x = matrix_x + (index * cell) as u16;
+        let name = if cell >= 5 {
+            text::fit(&token_name(run, column), cell - 1)
+        } else {
+            matrix::heading(column, cell, ctx.cursor.token)
+        };
+        let style = if column == ctx.cursor.token {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
+        buffer.set_stringn(x, area.y, name, cell, style);
+    }
+    let scale = Scale::around_zero(1.0);
+    for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
+        let y = area.y + 1 + index as u16;
+        let vector = embedding.row(row);
+        let style = if row == ctx.cursor.token {
+            theme.accent()
+        } else {
+            theme.text()
+        };
+        let name = text::fit(&token_name(run, row), NAMES - 1);
+        buffer.set_stringn(area.x, y, name, width, style);
+        let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
+        let (numbers, style) = if is_zero {
+            let forms = ["   never seen: a row of zeros", "  zeros"];
+            let words = fitting(&forms, (count * NUMBER) as u16).to_owned();
+            (words, theme.warning())
+        } else {
+            (numbers(&Stats::of(vector), count), style)
+        };
+        buffer.set_stringn(area.x + NAMES as u16, y, numbers, count * NUMBER, style);
+        for (index, &column) in columns() {
+            let x = matrix_x + (index * cell) as u16;
+            let value = cosine(vector, embedding.row(column));
+            if value.is_finite() {
+                matrix::cell(buffer, (x, y), cell, value as f32, scale, ctx);
+            } else {
+                buffer.set_stringn(x, y, "·", cell, theme.muted());
+            }
+        }
+    }
+    let y = area.y + 1 + shown_rows as u16;
+    if y < area.bottom() {
+        let place = Rect {
+            x: matrix_x.min(area.right()),
+            y,
+            width: area.right().saturating_sub(matrix_x),
+            height: 1,
+        };
+        legend(buffer, place, scale, "cosine", theme);
+        if shown_rows < rows.len() {
+            let words = format!("{} of {} tokens", shown_rows, rows.len());
+            buffer.set_stringn(area.x, y, words, statistics_end, theme.muted());
+        }
+    }
+    2 + shown_rows as u16
+}
+
+/// A row's last `count` statistics in columns.
+fn numbers(stats: &Stats, count: usize) -> String {
+    let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
+    let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
+    let numbers: Vec<String> = numbers
+        .chain([text::fixed(stats.norm, 2)])
+        .map(|number| format!("{number:>NUMBER$}"))
+        .collect();
+    numbers[numbers.len() - count..].concat()
+}
+
+fn token_name(run: &Run, position: usize) -> String {
+    run.tokens()
+        .get(position)
+        .map_or_else(String::new, token_strip::word)
+}
+
+/// How the selected token's numbers are distributed, and what lies nearest to it.
+fn draw_selected(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    embedding: &TensorData,
+) {
+    let token = ctx.cursor.token;
+    let vector = embedding.row(token);
+    if vector.is_empty() || area.height < 3 {
+        return;
+    }
+    let stats = Stats::of(vector);
+    let mut title = described(ctx, run, vector.len());
+    if area.width >= WIDE {
+        let precise = format!(
+            " · mean {:.6}  std {:.6}  norm {:.6}",
+            stats.mean, stats.std, stats.norm
+        );
+        title.push_str(&precise.replace('-', "−"));
+    }
+    let area = line(buffer, area, &title, ctx.theme.title());
+    let wide = area.width >= WIDE;
+    let area = below(area, u16::from(wide && area.height > 12));
+    let histogram = area.width * if wide { 2 } else { 1 } / 5;
+    let place = Rect {
+        width: histogram,
+        height: area.height.min(12),
+        ..area
+    };
+    let limit = Scale::signed(vector.iter().copied()).high.max(0.01);
+    Histogram {
+        values: vector,
+        range: (-limit, limit),
+        normal: false,
+    }
+    .draw(buffer, place, ctx.theme);
+    let x = area.x + histogram + 3;
+    let place = Rect {
+        x,
+        width: area.right().saturating_sub(x),
+        ..area
+    };
+    draw_beside(buffer, place, ctx, run, embedding);
+}
+
+/// The selected token's vector: how long it is, and where it is from.
+fn described(ctx: &ViewContext, run: &Run, length: usize) -> String {
+    let token = ctx.cursor.token;
+    let name = token_name(run, token);
+    let id = run.tokens().get(token).map_or(0, |token| token.id);
+    let whose = match ctx.cursor.detail.part {
+        Part::Token => format!("row {id} of the table"),
+        Part::Position => format!("position {token}"),
+        Part::Sum => format!("row {id} + position {token}"),
+    };
+    format!("{name}: {length} numbers, {whose}")
+}
+
+/// What lies nearest to the selected token's vector.
+fn draw_beside(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    embedding: &TensorData,
+) {
+    let token = ctx.cursor.token;
+    let in_prompt = alike(run, embedding, token);
+    if ctx.cursor.detail.part == Part::Token {
+        let id = run.tokens().get(token).map_or(0, |token| token.id);
+        draw_nearest(buffer, area, ctx, run, id, &in_prompt);
+    } else {
+        draw_alike(buffer, area, ctx, &in_prompt);
+    }
+}
+
+/// The same beneath the vector's description.
+fn draw_neighbours(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    embedding: &TensorData,
+) {
+    let length = embedding.row(ctx.cursor.token).len();
+    let title = described(ctx, run, length);
+    let title = fitting(
+        &[&title, title.trim_end_matches(" of the table")],
+        area.width,
+    );
+    let area = line(buffer, area, title, ctx.theme.title());
+    draw_beside(buffer, area, ctx, run, embedding);
+}
+
+/// The prompt's other tokens with their cosines, the most alike first.
+fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> {
+    let selected = embedding.row(token);
+    let mut others: Vec<(String, f64)> = run
+        .tokens()
+        .iter()
+        .filter(|other| other.kind != TokenKind::Padding && other.position != token)
+        .map(|other| {
+            let cosine = cosine(selected, embedding.row(other.position));
+            (token_strip::word(other), cosine)
+        })
+        .filter(|(_, cosine)| cosine.is_finite())
+        .collect();
+    others.sort_by(|a, b| b.1.total_cmp(&a.1));
+    others
+}
+
+/// The nearest words of the whole vocabulary; beside them, where there is room, those of this prompt.
+fn draw_nearest(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    id: u32,
+    in_prompt: &[(String, f64)],
+) {
+    let theme = ctx.theme;
+    let Some(nearest) = run
+        .vocabulary
+        .as_deref()
+        .map(|vocabulary| &vocabulary.nearest)
+    else {
+        draw_alike(buffer, area, ctx, in_prompt);
+        return;
+    };
+    let both = area.width >= 52;
+    let width = if both { area.width * 3 / 5 } else { area.width };
+    let left = Rect {
+        width: width.saturating_sub(2),
+        ..area
+    };
+    let known = nearest.known;
+    let title = if nearest.known == nearest.rows || !both {
+        format!("nearest of {known} words")
+    } else {
+        format!("nearest of the {known} it has learnt")
+    };
+    let rows: Vec<(String, f64)> = nearest
+        .of
+        .get(&id)
+        .into_iter()
+        .flatten()
+        .map(|neighbour| (label(neighbour), f64::from(neighbour.cosine)))
+        .collect();
+    if rows.is_empty() {
+        let rest = line(buffer, left, &title, theme.muted());
+        line(buffer, rest, "none: it has no vector", theme.warning());
+    } else {
+        draw_list(buffer, left, ctx, &title, &rows);
+    }
+    if both {
+        let right = Rect {
+            x: area.x + width + 1,
+            width: area.width.saturating_sub(width + 1),
+            ..area
+        };
+        draw_alike(buffer, right, ctx, in_prompt);
+    }
+}
+
+fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, in_prompt: &[(String, f64)]) {
+    let title = if ctx.recorded {
+        "in this prompt (a recording has no vocabulary to search)"
+    } else {
+        "in this prompt"
+    };
+    draw_list(buffer, area, ctx, title, in_prompt);
+}
+
+/// A piece of the vocabulary, as the token strip writes it.
+fn label(neighbour: &Neighbour) -> String {
+    let mark = if neighbour.piece.ends_with("</w>") {
+        "␣"
+    } else {
+        ""
+    };
+    format!("{}{mark}", token_strip::spelling(&neighbour.bytes))
+}
+
+/// Words and their cosines, in as many columns as the place is wide and the rows are short of.
+fn draw_list(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    title: &str,
+    rows: &[(String, f64)],
+) {
+    const NAME: usize = 12;
+    const PART: usize = NAME + 8;
+    let theme = ctx.theme;
+    let area = line(buffer, area, title, theme.muted());
+    let height = usize::from(area.height);
+    if height == 0 || area.width == 0 {
+        return;
+    }
+    let most = (usize::from(area.width) / PART).max(1);
+    let columns = rows.len().div_ceil(height).clamp(1, most);
+    let bar = if columns == 1 {
+        usize::from(area.width).saturating_sub(PART + 1).min(12)
+    } else {
+        0
+    };
+    for (index, (name, cosine)) in rows.iter().take(columns * height).enumerate() {
+        let x = area.x + ((index / height) * PART) as u16;
+        let y = area.y + (index % height) as u16;
+        let room = usize::from(area.right().saturating_sub(x));
+        let words = format!("{} {:>6} ", text::fit(name, NAME), text::fixed(*cosine, 3));
+        let (x, _) = buffer.set_stringn(x, y, words, room, theme.text());
+        buffer.set_stringn(x, y, bars::share(*cosine, bar), bar, theme.muted());
+    }
+}

@@ -1,0 +1,49 @@
+//! A row of cells for each token: the columns of a table that are colours.
+
+use ratatui::buffer::Buffer;
+
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::widgets::half_blocks;
+use crate::tui::ui::widgets::heat_map::Scale;
+
+/// Columns of one cell, so that `count` of them fit `room` columns: wide enough for a number where that is possible.
+pub fn cell_width(count: usize, room: usize) -> usize {
+    match room / count.max(1) {
+        0 | 1 => 1,
+        2..=5 => 2,
+        _ => 6,
+    }
+}
+
+/// The number of a narrow column: every second one, and the selected one, so that they do not run together.
+pub fn heading(column: usize, width: usize, selected: usize) -> String {
+    let shown = column == selected
+        || column.is_multiple_of(2) && (column < 9 || column.abs_diff(selected) > 1);
+    if width >= 2 && shown {
+        format!("{column:>width$}")
+    } else {
+        String::new()
+    }
+}
+
+/// Draws one cell, `width` columns wide: the value's colour, and the value itself where there is room.
+pub fn cell(
+    buffer: &mut Buffer,
+    (x, y): (u16, u16),
+    width: usize,
+    value: f32,
+    scale: Scale,
+    ctx: &ViewContext,
+) {
+    let pixel = scale.pixel(value, ctx.theme);
+    let style = ctx.theme.on(pixel.rgb);
+    let words = if width >= 5 {
+        format!("{:>w$} ", text::fixed(f64::from(value), 2), w = width - 1)
+    } else if ctx.theme.is_monochrome() {
+        half_blocks::shade(pixel.level).repeat(width)
+    } else {
+        " ".repeat(width)
+    };
+    buffer.set_stringn(x, y, words, width, style);
+}

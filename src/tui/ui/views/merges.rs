@@ -1,0 +1,139 @@
+//! How the selected word was merged from its bytes, step by step.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::line;
+use crate::generation::{MergeStep, MergedWord};
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::tui::ui::text;
+use crate::tui::ui::text::wrap_words;
+use crate::tui::ui::theme::Theme;
+use crate::tui::ui::widgets::token_strip::hexadecimal;
+
+/// Draws the merges of the word that `token` belongs to at the top of `area`; returns the place beneath.
+pub fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    words: Option<&[MergedWord]>,
+    token: &Token,
+    theme: Theme,
+) -> Rect {
+    let word = words.map(|words| {
+        words
+            .iter()
+            .find(|word| word.positions.contains(&token.position))
+    });
+    let why = match (token.kind, word) {
+        (TokenKind::Start, _) => "start is put before every text: it stands for no letters",
+        (TokenKind::End, _) => "end is put behind every text: it stands for no letters",
+        (TokenKind::Padding, _) => {
+            "padding fills the places that are left; the UNet gets their vectors, too"
+        }
+        (_, None) => "The merges stand in the model's vocabulary, which a recording does not have.",
+        (_, Some(Some(word))) if word.steps.is_empty() => {
+            "The prompt spells out a special token: it is not cut into pieces."
+        }
+        (_, Some(Some(word))) => return draw_word(buffer, area, word, token, theme),
+        (_, Some(None)) => return area,
+    };
+    sentence(buffer, area, why, theme.muted())
+}
+
+fn sentence(buffer: &mut Buffer, mut area: Rect, words: &str, style: Style) -> Rect {
+    for words in wrap_words(words, area.width.into()) {
+        area = line(buffer, area, &words, style);
+    }
+    area
+}
+
+fn draw_word(
+    buffer: &mut Buffer,
+    area: Rect,
+    word: &MergedWord,
+    token: &Token,
+    theme: Theme,
+) -> Rect {
+    let name = text::clean(&String::from_utf8_lossy(&word.bytes));
+    let title = format!("how “{name}” is merged");
+    let mut area = line(buffer, area, &title, theme.title());
+    let last = word.steps.len() - 1;
+    let rows = usize::from(area.height);
+    // Where there are more steps than rows, those in the middle go.
+    let cut = word.steps.len() > rows && rows > 2;
+    let head = if cut { rows / 2 } else { rows };
+    for (index, step) in word.steps.iter().enumerate() {
+        if area.height == 0 {
+            return area;
+        }
+        if cut && index == head {
+            let left_out = word.steps.len() + 1 - rows;
+            let words = format!("… {left_out} more …");
+            area = line(buffer, area, &words, theme.muted());
+            continue;
+        }
+        if cut && index > head && index < word.steps.len() + 1 + head - rows {
+            continue;
+        }
+        let own = (index == last).then(|| token.position - word.positions.start);
+        draw_step(buffer, area, word, step, own, theme);
+        area = super::below(area, 1);
+    }
+    if last == 0 && word.bytes.len() > 1 {
+        let words = format!(
+            "No two neighbours stand in the list of merges: its {} bytes stay {} tokens.",
+            word.bytes.len(),
+            word.positions.len()
+        );
+        area = sentence(buffer, area, &words, theme.muted());
+    }
+    area
+}
+
+/// One row: the pieces with gaps between them, the one just joined with the accent; at the end its id. `own` is the
+/// piece that is the selected token, in the last row.
+fn draw_step(
+    buffer: &mut Buffer,
+    area: Rect,
+    word: &MergedWord,
+    step: &MergeStep,
+    own: Option<usize>,
+    theme: Theme,
+) {
+    let id = step.id.map_or_else(String::new, |id| id.to_string());
+    let width = usize::from(area.width);
+    let room = width.saturating_sub(if id.is_empty() { 0 } else { 7 });
+    let mut x = area.x;
+    let end = area.x + room as u16;
+    let mut start = 0;
+    let count = step.lengths.len();
+    for (index, &length) in step.lengths.iter().enumerate() {
+        let bytes = word.bytes.get(start..start + length).unwrap_or_default();
+        start += length;
+        let mark = if index + 1 == count { "␣" } else { "" };
+        let style = match (own, step.joined) {
+            (Some(own), _) if own == index => theme.selected(),
+            (_, Some(joined)) if joined == index => theme.accent(),
+            _ => theme.text(),
+        };
+        let name = format!("{}{mark}", spelling(bytes));
+        let left = usize::from(end.saturating_sub(x));
+        if text::width(&name) > left {
+            buffer.set_stringn(x.min(area.right() - 1), area.y, "…", 1, theme.muted());
+            break;
+        }
+        (x, _) = buffer.set_stringn(x, area.y, name, left, style);
+        x += 1;
+    }
+    let id_x = area.right().saturating_sub(text::width(&id) as u16);
+    buffer.set_stringn(id_x, area.y, id, 7, theme.muted());
+}
+
+/// Bytes as text where they are some, else in hexadecimal.
+fn spelling(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(read) => text::clean(read),
+        Err(_) => hexadecimal(bytes, ""),
+    }
+}

@@ -1,0 +1,200 @@
+//! The initial noise: its channels, whether it is as normal as it should be, and what it becomes times the initial sigma.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{below, columns, empty, line, statistics, top};
+use crate::trace::{NoiseTrace, Stats};
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::histogram::Histogram;
+use crate::tui::ui::widgets::{half_blocks, tabs};
+
+/// Shares of a normal distribution within one, two and three standard deviations, in percent.
+const WITHIN: [(f32, f64); 3] = [(1.0, 68.27), (2.0, 95.45), (3.0, 99.73)];
+
+/// Draws the view.
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
+    let found = ctx
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, run.trace.noise.as_deref()?)));
+    let Some((run, info)) = found else {
+        empty(buffer, area, ctx, "The noise");
+        return;
+    };
+    let noise = &info.initial_noise;
+    let [channels, height, width] = noise.shape[..] else {
+        return;
+    };
+    let scaled = ctx.cursor.detail.scaled;
+    let factor = scaled.then_some(info.schedule.init_noise_sigma);
+    let area = draw_head(buffer, area, ctx, run, info);
+    let area = draw_channels(buffer, area, ctx, info, (channels, height, width), factor);
+    let channel = ctx.cursor.channel.min(channels.saturating_sub(1));
+    draw_distribution(buffer, area, ctx, noise.plane(channel), (channel, factor));
+}
+
+/// Seed, shape, and the choice between the noise and the first latents.
+fn draw_head(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    run: &Run,
+    info: &NoiseTrace,
+) -> Rect {
+    let noise = &info.initial_noise;
+    let sigma = f64::from(info.schedule.init_noise_sigma);
+    let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
+    let words = format!(
+        "seed {} · {} numbers, {} · std {} × sigma {} = {}",
+        run.trace.request.seed,
+        noise.data.len(),
+        shape.join("×"),
+        text::fixed(noise.stats.std, 3),
+        text::fixed(sigma, 4),
+        text::fixed(sigma * noise.stats.std, 2)
+    );
+    let area = line(buffer, area, &words, ctx.theme.text());
+    let names = ["noise", "times sigma: the first latents"];
+    let selected = usize::from(ctx.cursor.detail.scaled);
+    tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
+    below(area, 1 + u16::from(area.height > 20))
+}
+
+/// The channels side by side on one scale. Returns the place beneath.
+fn draw_channels(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    info: &NoiseTrace,
+    (channels, height, width): (usize, usize, usize),
+    factor: Option<f32>,
+) -> Rect {
+    let theme = ctx.theme;
+    let noise = &info.initial_noise;
+    let largest = Scale::signed(noise.data.iter().copied()).high.max(1.0);
+    let scale = Scale::around_zero(largest * factor.unwrap_or(1.0));
+    let least_below = if area.height > 24 { 13 } else { 5 };
+    let places = columns(area, channels.clamp(1, 8) as u16, 1);
+    let room = area.height.saturating_sub(least_below + 3).max(4);
+    let mut used = 0;
+    for (channel, place) in places.iter().enumerate() {
+        let is_selected = channel == ctx.cursor.channel;
+        let style = if is_selected {
+            theme.accent()
+        } else {
+            theme.title()
+        };
+        let mark = if is_selected { "▸ " } else { "" };
+        let plane = line(buffer, *place, &format!("{mark}channel {channel}"), style);
+        let values = times(noise.plane(channel), factor);
+        let map = HeatMap {
+            values: &values,
+            width,
+            height,
+            scale,
+        };
+        let drawn = map.draw(buffer, top(plane, room), theme);
+        let stats = Stats::of(&values);
+        let caption = below(plane, drawn.height);
+        let words = statistics(&stats, place.width);
+        line(buffer, caption, &words, theme.muted());
+        used = used.max(drawn.height + 2);
+    }
+    let area = below(area, used);
+    let place = top(area, 1);
+    legend(buffer, place, scale, "one scale for all channels", theme);
+    below(area, 1 + u16::from(area.height > 8))
+}
+
+fn times(values: &[f32], factor: Option<f32>) -> Cow<'_, [f32]> {
+    match factor {
+        None => Cow::Borrowed(values),
+        Some(factor) => values.iter().map(|value| value * factor).collect(),
+    }
+}
+
+/// A channel's histogram against the normal curve, and both in numbers.
+fn draw_distribution(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    values: &[f32],
+    (channel, factor): (usize, Option<f32>),
+) {
+    let theme = ctx.theme;
+    let spread = factor.map_or_else(String::new, |factor| {
+        format!(" of std {}", text::fixed(f64::from(factor), 2))
+    });
+    let words = format!(
+        "channel {channel}: {} numbers   • the normal distribution{spread}",
+        values.len()
+    );
+    let area = line(buffer, area, &words, theme.title());
+    let beside = area.width >= 60 && area.height >= 6;
+    let numbers = if beside { 29 } else { 0 };
+    let left = Rect {
+        width: area.width - numbers,
+        ..area
+    };
+    let width = half_blocks::cells((96, 2), left).width;
+    let place = Rect {
+        width,
+        height: area.height.min(16),
+        ..area
+    };
+    Histogram {
+        values,
+        range: (-4.0, 4.0),
+        normal: true,
+    }
+    .draw_times(buffer, place, theme, factor.unwrap_or(1.0));
+    if beside {
+        let x = place.right() + 3;
+        let place = Rect {
+            x,
+            width: area.right().saturating_sub(x),
+            ..area
+        };
+        draw_shares(buffer, place, ctx, values, factor);
+    }
+}
+
+/// How many of the values lie within one, two and three standard deviations, and how many should.
+fn draw_shares(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    values: &[f32],
+    factor: Option<f32>,
+) {
+    let theme = ctx.theme;
+    let mut area = line(buffer, area, "within    here  normal", theme.muted());
+    for (limit, expected) in WITHIN {
+        let inside = values.iter().filter(|value| value.abs() <= limit).count();
+        let share = 100.0 * inside as f64 / values.len().max(1) as f64;
+        let limit = match factor {
+            None => format!("±{limit}"),
+            Some(factor) => format!("±{}", text::number(f64::from(limit * factor))),
+        };
+        let words = format!("{limit:<7}{share:>7.1} {expected:>7.1} %");
+        area = line(buffer, area, &words, theme.text());
+    }
+    let stats = Stats::of(values);
+    let factor = f64::from(factor.unwrap_or(1.0));
+    let rows = [
+        ("mean", stats.mean * factor, 0.0),
+        ("std", stats.std * factor, factor),
+    ];
+    area = below(area, 1);
+    for (name, value, expected) in rows {
+        let (value, expected) = (text::fixed(value, 3), text::fixed(expected, 3));
+        let words = format!("{name:<7}{value:>7} {expected:>7}");
+        area = line(buffer, area, &words, theme.text());
+    }
+}

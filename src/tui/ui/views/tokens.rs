@@ -1,0 +1,387 @@
+//! The prompt's 77 positions, and the negative prompt's: what each token is, where it came from and how it was merged.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{below, columns, empty, line, merges, scroll, top};
+use crate::generation::MergedWord;
+use crate::model::tokenizer::{Token, TokenKind, Tokens};
+use crate::tui::state::detail::Side;
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::text;
+use crate::tui::ui::widgets::token_strip;
+
+/// The least columns of one part of the table.
+const PART: u16 = 44;
+/// The least columns of a row with a token's bytes; those of the selected token stand above the table, too.
+const WITH_BYTES: u16 = 36;
+/// Columns of a text's name, where there is room and where there is little.
+const NAMES: (u16, u16) = (18, 11);
+
+/// One of the two texts, with all that is known of it.
+struct Text<'a> {
+    name: &'static str,
+    typed: &'a str,
+    tokens: &'a Tokens,
+    unseen: &'a BTreeSet<u32>,
+    words: Option<&'a [MergedWord]>,
+    is_shown: bool,
+}
+
+impl Text<'_> {
+    fn is_unseen(&self, token: &Token) -> bool {
+        token.kind == TokenKind::Word && self.unseen.contains(&token.id)
+    }
+}
+
+/// Draws the view.
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
+    let found = ctx
+        .run
+        .as_ref()
+        .and_then(|run| Some((run, texts(ctx, run)?)));
+    let Some((run, texts)) = found else {
+        empty(buffer, area, ctx, "The prompt's tokens");
+        return;
+    };
+    let roomy = area.height > 24;
+    let mut area = area;
+    for text in &texts {
+        area = draw_text(buffer, area, ctx, run, text);
+        area = below(area, u16::from(roomy));
+    }
+    let [prompt, negative] = &texts;
+    let shown = if negative.is_shown { negative } else { prompt };
+    let Some(token) = shown.tokens.tokens.get(ctx.cursor.token) else {
+        return;
+    };
+    let area = draw_selected(buffer, area, ctx, shown, token);
+    let area = draw_warnings(buffer, area, ctx, shown);
+    let area = below(area, u16::from(roomy));
+    let (left, right) = divide(area);
+    draw_table(buffer, left, ctx, shown);
+    let rest = merges::draw(buffer, right, shown.words, token, ctx.theme);
+    let beside = if negative.is_shown { prompt } else { negative };
+    draw_beside(buffer, below(rest, 1), ctx, beside);
+}
+
+fn texts<'a>(ctx: &ViewContext, run: &'a Run) -> Option<[Text<'a>; 2]> {
+    let tokens = run.trace.tokens.as_deref()?;
+    let request = &run.trace.request;
+    let words = run.vocabulary.as_deref();
+    let side = ctx.cursor.detail.side;
+    Some([
+        Text {
+            name: "prompt",
+            typed: &request.prompt,
+            tokens: &tokens.prompt,
+            unseen: &tokens.unseen,
+            words: words.map(|words| words.prompt.as_slice()),
+            is_shown: side == Side::Prompt,
+        },
+        Text {
+            name: "negative prompt",
+            typed: &request.negative_prompt,
+            tokens: &tokens.negative_prompt,
+            unseen: &tokens.unseen,
+            words: words.map(|words| words.negative_prompt.as_slice()),
+            is_shown: side == Side::Negative,
+        },
+    ])
+}
+
+/// The table at the left, the merges at the right.
+fn divide(area: Rect) -> (Rect, Rect) {
+    let merges = if area.width >= 150 {
+        64
+    } else {
+        (area.width * 2 / 5).clamp(20, 48)
+    };
+    let left = area.width.saturating_sub(merges + 2);
+    let table = Rect {
+        width: left,
+        ..area
+    };
+    let merges = Rect {
+        x: area.x + left + 2,
+        width: area.width.saturating_sub(left + 2),
+        ..area
+    };
+    (table, merges)
+}
+
+/// A text as it was typed, with the selected token's part of it marked, and how much room it takes.
+fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, shown: &Text) -> Rect {
+    let theme = ctx.theme;
+    if area.height == 0 {
+        return area;
+    }
+    let (mark, style) = if shown.is_shown {
+        ("▸", theme.accent())
+    } else {
+        (" ", theme.muted())
+    };
+    let wide = area.width >= 90;
+    let (columns, name) = match (wide, shown.name) {
+        (true, name) => (NAMES.0, name),
+        (false, name) => (NAMES.1, name.split(' ').next().unwrap_or(name)),
+    };
+    let columns = columns.min(area.width);
+    let name = format!("{mark} {name}");
+    buffer.set_stringn(area.x, area.y, name, columns.into(), style);
+    let places = shown.tokens.tokens.len().saturating_sub(2);
+    let count = format!("{} of {places}", shown.tokens.words().len());
+    let count_width = text::width(&count) as u16;
+    let counts = area.width >= 60;
+    if counts {
+        let x = area.right() - count_width;
+        buffer.set_string(x, area.y, &count, theme.muted());
+    }
+    let taken = columns + if counts { count_width + 2 } else { 0 };
+    let place = Rect {
+        x: area.x + columns,
+        width: area.width.saturating_sub(taken),
+        ..area
+    };
+    let rows = if shown.typed.is_empty() {
+        let unused = shown.name != "prompt" && !run.trace.request.is_guided();
+        let words = if unused {
+            "(empty, and not used: guidance is off)"
+        } else {
+            "(empty: start, end and padding)"
+        };
+        line(buffer, place, words, theme.muted());
+        1
+    } else if shown.is_shown {
+        let most = if area.height > 24 { 6 } else { 3 };
+        draw_typed(buffer, place, ctx, shown, most)
+    } else {
+        line(buffer, place, &text::clean(shown.typed), theme.muted());
+        1
+    };
+    below(area, rows)
+}
+
+/// At most `most` rows of what was typed, around the selected token's part. Returns the rows used.
+fn draw_typed(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    shown: &Text,
+    most: usize,
+) -> u16 {
+    let theme = ctx.theme;
+    let typed = shown.typed;
+    let token = shown.tokens.tokens.get(ctx.cursor.token);
+    let span = token
+        .and_then(|token| token.span.clone())
+        .filter(|span| typed.get(span.clone()).is_some())
+        .unwrap_or(typed.len()..typed.len());
+    let before = text::clean(&typed[..span.start]);
+    let marked = text::clean(&typed[span.clone()]);
+    let whole = format!("{before}{marked}{}", text::clean(&typed[span.end..]));
+    let marked: Range<usize> = before.len()..before.len() + marked.len();
+    let lines = text::wrap(&whole, area.width.into());
+    let mut starts = Vec::with_capacity(lines.len());
+    let mut length = 0;
+    for words in &lines {
+        starts.push(length);
+        length += words.len();
+    }
+    let marked_row = starts
+        .partition_point(|&start| start <= marked.start)
+        .saturating_sub(1);
+    let first = scroll(marked_row, lines.len(), most);
+    let mut start = starts.get(first).copied().unwrap_or(0);
+    let mut y = area.y;
+    for words in lines.iter().skip(first).take(most) {
+        if y >= area.bottom() {
+            break;
+        }
+        let mut x = area.x;
+        let cut = |index: usize| index.clamp(start, start + words.len()) - start;
+        let (from, to) = (cut(marked.start), cut(marked.end));
+        for (part, style) in [
+            (&words[..from], theme.text()),
+            (&words[from..to], theme.selected()),
+            (&words[to..], theme.text()),
+        ] {
+            let room = usize::from(area.right().saturating_sub(x));
+            (x, _) = buffer.set_stringn(x, y, part, room, style);
+        }
+        start += words.len();
+        y += 1;
+    }
+    y - area.y
+}
+
+/// Everything about the selected token.
+fn draw_selected(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    shown: &Text,
+    token: &Token,
+) -> Rect {
+    let is_unseen = shown.is_unseen(token);
+    let role = match token.kind {
+        TokenKind::Start => "begins every text",
+        TokenKind::End => "ends the text",
+        TokenKind::Padding => "fills up to 77",
+        TokenKind::Word if is_unseen => "the model never saw this token",
+        TokenKind::Word if token.piece.ends_with("</w>") => "ends a word",
+        TokenKind::Word => "the word goes on",
+    };
+    let style = if is_unseen {
+        ctx.theme.warning()
+    } else {
+        ctx.theme.accent()
+    };
+    let words = format!(
+        "{} · position {} · id {} · {role}",
+        token_strip::label(token),
+        token.position,
+        token.id
+    );
+    let area = line(buffer, area, &words, style);
+    let piece = text::clean(&token.piece);
+    let bytes = match token.bytes.len() {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
+    };
+    let words = match token.kind {
+        TokenKind::Word => format!(
+            "{} · {bytes} · spelt {piece}",
+            token_strip::hexadecimal(&token.bytes, " ")
+        ),
+        _ => format!("spelt {piece}"),
+    };
+    line(buffer, area, &words, ctx.theme.text())
+}
+
+/// What found no place in the 77 positions, and what the model has no vector for.
+fn draw_warnings(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) -> Rect {
+    let theme = ctx.theme;
+    let mut area = area;
+    let truncated = &shown.tokens.truncated;
+    if !truncated.is_empty() {
+        let words: Vec<String> = truncated.iter().map(token_strip::word).collect();
+        let count = match truncated.len() {
+            1 => "1 token was cut off and is".to_owned(),
+            count => format!("{count} tokens were cut off and are"),
+        };
+        let words = format!("{count} not seen by the model: {}", words.join(" "));
+        area = line(buffer, area, &words, theme.warning());
+    }
+    let mut unseen: Vec<String> = Vec::new();
+    for token in &shown.tokens.tokens {
+        let name = token_strip::word(token);
+        if shown.is_unseen(token) && !unseen.contains(&name) {
+            unseen.push(name);
+        }
+    }
+    if !unseen.is_empty() {
+        let words = format!(
+            "never seen in training, so without a vector: {}",
+            unseen.join(" ")
+        );
+        area = line(buffer, area, &words, theme.warning());
+    }
+    area
+}
+
+fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) {
+    if area.height < 2 {
+        return;
+    }
+    let parts = columns(area, (area.width / PART).max(1), 2);
+    let rows = usize::from(area.height - 1);
+    let visible = rows * parts.len();
+    let tokens = &shown.tokens.tokens;
+    let first = scroll(ctx.cursor.token, tokens.len(), visible);
+    for (index, part) in parts.iter().enumerate() {
+        let head = if part.width < WITH_BYTES {
+            " pos     id  token"
+        } else {
+            " pos     id  token          bytes"
+        };
+        line(buffer, *part, head, ctx.theme.title());
+        let rows_of_part = tokens.iter().skip(first + index * rows).take(rows);
+        for (row, token) in rows_of_part.enumerate() {
+            let place = top(below(*part, 1 + row as u16), 1);
+            draw_row(buffer, place, ctx, shown, token);
+        }
+    }
+}
+
+/// The tokens of the text that is not shown, without its padding.
+fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, beside: &Text) {
+    let theme = ctx.theme;
+    if area.height < 5 || beside.tokens.words().is_empty() {
+        return;
+    }
+    let mut area = line(buffer, area, beside.name, theme.title());
+    let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
+    let padding = beside.tokens.tokens.iter().filter(is_padding).count();
+    let shown = beside
+        .tokens
+        .tokens
+        .iter()
+        .filter(|token| !is_padding(token));
+    for token in shown {
+        if area.height < 2 {
+            break;
+        }
+        let words = format!(
+            "{:>4} {:>6}  {}",
+            token.position,
+            token.id,
+            token_strip::label(token)
+        );
+        let style = if beside.is_unseen(token) {
+            theme.warning()
+        } else {
+            theme.muted()
+        };
+        area = line(buffer, area, &words, style);
+    }
+    if padding > 0 {
+        let words = format!("             padding ×{padding}");
+        line(buffer, area, &words, theme.muted());
+    }
+}
+
+fn draw_row(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text, token: &Token) {
+    let theme = ctx.theme;
+    let is_unseen = shown.is_unseen(token);
+    let bytes = match token.kind {
+        _ if area.width < WITH_BYTES => String::new(),
+        TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
+        TokenKind::Word if is_unseen => format!(
+            "never seen  {}",
+            token_strip::hexadecimal(&token.bytes, " ")
+        ),
+        TokenKind::Word => token_strip::hexadecimal(&token.bytes, " "),
+        _ => String::new(),
+    };
+    let words = format!(
+        "{:>4} {:>6}  {} {bytes}",
+        token.position,
+        token.id,
+        text::fit(&token_strip::label(token), 14),
+    );
+    let style = if token.position == ctx.cursor.token {
+        theme.selected()
+    } else if is_unseen {
+        theme.warning()
+    } else if token.kind == TokenKind::Word {
+        theme.text()
+    } else {
+        theme.muted()
+    };
+    line(buffer, area, &text::fit(&words, area.width.into()), style);
+}

@@ -1,0 +1,107 @@
+//! Pixels as half-block cells: two pixels a cell, one above the other, each about as high as it is wide.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::tui::ui::theme::{Rgb, Theme};
+
+/// One pixel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pixel {
+    /// Its colour.
+    pub rgb: Rgb,
+    /// Its strength for terminals without colours, 0 to 1.
+    pub level: f32,
+}
+
+/// Shades from nothing to all.
+pub const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
+
+/// The size in pixels, `(width, height)`, at which an image of `image` pixels fills `area` best without changing its
+/// aspect: a whole multiple where that uses the place well, else as large as it goes.
+pub fn fit(image: (usize, usize), area: Rect) -> (usize, usize) {
+    let (width, height) = (image.0.max(1), image.1.max(1));
+    let across = f64::from(area.width) / width as f64;
+    let down = 2.0 * f64::from(area.height) / height as f64;
+    let exact = across.min(down);
+    let whole = exact.floor();
+    let factor = if whole >= 1.0 && whole / exact >= 0.6 {
+        whole
+    } else {
+        exact
+    };
+    let scaled = |length: usize| ((length as f64 * factor).round() as usize).max(1);
+    if area.is_empty() {
+        (0, 0)
+    } else {
+        (scaled(width), scaled(height))
+    }
+}
+
+/// The cells that an image of `size` pixels takes at the top left of `area`.
+pub fn cells(size: (usize, usize), area: Rect) -> Rect {
+    Rect {
+        width: (size.0.min(usize::from(area.width))) as u16,
+        height: (size.1.div_ceil(2).min(usize::from(area.height))) as u16,
+        ..area
+    }
+}
+
+/// Draws `size` pixels at the top left of `area`; `at(x, y)` is the pixel there. Without colours a cell is a shade.
+pub fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    size: (usize, usize),
+    theme: Theme,
+    at: impl Fn(usize, usize) -> Pixel,
+) {
+    let covered = cells(size, area).intersection(buffer.area);
+    for row in 0..covered.height {
+        for column in 0..covered.width {
+            let (x, y) = (usize::from(column), 2 * usize::from(row));
+            let top = at(x, y);
+            let bottom = (y + 1 < size.1).then(|| at(x, y + 1));
+            let cell = &mut buffer[(covered.x + column, covered.y + row)];
+            match (theme.colour(top.rgb), bottom) {
+                (Some(colour), Some(bottom)) => {
+                    cell.set_symbol("▀").set_fg(colour);
+                    if let Some(colour) = theme.colour(bottom.rgb) {
+                        cell.set_bg(colour);
+                    }
+                }
+                (Some(colour), None) => {
+                    cell.set_symbol("▀").set_fg(colour);
+                }
+                (None, bottom) => {
+                    let level = bottom.map_or(top.level / 2.0, |bottom| {
+                        f32::midpoint(top.level, bottom.level)
+                    });
+                    cell.set_symbol(shade(level)).set_style(Style::new());
+                }
+            }
+        }
+    }
+}
+
+/// The shade for a strength from 0 to 1.
+pub fn shade(level: f32) -> &'static str {
+    let last = SHADES.len() - 1;
+    SHADES[((level.clamp(0.0, 1.0) * last as f32).round() as usize).min(last)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_fill_their_place_in_whole_multiples_where_that_uses_it_well() {
+        let area = |width, height| Rect::new(0, 0, width, height);
+        assert_eq!(fit((16, 16), area(35, 20)), (32, 32));
+        assert_eq!(fit((16, 16), area(50, 10)), (16, 16), "20 would be uneven");
+        assert_eq!(fit((16, 16), area(29, 30)), (29, 29), "16 would waste it");
+        assert_eq!(fit((128, 128), area(64, 40)), (64, 64));
+        assert_eq!(fit((64, 32), area(64, 40)), (64, 32), "the aspect is kept");
+        assert_eq!(fit((16, 16), area(0, 40)), (0, 0));
+    }
+}

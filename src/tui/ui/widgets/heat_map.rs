@@ -1,0 +1,183 @@
+//! A heat map of a matrix, and its scale with numbers.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::half_blocks::{self, Pixel};
+use crate::tui::state::plane::{Plane, covered};
+use crate::tui::ui::colour_map::ColourMap;
+use crate::tui::ui::text;
+use crate::tui::ui::theme::Theme;
+
+/// From numbers to places on a colour map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// The number at the map's lower end.
+    pub low: f32,
+    /// The number at the map's upper end.
+    pub high: f32,
+    /// The colours.
+    pub map: ColourMap,
+}
+
+impl Scale {
+    /// Magnitudes from 0 to the largest of `values`.
+    pub fn magnitudes(values: impl IntoIterator<Item = f32>) -> Self {
+        Self {
+            low: 0.0,
+            high: largest(values),
+            map: ColourMap::Magnitude,
+        }
+    }
+
+    /// Signed values, with zero in the middle.
+    pub fn signed(values: impl IntoIterator<Item = f32>) -> Self {
+        Self::around_zero(largest(values))
+    }
+
+    /// Signed values from `-limit` to `limit`.
+    pub fn around_zero(limit: f32) -> Self {
+        Self {
+            low: -limit,
+            high: limit,
+            map: ColourMap::Signed,
+        }
+    }
+
+    /// Where `value` lies, from 0 to 1; `None` where it is not finite.
+    pub fn position(&self, value: f32) -> Option<f32> {
+        let range = self.high - self.low;
+        if !value.is_finite() {
+            None
+        } else if range > 0.0 {
+            Some(((value - self.low) / range).clamp(0.0, 1.0))
+        } else if self.map == ColourMap::Signed {
+            Some(0.5)
+        } else {
+            Some(0.0)
+        }
+    }
+
+    /// The pixel for `value`.
+    pub fn pixel(&self, value: f32, theme: Theme) -> Pixel {
+        let position = self.position(value);
+        let level = match (self.map, position) {
+            (_, None) => 1.0,
+            (ColourMap::Magnitude, Some(position)) => position,
+            (ColourMap::Signed, Some(position)) => (2.0 * position - 1.0).abs(),
+        };
+        Pixel {
+            rgb: theme.heat(self.map, position),
+            level,
+        }
+    }
+}
+
+fn largest(values: impl IntoIterator<Item = f32>) -> f32 {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    finite.fold(0.0, |largest: f32, value| largest.max(value.abs()))
+}
+
+/// A matrix of values, row-major.
+#[derive(Debug, Clone, Copy)]
+pub struct HeatMap<'a> {
+    /// The values; as many as `width * height`.
+    pub values: &'a [f32],
+    /// Values in a row.
+    pub width: usize,
+    /// Number of rows.
+    pub height: usize,
+    /// What the colours mean.
+    pub scale: Scale,
+}
+
+impl HeatMap<'_> {
+    /// Draws the map at the top left of `area` and returns the cells that it takes. Where there are more values than
+    /// place, a pixel is the mean of those that it covers.
+    pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) -> Rect {
+        let size = half_blocks::fit((self.width, self.height), area);
+        let area = half_blocks::cells(size, area);
+        if self.values.len() < self.width * self.height || area.is_empty() {
+            return Rect {
+                width: 0,
+                height: 0,
+                ..area
+            };
+        }
+        half_blocks::draw(buffer, area, size, theme, |x, y| {
+            let mean = self.plane().mean(
+                covered(x, size.0, self.width),
+                covered(y, size.1, self.height),
+            );
+            self.scale.pixel(mean, theme)
+        });
+        area
+    }
+
+    /// The value at `across` and `down`, both from 0 to 1, interpolated between the values around it.
+    pub fn sample(&self, across: f32, down: f32) -> f32 {
+        self.plane().sample(across, down)
+    }
+
+    fn plane(&self) -> Plane<'_> {
+        Plane {
+            values: self.values,
+            width: self.width,
+            height: self.height,
+        }
+    }
+}
+
+/// Draws a scale as one row: its numbers, its colours between them, and whose it is.
+pub fn legend(buffer: &mut Buffer, area: Rect, scale: Scale, whose: &str, theme: Theme) {
+    if area.is_empty() {
+        return;
+    }
+    let low = format!("{} ", text::number(f64::from(scale.low)));
+    let high = format!(" {}", text::number(f64::from(scale.high)));
+    let numbers = text::width(&low) + text::width(&high);
+    let room = usize::from(area.width);
+    // A number that is cut says something else.
+    if room < numbers {
+        return;
+    }
+    let bar = room.saturating_sub(numbers).min(12) as u16;
+    let (start, _) = buffer.set_stringn(area.x, area.y, &low, room, theme.muted());
+    for column in 0..bar {
+        let at = |half: u16| f32::from(2 * column + half) / f32::from((2 * bar - 1).max(1));
+        let colours = [0, 1].map(|half| theme.colour(scale.map.at(at(half))));
+        let cell = &mut buffer[(start + column, area.y)];
+        if let [Some(left), Some(right)] = colours {
+            cell.set_symbol("▌").set_fg(left).set_bg(right);
+        } else {
+            let level = match scale.map {
+                ColourMap::Magnitude => at(0),
+                ColourMap::Signed => (2.0 * at(0) - 1.0).abs(),
+            };
+            cell.set_symbol(half_blocks::shade(level));
+        }
+    }
+    let end = start + bar;
+    let rest = if room > numbers + usize::from(bar) + text::width(whose) + 1 {
+        format!("{high}  {whose}")
+    } else {
+        high
+    };
+    let room = usize::from(area.right().saturating_sub(end));
+    buffer.set_stringn(end, area.y, rest, room, theme.muted());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_not_finite_have_no_place_on_the_scale() {
+        let scale = Scale::signed([1.0, -2.0, f32::NAN]);
+        assert_eq!((scale.low, scale.high), (-2.0, 2.0));
+        assert_eq!(scale.position(f32::NAN), None);
+        assert_eq!(scale.position(0.0), Some(0.5));
+        let empty = Scale::magnitudes([0.0, 0.0]);
+        assert_eq!(empty.position(0.0), Some(0.0));
+    }
+}

@@ -1,0 +1,119 @@
+//! The prompt as a strip of words, with the selected one marked.
+
+use std::collections::BTreeSet;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::model::tokenizer::{Token, TokenKind};
+use crate::tui::ui::text;
+use crate::tui::ui::theme::Theme;
+
+/// What a token is called on the screen: its text with the end of a word shown as `␣`; bytes that are no text by
+/// themselves, as `‹e8›`.
+pub fn label(token: &Token) -> String {
+    match token.kind {
+        TokenKind::Start => "start".to_owned(),
+        TokenKind::End => "end".to_owned(),
+        TokenKind::Padding => "padding".to_owned(),
+        TokenKind::Word => {
+            let mark = if token.piece.ends_with("</w>") {
+                "␣"
+            } else {
+                ""
+            };
+            format!("{}{mark}", spelling(&token.bytes))
+        }
+    }
+}
+
+/// Bytes as text where they are some, else in hexadecimal: `‹e8›`.
+pub fn spelling(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(read) => text::clean(read),
+        Err(_) => format!("‹{}›", hexadecimal(bytes, "")),
+    }
+}
+
+/// Bytes as two digits each, with `gap` between them.
+pub fn hexadecimal(bytes: &[u8], gap: &str) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(gap)
+}
+
+/// The word alone, for titles and labels of maps.
+pub fn word(token: &Token) -> String {
+    let label = label(token);
+    label.strip_suffix('␣').map(str::to_owned).unwrap_or(label)
+}
+
+/// Draws start, words, end and padding in one row, so that the selected token can always be seen.
+pub fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    tokens: &[Token],
+    selected: usize,
+    unseen: &BTreeSet<u32>,
+    theme: Theme,
+) {
+    let mut parts: Vec<(String, Style)> = Vec::new();
+    let padding = tokens
+        .iter()
+        .filter(|token| token.kind == TokenKind::Padding);
+    let padding = padding.count();
+    let mut chosen = 0;
+    for token in tokens {
+        let is_selected = token.position == selected;
+        let name = match token.kind {
+            TokenKind::Word => format!(" {} ", word(token)),
+            // One part stands for the whole padding.
+            TokenKind::Padding if is_selected => format!(" padding {selected} "),
+            TokenKind::Padding => continue,
+            _ => format!(" {} ", label(token)),
+        };
+        let style = if is_selected {
+            chosen = parts.len();
+            theme.selected()
+        } else if unseen.contains(&token.id) {
+            theme.warning()
+        } else if token.kind == TokenKind::Word {
+            theme.text()
+        } else {
+            theme.muted()
+        };
+        parts.push((name, style));
+    }
+    if padding > 0 {
+        parts.push((format!(" padding ×{padding}"), theme.muted()));
+    }
+    let room = usize::from(area.width);
+    let widths: Vec<usize> = parts.iter().map(|(name, _)| text::width(name)).collect();
+    let total: usize = widths.iter().sum();
+    let before: usize = widths.iter().take(chosen).sum();
+    let width = widths.get(chosen).copied().unwrap_or(0);
+    let skip = if total <= room {
+        0
+    } else {
+        (before + width / 2)
+            .saturating_sub(room / 2)
+            .min(total - room)
+    };
+    let mut column = 0;
+    for (name, style) in &parts {
+        for grapheme in name.graphemes(true) {
+            let width = text::width(grapheme);
+            if column >= skip && column + width <= skip + room {
+                let x = area.x + (column - skip) as u16;
+                buffer.set_stringn(x, area.y, grapheme, width, *style);
+            }
+            column += width;
+        }
+    }
+    for (cut, x) in [(skip > 0, area.x), (total > skip + room, area.right() - 1)] {
+        if cut && area.width > 2 {
+            buffer.set_string(x, area.y, "…", theme.muted());
+        }
+    }
+}
