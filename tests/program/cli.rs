@@ -1099,10 +1099,15 @@ fn a_recorded_run_is_checked_without_a_model() {
         .stderr(contains("diffuscope run --json"));
     copy(&out, &folder.path().join("copy"));
     let damaged = folder.path().join("copy/steps/0001/x0.json");
-    fs::write(damaged, "{}").unwrap();
+    fs::write(&damaged, "{}").unwrap();
     let assert = diffuscope(&folder, &["replay", "--check", "copy"]).assert();
     let assert = assert.code(1).stderr(contains("x0.json"));
     assert_harmless(&assert);
+    fs::remove_file(damaged).unwrap();
+    diffuscope(&folder, &["replay", "--check", "copy"])
+        .assert()
+        .code(1)
+        .stderr(contains("x0.json").and(contains("with all its files")));
 }
 
 #[test]
