@@ -9,7 +9,6 @@ use candle_core::Result;
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::noise_schedule::{NoiseSchedule, sigma_of};
 use super::prediction::{epsilon_preserving, scale, x0_preserving};
-use super::schedule::{final_alpha_cumprod, spacing_or};
 use super::{SchedulerKind, StepInput, StepOutput, spacing};
 
 /// What each step needs of the noise schedule.
@@ -23,7 +22,7 @@ pub(super) struct Ddim {
 
 /// The whole timesteps that DDIM visits.
 pub(super) fn timesteps(config: &SchedulerConfig, train: usize, steps: usize) -> Vec<f64> {
-    let spacing = spacing_or(config, TimestepSpacing::Leading);
+    let spacing = config.spacing_or(TimestepSpacing::Leading);
     spacing::whole_timesteps(spacing, train, steps, config.steps_offset)
 }
 
@@ -35,7 +34,7 @@ impl Ddim {
         timesteps: &[f32],
         steps: usize,
     ) -> Self {
-        let after_last = final_alpha_cumprod(SchedulerKind::Ddim, config, noise);
+        let after_last = noise.final_alpha_cumprod(SchedulerKind::Ddim, config);
         let stride = noise.len() / steps;
         let alphas = timesteps
             .iter()

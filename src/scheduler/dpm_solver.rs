@@ -15,7 +15,6 @@ use candle_core::{Result, Tensor};
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::noise_schedule::NoiseSchedule;
 use super::prediction::{scale, x0_preserving};
-use super::schedule::spacing_or;
 use super::{SchedulerError, SchedulerKind, StepInput, StepOutput, spacing};
 
 /// The x0 of the step before.
@@ -44,7 +43,7 @@ pub(super) fn schedule(
             .collect();
         (timesteps, sigmas)
     } else {
-        let timesteps: Vec<f64> = match spacing_or(config, TimestepSpacing::Linspace) {
+        let timesteps: Vec<f64> = match config.spacing_or(TimestepSpacing::Linspace) {
             // One more than asked for, of which the last, timestep 0, is left out.
             TimestepSpacing::Linspace => spacing::linspace(0.0, (train - 1) as f64, steps + 1)
                 .into_iter()

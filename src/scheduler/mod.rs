@@ -8,85 +8,30 @@
 mod config;
 mod ddim;
 mod dpm_solver;
+mod error;
 mod euler;
 mod euler_ancestral;
+mod kind;
 mod lms;
 mod noise_schedule;
 mod pndm;
 mod prediction;
 mod schedule;
 mod spacing;
+mod validation;
 
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use config::{
     BetaSchedule, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig, TimestepSpacing,
 };
+pub use error::SchedulerError;
+pub use kind::SchedulerKind;
 pub use schedule::{LatentSpace, Schedule};
 
 use noise_schedule::NoiseSchedule;
-
-/// A sampler, by the name users type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum SchedulerKind {
-    /// Linear multistep, order 4 (`LMSDiscreteScheduler`).
-    #[serde(rename = "lms")]
-    Lms,
-    /// Euler (`EulerDiscreteScheduler`).
-    #[serde(rename = "euler")]
-    Euler,
-    /// Euler with fresh noise at every step (`EulerAncestralDiscreteScheduler`).
-    #[serde(rename = "euler-a")]
-    EulerAncestral,
-    /// Denoising diffusion implicit model, eta 0 (`DDIMScheduler`).
-    #[serde(rename = "ddim")]
-    Ddim,
-    /// DPM-Solver++ of order 2, multistep (`DPMSolverMultistepScheduler`).
-    #[serde(rename = "dpm++-2m")]
-    DpmPlusPlus2M,
-    /// DPM-Solver++ 2M on Karras' sigmas.
-    #[serde(rename = "dpm++-2m-karras")]
-    DpmPlusPlus2MKarras,
-    /// Pseudo linear multistep (`PNDMScheduler`), the sampler that SD v1 ships with.
-    #[serde(rename = "pndm")]
-    Pndm,
-}
-
-impl SchedulerKind {
-    /// Every one of them, in the order in which they are offered.
-    pub const ALL: [Self; 7] = [
-        Self::Lms,
-        Self::Euler,
-        Self::EulerAncestral,
-        Self::Ddim,
-        Self::DpmPlusPlus2M,
-        Self::DpmPlusPlus2MKarras,
-        Self::Pndm,
-    ];
-
-    /// The name that users type; in documents, too.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lms => "lms",
-            Self::Euler => "euler",
-            Self::EulerAncestral => "euler-a",
-            Self::Ddim => "ddim",
-            Self::DpmPlusPlus2M => "dpm++-2m",
-            Self::DpmPlusPlus2MKarras => "dpm++-2m-karras",
-            Self::Pndm => "pndm",
-        }
-    }
-}
-
-impl std::fmt::Display for SchedulerKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// A schedule, a sampler and what the sampler remembers of earlier steps.
 ///
@@ -108,121 +53,6 @@ pub struct StepOutput {
     pub prev_sample: Tensor,
     /// The clean latents that the model's output implies for the latents before the step.
     pub x0: Tensor,
-}
-
-/// What can be wrong with a schedule or a step.
-#[derive(Debug, thiserror::Error)]
-pub enum SchedulerError {
-    /// `num_train_timesteps` is 0 or beyond all reason.
-    #[error("num_train_timesteps is {found}; expected 1 to {MAX_TRAIN_TIMESTEPS}")]
-    TrainTimesteps {
-        /// The value in the configuration.
-        found: usize,
-    },
-    /// A beta is not a number between 0 and 1.
-    #[error("{key} is {found}; expected a number above 0 and below 1")]
-    Beta {
-        /// The key in the configuration.
-        key: String,
-        /// Its value.
-        found: f64,
-    },
-    /// `trained_betas` has another length than the training had timesteps.
-    #[error("trained_betas has {found} numbers; num_train_timesteps asks for {expected}")]
-    TrainedBetas {
-        /// `num_train_timesteps`.
-        expected: usize,
-        /// The length of the list.
-        found: usize,
-    },
-    /// The betas leave no signal (or no noise) at a timestep, so that its sigma is not a number above 0.
-    #[error(
-        "the betas leave {alpha_cumprod:e} of the signal's variance at timestep {timestep}; \
-         expected more than 0 and less than 1 (the betas are too large or too small)"
-    )]
-    NoSignalLeft {
-        /// The first such timestep.
-        timestep: usize,
-        /// `alphas_cumprod` there.
-        alpha_cumprod: f32,
-    },
-    /// The configuration asks for something that this sampler cannot do.
-    #[error("{key} is {found}, which this scheduler does not support; expected {supported}")]
-    Unsupported {
-        /// The key in the configuration.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// What would do.
-        supported: &'static str,
-    },
-    /// The number of steps is 0, or more than the training's timesteps allow.
-    #[error("{found} steps; expected 1 to {largest}")]
-    Steps {
-        /// The number asked for.
-        found: usize,
-        /// The largest that works.
-        largest: usize,
-    },
-    /// PNDM's Runge-Kutta start needs four steps.
-    #[error("{found} steps; PNDM without skip_prk_steps needs at least 4")]
-    TooFewForPrk {
-        /// The number asked for.
-        found: usize,
-    },
-    /// The spacing and `steps_offset` lead to a timestep that the model was not trained on.
-    #[error(
-        "the schedule reaches timestep {found}, but the model was trained on 0 to {last}; \
-         ask for fewer steps or lower steps_offset"
-    )]
-    TimestepOutOfRange {
-        /// The largest timestep of the schedule.
-        found: f64,
-        /// The last timestep of the training.
-        last: usize,
-    },
-    /// Steps must be taken one after the other.
-    #[error("step {found} was asked for, but step {expected} is the next")]
-    OutOfOrder {
-        /// The next step.
-        expected: usize,
-        /// The step asked for.
-        found: usize,
-    },
-    /// All steps are done.
-    #[error("all {len} steps of the schedule are done")]
-    Finished {
-        /// The number of steps.
-        len: usize,
-    },
-    /// Another sampler stands where this one cannot go on.
-    #[error(
-        "{kind} cannot take over at step {step}: {reason}; change the scheduler at another step, or start a new run"
-    )]
-    TakeOver {
-        /// The sampler that was to go on, by the name users type.
-        kind: String,
-        /// The step.
-        step: usize,
-        /// Why it cannot.
-        reason: String,
-    },
-    /// An ancestral sampler was given no noise.
-    #[error("this scheduler needs fresh noise at every step")]
-    MissingNoise,
-    /// A tensor does not fit the sample.
-    #[error("{what} has shape {found:?}; the sample has {expected:?}")]
-    Shape {
-        /// The tensor.
-        what: &'static str,
-        /// The sample's shape.
-        expected: Vec<usize>,
-        /// The tensor's shape.
-        found: Vec<usize>,
-    },
-    /// An operation of the tensor library failed.
-    #[error("tensor operation failed: {0}")]
-    Tensor(#[from] candle_core::Error),
 }
 
 impl Scheduler {

@@ -5,8 +5,8 @@
 //! Diffusion Probabilistic Models", 2020, equation 4). Divided by `sqrt(a_t)` it is
 //! `x0 + sigma_t eps` with `sigma_t = sqrt((1 - a_t) / a_t)`.
 
-use super::SchedulerError;
 use super::config::{BetaSchedule, SchedulerConfig};
+use super::{SchedulerError, SchedulerKind};
 
 /// One value for each training timestep, in f32 as in diffusers.
 #[derive(Debug, Clone)]
@@ -54,6 +54,14 @@ impl NoiseSchedule {
     /// Number of training timesteps, at least 1.
     pub fn len(&self) -> usize {
         self.sigmas.len()
+    }
+
+    /// `alphas_cumprod` where a step of DDIM or PNDM ends below timestep 0: 1 (no noise), or that of timestep 0.
+    pub fn final_alpha_cumprod(&self, kind: SchedulerKind, config: &SchedulerConfig) -> f32 {
+        let to_one = config
+            .set_alpha_to_one
+            .unwrap_or(kind == SchedulerKind::Ddim);
+        if to_one { 1.0 } else { self.alphas_cumprod[0] }
     }
 }
 

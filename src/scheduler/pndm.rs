@@ -12,7 +12,6 @@ use candle_core::{Result, Tensor};
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::noise_schedule::NoiseSchedule;
 use super::prediction::{divide, epsilon_preserving, scale, x0_preserving};
-use super::schedule::{final_alpha_cumprod, spacing_or};
 use super::{SchedulerError, SchedulerKind, StepInput, StepOutput, spacing};
 
 /// Model calls of the Runge-Kutta start.
@@ -52,7 +51,7 @@ pub(super) fn timesteps(
     train: usize,
     steps: usize,
 ) -> std::result::Result<Vec<f64>, SchedulerError> {
-    let spacing = spacing_or(config, TimestepSpacing::Leading);
+    let spacing = config.spacing_or(TimestepSpacing::Leading);
     let mut timesteps = spacing::whole_timesteps(spacing, train, steps, config.steps_offset);
     if skips_prk(config) {
         if let Some(second) = timesteps.get(1).copied() {
@@ -88,7 +87,7 @@ impl Pndm {
         timesteps: &[f32],
         steps: usize,
     ) -> std::result::Result<Self, SchedulerError> {
-        let after_last = final_alpha_cumprod(SchedulerKind::Pndm, config, noise);
+        let after_last = noise.final_alpha_cumprod(SchedulerKind::Pndm, config);
         let alpha = |timestep: isize| match usize::try_from(timestep) {
             Err(_) => Ok(after_last),
             Ok(t) => {

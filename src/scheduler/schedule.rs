@@ -79,7 +79,7 @@ impl Schedule {
             LatentSpace::VariancePreserving => 1.0,
             LatentSpace::VarianceExploding => {
                 let largest = sigmas.iter().copied().fold(0.0, f32::max);
-                match spacing_or(config, TimestepSpacing::Linspace) {
+                match config.spacing_or(TimestepSpacing::Linspace) {
                     TimestepSpacing::Linspace | TimestepSpacing::Trailing => largest,
                     TimestepSpacing::Leading => (largest * largest + 1.0).sqrt(),
                 }
@@ -114,18 +114,13 @@ impl Schedule {
     }
 }
 
-/// The configuration's spacing, or the sampler's own.
-pub(super) fn spacing_or(config: &SchedulerConfig, default: TimestepSpacing) -> TimestepSpacing {
-    config.timestep_spacing.unwrap_or(default)
-}
-
 /// Timesteps and sigmas of the samplers that work on `x0 + sigma eps`.
 fn exploding(
     config: &SchedulerConfig,
     noise: &NoiseSchedule,
     steps: usize,
 ) -> (Vec<f64>, Vec<f32>) {
-    let spacing = spacing_or(config, TimestepSpacing::Linspace);
+    let spacing = config.spacing_or(TimestepSpacing::Linspace);
     // Rounded to f32 before the sigmas are interpolated, as in diffusers' Euler.
     let timesteps: Vec<f64> =
         spacing::real_timesteps(spacing, noise.len(), steps, config.steps_offset)
@@ -156,21 +151,9 @@ fn preserving(
     let after = last - (noise.len() / steps).cast_signed();
     sigmas.push(match usize::try_from(after) {
         Ok(timestep) => noise.sigmas[timestep],
-        Err(_) => sigma_of(final_alpha_cumprod(kind, config, noise)),
+        Err(_) => sigma_of(noise.final_alpha_cumprod(kind, config)),
     });
     sigmas
-}
-
-/// `alphas_cumprod` where a step ends below timestep 0: 1 (no noise), or that of timestep 0.
-pub(super) fn final_alpha_cumprod(
-    kind: SchedulerKind,
-    config: &SchedulerConfig,
-    noise: &NoiseSchedule,
-) -> f32 {
-    let to_one = config
-        .set_alpha_to_one
-        .unwrap_or(kind == SchedulerKind::Ddim);
-    if to_one { 1.0 } else { noise.alphas_cumprod[0] }
 }
 
 /// Refuses timesteps that the model was not trained on.
