@@ -1,7 +1,7 @@
 //! Answers: what a reader types, against what a filter works out.
 
 use super::Form;
-use super::filter::{Failed, Value};
+use super::filter::{FilterError, Value};
 
 /// What an answer is worth.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +19,10 @@ impl Form {
     ///
     /// # Errors
     /// A value that is no answer of this form.
-    pub fn answer(&self, value: &Value) -> Result<String, Failed> {
+    pub fn answer(&self, value: &Value) -> Result<String, FilterError> {
         let wrong = |expected: &str| {
             let message = format!("it gives {value}; expected {expected}");
-            Err(Failed::Error(message))
+            Err(FilterError::Error(message))
         };
         match (self, value) {
             (Self::Number(_), Value::Number(number)) if number.is_finite() => {
@@ -51,7 +51,7 @@ impl Form {
     ///
     /// # Errors
     /// A value that is no answer of this form.
-    pub fn shown(&self, value: &Value) -> Result<String, Failed> {
+    pub fn shown(&self, value: &Value) -> Result<String, FilterError> {
         let answer = self.answer(value)?;
         Ok(match (self, value) {
             (Self::Number(within), Value::Number(number)) if *within > 0.0 => {
@@ -72,7 +72,7 @@ impl Form {
     ///
     /// # Errors
     /// A value that is no answer of this form.
-    pub fn verdict(&self, typed: &str, value: &Value) -> Result<Verdict, Failed> {
+    pub fn verdict(&self, typed: &str, value: &Value) -> Result<Verdict, FilterError> {
         let answer = self.answer(value)?;
         let typed = typed.trim();
         Ok(match self {

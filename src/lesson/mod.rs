@@ -1,4 +1,4 @@
-//! Lessons: what they are, how they are read, checked and kept track of.
+//! Guided lessons: their format, their parser, the checks that prove what they say, and the reader's progress.
 //!
 //! A lesson is a Markdown file; `lessons/README.md` describes its format. [`parse`] reads it, [`Library`] finds it,
 //! [`check`] proves what it says, and the inspector shows it. What it asserts about a run, and what it asks of its reader,
@@ -7,25 +7,28 @@
 mod answer;
 pub mod check;
 mod choice;
-mod facts;
+mod digest;
 pub mod filter;
 mod language;
 mod library;
+mod location;
 mod parse;
-mod place;
 mod progress;
+mod run_json;
 mod subject;
 
 pub use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
-pub use facts::{Facts, facts};
 pub use language::Language;
 pub use library::{Entry, Library, LibraryError};
+pub use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};
 pub use parse::{MARKDOWN, parse};
-pub use place::{Act, Ask, Beside, Goto, Half, NumberOrWord, Place, Selection};
 pub use progress::{Progress, ProgressError, Solved};
+pub use run_json::RunJson;
 pub use subject::{Subject, called};
 
+use crate::generation::RequestPatch;
+use digest::ExerciseDigest;
 use filter::Filter;
 
 /// A lesson.
@@ -40,7 +43,7 @@ pub struct Lesson {
     /// The model that its words are about.
     pub subject: Subject,
     /// What its run asks for.
-    pub request: Ask,
+    pub request: RequestPatch,
     /// Its pages, at least one.
     pub pages: Vec<Page>,
 }
@@ -125,7 +128,7 @@ pub enum ExerciseKind {
         /// Gives `true` when it is.
         done: Filter,
         /// What does it.
-        solution: Vec<Act>,
+        solution: Vec<LessonAction>,
     },
     /// Something is to be found out.
     Question {
@@ -195,19 +198,9 @@ impl Prose {
 }
 
 impl Page {
-    /// What its exercise is known by in the progress: changes with everything that decides whether it is solved.
-    pub fn digest(&self) -> Option<String> {
-        use sha2::{Digest, Sha256};
+    /// What its exercise is known by in a reader's progress.
+    pub(crate) fn digest(&self) -> Option<ExerciseDigest> {
         let exercise = self.exercise.as_ref()?;
-        let mut hash = Sha256::new();
-        let filter = match &exercise.kind {
-            ExerciseKind::Task { done, .. } => done,
-            ExerciseKind::Question { answer, .. } => answer,
-        };
-        hash.update(filter.code());
-        hash.update(format!("{:?} {:?}", self.goto.request, self.goto.beside));
-        let mut digest = format!("{:x}", hash.finalize());
-        digest.truncate(16);
-        Some(digest)
+        Some(ExerciseDigest::new(exercise, &self.goto))
     }
 }

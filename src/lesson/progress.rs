@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use serde::{Deserialize, Serialize};
 
-use super::Lesson;
+use super::{Lesson, Page};
 use crate::export::{DestinationError, OutputFile};
 
 /// The version of the file.
@@ -116,18 +116,21 @@ impl Progress {
 
     /// How many of the lesson's exercises, as they are now, are solved; and how many there are.
     pub fn solved(&self, lesson: &Lesson) -> (usize, usize) {
-        let digests = lesson.pages.iter().filter_map(super::Page::digest);
-        let (mut solved, mut all) = (0, 0);
-        for digest in digests {
-            all += 1;
-            solved += usize::from(self.of(&lesson.id, &digest).is_some());
-        }
-        (solved, all)
+        let pages = lesson.pages.iter();
+        let exercises: Vec<&Page> = pages.filter(|page| page.exercise.is_some()).collect();
+        let solved = exercises
+            .iter()
+            .filter(|page| self.solution_of(lesson, page).is_some());
+        (solved.count(), exercises.len())
     }
 
-    /// How an exercise was solved, if it was.
-    pub fn of(&self, lesson: &str, digest: &str) -> Option<&Solved> {
-        self.record.lessons.get(lesson)?.solved.get(digest)
+    /// How the exercise of a page was solved, if it was: in this version of the program or in an older one.
+    pub fn solution_of(&self, lesson: &Lesson, page: &Page) -> Option<&Solved> {
+        let solved = &self.record.lessons.get(&lesson.id)?.solved;
+        let digest = page.digest()?;
+        solved
+            .get(&digest.current)
+            .or_else(|| solved.get(&digest.old))
     }
 
     /// Writes down the page that is read.
@@ -139,16 +142,23 @@ impl Progress {
             .page = page;
     }
 
-    /// Writes down that an exercise is solved.
-    pub fn solve(&mut self, lesson: &str, digest: &str, solved: Solved) {
-        let marks = self.record.lessons.entry(lesson.to_owned()).or_default();
-        marks.solved.insert(digest.to_owned(), solved);
+    /// Writes down that the exercise of a page is solved.
+    pub fn solve(&mut self, lesson: &Lesson, page: &Page, solved: Solved) {
+        let Some(digest) = page.digest() else {
+            return;
+        };
+        let marks = self.record.lessons.entry(lesson.id.clone()).or_default();
+        marks.solved.remove(&digest.old);
+        marks.solved.insert(digest.current, solved);
     }
 
-    /// Takes back that an exercise is solved.
-    pub fn forget(&mut self, lesson: &str, digest: &str) {
-        if let Some(marks) = self.record.lessons.get_mut(lesson) {
-            marks.solved.remove(digest);
+    /// Takes back that the exercise of a page is solved.
+    pub fn forget(&mut self, lesson: &Lesson, page: &Page) {
+        if let (Some(marks), Some(digest)) =
+            (self.record.lessons.get_mut(&lesson.id), page.digest())
+        {
+            marks.solved.remove(&digest.current);
+            marks.solved.remove(&digest.old);
         }
     }
 
@@ -210,19 +220,18 @@ mod tests {
             .iter()
             .find(|page| page.exercise.is_some())
             .unwrap();
-        let digest = page.digest().unwrap();
         let mut progress = Progress::open(Some(path.clone())).unwrap();
         assert_eq!(progress.solved(&lesson).0, 0);
         let solved = Solved {
             answer: Some("8".to_owned()),
             model: "0123".to_owned(),
         };
-        progress.solve(&lesson.id, &digest, solved.clone());
+        progress.solve(&lesson, page, solved.clone());
         progress.turn_to(&lesson.id, 1);
         progress.save().unwrap();
         let read = Progress::open(Some(path.clone())).unwrap();
         assert_eq!(read.solved(&lesson).0, 1);
-        assert_eq!(read.of(&lesson.id, &digest), Some(&solved));
+        assert_eq!(read.solution_of(&lesson, page), Some(&solved));
         assert_eq!(read.page(&lesson), 1);
         let mut changed = lesson.clone();
         for page in &mut changed.pages {
@@ -237,5 +246,65 @@ mod tests {
             error.contains("progress.json") && error.contains("remove it"),
             "{error}"
         );
+    }
+
+    /// Everything solved, as the first version of the program wrote it; and with entries of another lesson, and of an
+    /// exercise that is no more.
+    const OLD: &str = include_str!("../../tests/goldens/progress.json");
+
+    #[test]
+    fn what_was_solved_in_the_first_version_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("progress.json");
+        fs::write(&path, OLD).unwrap();
+        let mut progress = Progress::open(Some(path.clone())).unwrap();
+        let library = Library::embedded();
+        for language in Language::ALL {
+            for entry in library.lessons(language) {
+                let lesson = entry.lesson.as_ref().unwrap();
+                let (solved, all) = progress.solved(lesson);
+                assert!(
+                    solved == all && all > 0,
+                    "{}: {solved} of {all}; of an exercise that was changed, remove the digest from the file",
+                    entry.file
+                );
+                assert_eq!(progress.page(lesson), 1, "{}", entry.file);
+            }
+        }
+        // What is solved or taken back now replaces what was, and touches nothing else.
+        let lesson = library.lessons(Language::En)[0].lesson.clone().unwrap();
+        let exercises: Vec<&Page> = lesson
+            .pages
+            .iter()
+            .filter(|page| page.exercise.is_some())
+            .collect();
+        let again = Solved {
+            answer: Some("again".to_owned()),
+            model: "4567".to_owned(),
+        };
+        progress.solve(&lesson, exercises[0], again.clone());
+        progress.forget(&lesson, exercises[1]);
+        progress.save().unwrap();
+        let read = Progress::open(Some(path.clone())).unwrap();
+        assert_eq!(read.solved(&lesson), (exercises.len() - 1, exercises.len()));
+        assert_eq!(read.solution_of(&lesson, exercises[0]), Some(&again));
+        assert_eq!(read.solution_of(&lesson, exercises[1]), None);
+        let entries = |text: &str| -> Vec<String> {
+            let record: Record = serde_json::from_str(text).unwrap();
+            let marks = record.lessons.into_values();
+            marks.flat_map(|marks| marks.solved.into_keys()).collect()
+        };
+        let (before, after) = (entries(OLD), entries(&fs::read_to_string(&path).unwrap()));
+        let lost: Vec<&String> = before
+            .iter()
+            .filter(|entry| !after.contains(entry))
+            .collect();
+        let digests = [
+            exercises[0].digest().unwrap(),
+            exercises[1].digest().unwrap(),
+        ];
+        assert_eq!(lost.len(), 2, "{lost:?}");
+        assert!(digests.iter().all(|digest| lost.contains(&&digest.old)));
+        assert!(after.contains(&digests[0].current) && after.len() == before.len() - 1);
     }
 }

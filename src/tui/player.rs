@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::generation::{ModelInfo, RequestPatch};
-use crate::lesson::check::Inspector;
+use crate::lesson::check::{Inspector, InspectorError};
 use crate::lesson::filter::Input;
-use crate::lesson::{Act, Depth, Lesson};
+use crate::lesson::{Depth, Lesson, LessonAction};
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::{App, Model};
 use crate::tui::ui::screen;
@@ -32,10 +32,9 @@ impl Player {
     ///
     /// # Errors
     /// A model that does not load.
-    pub fn start(loader: Loader) -> Result<Self, String> {
+    pub fn start(loader: Loader) -> Result<Self, InspectorError> {
         let request = RequestPatch::default();
-        let worker = Worker::spawn(loader, request)
-            .map_err(|error| format!("the worker cannot be started: {error}"))?;
+        let worker = Worker::spawn(loader, request)?;
         let mut app = App::new(ATTENTION);
         // Each page says what it wants run.
         app.waits = true;
@@ -46,7 +45,7 @@ impl Player {
         };
         player.wait()?;
         match &player.app.model {
-            Model::Failed(failure) => Err(failure.what.clone()),
+            Model::Failed(failure) => Err(InspectorError::Refused(failure.what.clone())),
             _ => Ok(player),
         }
     }
@@ -58,7 +57,7 @@ impl Player {
     }
 
     /// Waits until everything is done that was begun.
-    fn wait(&mut self) -> Result<(), String> {
+    fn wait(&mut self) -> Result<(), InspectorError> {
         let start = Instant::now();
         while self.app.is_busy() || !self.app.script.is_empty() {
             match self.worker.updates.recv_timeout(Duration::from_secs(1)) {
@@ -67,27 +66,27 @@ impl Player {
                     self.send(commands);
                 }
                 Err(_) if start.elapsed() > PATIENCE => {
-                    return Err("it does not come to an end".to_owned());
+                    return Err(InspectorError::Endless);
                 }
                 Err(_) => {}
             }
         }
         match self.app.script.take_problem() {
-            Some(problem) => Err(problem),
+            Some(problem) => Err(InspectorError::Refused(problem)),
             None => Ok(()),
         }
     }
 }
 
 impl Inspector for Player {
-    fn model(&self) -> Result<Arc<ModelInfo>, String> {
+    fn model(&self) -> Result<Arc<ModelInfo>, InspectorError> {
         match &self.app.model {
             Model::Ready(info) => Ok(Arc::clone(info)),
-            _ => Err("no model is open".to_owned()),
+            _ => Err(InspectorError::NoModel),
         }
     }
 
-    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String> {
+    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), InspectorError> {
         self.app.notice = None;
         let goto = &lesson.pages[page].goto;
         let commands = self.app.go(&lesson.request, goto);
@@ -96,15 +95,15 @@ impl Inspector for Player {
         self.wait()
     }
 
-    fn act(&mut self, act: &Act) -> Result<(), String> {
-        let commands = self.app.act(std::slice::from_ref(act));
+    fn act(&mut self, action: &LessonAction) -> Result<(), InspectorError> {
+        let commands = self.app.act(std::slice::from_ref(action));
         self.send(commands);
         self.wait()
     }
 
-    fn input(&mut self) -> Result<Input, String> {
-        let facts = self.app.facts().ok_or("there is no run")?;
-        facts.input()
+    fn input(&mut self) -> Result<Input, InspectorError> {
+        let run = self.app.facts().ok_or(InspectorError::NoRun)?;
+        Ok(run.input()?)
     }
 
     fn shows(&mut self, text: &str) -> bool {

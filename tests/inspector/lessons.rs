@@ -706,25 +706,23 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     assert!(!screen.contains("3055, in every prompt"), "{screen}");
     assert_eq!(solved(), 0);
     // What was right with another model is not lost, and is not right here.
-    let digest = lesson.pages[1].digest().unwrap();
     let mut progress = Progress::open(Some(path.clone())).unwrap();
     let with_another = Solved {
         answer: Some("3054".to_owned()),
         model: "0123".to_owned(),
     };
-    progress.solve(&lesson.id, &digest, with_another);
+    progress.solve(&lesson, &lesson.pages[1], with_another);
     progress.save().unwrap();
     let session = comes_back(&path, 1);
     assert_eq!(standing(&session.app), Status::Open);
     assert!(text(&session.app, (120, 40)).contains("“3054” was right with another model"));
     assert_eq!(solved(), 1);
     // A task: it is said that it was done, and what is to be said of it can be read.
-    let digest = lesson.pages[2].digest().unwrap();
     let done = Solved {
         answer: None,
         model: "0123".to_owned(),
     };
-    progress.solve(&lesson.id, &digest, done);
+    progress.solve(&lesson, &lesson.pages[2], done);
     progress.save().unwrap();
     let session = comes_back(&path, 2);
     assert_eq!(standing(&session.app), Status::Before);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use diffuscope::lesson::{Progress, Solved, parse};
+use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 use tempfile::TempDir;
 
@@ -44,7 +45,6 @@ fn lessons_are_listed_with_how_far_the_reader_is() {
     let path = folder.path().join("data/diffuscope/progress.json");
     if cfg!(target_os = "linux") {
         let lesson = parse("example.md", &example()).unwrap();
-        let digest = lesson.pages[1].digest().unwrap();
         let own = folder.path().join("own/en");
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("01-red-and-blue.md"), example()).unwrap();
@@ -53,7 +53,7 @@ fn lessons_are_listed_with_how_far_the_reader_is() {
             answer: Some("3055".to_owned()),
             model: String::new(),
         };
-        progress.solve("red-and-blue", &digest, solved);
+        progress.solve(&lesson, &lesson.pages[1], solved);
         progress.save().unwrap();
         let list = diffuscope(&folder, &["lesson", "--dir", "own"])
             .assert()
@@ -64,6 +64,23 @@ fn lessons_are_listed_with_how_far_the_reader_is() {
         fs::write(&path, "no progress").unwrap();
         let list = diffuscope(&folder, &["lesson"]).assert().success();
         list.stderr(contains("progress.json is not the progress"));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_was_solved_with_the_first_version_of_the_program_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data/diffuscope");
+    fs::create_dir_all(&data).unwrap();
+    let old = include_str!("../goldens/progress.json");
+    fs::write(data.join("progress.json"), old).unwrap();
+    for language in ["en", "zh"] {
+        let list = diffuscope(&folder, &["lesson", "--lang", language])
+            .assert()
+            .success();
+        list.stdout(contains("●  2  tokens                8/8 solved"))
+            .stdout(contains("○").not());
     }
 }
 

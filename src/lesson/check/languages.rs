@@ -33,7 +33,7 @@ pub fn differences(library: &Library) -> Vec<Problem> {
             if language == first
                 && let (Ok(lesson), Ok(theirs)) = (&entry.lesson, &translation.lesson)
             {
-                Comparison {
+                Languages {
                     entry,
                     translation,
                     problems: &mut problems,
@@ -45,13 +45,13 @@ pub fn differences(library: &Library) -> Vec<Problem> {
     problems
 }
 
-struct Comparison<'a> {
+struct Languages<'a> {
     entry: &'a Entry,
     translation: &'a Entry,
     problems: &'a mut Vec<Problem>,
 }
 
-impl Comparison<'_> {
+impl Languages<'_> {
     /// Says that `what` is not the same, at the line of the translation.
     fn same<T: PartialEq>(&mut self, line: usize, what: &str, ours: &T, theirs: &T) {
         if ours != theirs {

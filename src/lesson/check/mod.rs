@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::filter::Input;
-use super::{Act, Lesson, Library, Problem};
+use super::filter::{FilterError, Input};
+use super::{Lesson, LessonAction, Library, Problem};
 use crate::generation::ModelInfo;
 
 /// The widest line of a lesson's file, in columns.
@@ -21,28 +21,51 @@ pub trait Inspector {
     ///
     /// # Errors
     /// An inspector without one.
-    fn model(&self) -> Result<Arc<ModelInfo>, String>;
+    fn model(&self) -> Result<Arc<ModelInfo>, InspectorError>;
 
     /// Opens a page: puts its run on the screen, made anew if need be, and goes to its place.
     ///
     /// # Errors
     /// What there is not, and a run that fails.
-    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), String>;
+    fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), InspectorError>;
 
     /// Does what a reader could do.
     ///
     /// # Errors
     /// What there is not, and a run that fails.
-    fn act(&mut self, act: &Act) -> Result<(), String>;
+    fn act(&mut self, action: &LessonAction) -> Result<(), InspectorError>;
 
     /// What filters are asked about now.
     ///
     /// # Errors
     /// An inspector without a run.
-    fn input(&mut self) -> Result<Input, String>;
+    fn input(&mut self) -> Result<Input, InspectorError>;
 
     /// Does `text` stand on the screen?
     fn shows(&mut self, text: &str) -> bool;
+}
+
+/// Why the inspector could not do what a lesson asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectorError {
+    /// No thread can be started for its model.
+    #[error("the worker cannot be started: {0}")]
+    Worker(#[from] std::io::Error),
+    /// Its model did not load, or was never asked for.
+    #[error("no model is open")]
+    NoModel,
+    /// Filters can only be asked about a run.
+    #[error("there is no run")]
+    NoRun,
+    /// It takes longer than anybody would wait.
+    #[error("it does not come to an end")]
+    Endless,
+    /// The model or the run failed, or the lesson names what there is not: what the screen says of it.
+    #[error("{0}")]
+    Refused(String),
+    /// The run's document cannot be read.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
 }
 
 /// What came of going through lessons.

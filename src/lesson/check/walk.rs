@@ -2,18 +2,18 @@
 
 use super::{Findings, Inspector};
 use crate::generation::ModelInfo;
-use crate::lesson::filter::{Failed, Filter, Input, Value};
+use crate::lesson::filter::{Filter, FilterError, Input, Value};
 use crate::lesson::{Exercise, ExerciseKind, Lesson, Page, Problem, Subject, Verdict};
 
 /// Adds to `findings` what is wrong with `lesson`, which is in `file`.
 pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector, findings: &mut Findings) {
     let model = match inspector.model() {
         Ok(model) => model,
-        Err(message) => {
+        Err(why) => {
             findings.problems.push(Problem {
                 file: file.to_owned(),
                 line: 1,
-                message,
+                message: why.to_string(),
             });
             return;
         }
@@ -87,7 +87,7 @@ impl Walk<'_> {
         let input = match self.inspector.input() {
             Ok(input) => input,
             Err(why) => {
-                self.problem(page.line, why);
+                self.problem(page.line, why.to_string());
                 return;
             }
         };
@@ -98,8 +98,7 @@ impl Walk<'_> {
             if self.is_left_out(&claim.subject) {
                 continue;
             }
-            let told = holds(&claim.filter, &input);
-            if let Err(why) = told {
+            if let Some(why) = objection(&claim.filter, &input) {
                 self.problem(claim.line, format!("the claim does not hold: {why}"));
             }
         }
@@ -131,22 +130,26 @@ impl Walk<'_> {
                         self.problem(exercise.line, message.to_owned());
                     }
                     // What there is not yet may well be an error before the task is done.
-                    Ok(Value::Bool(false)) | Err(Failed::Error(_) | Failed::Count(_)) => {}
+                    Ok(Value::Bool(false)) | Err(FilterError::Error(_) | FilterError::Count(_)) => {
+                    }
                     Ok(value) => {
                         let message = format!("`done` gives {value}; true or false was expected");
                         self.problem(exercise.line, message);
                     }
                     Err(limit) => self.problem(exercise.line, format!("`done`: {limit}")),
                 }
-                for (index, act) in solution.iter().enumerate() {
-                    if let Err(why) = self.inspector.act(act) {
+                for (index, action) in solution.iter().enumerate() {
+                    if let Err(why) = self.inspector.act(action) {
                         let message = format!("action {} of the solution: {why}", index + 1);
                         self.problem(exercise.line, message);
                         return;
                     }
                 }
-                let solved = self.inspector.input().and_then(|input| holds(done, &input));
-                if let Err(why) = solved {
+                let objection = match self.inspector.input() {
+                    Ok(input) => objection(done, &input),
+                    Err(why) => Some(why.to_string()),
+                };
+                if let Some(why) = objection {
                     let message = format!("the solution does not do the task: {why}");
                     self.problem(exercise.line, message);
                 }
@@ -182,11 +185,11 @@ impl Walk<'_> {
     }
 }
 
-/// Does `filter` give `true`?
-fn holds(filter: &Filter, input: &Input) -> Result<(), String> {
+/// Why `filter` does not give `true`, if it does not.
+fn objection(filter: &Filter, input: &Input) -> Option<String> {
     match filter.run(input) {
-        Ok(Value::Bool(true)) => Ok(()),
-        Ok(value) => Err(format!("the filter gives {value}; true was expected")),
-        Err(error) => Err(error.to_string()),
+        Ok(Value::Bool(true)) => None,
+        Ok(value) => Some(format!("the filter gives {value}; true was expected")),
+        Err(error) => Some(error.to_string()),
     }
 }

@@ -40,16 +40,16 @@ pub struct Filter {
 /// A filter that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct BadFilter {
+pub struct FilterSyntaxError {
     /// What is wrong.
     pub message: String,
     /// Where, in bytes from its start.
     pub at: usize,
 }
 
-/// A filter that was run and gave no answer.
+/// Why a filter gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failed {
+pub enum FilterError {
     /// It does too much.
     #[error("the filter was stopped: {0}")]
     Limit(#[from] Limit),
@@ -59,6 +59,18 @@ pub enum Failed {
     /// It gives none, or more than one.
     #[error("the filter gives {0}; one value was expected")]
     Count(&'static str),
+    /// There was nothing to ask it about.
+    #[error("the run's document cannot be read: {0}")]
+    Document(String),
+}
+
+/// Why work on a thread of its own gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum ThreadError {
+    #[error("no thread could be started for it: {0}")]
+    Start(#[from] std::io::Error),
+    #[error("it cannot be worked out")]
+    Panic,
 }
 
 /// What a filter gave.
@@ -85,8 +97,12 @@ pub struct Input {
 
 impl Input {
     /// A document in JSON, and the tensors that it speaks of.
-    pub fn new(json: &[u8], tensors: Tensors) -> Result<Self, String> {
-        let document = jaq_json::read::parse_single(json).map_err(|error| error.to_string())?;
+    ///
+    /// # Errors
+    /// [`FilterError::Document`] for what is no JSON.
+    pub fn new(json: &[u8], tensors: Tensors) -> Result<Self, FilterError> {
+        let document = jaq_json::read::parse_single(json)
+            .map_err(|error| FilterError::Document(error.to_string()))?;
         Ok(Self { document, tensors })
     }
 
@@ -107,14 +123,18 @@ impl Filter {
     ///
     /// # Errors
     /// What is no filter, calls what there is not, or has what is not to be had here.
-    pub fn parse(code: &str) -> Result<Self, BadFilter> {
+    pub fn parse(code: &str) -> Result<Self, FilterSyntaxError> {
         if code.len() > LONGEST {
             let message = format!("it has {} bytes; {LONGEST} are the most", code.len());
-            return Err(BadFilter { message, at: 0 });
+            return Err(FilterSyntaxError { message, at: 0 });
         }
         let owned = code.to_owned();
-        on_deep_stack(move || compile(&owned).map(|_| ()))
-            .unwrap_or_else(|message| Err(BadFilter { message, at: 0 }))?;
+        on_deep_stack(move || compile(&owned).map(|_| ())).unwrap_or_else(|error| {
+            Err(FilterSyntaxError {
+                message: error.to_string(),
+                at: 0,
+            })
+        })?;
         Ok(Self {
             code: code.to_owned(),
         })
@@ -129,29 +149,26 @@ impl Filter {
     ///
     /// # Errors
     /// A filter that fails, does too much, or does not give exactly one value.
-    pub fn run(&self, input: &Input) -> Result<Value, Failed> {
+    pub fn run(&self, input: &Input) -> Result<Value, FilterError> {
         let (code, input) = (self.code.clone(), input.clone());
         on_deep_stack(move || run(&code, &input))
-            .unwrap_or_else(|message| Err(Failed::Error(message)))
+            .unwrap_or_else(|error| Err(FilterError::Error(error.to_string())))
     }
 }
 
 /// Runs `work` on a thread of its own, with room for deep brackets; a panic there becomes an error.
 fn on_deep_stack<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, ThreadError> {
     let thread = thread::Builder::new()
         .name("filter".into())
         .stack_size(STACK)
-        .spawn(work)
-        .map_err(|error| format!("no thread could be started for it: {error}"))?;
-    thread
-        .join()
-        .map_err(|_| "it cannot be worked out".to_owned())
+        .spawn(work)?;
+    thread.join().map_err(|_| ThreadError::Panic)
 }
 
-fn run(code: &str, input: &Input) -> Result<Value, Failed> {
-    let filter = compile(code).map_err(|bad| Failed::Error(bad.message))?;
+fn run(code: &str, input: &Input) -> Result<Value, FilterError> {
+    let filter = compile(code).map_err(|bad| FilterError::Error(bad.message))?;
     let meter = Meter::new();
     let read = RefCell::new(BTreeMap::new());
     let data = Data::new(&filter.lut, &meter, &input.tensors, &read);
@@ -163,10 +180,10 @@ fn run(code: &str, input: &Input) -> Result<Value, Failed> {
         return Err(limit.into());
     }
     match first {
-        None => Err(Failed::Count("none")),
-        Some(Ok(_)) if more => Err(Failed::Count("several")),
+        None => Err(FilterError::Count("none")),
+        Some(Ok(_)) if more => Err(FilterError::Count("several")),
         Some(Ok(value)) => Ok(Value::of(&value)),
-        Some(Err(exception)) => Err(Failed::Error(match exception.get_err() {
+        Some(Err(exception)) => Err(FilterError::Error(match exception.get_err() {
             Ok(error) => shortened(&error),
             Err(_) => "it broke off".to_owned(),
         })),
@@ -220,13 +237,13 @@ fn shortened(error: &jaq_json::Error) -> String {
     message.0
 }
 
-fn compile(code: &str) -> Result<jaq_core::Filter<Host>, BadFilter> {
+fn compile(code: &str) -> Result<jaq_core::Filter<Host>, FilterSyntaxError> {
     let at = |part: &str| {
         let (start, part) = (code.as_ptr() as usize, part.as_ptr() as usize);
         let at = part.wrapping_sub(start);
         if at <= code.len() { at } else { 0 }
     };
-    let bad = |part: &str, message: String| BadFilter {
+    let bad = |part: &str, message: String| FilterSyntaxError {
         at: at(part),
         message,
     };
@@ -286,8 +303,8 @@ fn library() -> Vec<Def<&'static str>> {
 
 fn parse<'s>(
     code: &'s str,
-    bad: &impl Fn(&str, String) -> BadFilter,
-) -> Result<Term<&'s str>, BadFilter> {
+    bad: &impl Fn(&str, String) -> FilterSyntaxError,
+) -> Result<Term<&'s str>, FilterSyntaxError> {
     let tokens = Lexer::new(code).lex().map_err(|errors| {
         let first = errors.into_iter().next();
         first.map_or_else(

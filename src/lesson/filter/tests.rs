@@ -21,7 +21,7 @@ fn input() -> Input {
     Input::new(json, tensors).unwrap()
 }
 
-fn ask(code: &str) -> Result<Value, Failed> {
+fn ask(code: &str) -> Result<Value, FilterError> {
     Filter::parse(code)
         .unwrap_or_else(|bad| panic!("{code}: {bad}"))
         .run(&input())
@@ -77,10 +77,10 @@ fn a_tensors_values_are_those_of_its_file() {
         Ok(Value::Bool(true))
     );
     assert!((number(r#"tensor("x") | cosine(row(1); row(1))"#) - 1.0).abs() < 1e-12);
-    assert!(matches!(ask(r#"tensor("y")"#), Err(Failed::Error(_))));
+    assert!(matches!(ask(r#"tensor("y")"#), Err(FilterError::Error(_))));
     assert!(matches!(
         ask(r#"{file: "/etc/passwd"} | tensor"#),
-        Err(Failed::Error(message)) if message.contains("no tensor")
+        Err(FilterError::Error(message)) if message.contains("no tensor")
     ));
 }
 
@@ -88,7 +88,10 @@ fn a_tensors_values_are_those_of_its_file() {
 fn a_word_of_several_pieces_is_found_by_its_first() {
     assert!((number(r#"position("a")"#) - 1.0).abs() == 0.0);
     assert!((number(r#"position("DreamBeach")"#) - 2.0).abs() == 0.0);
-    assert!(matches!(ask(r#"position("beach")"#), Err(Failed::Error(_))));
+    assert!(matches!(
+        ask(r#"position("beach")"#),
+        Err(FilterError::Error(_))
+    ));
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn hostile_filters_are_stopped() {
         let start = std::time::Instant::now();
         let answer = filter.run(&input());
         assert!(
-            matches!(answer, Err(Failed::Limit(_))),
+            matches!(answer, Err(FilterError::Limit(_))),
             "{code}: {answer:?}"
         );
         assert!(
@@ -137,7 +140,7 @@ fn hostile_filters_are_stopped() {
     ] {
         let answer = ask(code);
         assert!(
-            matches!(answer, Err(Failed::Error(_))),
+            matches!(answer, Err(FilterError::Error(_))),
             "{code}: {answer:?}"
         );
     }
@@ -213,10 +216,10 @@ fn a_filter_that_cannot_be_read_says_where() {
 
 #[test]
 fn one_value_is_expected() {
-    assert_eq!(ask("empty"), Err(Failed::Count("none")));
-    assert_eq!(ask("1, 2"), Err(Failed::Count("several")));
+    assert_eq!(ask("empty"), Err(FilterError::Count("none")));
+    assert_eq!(ask("1, 2"), Err(FilterError::Count("several")));
     assert_eq!(ask("[1]"), Ok(Value::Other("array")));
-    assert!(matches!(ask(".text.a"), Err(Failed::Error(message)) if message.len() < 300));
+    assert!(matches!(ask(".text.a"), Err(FilterError::Error(message)) if message.len() < 300));
 }
 
 #[test]

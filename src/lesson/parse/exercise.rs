@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::Reader;
 use super::blocks::refused;
 use crate::lesson::filter::Filter;
-use crate::lesson::{Act, Claim, Exercise, ExerciseKind, Form, Subject};
+use crate::lesson::{Claim, Exercise, ExerciseKind, Form, LessonAction, Subject};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ struct RawTask {
     r#do: Spanned<String>,
     done: Spanned<String>,
     hints: Spanned<Vec<String>>,
-    solution: Spanned<Vec<Act>>,
+    solution: Spanned<Vec<LessonAction>>,
     explanation: Spanned<String>,
 }
 

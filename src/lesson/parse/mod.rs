@@ -2,6 +2,7 @@
 
 mod blocks;
 mod exercise;
+mod tables;
 
 use std::ops::Range;
 
@@ -9,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
-use super::{Ask, Depth, Goto, Lesson, Page, Problem, Prose, Subject};
+use super::{Depth, Goto, Lesson, Page, Problem, Prose, Subject};
+use crate::generation::RequestPatch;
 pub use blocks::MARKDOWN;
 use blocks::{Block, Directive};
 
@@ -43,7 +45,7 @@ struct Head {
     minutes: u32,
     #[serde(default)]
     model: Subject,
-    request: Spanned<Ask>,
+    request: Spanned<RequestPatch>,
 }
 
 struct Reader<'a> {

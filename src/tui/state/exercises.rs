@@ -7,7 +7,7 @@ use super::editor::LineEditor;
 use super::lesson::{Here, Purpose, Spot, Status, joined};
 use super::run::RunState;
 use super::{App, Mode};
-use crate::lesson::filter::{Failed, Value};
+use crate::lesson::filter::{FilterError, Value};
 use crate::lesson::{ExerciseKind, Form, Solved, Verdict};
 use crate::tui::worker::{Command, Inquiry};
 
@@ -129,13 +129,13 @@ impl App {
             None => words.done.to_owned(),
         });
         let model = reading.model.as_ref().map(|info| info.sha256.clone());
-        if by_reader && let (Some(digest), Some(model)) = (reading.page().digest(), model) {
+        if by_reader && let Some(model) = model {
             let solved = Solved {
                 answer: answer.map(str::to_owned),
                 model,
             };
-            let lesson = reading.lesson.id.clone();
-            self.lesson.progress.solve(&lesson, &digest, solved);
+            let progress = &mut self.lesson.progress;
+            progress.solve(&reading.lesson, reading.page(), solved);
             self.keep_progress();
         }
         self.scroll_to(Spot::News);
@@ -232,7 +232,11 @@ impl App {
     }
 
     /// Takes in what the page's filters gave.
-    pub(super) fn take_answers(&mut self, number: u64, mut values: Vec<Result<Value, Failed>>) {
+    pub(super) fn take_answers(
+        &mut self,
+        number: u64,
+        mut values: Vec<Result<Value, FilterError>>,
+    ) {
         let words = self.words();
         let Some(reading) = &mut self.lesson.open else {
             return;
@@ -284,17 +288,16 @@ impl App {
         let Some(reading) = &mut self.lesson.open else {
             return;
         };
-        let (Status::Before, Some(Ok(value)), Some(form), Some(digest), Some(model)) = (
+        let (Status::Before, Some(Ok(value)), Some(form), Some(model)) = (
             &reading.exercise,
             &reading.answer,
             reading.form(),
-            reading.page().digest(),
             &reading.model,
         ) else {
             return;
         };
-        let lesson = reading.lesson.id.clone();
-        let Some(solved) = self.lesson.progress.of(&lesson, &digest) else {
+        let progress = &mut self.lesson.progress;
+        let Some(solved) = progress.solution_of(&reading.lesson, reading.page()) else {
             return;
         };
         let given = solved.answer.as_deref().unwrap_or_default();
@@ -309,14 +312,14 @@ impl App {
         reading.remark = Some(remark);
         // What was right with another model still is there.
         if !is_right && same_model {
-            self.lesson.progress.forget(&lesson, &digest);
+            progress.forget(&reading.lesson, reading.page());
             self.keep_progress();
         }
     }
 }
 
 /// What a claim about another model comes to.
-fn here(value: Result<Value, Failed>) -> Here {
+fn here(value: Result<Value, FilterError>) -> Here {
     match value {
         Ok(Value::Bool(true)) => Here::Holds,
         Ok(Value::Bool(false)) => Here::Fails,

@@ -123,9 +123,8 @@ impl App {
             .map(|reading| reading.depth)
             .unwrap_or_default();
         let mut reading = OpenLesson::new(lesson, page, depth);
-        let digest = reading.page().digest();
         let progress = &mut self.lesson.progress;
-        if digest.is_some_and(|digest| progress.of(&reading.lesson.id, &digest).is_some()) {
+        if progress.solution_of(&reading.lesson, reading.page()).is_some() {
             reading.exercise = Status::Before;
         }
         progress.turn_to(&reading.lesson.id, reading.page);

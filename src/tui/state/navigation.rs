@@ -4,13 +4,12 @@ use super::attention::short_path;
 use super::script::no_step;
 use super::{App, Cursor, View};
 use crate::generation::words;
-use crate::lesson::{Facts, Half, NumberOrWord, Place, Selection, facts};
+use crate::lesson::{Location, NumberOrWord, RunJson, Selection};
 use crate::model::tokenizer::TokenKind;
-use crate::trace;
 
 impl App {
     /// Looks at `place`, from the cursor's first place on: so that a page looks the same however it was come to.
-    pub(super) fn arrive(&mut self, place: &Place) -> Result<(), String> {
+    pub(super) fn arrive(&mut self, place: &Location) -> Result<(), String> {
         self.playback = None;
         self.cursor = Cursor {
             field: self.cursor.field,
@@ -23,7 +22,7 @@ impl App {
     }
 
     /// Looks at `place`; what it does not name stays as it is.
-    pub(super) fn look(&mut self, place: &Place) -> Result<(), String> {
+    pub(super) fn look(&mut self, place: &Location) -> Result<(), String> {
         if let Some(view) = place.view {
             self.view = view;
         }
@@ -44,7 +43,7 @@ impl App {
         Ok(())
     }
 
-    fn look_at_text(&mut self, place: &Place) -> Result<(), String> {
+    fn look_at_text(&mut self, place: &Location) -> Result<(), String> {
         let detail = &mut self.cursor.detail;
         detail.side = place.side.unwrap_or(detail.side);
         detail.part = place.part.unwrap_or(detail.part);
@@ -61,7 +60,7 @@ impl App {
         Ok(())
     }
 
-    fn look_at_noise(&mut self, place: &Place) -> Result<(), String> {
+    fn look_at_noise(&mut self, place: &Location) -> Result<(), String> {
         let detail = &mut self.cursor.detail;
         detail.scaled = place.scaled.unwrap_or(detail.scaled);
         detail.curve = place.curve.unwrap_or(detail.curve);
@@ -80,7 +79,7 @@ impl App {
         Ok(())
     }
 
-    fn look_at_attention(&mut self, place: &Place) -> Result<(), String> {
+    fn look_at_attention(&mut self, place: &Location) -> Result<(), String> {
         let layers: Vec<String> = self.info().map_or_else(Vec::new, |info| {
             let layers = info.cross_attention.iter();
             layers.map(|layer| short_path(&layer.path)).collect()
@@ -98,11 +97,7 @@ impl App {
                     })?)
                 };
         }
-        match place.half {
-            Some(Half::Prompt) => cursor.half = trace::Guidance::Cond,
-            Some(Half::Uncond) => cursor.half = trace::Guidance::Uncond,
-            None => {}
-        }
+        cursor.half = place.half.unwrap_or(cursor.half);
         cursor.grid = place.grid.unwrap_or(cursor.grid);
         let of_text = self.view == View::TextEncoder;
         let heads = if of_text {
@@ -195,10 +190,7 @@ impl App {
             tensor: cursor.tensor,
             layer: layer.map(|layer| layer.path.clone()),
             head: cursor.attention.head,
-            half: match cursor.attention.half {
-                trace::Guidance::Cond => Half::Prompt,
-                trace::Guidance::Uncond => Half::Uncond,
-            },
+            half: cursor.attention.half,
             grid: cursor.attention.grid,
             decode: self.decode,
             run: run.map_or(0, |run| run.id),
@@ -209,11 +201,11 @@ impl App {
     }
 
     /// What filters are asked about now; none before there is a run.
-    pub fn facts(&self) -> Option<Facts> {
+    pub fn facts(&self) -> Option<RunJson> {
         let run = self.run.as_ref()?;
         let compared = self.compared_run();
-        let compared = compared.map(|run| facts(&run.info, &run.trace, "compared/"));
-        let facts = facts(&run.info, &run.trace, "");
+        let compared = compared.map(|run| RunJson::new(&run.info, &run.trace, "compared/"));
+        let facts = RunJson::new(&run.info, &run.trace, "");
         Some(
             facts
                 .with_selection(&self.selection())

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::run::{Origin, Run, RunState};
 use super::{App, Mode, Model};
-use crate::generation::Request;
-use crate::lesson::{Act, Ask, Goto, Place};
+use crate::generation::{Request, RequestPatch};
+use crate::lesson::{Goto, LessonAction, Location};
 use crate::tui::worker::Command;
 
 /// Something that a lesson wants done.
@@ -23,9 +23,9 @@ pub enum ScriptStep {
         home: Option<u64>,
     },
     /// Look at something, from the cursor's first place on.
-    Arrive(Place),
+    Arrive(Location),
     /// Do what a reader could do.
-    Act(Act),
+    Act(LessonAction),
 }
 
 /// What is to be done, and what went wrong with the last of it.
@@ -49,7 +49,7 @@ impl Script {
 
 impl App {
     /// The request of a page, over the lesson's; the model gives what neither says. None before the model is there.
-    pub fn request_of(&self, lesson: &Ask, page: &Ask) -> Option<Request> {
+    pub fn request_of(&self, lesson: &RequestPatch, page: &RequestPatch) -> Option<Request> {
         let Model::Ready(info) = &self.model else {
             return None;
         };
@@ -58,17 +58,17 @@ impl App {
     }
 
     /// Takes the reader to where a page begins, in place of whatever was still to be done.
-    pub fn go(&mut self, lesson: &Ask, goto: &Goto) -> Vec<Command> {
+    pub fn go(&mut self, lesson: &RequestPatch, goto: &Goto) -> Vec<Command> {
         let Some(request) = self.request_of(lesson, &goto.request) else {
             return Vec::new();
         };
         let mut queue = VecDeque::from([ScriptStep::Show(request.clone())]);
         queue.extend(goto.beside.as_ref().map(|beside| ScriptStep::Beside {
-            request: beside.ask.apply(&request),
+            request: beside.request.apply(&request),
             branch: beside.branch.map(|step| step.saturating_sub(1)),
             home: None,
         }));
-        queue.push_back(ScriptStep::Arrive(goto.place.clone()));
+        queue.push_back(ScriptStep::Arrive(goto.location.clone()));
         self.mode = Mode::Browse;
         self.came_from = None;
         self.script = Script {
@@ -79,7 +79,7 @@ impl App {
     }
 
     /// Does what a reader could do, after what is still to be done.
-    pub fn act(&mut self, acts: &[Act]) -> Vec<Command> {
+    pub fn act(&mut self, acts: &[LessonAction]) -> Vec<Command> {
         let acts = acts.iter().cloned().map(ScriptStep::Act);
         self.script.queue.extend(acts);
         self.proceed()
@@ -227,26 +227,26 @@ impl App {
         Ok(self.branch(step, request))
     }
 
-    fn do_act(&mut self, act: &Act) -> Result<Vec<Command>, String> {
-        let asked = |app: &Self, ask: &Ask| {
+    fn do_act(&mut self, act: &LessonAction) -> Result<Vec<Command>, String> {
+        let asked = |app: &Self, ask: &RequestPatch| {
             let request = app.request.as_ref().ok_or("there is no run yet")?;
             Ok::<_, String>(ask.apply(request))
         };
         match act {
-            Act::Look(place) => {
+            LessonAction::Look(place) => {
                 self.look(place)?;
                 Ok(Vec::new())
             }
             // A change of how words are listened to stands beside what it changes, as it does with its key.
-            Act::Ask(ask) if ask.intervenes() => {
+            LessonAction::Run(ask) if ask.intervenes() => {
                 let request = asked(self, ask)?;
                 self.leave_at(0, request)
             }
-            Act::Ask(ask) => {
+            LessonAction::Run(ask) => {
                 let request = asked(self, ask)?;
                 Ok(self.start(request))
             }
-            Act::Branch(step, ask) => {
+            LessonAction::Branch(step, ask) => {
                 let request = asked(self, ask)?;
                 let step = step.checked_sub(1).ok_or("steps are counted from 1")?;
                 self.leave_at(step, request)

@@ -16,8 +16,8 @@ use image::RgbImage;
 
 use crate::export::{ExportOptions, Replay};
 use crate::generation::{BranchPoint, ModelInfo, Pipeline, Request, RequestPatch, Vocabulary};
-use crate::lesson::Facts;
-use crate::lesson::filter::{Failed, Filter, Value};
+use crate::lesson::RunJson;
+use crate::lesson::filter::{Filter, FilterError, Value};
 use crate::model::AttentionDetail;
 use crate::scheduler::SchedulerConfig;
 use crate::trace::{AttentionMaps, CancelToken, Event, Guidance, TensorData, Trace};
@@ -111,7 +111,7 @@ pub struct Inquiry {
     /// Its number.
     pub number: u64,
     /// What they are asked about.
-    pub facts: Facts,
+    pub facts: RunJson,
     /// The filters.
     pub filters: Vec<Filter>,
 }
@@ -124,7 +124,7 @@ impl Inquiry {
                 .iter()
                 .map(|filter| filter.run(&input))
                 .collect(),
-            Err(error) => vec![Err(Failed::Error(error)); self.filters.len()],
+            Err(error) => vec![Err(error); self.filters.len()],
         };
         Update::Answered {
             number: self.number,
@@ -152,7 +152,7 @@ pub enum Update {
         /// The question's number.
         number: u64,
         /// What each gave.
-        values: Vec<Result<Value, Failed>>,
+        values: Vec<Result<Value, FilterError>>,
     },
     /// The model is there, and this is what to run first.
     Loaded {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::generation::ModelInfo;
-use crate::lesson::filter::{Failed, Value};
+use crate::lesson::filter::{FilterError, Value};
 use crate::lesson::{
     Depth, ExerciseKind, Form, Language, Lesson, Library, Page, Progress, Subject, called,
 };
@@ -49,7 +49,7 @@ pub struct OpenLesson {
     /// What is to be said of the last try.
     pub remark: Option<String>,
     /// The answer of the page's question, once it was worked out.
-    pub answer: Option<Result<Value, Failed>>,
+    pub answer: Option<Result<Value, FilterError>>,
     /// Has the page been opened, and is everything asked that is to be asked then?
     pub opened: bool,
     /// The question that is being worked out: a number, and what it is for.

@@ -1,6 +1,7 @@
 //! Solutions in words.
 
-use crate::lesson::{Act, Ask, ExerciseKind, Form, NumberOrWord, Place};
+use crate::generation::RequestPatch;
+use crate::lesson::{ExerciseKind, Form, LessonAction, Location, NumberOrWord};
 use crate::tui::state::lesson::{Messages, OpenLesson, joined};
 
 /// The solution of the page's exercise, a line each.
@@ -36,15 +37,17 @@ pub fn solution(reading: &OpenLesson, words: &Messages) -> Vec<String> {
 }
 
 /// What an action of a solution does.
-fn words_of(act: &Act, words: &Messages) -> String {
+fn words_of(act: &LessonAction, words: &Messages) -> String {
     match act {
-        Act::Look(place) => words_of_place(place, words),
-        Act::Ask(ask) => words_of_ask(ask, words),
-        Act::Branch(step, ask) => joined(&(words.branch)(*step), &words_of_ask(ask, words)),
+        LessonAction::Look(place) => words_of_place(place, words),
+        LessonAction::Run(ask) => words_of_ask(ask, words),
+        LessonAction::Branch(step, ask) => {
+            joined(&(words.branch)(*step), &words_of_ask(ask, words))
+        }
     }
 }
 
-fn words_of_place(place: &Place, words: &Messages) -> String {
+fn words_of_place(place: &Location, words: &Messages) -> String {
     let or = |value: &Option<NumberOrWord>| {
         value.as_ref().map(|value| match value {
             NumberOrWord::Number(number) => number.to_string(),
@@ -94,16 +97,16 @@ fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
     )
 }
 
-fn words_of_ask(ask: &Ask, words: &Messages) -> String {
+fn words_of_ask(ask: &RequestPatch, words: &Messages) -> String {
     let scheduler = ask.scheduler.map(crate::tui::state::editor::scheduler_name);
     let plain = [
         ("prompt", ask.prompt.clone()),
-        ("negative prompt", ask.negative.clone()),
+        ("negative prompt", ask.negative_prompt.clone()),
         ("seed", ask.seed.map(|seed| seed.to_string())),
         ("steps", ask.steps.map(|steps| steps.to_string())),
         (
             "guidance",
-            ask.guidance.map(|guidance| guidance.to_string()),
+            ask.guidance_scale.map(|guidance| guidance.to_string()),
         ),
         ("scheduler", scheduler),
     ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Selection;
-use super::filter::{Input, Tensor, Tensors};
+use super::filter::{FilterError, Input, Tensor, Tensors};
 use crate::export::document::{
     DataType, FORMAT_VERSION, Format, Model, Program, Schedule, Step, TensorEntry, TensorView,
     TextStage, Tokens,
@@ -16,63 +16,63 @@ use crate::trace::Trace;
 
 /// A run's document, with what the reader looks at.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct RunJson {
     document: Map<String, Value>,
     tensors: Tensors,
 }
 
-/// The document of `trace`, a run on the model that `info` describes: what `run --json` writes, as far as it is there.
-/// Its tensors' files are beneath `folder`, which is empty or ends with `/`.
-pub fn facts(info: &ModelInfo, trace: &Trace, folder: &str) -> Facts {
-    let mut facts = Facts {
-        document: Map::new(),
-        tensors: Tensors::default(),
-    };
-    facts.head(info, trace);
-    if let Some(tokens) = &trace.tokens {
-        facts.put("tokens", Tokens::from(&**tokens));
-    }
-    let mut of_the_run = BTreeMap::new();
-    if let Some(text) = &trace.text {
-        facts.put("text", TextStage::from(text.as_ref()));
-        let snapshots = text.prompt.iter().chain([&text.negative_prompt_embedding]);
-        for snapshot in snapshots.chain(&text.attention) {
-            facts.tensor(
+impl RunJson {
+    /// The document of `trace`, a run on the model that `info` describes: what `run --json` writes, as far as it is
+    /// there. Its tensors' files are beneath `folder`, which is empty or ends with `/`.
+    pub fn new(info: &ModelInfo, trace: &Trace, folder: &str) -> Self {
+        let mut run = Self {
+            document: Map::new(),
+            tensors: Tensors::default(),
+        };
+        run.head(info, trace);
+        if let Some(tokens) = &trace.tokens {
+            run.put("tokens", Tokens::from(&**tokens));
+        }
+        let mut of_the_run = BTreeMap::new();
+        if let Some(text) = &trace.text {
+            run.put("text", TextStage::from(text.as_ref()));
+            let snapshots = text.prompt.iter().chain([&text.negative_prompt_embedding]);
+            for snapshot in snapshots.chain(&text.attention) {
+                run.tensor(
+                    &mut of_the_run,
+                    &format!("{folder}tensors"),
+                    &snapshot.into(),
+                    &snapshot.data,
+                );
+            }
+        }
+        if let Some(noise) = &trace.noise {
+            run.put("schedule", Schedule::from(&noise.schedule));
+            let snapshot = &noise.initial_noise;
+            run.tensor(
                 &mut of_the_run,
                 &format!("{folder}tensors"),
                 &snapshot.into(),
                 &snapshot.data,
             );
         }
+        let steps: Vec<Step> = (0..trace.steps.len())
+            .map(|index| run.step(trace, index, folder))
+            .collect();
+        run.put("steps", steps);
+        run.put("tensors", of_the_run);
+        let image = trace.image.as_ref().map(|image| {
+            json!({
+                "file": format!("{folder}image.png"),
+                "width": image.image.width(),
+                "height": image.image.height(),
+                "seconds": image.seconds,
+            })
+        });
+        run.put("image", image);
+        run
     }
-    if let Some(noise) = &trace.noise {
-        facts.put("schedule", Schedule::from(&noise.schedule));
-        let snapshot = &noise.initial_noise;
-        facts.tensor(
-            &mut of_the_run,
-            &format!("{folder}tensors"),
-            &snapshot.into(),
-            &snapshot.data,
-        );
-    }
-    let steps: Vec<Step> = (0..trace.steps.len())
-        .map(|index| facts.step(trace, index, folder))
-        .collect();
-    facts.put("steps", steps);
-    facts.put("tensors", of_the_run);
-    let image = trace.image.as_ref().map(|image| {
-        json!({
-            "file": format!("{folder}image.png"),
-            "width": image.image.width(),
-            "height": image.image.height(),
-            "seconds": image.seconds,
-        })
-    });
-    facts.put("image", image);
-    facts
-}
 
-impl Facts {
     /// The same with what the reader looks at.
     #[must_use]
     pub fn with_selection(mut self, selection: &Selection) -> Self {
@@ -101,8 +101,9 @@ impl Facts {
     ///
     /// # Errors
     /// None that is known: a document that cannot be read back.
-    pub fn input(self) -> Result<Input, String> {
-        let json = serde_json::to_vec(&self.document).map_err(|error| error.to_string())?;
+    pub fn input(self) -> Result<Input, FilterError> {
+        let json = serde_json::to_vec(&self.document)
+            .map_err(|error| FilterError::Document(error.to_string()))?;
         Input::new(&json, self.tensors)
     }
 
