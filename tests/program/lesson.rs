@@ -79,7 +79,7 @@ fn what_was_solved_with_the_first_version_of_the_program_is_listed() {
         let list = diffuscope(&folder, &["lesson", "--lang", language])
             .assert()
             .success();
-        list.stdout(contains("●  2  tokens                8/8 solved"))
+        list.stdout(contains("✓  2  tokens                8/8 solved"))
             .stdout(contains("○").not());
     }
 }
