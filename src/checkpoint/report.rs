@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    CheckpointError, Component, Layout, Part, Parts, Source, TensorProblem, checkpoint_digest,
-    digests, files::Files, locate, name, weights::Weights,
+    CheckpointError, Component, Layout, Source, TensorProblem,
+    files::{Files, contents::Network, digest, locate, tokenizer},
+    weights::Weights,
 };
 use crate::scheduler::SchedulerConfig;
 use crate::text::printable;
@@ -62,49 +63,45 @@ impl Report {
     /// Those of a path where there is no checkpoint at all, or one of another kind.
     pub fn of(source: &Source) -> Result<Self, CheckpointError> {
         let files = locate::locate(source)?;
-        let parts = Parts::of(&files)?;
+        let contents = locate::read(&files)?;
         let mut problems = Vec::new();
         let components = vec![
             component(
                 Component::TextEncoder,
-                &parts.text_encoder,
+                &contents.text_encoder,
                 Layout::text_encoder,
                 &mut problems,
             ),
-            component(Component::UNet, &parts.unet, Layout::unet, &mut problems),
-            component(Component::Vae, &parts.vae, Layout::vae, &mut problems),
+            component(Component::UNet, &contents.unet, Layout::unet, &mut problems),
+            component(Component::Vae, &contents.vae, Layout::vae, &mut problems),
         ];
-        let picture_size = match (&parts.unet.config, &parts.vae.config) {
+        let picture_size = match (&contents.unet.config, &contents.vae.config) {
             (Ok(unet), Ok(vae)) => Some(unet.sample_size * vae.scale()),
             _ => None,
         };
-        if let Ok(text_encoder) = &parts.text_encoder.config
-            && parts.vocabulary.is_ok()
-            && let Err(error) = super::tokenizer::read(&files.of_tokenizer(), text_encoder)
+        if let Ok(text_encoder) = &contents.text_encoder.config
+            && contents.vocabulary.is_ok()
+            && let Err(error) = tokenizer::read(&files.of_tokenizer(), text_encoder)
         {
             problems.push(error.to_string());
         }
-        let paths: Vec<&'static str> = [parts.text_encoder.path, parts.unet.path, parts.vae.path]
-            .into_iter()
-            .flatten()
-            .collect();
-        let digests = match digests(&files, &paths) {
+        let digests = match digest::digests(&files, &contents.weight_paths()) {
             Ok(digests) => Some(digests),
             Err(error) => {
                 problems.push(error.to_string());
                 None
             }
         };
-        problems.extend(parts.vocabulary.err().map(|error| error.to_string()));
-        problems.extend(parts.extras.err().map(|error| error.to_string()));
-        let scheduler = match parts.scheduler {
+        problems.extend(contents.vocabulary.err().map(|error| error.to_string()));
+        problems.extend(contents.extras.err().map(|error| error.to_string()));
+        let scheduler = match contents.scheduler {
             Ok(scheduler) => Some(scheduler),
             Err(error) => {
                 problems.push(error.to_string());
                 None
             }
         };
-        let name = name(source, &files);
+        let name = locate::name(source, &files);
         Ok(Self {
             path: files.shown(),
             can_run: problems.is_empty(),
@@ -112,10 +109,10 @@ impl Report {
             components,
             scheduler,
             picture_size,
-            other_tensors: parts.others,
+            other_tensors: contents.others,
             sha256: digests
                 .as_deref()
-                .map(|digests| checkpoint_digest(&files, digests)),
+                .map(|digests| digest::of_checkpoint(&files, digests)),
             files: digests
                 .unwrap_or_default()
                 .into_iter()
@@ -149,14 +146,14 @@ impl Report {
 
 fn component<C>(
     component: Component,
-    part: &Part<C>,
+    network: &Network<C>,
     layout: impl Fn(&C) -> Layout,
     problems: &mut Vec<String>,
 ) -> ComponentReport {
-    let fit = part.fit(layout);
-    problems.extend(part.config.as_ref().err().map(ToString::to_string));
-    problems.extend(part.weights.as_ref().err().map(ToString::to_string));
-    let weights = part.weights.as_ref().ok();
+    let fit = network.fit(layout);
+    problems.extend(network.config.as_ref().err().map(ToString::to_string));
+    problems.extend(network.weights.as_ref().err().map(ToString::to_string));
+    let weights = network.weights.as_ref().ok();
     if let Some(weights) = weights
         && !fit.problems.is_empty()
     {

@@ -4,9 +4,14 @@
 //! ignored, as they are there. A value that would change what the network
 //! computes and is not supported is refused, never passed over.
 
+mod extras;
 mod reader;
+mod scheduler;
 mod text_encoder;
 mod unet;
 mod vae;
 
+pub use extras::{Extras, LatentRgb};
+
 pub(super) use reader::Reader;
+pub(super) use scheduler::scheduler;

@@ -12,8 +12,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use ureq::{Body, http::Response};
 
-use super::{HubError, Progress, RemoteFile};
-use crate::checkpoint::hexadecimal;
+use super::{FetchProgress, HubError, RemoteFile};
 use crate::text::printable;
 
 /// How often a broken connection is tried again while nothing comes.
@@ -29,7 +28,7 @@ pub fn download(
     ask: Ask,
     file: &RemoteFile,
     blob: &Path,
-    progress: &mut dyn Progress,
+    progress: &mut dyn FetchProgress,
 ) -> Result<(), HubError> {
     if is_whole(file, blob)? {
         progress.begin(file, file.size);
@@ -88,7 +87,7 @@ fn receive(
     file: &RemoteFile,
     output: &mut File,
     partial: &Path,
-    progress: &mut dyn Progress,
+    progress: &mut dyn FetchProgress,
 ) -> Result<(), HubError> {
     let mut tries = 0;
     loop {
@@ -127,7 +126,7 @@ fn receive_once(
     file: &RemoteFile,
     output: &mut File,
     partial: &Path,
-    progress: &mut dyn Progress,
+    progress: &mut dyn FetchProgress,
 ) -> Result<Option<String>, HubError> {
     const OK: u16 = 200;
     const PARTIAL: u16 = 206;
@@ -230,7 +229,7 @@ fn verify(file: &RemoteFile, path: &Path) -> Result<(), HubError> {
     };
     let mut hash = Sha256::new();
     io::copy(&mut input, &mut hash).map_err(|source| failed(path, source))?;
-    let found = hexadecimal(&hash.finalize());
+    let found = format!("{:x}", hash.finalize());
     if found != *expected {
         return Err(corrupted("its SHA-256", found, expected.clone()));
     }

@@ -13,18 +13,21 @@ use hf_hub::{
 use ureq::{Body, http::Response};
 
 use super::{
-    HubError, Plan, RemoteFile, Repository,
+    HubError, Plan, RemoteFile, Repository, cache,
     download::{download, failed},
     plan::Listing,
 };
-use crate::checkpoint::{Checkpoint, Source, locate, parts::Parts};
+use crate::checkpoint::{
+    Checkpoint, Source,
+    files::{folder, locate},
+};
 use crate::text::printable;
 
 /// How long nothing may come before a connection counts as broken; `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Hears of a download's progress.
-pub trait Progress {
+pub trait FetchProgress {
     /// A file begins, with `have` of its bytes already there. Called again where it has to begin anew.
     fn begin(&mut self, file: &RemoteFile, have: u64);
     /// So many bytes more have come.
@@ -50,12 +53,12 @@ impl Fetch {
         if is_offline() {
             return Err(HubError::Offline(repository.to_string()));
         }
-        let cache = super::cache()?;
+        let cache = cache::cache()?;
         let token = env::var("HF_TOKEN")
             .ok()
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty())
-            .or_else(|| super::home()?.token());
+            .or_else(|| cache::home()?.token());
         let mut builder = ApiBuilder::from_env()
             .with_cache_dir(cache.path().clone())
             .with_token(token)
@@ -114,7 +117,7 @@ impl Fetch {
     }
 
     /// Downloads what is missing, and opens the checkpoint. Returns the folder of its files.
-    pub fn run(&self, progress: &mut dyn Progress) -> Result<PathBuf, HubError> {
+    pub fn run(&self, progress: &mut dyn FetchProgress) -> Result<PathBuf, HubError> {
         let folder = self
             .cache
             .repo(self.repository.repo())
@@ -235,12 +238,12 @@ fn list(api: &Api, repository: &Repository, timeout: Duration) -> Result<Listing
 /// Refuses a checkpoint of another kind by its descriptions, before gigabytes of weights are downloaded for nothing.
 fn check_descriptions(folder: &Path) -> Result<(), HubError> {
     let files = locate::locate(&Source::Path(folder.to_owned()))?;
-    let parts = Parts::of_folder(&files);
-    parts.text_encoder.config?;
-    parts.unet.config?;
-    parts.vae.config?;
-    parts.scheduler?;
-    parts.vocabulary?;
+    let contents = folder::read(&files);
+    contents.text_encoder.config?;
+    contents.unet.config?;
+    contents.vae.config?;
+    contents.scheduler?;
+    contents.vocabulary?;
     Ok(())
 }
 

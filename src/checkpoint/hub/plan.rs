@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{HubError, Repository, is_commit};
-use crate::checkpoint::Component;
+use super::{HubError, Repository, cache::is_commit};
+use crate::checkpoint::{
+    Component,
+    files::{digest::DESCRIPTIONS, tokenizer},
+};
 use crate::text::printable;
 
 /// A file of the repository that is to be downloaded.
@@ -57,23 +60,6 @@ struct LargeFile {
     size: u64,
 }
 
-/// Small files that are taken where they are there.
-const DESCRIPTIONS: [&str; 10] = [
-    "model_index.json",
-    "diffuscope.json",
-    "scheduler/scheduler_config.json",
-    "text_encoder/config.json",
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json",
-    "tokenizer/special_tokens_map.json",
-    "unet/config.json",
-    "vae/config.json",
-];
-
-/// The vocabulary in one file, where it is not there in two.
-const WHOLE_TOKENIZER: &str = "tokenizer/tokenizer.json";
-
 impl Plan {
     /// Chooses the files. `variant` is what stands between the weights' name and their extension: `fp16`.
     pub(super) fn of(
@@ -92,9 +78,10 @@ impl Plan {
         if !has("model_index.json") && !has("unet/config.json") {
             return Err(lacks(no_folder(listing)));
         }
-        let mut paths: Vec<String> = DESCRIPTIONS.iter().map(|path| (*path).to_owned()).collect();
-        if !has("tokenizer/vocab.json") || !has("tokenizer/merges.txt") {
-            paths.push(WHOLE_TOKENIZER.to_owned());
+        let small = DESCRIPTIONS.iter().chain(&tokenizer::PAIR);
+        let mut paths: Vec<String> = small.map(|path| (*path).to_owned()).collect();
+        if !tokenizer::PAIR.iter().all(|path| has(path)) {
+            paths.push(tokenizer::WHOLE.to_owned());
         }
         paths.retain(|path| has(path));
         for component in Component::ALL {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::checkpoint::hub::{Fetch, HubError, Progress, RemoteFile, Repository};
+use crate::checkpoint::hub::{Fetch, FetchProgress, HubError, RemoteFile, Repository};
 use crate::cli::FetchArgs;
 use crate::commands::{UsageError, print};
 use crate::text::visible;
@@ -168,7 +168,7 @@ impl Drop for Bars {
     }
 }
 
-impl Progress for Bars {
+impl FetchProgress for Bars {
     fn begin(&mut self, file: &RemoteFile, have: u64) {
         self.current.set_length(file.size);
         self.current.set_position(have);

@@ -11,19 +11,21 @@ mod structure;
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    error::CheckpointError,
-    extras::Extras,
-    files::Files,
-    layout::Layout,
-    parts::{Part, Parts},
+    Files,
+    contents::{Contents, Network},
     tokenizer,
+};
+use crate::checkpoint::{
+    config::Extras,
+    error::CheckpointError,
+    layout::Layout,
     weights::{TensorFile, Weights},
 };
 use crate::scheduler::{PredictionType, SchedulerConfig};
 use structure::Structure;
 
-/// Reads the parts of a single file; the error is that of a file that cannot be opened or is of another kind.
-pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
+/// Reads what a single file holds; the error is that of a file that cannot be opened or is of another kind.
+pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
     let file = TensorFile::open(files, "")?;
     kind::refuse_others(&file)?;
     // Files that were saved again by newer transformers leave `text_model.` out.
@@ -35,16 +37,16 @@ pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
     };
     let structure = Structure::of(&file, &text_prefix);
 
-    let text_encoder = Part::new(
+    let text_encoder = network(
         structure.text_encoder,
         &file,
         Layout::text_encoder,
         |name, _| format!("{text_prefix}{}", name.trim_start_matches("text_model.")),
         false,
     );
-    let mut unet = Part::new(structure.unet, &file, Layout::unet, names::unet, false);
+    let mut unet = network(structure.unet, &file, Layout::unet, names::unet, false);
     // Its attention was written with 1x1 convolutions.
-    let mut vae = Part::new(structure.vae, &file, Layout::vae, names::vae, true);
+    let mut vae = network(structure.vae, &file, Layout::vae, names::vae, true);
     if let (Ok(text), Ok(config)) = (&text_encoder.config, &unet.config)
         && config.cross_attention_dim != text.hidden_size
     {
@@ -78,7 +80,7 @@ pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
     .collect();
     let networks = [&text_encoder.weights, &unet.weights, &vae.weights];
     let others = others(&file, &networks, &unknown);
-    Ok(Parts {
+    Ok(Contents {
         scheduler: Ok(scheduler(&file)),
         vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
         extras: Ok(Extras::default()),
@@ -89,28 +91,26 @@ pub fn parts(files: &Files) -> Result<Parts, CheckpointError> {
     })
 }
 
-impl<C> Part<C> {
-    /// A network's share of a single file: `own_name` gives a tensor's original name.
-    fn new(
-        config: Result<C, CheckpointError>,
-        file: &TensorFile,
-        layout: impl Fn(&C) -> Layout,
-        own_name: impl Fn(&str, &C) -> String,
-        linear_attention: bool,
-    ) -> Self {
-        let names: HashMap<String, String> = match &config {
-            Ok(config) => layout(config)
-                .names()
-                .map(|name| (name.to_owned(), own_name(name, config)))
-                .collect(),
-            Err(_) => HashMap::new(),
-        };
-        let is_linear = |name: &str| linear_attention && name.contains(".attentions.");
-        Self {
-            config,
-            weights: Ok(file.share(names, is_linear)),
-            path: None,
-        }
+/// A network's share of a single file: `own_name` gives a tensor's original name.
+fn network<C>(
+    config: Result<C, CheckpointError>,
+    file: &TensorFile,
+    layout: impl Fn(&C) -> Layout,
+    own_name: impl Fn(&str, &C) -> String,
+    linear_attention: bool,
+) -> Network<C> {
+    let names: HashMap<String, String> = match &config {
+        Ok(config) => layout(config)
+            .names()
+            .map(|name| (name.to_owned(), own_name(name, config)))
+            .collect(),
+        Err(_) => HashMap::new(),
+    };
+    let is_linear = |name: &str| linear_attention && name.contains(".attentions.");
+    Network {
+        config,
+        weights: Ok(file.share(names, is_linear)),
+        path: None,
     }
 }
 

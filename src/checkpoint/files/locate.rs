@@ -1,4 +1,4 @@
-//! Finding a checkpoint's parts: is a path a checkpoint at all, of which kind, and which files hold its weights?
+//! Finding a checkpoint: is a path one at all, and of which kind?
 
 use std::{
     fs,
@@ -6,9 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Component, Source, config::Reader, embedded, error::CheckpointError, files::Files, hub,
-};
+use super::{EMBEDDED, Files, contents::Contents, folder, single_file, storage::has_extension};
+use crate::checkpoint::{config::Reader, error::CheckpointError, hub, source::Source};
 use crate::text::{printable, printable_path};
 
 /// The file that says what kind of pipeline a folder holds.
@@ -36,7 +35,7 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
         }
     };
     if !metadata.is_dir() {
-        return single_file(path);
+        return weights_file(path);
     }
     let files = Files::Folder(path.clone());
     if files.first(&[INDEX, "unet/config.json"]).is_none() {
@@ -60,71 +59,27 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
         });
     }
     if files.has(INDEX) {
-        check_index(&Reader::new(&files.shown_file(INDEX), &files.read(INDEX)?)?)?;
+        check_index(&files.json(INDEX)?)?;
     }
     Ok(files)
 }
 
-/// The weights of a component: the plain file, or else the one in half precision.
-pub fn weights_path(files: &Files, component: Component) -> Result<&'static str, CheckpointError> {
-    let (folder, paths, what) = match component {
-        Component::TextEncoder => (
-            "text_encoder",
-            [
-                "text_encoder/model.safetensors",
-                "text_encoder/model.fp16.safetensors",
-            ],
-            "the text encoder's weights are",
-        ),
-        Component::UNet => (
-            "unet",
-            [
-                "unet/diffusion_pytorch_model.safetensors",
-                "unet/diffusion_pytorch_model.fp16.safetensors",
-            ],
-            "the UNet's weights are",
-        ),
-        Component::Vae => (
-            "vae",
-            [
-                "vae/diffusion_pytorch_model.safetensors",
-                "vae/diffusion_pytorch_model.fp16.safetensors",
-            ],
-            "the autoencoder's weights are",
-        ),
-    };
-    if let Some(path) = files.first(&paths) {
-        return Ok(path);
+/// Reads what the files of a checkpoint hold. The error is that of a single file that cannot be read at all.
+pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
+    match files {
+        Files::Embedded | Files::Folder(_) => Ok(folder::read(files)),
+        Files::Single(_) => single_file::read(files),
     }
-    let names = files.names_in(folder);
-    if let Some(name) = names
-        .iter()
-        .find(|name| name.ends_with(".safetensors.index.json"))
-    {
-        return Err(CheckpointError::Weights {
-            file: files.shown_file(&format!("{folder}/{name}")),
-            reason: "weights that are split over several files are not read; save the checkpoint again with diffusers' save_pretrained(…, max_shard_size=\"100GB\")".to_owned(),
-        });
-    }
-    if let Some(name) = names
-        .iter()
-        .find(|name| has_extension(name, &["bin", "ckpt", "pt", "pth"]))
-    {
-        return Err(CheckpointError::Pickle {
-            file: files.shown_file(&format!("{folder}/{name}")),
-            convert: format!(
-                "StableDiffusionPipeline.from_pretrained({:?}).save_pretrained(\"converted\", safe_serialization=True)",
-                files.shown()
-            ),
-        });
-    }
-    files.need(&paths, what)
 }
 
-/// The file's or folder's own name, also where the path ends in `.` or `..`.
-pub fn name(files: &Files) -> String {
+/// What the checkpoint is called: by its repository, or by its file's or folder's own name, also where the path ends in
+/// `.` or `..`.
+pub fn name(source: &Source, files: &Files) -> String {
+    if let Source::Hub(repository) = source {
+        return repository.to_string();
+    }
     match files {
-        Files::Embedded => embedded::NAME.to_owned(),
+        Files::Embedded => EMBEDDED.to_owned(),
         Files::Single(path) => path.file_stem().map_or_else(
             || printable_path(path),
             |name| printable(&name.to_string_lossy()),
@@ -140,7 +95,7 @@ pub fn name(files: &Files) -> String {
 }
 
 /// A path that is a file: one of weights, or the error for what it is instead.
-fn single_file(path: PathBuf) -> Result<Files, CheckpointError> {
+fn weights_file(path: PathBuf) -> Result<Files, CheckpointError> {
     let name = path.to_string_lossy();
     if has_extension(&name, &["ckpt", "bin", "pt", "pth"]) || is_pickled(&path) {
         return Err(pickled_file(&path));
@@ -168,14 +123,6 @@ fn pickled_file(path: &Path) -> CheckpointError {
             printable_path(path)
         ),
     }
-}
-
-fn has_extension(name: &str, extensions: &[&str]) -> bool {
-    Path::new(name).extension().is_some_and(|found| {
-        extensions
-            .iter()
-            .any(|known| found.eq_ignore_ascii_case(known))
-    })
 }
 
 /// Refuses pipelines that are not Stable Diffusion's.

@@ -3,11 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{error::CheckpointError, files::Files};
+use crate::checkpoint::CheckpointError;
 use crate::text::printable;
-
-/// The file's path in the checkpoint's folder.
-pub const FILE: &str = "diffuscope.json";
 
 /// Settings that suit a checkpoint; all are optional.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -30,22 +27,21 @@ pub struct LatentRgb {
 }
 
 impl Extras {
-    /// Reads the file, where there is one.
-    pub(super) fn read(files: &Files) -> Result<Self, CheckpointError> {
-        if !files.has(FILE) {
-            return Ok(Self::default());
-        }
-        let file = files.shown_file(FILE);
+    /// The file's path in the checkpoint's folder.
+    pub(in crate::checkpoint) const FILE: &str = "diffuscope.json";
+
+    /// Reads and checks `bytes`, the contents of `file`.
+    pub(in crate::checkpoint) fn read(file: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let extras: Self =
-            serde_json::from_slice(&files.read(FILE)?).map_err(|error| CheckpointError::Json {
-                file: file.clone(),
+            serde_json::from_slice(bytes).map_err(|error| CheckpointError::Json {
+                file: file.to_owned(),
                 reason: printable(&error.to_string()),
             })?;
         if let Some(guidance) = extras.default_guidance
             && !(0.0..=1000.0).contains(&guidance)
         {
             return Err(CheckpointError::Config {
-                file,
+                file: file.to_owned(),
                 key: "default_guidance".to_owned(),
                 found: guidance.to_string(),
                 expected: "a number from 0 to 1000".to_owned(),
@@ -55,7 +51,7 @@ impl Extras {
             && !weight.iter().chain([bias]).flatten().all(|x| x.is_finite())
         {
             return Err(CheckpointError::Config {
-                file,
+                file: file.to_owned(),
                 key: "latent_rgb".to_owned(),
                 found: "not finite".to_owned(),
                 expected: "numbers that fit a 32-bit float".to_owned(),

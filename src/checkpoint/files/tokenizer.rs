@@ -1,6 +1,7 @@
 //! The tokenizer of a checkpoint: which files hold its vocabulary, and how it pads.
 
-use super::{config::Reader, error::CheckpointError, files::Files};
+use super::Files;
+use crate::checkpoint::{config::Reader, error::CheckpointError};
 use crate::model::config::TextEncoderConfig;
 use crate::model::tokenizer::ClipTokenizer;
 
@@ -8,6 +9,11 @@ use crate::model::tokenizer::ClipTokenizer;
 pub const CONFIG: &str = "tokenizer/tokenizer_config.json";
 /// The special tokens, where the settings do not name them.
 pub const SPECIAL_TOKENS: &str = "tokenizer/special_tokens_map.json";
+
+/// The vocabulary in two files.
+pub const PAIR: [&str; 2] = ["tokenizer/vocab.json", "tokenizer/merges.txt"];
+/// The vocabulary in one file, where it is not there in two.
+pub const WHOLE: &str = "tokenizer/tokenizer.json";
 
 /// Reads the tokenizer and makes sure that the text encoder has a row for every token.
 pub fn read(
@@ -46,8 +52,6 @@ pub fn read(
 
 /// The vocabulary's files: `vocab.json` and `merges.txt`, or else `tokenizer.json`.
 pub fn vocabulary(files: &Files) -> Result<Vec<&'static str>, CheckpointError> {
-    const PAIR: [&str; 2] = ["tokenizer/vocab.json", "tokenizer/merges.txt"];
-    const WHOLE: &str = "tokenizer/tokenizer.json";
     if PAIR.iter().all(|path| files.has(path)) {
         Ok(PAIR.to_vec())
     } else if files.has(WHOLE) {
@@ -75,16 +79,15 @@ impl Settings {
             max_length: text_encoder.max_position_embeddings,
             pad_token: None,
         };
-        let json = |path: &str| Reader::new(&files.shown_file(path), &files.read(path)?);
         if files.has(CONFIG) {
-            let json = json(CONFIG)?;
+            let json = files.json(CONFIG)?;
             // transformers writes 1e30 where no length was given.
             let length = json.number("model_max_length", f64::MAX, 3.0..=f64::MAX)?;
             settings.max_length = settings.max_length.min(length as usize);
             settings.pad_token = special_token(&json, "pad_token")?;
         }
         if settings.pad_token.is_none() && files.has(SPECIAL_TOKENS) {
-            settings.pad_token = special_token(&json(SPECIAL_TOKENS)?, "pad_token")?;
+            settings.pad_token = special_token(&files.json(SPECIAL_TOKENS)?, "pad_token")?;
         }
         Ok(settings)
     }

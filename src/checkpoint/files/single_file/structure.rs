@@ -7,13 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{
+use super::super::{Files, folder};
+use super::names;
+use crate::checkpoint::{
     error::CheckpointError,
-    files::Files,
-    parts::Parts,
     weights::{DescribedBy, TensorFile},
 };
-use super::names;
 use crate::model::config::{
     Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
 };
@@ -70,7 +69,7 @@ impl Structure {
 
 /// The embedded model's configurations, where the shapes are its own.
 fn embedded(text: &TextEncoderConfig, unet: &UNetConfig, vae: &VaeConfig) -> Option<Structure> {
-    let known = Parts::of_folder(&Files::Embedded);
+    let known = folder::read(&Files::Embedded);
     let (known_text, known_unet, known_vae) = (
         known.text_encoder.config.ok()?,
         known.unet.config.ok()?,

@@ -5,10 +5,11 @@ use std::{
     fs,
     io::Read,
     ops::{Deref, Range},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use super::{embedded, error::CheckpointError};
+use super::embedded;
+use crate::checkpoint::{config::Reader, error::CheckpointError};
 use crate::text::printable_path;
 
 /// The longest configuration or vocabulary that is read, in bytes. CLIP's vocabulary has 1 MB.
@@ -120,6 +121,11 @@ impl Files {
         Ok(Cow::Owned(bytes))
     }
 
+    /// A configuration.
+    pub fn json(&self, path: &str) -> Result<Reader, CheckpointError> {
+        Reader::new(&self.shown_file(path), &self.read(path)?)
+    }
+
     /// The contents of a weights file, without reading them yet.
     pub fn map(&self, path: &str) -> Result<Bytes, CheckpointError> {
         let full = match self {
@@ -152,7 +158,7 @@ impl Files {
         embedded_file(path).ok_or_else(|| self.failed(path, std::io::ErrorKind::NotFound.into()))
     }
 
-    pub(super) fn failed(&self, path: &str, source: std::io::Error) -> CheckpointError {
+    pub fn failed(&self, path: &str, source: std::io::Error) -> CheckpointError {
         CheckpointError::Read {
             file: self.shown_file(path),
             source,
@@ -196,6 +202,15 @@ impl Deref for Bytes {
             Self::Mapped(map) => map,
         }
     }
+}
+
+/// Does the file's name end with one of these?
+pub fn has_extension(name: &str, extensions: &[&str]) -> bool {
+    Path::new(name).extension().is_some_and(|found| {
+        extensions
+            .iter()
+            .any(|known| found.eq_ignore_ascii_case(known))
+    })
 }
 
 fn embedded_file(path: &str) -> Option<&'static [u8]> {

@@ -1,7 +1,7 @@
 //! Which kind of file it is, by the names of its tensors: what is not Stable Diffusion v1 is refused by its name.
 
-use super::super::{error::CheckpointError, weights::TensorFile};
 use super::names;
+use crate::checkpoint::{error::CheckpointError, weights::TensorFile};
 
 /// How a name betrays a kind of file.
 enum Sign {

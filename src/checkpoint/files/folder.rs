@@ -1,0 +1,152 @@
+//! A checkpoint in a folder of diffusers' layout, or the embedded one, whose files are those of such a folder.
+
+use super::{
+    Files,
+    contents::{Contents, Network},
+    storage::has_extension,
+    tokenizer,
+};
+use crate::checkpoint::{
+    component::Component,
+    config::{self, Extras, Reader},
+    error::CheckpointError,
+    layout::TEXT_PREFIX,
+    weights::TensorFile,
+};
+use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
+
+/// The noise schedule's configuration.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
+pub const TEXT_ENCODER: &str = "text_encoder/config.json";
+pub const UNET: &str = "unet/config.json";
+pub const VAE: &str = "vae/config.json";
+
+/// Reads what a folder holds, each part by itself.
+pub fn read(files: &Files) -> Contents {
+    let what = "the text encoder's configuration is";
+    let text_encoder = config(files, TEXT_ENCODER, what, TextEncoderConfig::read);
+    let what = "the UNet's configuration is";
+    let mut unet = config(files, UNET, what, UNetConfig::read);
+    let what = "the autoencoder's configuration is";
+    let mut vae = config(files, VAE, what, VaeConfig::read);
+    if let (Ok(text), Ok(config)) = (&text_encoder, &unet)
+        && config.cross_attention_dim != text.hidden_size
+    {
+        let expected = format!("{}, the text encoder's hidden_size", text.hidden_size);
+        unet = Err(wrong(files, UNET, "cross_attention_dim", &expected));
+    }
+    if let (Ok(unet), Ok(config)) = (&unet, &vae)
+        && config.latent_channels != unet.in_channels
+    {
+        let expected = format!("{}, the UNet's in_channels", unet.in_channels);
+        vae = Err(wrong(files, VAE, "latent_channels", &expected));
+    }
+    Contents {
+        text_encoder: network(files, Component::TextEncoder, text_encoder),
+        unet: network(files, Component::UNet, unet),
+        vae: network(files, Component::Vae, vae),
+        scheduler: files
+            .need(&[SCHEDULER], "the scheduler's configuration is")
+            .and_then(|path| config::scheduler(&files.shown_file(path), &files.read(path)?)),
+        vocabulary: tokenizer::vocabulary(files),
+        extras: if files.has(Extras::FILE) {
+            let bytes = files.read(Extras::FILE);
+            bytes.and_then(|bytes| Extras::read(&files.shown_file(Extras::FILE), &bytes))
+        } else {
+            Ok(Extras::default())
+        },
+        others: Vec::new(),
+    }
+}
+
+/// Reads the configuration in `path`; `what` says what is missing where there is none.
+fn config<C>(
+    files: &Files,
+    path: &str,
+    what: &'static str,
+    read: impl Fn(&Reader) -> Result<C, CheckpointError>,
+) -> Result<C, CheckpointError> {
+    read(&files.json(files.need(&[path], what)?)?)
+}
+
+/// The error that `key` does not fit another network's configuration.
+fn wrong(files: &Files, path: &str, key: &str, expected: &str) -> CheckpointError {
+    match files.json(path) {
+        Ok(json) => json.wrong(key, expected),
+        Err(error) => error,
+    }
+}
+
+fn network<C>(
+    files: &Files,
+    component: Component,
+    config: Result<C, CheckpointError>,
+) -> Network<C> {
+    let prefix = match component {
+        Component::TextEncoder => TEXT_PREFIX,
+        Component::UNet | Component::Vae => "",
+    };
+    let path = weights_path(files, component);
+    let found = path.as_ref().ok().copied();
+    Network {
+        config,
+        weights: path.and_then(|path| Ok(TensorFile::open(files, path)?.into_weights(prefix))),
+        path: found,
+    }
+}
+
+/// The weights of a component: the plain file, or else the one in half precision.
+fn weights_path(files: &Files, component: Component) -> Result<&'static str, CheckpointError> {
+    let (folder, paths, what) = match component {
+        Component::TextEncoder => (
+            "text_encoder",
+            [
+                "text_encoder/model.safetensors",
+                "text_encoder/model.fp16.safetensors",
+            ],
+            "the text encoder's weights are",
+        ),
+        Component::UNet => (
+            "unet",
+            [
+                "unet/diffusion_pytorch_model.safetensors",
+                "unet/diffusion_pytorch_model.fp16.safetensors",
+            ],
+            "the UNet's weights are",
+        ),
+        Component::Vae => (
+            "vae",
+            [
+                "vae/diffusion_pytorch_model.safetensors",
+                "vae/diffusion_pytorch_model.fp16.safetensors",
+            ],
+            "the autoencoder's weights are",
+        ),
+    };
+    if let Some(path) = files.first(&paths) {
+        return Ok(path);
+    }
+    let names = files.names_in(folder);
+    if let Some(name) = names
+        .iter()
+        .find(|name| name.ends_with(".safetensors.index.json"))
+    {
+        return Err(CheckpointError::Weights {
+            file: files.shown_file(&format!("{folder}/{name}")),
+            reason: "weights that are split over several files are not read; save the checkpoint again with diffusers' save_pretrained(…, max_shard_size=\"100GB\")".to_owned(),
+        });
+    }
+    if let Some(name) = names
+        .iter()
+        .find(|name| has_extension(name, &["bin", "ckpt", "pt", "pth"]))
+    {
+        return Err(CheckpointError::Pickle {
+            file: files.shown_file(&format!("{folder}/{name}")),
+            convert: format!(
+                "StableDiffusionPipeline.from_pretrained({:?}).save_pretrained(\"converted\", safe_serialization=True)",
+                files.shown()
+            ),
+        });
+    }
+    files.need(&paths, what)
+}

@@ -1,0 +1,148 @@
+//! The cache that all programs for the hub share: `$HF_HUB_CACHE`, else `$HF_HOME/hub`, else
+//! `~/.cache/huggingface/hub`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use hf_hub::Cache;
+
+use super::Repository;
+use crate::checkpoint::CheckpointError;
+use crate::text::printable_path;
+
+/// A downloaded checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Which.
+    pub repository: Repository,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// What its files take on the disk, in bytes.
+    pub size: u64,
+}
+
+/// The shared cache, or an error where the system does not say where the user's home is.
+pub(super) fn cache() -> Result<Cache, CheckpointError> {
+    if let Some(path) = env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
+        return Ok(Cache::new(path.into()));
+    }
+    home().ok_or_else(|| {
+        CheckpointError::Name(
+            "the folder of downloaded models is not known, because the system does not name a home folder; set HF_HOME".to_owned(),
+        )
+    })
+}
+
+/// The cache in `$HF_HOME` or in the user's home, beside which the user's token lies.
+pub(super) fn home() -> Option<Cache> {
+    // Without either, `from_env` would panic.
+    let is_known = env::var("HF_HOME").is_ok() || env::home_dir().is_some();
+    is_known.then(Cache::from_env)
+}
+
+/// The folder of a downloaded repository's files.
+pub fn snapshot(repository: &Repository) -> Result<PathBuf, CheckpointError> {
+    let cache = cache()?;
+    let root = cache.path().join(repository.repo().folder_name());
+    // A commit has a folder of its own name, and no reference.
+    let commit = fs::read_to_string(root.join("refs").join(repository.revision())).map_or_else(
+        |_| repository.revision().to_owned(),
+        |commit| commit.trim().to_owned(),
+    );
+    let folder = root.join("snapshots").join(&commit);
+    if is_commit(&commit) && folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(CheckpointError::NotFetched {
+        name: repository.to_string(),
+        cache: printable_path(cache.path()),
+        fetch: repository.as_arguments(),
+    })
+}
+
+/// The checkpoints in the cache: everything that has an index of a pipeline or a UNet, by name.
+pub fn downloaded() -> Result<Vec<Downloaded>, CheckpointError> {
+    let cache = cache()?;
+    let mut found = Vec::new();
+    for entry in entries(cache.path()) {
+        let name = file_name(&entry);
+        let Some(id) = name.strip_prefix("models--") else {
+            continue;
+        };
+        let id = id.replacen("--", "/", 1);
+        for revision in references(&entry.join("refs"), "") {
+            let Some(repository) = Repository::new(&id, &revision) else {
+                continue;
+            };
+            let Ok(folder) = snapshot(&repository) else {
+                continue;
+            };
+            let is_checkpoint = ["model_index.json", "unet/config.json"]
+                .iter()
+                .any(|file| folder.join(file).is_file());
+            if is_checkpoint {
+                found.push(Downloaded {
+                    repository,
+                    size: size_of(&folder),
+                    folder,
+                });
+            }
+        }
+    }
+    found.sort_by_key(|found| found.repository.to_string());
+    Ok(found)
+}
+
+/// A commit's name: hexadecimal digits. Nothing else becomes a folder's name.
+pub(super) fn is_commit(text: &str) -> bool {
+    (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The names of all references below `folder`; those of branches may have slashes in them.
+fn references(folder: &Path, prefix: &str) -> Vec<String> {
+    // Deeper ones are not followed: a name has no more parts than this.
+    const DEEPEST: usize = 8;
+    let mut names = Vec::new();
+    for entry in entries(folder) {
+        let name = format!("{prefix}{}", file_name(&entry));
+        if entry.is_dir() {
+            if name.matches('/').count() < DEEPEST {
+                names.extend(references(&entry, &format!("{name}/")));
+            }
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What the files in a folder take, links followed.
+fn size_of(folder: &Path) -> u64 {
+    entries(folder)
+        .iter()
+        .map(|entry| match fs::metadata(entry) {
+            Ok(metadata) if metadata.is_dir() => size_of(entry),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect();
+    entries.sort_unstable();
+    entries
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
