@@ -5,10 +5,10 @@
 //! are [`filter`]s over the run's document.
 
 mod answer;
-pub mod check;
+pub(crate) mod check;
 mod choice;
 mod digest;
-pub mod filter;
+pub(crate) mod filter;
 mod language;
 mod library;
 mod location;
@@ -17,15 +17,16 @@ mod progress;
 mod run_json;
 mod subject;
 
-pub use answer::Verdict;
+pub(crate) use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
 pub use language::Language;
 pub use library::{Entry, Library, LibraryError};
-pub use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};
-pub use parse::{MARKDOWN, parse};
+pub(crate) use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};
+pub(crate) use parse::MARKDOWN;
+pub use parse::parse;
 pub use progress::{Progress, ProgressError, Solved};
-pub use run_json::RunJson;
-pub use subject::{Subject, called};
+pub(crate) use run_json::RunJson;
+pub(crate) use subject::{Subject, called};
 
 use crate::generation::RequestPatch;
 use digest::ExerciseDigest;

@@ -1,4 +1,4 @@
-//! What a reader has solved, kept from one sitting to the next.
+//! What a reader has solved, kept in a file from one session to the next.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,9 +16,9 @@ const VERSION: u32 = 2;
 
 /// What a reader has solved.
 ///
-/// An exercise is known by a digest of what decides whether it is solved: where a lesson changes, what was solved before
-/// does not count. The answer that was given is kept too, and the model that it was given with, so that it can be checked
-/// again against the run.
+/// An exercise is known by a digest of what decides whether it is solved (`digest.rs`), so that a solution does
+/// not count for an exercise that was changed. The answer is kept with the model that it was given for, and is checked
+/// again against the run when its page is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     path: Option<PathBuf>,

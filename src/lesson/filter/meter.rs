@@ -1,4 +1,4 @@
-//! How much a filter may do.
+//! Limits on the work of a filter.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Meter {
         self.exceeded.get()
     }
 
-    /// Counts `values`; fails from the moment on in which there were too many.
+    /// Counts `values`; fails once there were too many.
     pub fn spend(&self, values: u64) -> Result<(), Limit> {
         if let Some(limit) = self.exceeded.get() {
             return Err(limit);

@@ -1,7 +1,7 @@
 //! Filters: questions about a run, in the language of jq.
 //!
-//! Claims, tasks and answers of lessons are such filters. Lessons come from anybody, so a filter can do nothing but look
-//! at the values that it is given, and no more than a limited amount of that: see [`sandbox`] and [`meter`].
+//! Claims, tasks and answers of lessons are filters. Anybody may have written a lesson, so a filter can only look at the
+//! values that it is given, and its work is limited: see [`sandbox`] and [`meter`].
 
 mod meter;
 mod natives;
@@ -31,7 +31,7 @@ const STACK: usize = 64 << 20;
 /// The name under which a lesson's filter is compiled.
 const ENTRY: &str = "the_filter_of_the_lesson";
 
-/// A filter that can be read and whose names are all known.
+/// A filter that has been parsed, and calls only filters that exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     code: String,
@@ -122,7 +122,7 @@ impl Filter {
     /// Reads a filter.
     ///
     /// # Errors
-    /// What is no filter, calls what there is not, or has what is not to be had here.
+    /// A syntax error, a call of a filter that does not exist, or a part of the language that is switched off here.
     pub fn parse(code: &str) -> Result<Self, FilterSyntaxError> {
         if code.len() > LONGEST {
             let message = format!("it has {} bytes; {LONGEST} are the most", code.len());

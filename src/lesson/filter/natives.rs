@@ -1,4 +1,4 @@
-//! The filters that are not written in the language itself: every one that a lesson can reach is listed here.
+//! The filters that are written in Rust. What is not listed here or in `prelude.jq`, no lesson can call.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::meter::Meter;
 use super::sandbox::{COUNT, KEY, TEXT, TIMES, WEIGH};
 use super::tensors::Tensors;
 
-/// What filters work on, and what they may ask for.
+/// The types that jaq runs our filters with.
 pub struct Host;
 
 impl DataT for Host {
@@ -22,7 +22,7 @@ impl DataT for Host {
     type Data<'a> = Data<'a>;
 }
 
-/// What the native filters know besides their input.
+/// What native filters know besides their input.
 #[derive(Clone)]
 pub struct Data<'a> {
     lut: &'a Lut<Host>,
@@ -55,9 +55,8 @@ impl<'a> HasLut<'a, Host> for Data<'a> {
     }
 }
 
-/// Names of the filters of jq's own library that are taken as they are: their work grows with their input, which is
-/// limited.
-const BORROWED: &[&str] = &[
+/// Filters of jq's own library that are safe as they are: their work grows with their input, which is limited.
+const FROM_JQ: &[&str] = &[
     "keys_unsorted",
     "range",
     "first",
@@ -89,23 +88,22 @@ pub fn all() -> impl Iterator<Item = Fun<Host>> {
     let library = jaq_core::funs::<Host>()
         .chain(jaq_std::base_funs())
         .chain(jaq_json::funs());
-    let borrowed = library.filter(|(name, ..)| BORROWED.contains(name));
-    borrowed
-        .chain(own().into_iter().map(run::<Host>))
-        .chain(functions().map(run::<Host>))
+    let from_jq = library.filter(|(name, ..)| FROM_JQ.contains(name));
+    let natives = natives().into_iter().chain(math());
+    from_jq.chain(natives.map(run::<Host>))
 }
 
 type Native = Filter<RunPtr<Host>>;
 
-fn own() -> Vec<Native> {
+fn natives() -> Vec<Native> {
     vec![
         (COUNT, v(0), |cv| {
             let counted = cv.0.data().meter.spend(1);
-            guarded(counted, cv.1)
+            or_halt(counted, cv.1)
         }),
         (WEIGH, v(0), |cv| {
             let weighed = cv.0.data().meter.weigh(&cv.1);
-            guarded(weighed, cv.1)
+            or_halt(weighed, cv.1)
         }),
         (KEY, v(0), |cv| bome(key(cv.1))),
         (TEXT, v(0), |cv| bome(text(cv.1))),
@@ -132,7 +130,7 @@ fn own() -> Vec<Native> {
             let work = (length(&cv.1) as u64).saturating_mul(length(&part) as u64);
             match meter.spend(work / 16) {
                 Ok(()) => bome(Ok(Val::from(contains(&cv.1, &part)))),
-                Err(limit) => guarded(Err(limit), cv.1),
+                Err(limit) => or_halt(Err(limit), cv.1),
             }
         }),
         ("index", v(1), |cv| {
@@ -160,8 +158,8 @@ fn own() -> Vec<Native> {
 }
 
 /// Functions of one number.
-fn functions() -> impl Iterator<Item = Native> {
-    let functions: Vec<Native> = vec![
+fn math() -> Vec<Native> {
+    vec![
         ("sqrt", v(0), |cv| of_number(&cv.1, f64::sqrt)),
         ("exp", v(0), |cv| of_number(&cv.1, f64::exp)),
         ("exp2", v(0), |cv| of_number(&cv.1, f64::exp2)),
@@ -171,8 +169,7 @@ fn functions() -> impl Iterator<Item = Native> {
         ("sin", v(0), |cv| of_number(&cv.1, f64::sin)),
         ("cos", v(0), |cv| of_number(&cv.1, f64::cos)),
         ("fabs", v(0), |cv| of_number(&cv.1, f64::abs)),
-    ];
-    functions.into_iter()
+    ]
 }
 
 fn of_number<'a>(value: &Val, function: fn(f64) -> f64) -> ValXs<'a, Val> {
@@ -180,7 +177,7 @@ fn of_number<'a>(value: &Val, function: fn(f64) -> f64) -> ValXs<'a, Val> {
 }
 
 /// `value`, or the end of the whole filter, which no `try` catches.
-fn guarded<'a, E>(allowed: Result<(), E>, value: Val) -> ValXs<'a, Val> {
+fn or_halt<'a, E>(allowed: Result<(), E>, value: Val) -> ValXs<'a, Val> {
     let checked: ValX<Val> = allowed.map(|()| value).map_err(|_| Exn::halt(1));
     box_once(checked)
 }
