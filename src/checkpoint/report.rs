@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    CheckpointError, Component, Layout, Source, TensorProblem,
+    CheckpointError, Component, Source,
     files::{Files, contents::Network, digest, locate, tokenizer},
+    layout::{Layout, TensorProblem},
     weights::Weights,
 };
 use crate::scheduler::SchedulerConfig;

@@ -8,7 +8,7 @@ mod fetch;
 mod plan;
 mod repository;
 
-pub use cache::{Downloaded, downloaded};
+pub use cache::downloaded;
 pub use error::HubError;
 pub use fetch::{Fetch, FetchProgress};
 pub use plan::{Plan, RemoteFile};
