@@ -99,16 +99,23 @@ fn old_form(goto: &Goto) -> String {
     format!("{} {beside}", old_request(&goto.request))
 }
 
+/// The schedulers that there were then.
+const OLD_SCHEDULERS: [(SchedulerKind, &str); 7] = [
+    (SchedulerKind::Lms, "Lms"),
+    (SchedulerKind::Euler, "Euler"),
+    (SchedulerKind::EulerAncestral, "EulerAncestral"),
+    (SchedulerKind::Ddim, "Ddim"),
+    (SchedulerKind::DpmPlusPlus2M, "DpmPlusPlus2M"),
+    (SchedulerKind::DpmPlusPlus2MKarras, "DpmPlusPlus2MKarras"),
+    (SchedulerKind::Pndm, "Pndm"),
+];
+
 fn old_request(request: &RequestPatch) -> String {
-    let scheduler = request.scheduler.map_or("None", |kind| match kind {
-        SchedulerKind::Lms => "Some(Lms)",
-        SchedulerKind::Euler => "Some(Euler)",
-        SchedulerKind::EulerAncestral => "Some(EulerAncestral)",
-        SchedulerKind::Ddim => "Some(Ddim)",
-        SchedulerKind::DpmPlusPlus2M => "Some(DpmPlusPlus2M)",
-        SchedulerKind::DpmPlusPlus2MKarras => "Some(DpmPlusPlus2MKarras)",
-        SchedulerKind::Pndm => "Some(Pndm)",
+    let scheduler = request.scheduler.and_then(|kind| {
+        let (_, name) = OLD_SCHEDULERS.iter().find(|(known, _)| *known == kind)?;
+        Some(format!("Some({name})"))
     });
+    let scheduler = scheduler.unwrap_or_else(|| "None".to_owned());
     let weight = request.weight.as_ref().map(|words| {
         let words = words.iter().map(|(word, factor)| (word, factor));
         words.collect::<BTreeMap<_, _>>()
