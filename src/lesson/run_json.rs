@@ -93,6 +93,7 @@ impl RunJson {
     }
 
     /// The document, as JSON.
+    #[cfg(test)]
     pub fn document(&self) -> Value {
         Value::Object(self.document.clone())
     }

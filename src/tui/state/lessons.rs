@@ -124,7 +124,10 @@ impl App {
             .unwrap_or_default();
         let mut reading = OpenLesson::new(lesson, page, depth);
         let progress = &mut self.lesson.progress;
-        if progress.solution_of(&reading.lesson, reading.page()).is_some() {
+        if progress
+            .solution_of(&reading.lesson, reading.page())
+            .is_some()
+        {
             reading.exercise = Status::Before;
         }
         progress.turn_to(&reading.lesson.id, reading.page);
