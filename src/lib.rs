@@ -4,33 +4,68 @@
 //! imports only ever point up this list, which a test holds:
 //!
 //! 1. `text`: text from outside, made harmless for a terminal;
-//! 2. [`random`]: torch's CPU random generator, bit for bit;
-//! 3. [`kernels`]: the arithmetic that takes the time, on the CPU and on a GPU;
-//! 4. [`model`]: the networks (tokenizer, text encoder, UNet, autoencoder), with a hook at every named site;
-//! 5. [`scheduler`]: noise schedules and samplers;
-//! 6. [`checkpoint`]: find, read and validate a Stable Diffusion checkpoint;
-//! 7. [`generation`]: the stage machine: a request goes in, one stage or one denoising step at a time comes out;
-//! 8. [`trace`]: what a run leaves in memory: statistics, copies of tensors, attention;
-//! 9. [`export`]: what leaves a run: the exported document, pictures, files; and recorded runs read back;
-//! 10. [`lesson`]: lessons: read, checked against a run, and kept track of;
-//! 11. [`tui`]: the inspector;
-//! 12. [`cli`]: the command line's arguments;
-//! 13. [`commands`]: one file a command.
+//! 2. `random`: torch's CPU random generator, bit for bit;
+//! 3. `kernels`: the arithmetic that takes the time, on the CPU and on a GPU;
+//! 4. `model`: the networks (tokenizer, text encoder, UNet, autoencoder), with a hook at every named site;
+//! 5. `scheduler`: noise schedules and samplers;
+//! 6. `checkpoint`: find, read and validate a Stable Diffusion checkpoint;
+//! 7. `generation`: the stage machine: a request goes in, one stage or one denoising step at a time comes out;
+//! 8. `trace`: what a run leaves in memory: statistics, copies of tensors, attention;
+//! 9. `export`: what leaves a run: the exported document, pictures, files; and recorded runs read back;
+//! 10. `lesson`: lessons: read, checked against a run, and kept track of;
+//! 11. `tui`: the inspector;
+//! 12. `cli`: the command line's arguments;
+//! 13. `commands`: one file a command.
 
-// The tests in tests/inspector are compiled into the library and name it as all others do.
+mod checkpoint;
+mod cli;
+mod commands;
+mod export;
+mod generation;
+mod kernels;
+mod lesson;
+mod model;
+mod random;
+mod scheduler;
+mod text;
+mod trace;
+mod tui;
+
+/// The whole program: parses the command line, does what it asks for, and says how the process ends.
+pub use commands::main;
+
+// A checkpoint, and the pipeline that it is loaded into.
+pub use checkpoint::{Checkpoint, CheckpointError, Component, Repository, Source};
+pub use generation::{DeviceChoice, Pipeline, Precision};
+pub use model::config;
+
+// What is asked for, and the stage machine that does it.
+pub use generation::{
+    AttentionChange, BranchPoint, Error as GenerationError, Generation, GenerationState,
+    Intervention, Request, RequestError, Stage, StageOutput, StepRange,
+};
+pub use scheduler::{
+    BetaSchedule, PredictionType, Schedule, SchedulerConfig, SchedulerKind, TimestepSpacing,
+};
+
+// Looking at, and replacing, what passes through a network.
+pub use model::hook;
+pub use model::{AttentionDetail, Error as ModelError, Hook, NoHook, layers};
+
+// What a run leaves behind, in memory and in files.
+pub use export::{
+    Export, ExportOptions, OutputFile, OutputFolder, Replay, RunMetadata, TensorSelection, document,
+};
+pub use trace::{
+    AttentionMaps, CancelToken, Event, Guidance, RecordOptions, Recorder, Stats, TensorData, Trace,
+};
+
+// These tests are compiled into the library and name it as all others do.
 #[cfg(test)]
 extern crate self as diffuscope;
-
-pub mod checkpoint;
-pub mod cli;
-pub mod commands;
-pub mod export;
-pub mod generation;
-pub mod kernels;
-pub mod lesson;
-pub mod model;
-pub mod random;
-pub mod scheduler;
-mod text;
-pub mod trace;
-pub mod tui;
+#[cfg(test)]
+#[path = "../tests/inspector/mod.rs"]
+mod inspector_tests;
+#[cfg(test)]
+#[path = "../tests/library/mod.rs"]
+mod library_tests;

@@ -17,12 +17,6 @@
 use candle_core::{Device, Shape, Tensor};
 use rand_mt::Mt;
 
-/// The largest value that [`Generator::manual_seed`] takes, as in torch.
-pub const MAX_SEED: i128 = u64::MAX as i128;
-
-/// The smallest value that [`Generator::manual_seed`] takes, as in torch.
-pub const MIN_SEED: i128 = i64::MIN as i128;
-
 /// The state of `torch.Generator("cpu")`.
 ///
 /// A clone is a snapshot: it goes on with the same numbers as the original.
@@ -36,7 +30,7 @@ pub struct Generator {
 impl Generator {
     /// A generator in the state that `torch.Generator("cpu").manual_seed(seed)` leaves.
     ///
-    /// Torch takes [`MIN_SEED`]`..=`[`MAX_SEED`] and reads a negative seed as its two's
+    /// Torch takes -2^63 to 2^64 - 1 and reads a negative seed as its two's
     /// complement; of the 64 bits only the lower 32 reach the twister, so seeds that
     /// differ by a multiple of 2^32 give the same numbers. Callers check the range;
     /// outside it the same 32 bits are used.

@@ -23,11 +23,11 @@ use image::RgbImage;
 
 pub use branch::BranchPoint;
 pub use device::{DeviceChoice, DeviceError, DeviceNote, Precision, free_memory};
-pub use intervention::{AttentionChange, Intervention, OtherWord, StepRange};
+pub use intervention::{AttentionChange, Intervention, StepRange};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
-pub use vocabulary::{MergeStep, MergedWord, NearestTokens, Neighbour, Vocabulary, cosine};
+pub use vocabulary::{MergeStep, MergedWord, Neighbour, Vocabulary, cosine};
 pub use words::{Word, words};
 
 use crate::checkpoint::CheckpointError;

@@ -20,7 +20,7 @@ mod subject;
 pub(crate) use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
 pub use language::Language;
-pub use library::{Entry, Library, LibraryError};
+pub use library::{Entry, Library};
 pub(crate) use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};
 pub(crate) use parse::MARKDOWN;
 pub use parse::parse;
@@ -190,11 +190,6 @@ impl Prose {
     pub fn at(&self, depth: Depth) -> [&str; 2] {
         let part = self.depths[..=depth as usize].iter().rev().flatten().next();
         [&self.always, part.map_or("", String::as_str)]
-    }
-
-    /// Is there more at `depth` than above it?
-    pub fn has(&self, depth: Depth) -> bool {
-        self.depths[depth as usize].is_some()
     }
 }
 

@@ -18,7 +18,6 @@ use crate::kernels::Backend;
 pub struct Autoencoder {
     network: Network,
     scaling_factor: f64,
-    downscale: usize,
 }
 
 /// The decoder over the kernels, or candle-transformers' whole autoencoder over candle's operations.
@@ -52,13 +51,7 @@ impl Autoencoder {
         Ok(Self {
             network,
             scaling_factor: config.scaling_factor,
-            downscale: config.scale(),
         })
-    }
-
-    /// How many pixels wide and high one latent pixel is: 8 in Stable Diffusion v1.
-    pub fn downscale(&self) -> usize {
-        self.downscale
     }
 
     /// `latents` as the UNet sees them, `(1, channels, height, width)`, to the picture.

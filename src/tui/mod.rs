@@ -241,7 +241,3 @@ impl Inspector {
         true
     }
 }
-
-#[cfg(test)]
-#[path = "../../tests/inspector/mod.rs"]
-mod tests;

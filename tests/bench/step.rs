@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline, Request, Stage, StageOutput};
-use diffuscope::model::{AttentionDetail, NoHook, layers};
-use diffuscope::trace::{RecordOptions, Recorder};
+use diffuscope::{AttentionDetail, NoHook, layers};
+use diffuscope::{Checkpoint, Source};
+use diffuscope::{Generation, Pipeline, Request, Stage, StageOutput};
+use diffuscope::{RecordOptions, Recorder};
 use mimalloc::MiMalloc;
 
 /// As in the program.

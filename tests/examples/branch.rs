@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline, Stage, StageOutput};
-use diffuscope::model::NoHook;
+use diffuscope::NoHook;
+use diffuscope::{Checkpoint, Source};
+use diffuscope::{Generation, Pipeline, Stage, StageOutput};
 
 fn finish(mut generation: Generation, file: &str) -> anyhow::Result<()> {
     while let Some(output) = generation.advance(&mut NoHook)? {

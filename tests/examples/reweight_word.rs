@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline, StageOutput};
-use diffuscope::model::hook::{self, Hook, NoHook};
+use diffuscope::hook::{self, Hook, NoHook};
+use diffuscope::{Checkpoint, Source};
+use diffuscope::{Generation, Pipeline, StageOutput};
 
 fn draw(pipeline: &Arc<Pipeline>, hook: &mut dyn Hook, file: &str) -> anyhow::Result<()> {
     let request = pipeline.default_request("a red apple on a table");

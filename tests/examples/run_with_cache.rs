@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline};
-use diffuscope::model::AttentionDetail;
-use diffuscope::model::hook::Cache;
+use diffuscope::AttentionDetail;
+use diffuscope::hook::Cache;
+use diffuscope::{Checkpoint, Source};
+use diffuscope::{Generation, Pipeline};
 
 fn main() -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&Source::Embedded)?;

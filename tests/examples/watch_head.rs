@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{Device, IndexOp as _};
-use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline};
-use diffuscope::model::hook;
+use diffuscope::hook;
+use diffuscope::{Checkpoint, Source};
+use diffuscope::{Generation, Pipeline};
 
 const LAYER: &str = "up_blocks.1.attentions.0.transformer_blocks.0.attn2";
 const HEAD: usize = 0;

@@ -290,7 +290,11 @@ fn peak_memory() -> usize {
 fn memory_does_not_grow_with_the_export() {
     // In a process of its own: other tests' memory would count too.
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "export::a_long_export", "--ignored"])
+        .args([
+            "--exact",
+            "library_tests::export::a_long_export",
+            "--ignored",
+        ])
         .status();
     assert!(status.unwrap().success());
 }

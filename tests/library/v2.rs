@@ -4,10 +4,12 @@
 //! What is expected is in `goldens/v2.json`, made by `parity/v2_structured.py`, which also says how the weights
 //! are made: they are a formula of each tensor's name.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
-use assert_cmd::cargo::cargo_bin_cmd;
+use clap::Parser as _;
 use diffuscope::checkpoint::{Checkpoint, Source};
+use diffuscope::cli::Cli;
+use diffuscope::commands;
 use diffuscope::model::config::Activation;
 use diffuscope::scheduler::PredictionType;
 use safetensors::{Dtype, tensor::TensorView};
@@ -176,20 +178,24 @@ fn a_model_of_v2s_structure_computes_what_diffusers_computes() {
     for case in &golden.cases {
         let out = folder.path().join(&case.scheduler);
         let request = &golden.request;
-        cargo_bin_cmd!("diffuscope")
-            .args(["run", "--device", "cpu", "--attention", "none"])
-            .args(["--prompt", &request.prompt])
-            .args(["--negative", &request.negative])
-            .args(["--seed", &request.seed.to_string()])
-            .args(["--steps", &request.steps.to_string()])
-            .args(["--guidance", &request.guidance.to_string()])
-            .args(["--scheduler", &case.scheduler])
-            .arg("--model")
-            .arg(&model)
-            .arg("--json")
-            .arg(&out)
-            .assert()
-            .success();
+        let command = [
+            "diffuscope run --device cpu --attention none",
+            &format!("--seed {} --steps {}", request.seed, request.steps),
+            &format!(
+                "--guidance {} --scheduler {}",
+                request.guidance, case.scheduler
+            ),
+        ];
+        let command = command.iter().flat_map(|part| part.split(' '));
+        let paths = [
+            "--model".as_ref(),
+            model.as_os_str(),
+            "--json".as_ref(),
+            out.as_os_str(),
+        ];
+        let texts = ["--prompt", &request.prompt, "--negative", &request.negative];
+        let command = command.chain(texts).map(OsStr::new).chain(paths);
+        commands::execute(Cli::try_parse_from(command).unwrap()).unwrap();
         let run: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
         let name = &case.scheduler;
         let of = |what: &str| format!("{name}: {what}");

@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use assert_cmd::cargo::cargo_bin_cmd;
-use diffuscope::export::Replay;
-use diffuscope::export::document::{RunDocument, TensorDocument, TensorEntry};
-use diffuscope::generation::Request;
-use diffuscope::scheduler::SchedulerKind;
-use diffuscope::trace::Stats;
+use diffuscope::Replay;
+use diffuscope::Request;
+use diffuscope::SchedulerKind;
+use diffuscope::Stats;
+use diffuscope::document::{RunDocument, TensorDocument, TensorEntry};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -689,7 +689,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
 #[test]
 fn the_export_has_the_tokens() {
     let document = everything_document();
-    let ids = |tokens: &[diffuscope::export::document::TokenEntry]| -> Vec<u32> {
+    let ids = |tokens: &[diffuscope::document::TokenEntry]| -> Vec<u32> {
         tokens.iter().map(|token| token.id).collect()
     };
     let prompt = ids(&document.tokens.prompt);

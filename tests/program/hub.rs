@@ -12,7 +12,7 @@ use std::{
 };
 
 use assert_cmd::{Command, assert::Assert, cargo::cargo_bin_cmd};
-use diffuscope::checkpoint::{Checkpoint, Source};
+use diffuscope::{Checkpoint, Source};
 use predicates::{prelude::*, str::contains};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};

@@ -3,4 +3,5 @@
 mod cli;
 mod hub;
 mod lesson;
+mod single_file;
 mod terminal;

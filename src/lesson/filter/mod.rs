@@ -105,17 +105,6 @@ impl Input {
             .map_err(|error| FilterError::Document(error.to_string()))?;
         Ok(Self { document, tensors })
     }
-
-    /// The same with another member.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &Self) -> Self {
-        if let Val::Obj(members) = &mut self.document {
-            let name = Val::from(name.to_owned());
-            jaq_json::Rc::make_mut(members).insert(name, value.document.clone());
-        }
-        self.tensors.extend(&value.tensors);
-        self
-    }
 }
 
 impl Filter {

@@ -224,17 +224,20 @@ fn one_value_is_expected() {
 
 #[test]
 fn a_second_document_brings_its_tensors() {
-    let other = Input::new(br#"{"tensors": {"x": {"file": "other/x"}}}"#, {
-        let mut tensors = Tensors::default();
+    let json = br#"{
+        "tensors": {"x": {"file": "x"}},
+        "compared": {"tensors": {"x": {"file": "other/x"}}}
+    }"#;
+    let mut tensors = Tensors::default();
+    for (file, data) in [("x", [0.0, 2.0]), ("other/x", [7.0, 0.0])] {
         let tensor = Tensor {
             name: "x".into(),
-            shape: vec![1],
-            data: [7.0].into(),
+            shape: vec![2],
+            data: data.into(),
         };
-        tensors.insert("other/x".into(), tensor);
-        tensors
-    });
-    let both = input().with("compared", &other.unwrap());
+        tensors.insert(file.into(), tensor);
+    }
+    let both = Input::new(json, tensors).unwrap();
     let filter =
         Filter::parse(r#"(.compared | tensor("x").data[0]) == 7 and tensor("x").data[1] == 2"#);
     assert_eq!(filter.unwrap().run(&both), Ok(Value::Bool(true)));

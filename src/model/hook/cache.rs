@@ -15,8 +15,8 @@ use crate::model::Error;
 /// are shared and not copied. With guidance the UNet's have a batch of two: without the prompt, and with it.
 ///
 /// ```
-/// use diffuscope::model::AttentionDetail;
-/// use diffuscope::model::hook::Cache;
+/// use diffuscope::AttentionDetail;
+/// use diffuscope::hook::Cache;
 ///
 /// let cache = Cache::of(["mid_block.*", "conv_out"]).with_attention(AttentionDetail::Mean);
 /// assert!(cache.outputs.is_empty() && cache.attention.is_empty());

@@ -9,8 +9,8 @@ use crate::model::Error;
 /// Hooks that act one after another: each sees what those before it made of a value.
 ///
 /// ```
-/// use diffuscope::model::Hook;
-/// use diffuscope::model::hook::{Cache, Chain};
+/// use diffuscope::Hook;
+/// use diffuscope::hook::{Cache, Chain};
 ///
 /// let (mut first, mut second) = (Cache::of(["conv_in"]), Cache::of(["conv_out"]));
 /// let both = Chain(vec![&mut first, &mut second]);

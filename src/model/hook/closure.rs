@@ -11,8 +11,8 @@ use crate::model::Error;
 /// replaces the output.
 ///
 /// ```
-/// use diffuscope::model::Hook;
-/// use diffuscope::model::hook::on;
+/// use diffuscope::Hook;
+/// use diffuscope::hook::on;
 ///
 /// let mut silent = on("*.attn2", |_path, value| Ok(Some(value.zeros_like()?)));
 /// assert!(silent.wants_output("mid_block.attentions.0.transformer_blocks.0.attn2"));

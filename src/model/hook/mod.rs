@@ -15,9 +15,9 @@
 //! use std::sync::Arc;
 //!
 //! use candle_core::Device;
-//! use diffuscope::checkpoint::{Checkpoint, Source};
-//! use diffuscope::generation::{Generation, Pipeline};
-//! use diffuscope::model::hook::{self, Cache, Chain};
+//! use diffuscope::{Checkpoint, Source};
+//! use diffuscope::{Generation, Pipeline};
+//! use diffuscope::hook::{self, Cache, Chain};
 //!
 //! let checkpoint = Checkpoint::open(&Source::Embedded)?;
 //! let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu)?);

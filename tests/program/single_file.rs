@@ -8,9 +8,8 @@ use std::{
 
 use assert_cmd::{assert::Assert, cargo::cargo_bin_cmd};
 use candle_core::{DType, Device, Tensor};
-use diffuscope::checkpoint::{Checkpoint, Component, Source};
-use diffuscope::model::config::UpBlockType;
-use diffuscope::scheduler::PredictionType;
+use diffuscope::config::UpBlockType;
+use diffuscope::{Checkpoint, Component, PredictionType, Source};
 use predicates::{prelude::*, str::contains};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;

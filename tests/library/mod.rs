@@ -1,0 +1,15 @@
+//! The engine, beside diffusers where there is something to compare.
+//!
+//! Compiled into the library, so that these tests reach what it does not offer to others.
+
+mod architecture;
+mod checkpoint;
+mod determinism;
+mod export;
+mod parity;
+mod precision;
+mod random;
+mod replay;
+mod schedulers;
+mod tokenizer;
+mod v2;
