@@ -1,4 +1,4 @@
-//! Makes a word five times as strong: the attention that it gets in every layer is multiplied (Hertz et al. 2022).
+//! Re-weights a word: the attention that it gets in every layer is multiplied (Hertz et al. 2022), here by 0.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ fn draw(pipeline: &Arc<Pipeline>, hook: &mut dyn Hook, file: &str) -> anyhow::Re
 fn main() -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&Source::Embedded)?;
     let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu)?);
-    // One factor a text position, of the guided half of the batch alone: "red" is at position 2.
+    // One factor a text position, of the half of the batch that has the prompt: "apple" is at position 3.
     let mut factors = vec![1.0_f32; 2 * 77];
-    factors[77 + 2] = 5.0;
+    factors[77 + 3] = 0.0;
     let factors = Tensor::from_vec(factors, (2, 1, 1, 77), &Device::Cpu)?;
-    let mut redder =
+    let mut silenced =
         hook::replace_attention("*.attn2", |_, probs| Ok(probs.broadcast_mul(&factors)?));
     draw(&pipeline, &mut NoHook, "apple.png")?;
-    draw(&pipeline, &mut redder, "redder-apple.png")
+    draw(&pipeline, &mut silenced, "silenced-apple.png")
 }

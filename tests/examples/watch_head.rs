@@ -7,8 +7,8 @@ use diffuscope::hook;
 use diffuscope::{Checkpoint, Source};
 use diffuscope::{Generation, Pipeline};
 
-const LAYER: &str = "up_blocks.1.attentions.0.transformer_blocks.0.attn2";
-const HEAD: usize = 0;
+const LAYER: &str = "down_blocks.0.attentions.0.transformer_blocks.0.attn2";
+const HEAD: usize = 3;
 
 fn main() -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&Source::Embedded)?;
