@@ -251,7 +251,7 @@ impl DescribedBy {
         }
     }
 
-    /// What is to be thought of a file that does not fit.
+    /// What may be wrong with a file that does not fit.
     pub fn doubt(self) -> &'static str {
         match self {
             Self::Config => {

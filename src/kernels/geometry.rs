@@ -6,7 +6,6 @@
 
 use candle_core::{Result, Tensor};
 
-/// Height and width.
 pub type Size = (usize, usize);
 
 /// A square convolution: how it walks over a feature map.

@@ -34,7 +34,6 @@ impl Backend {
         }
     }
 
-    /// Who computes with `tensor`.
     pub fn of(tensor: &Tensor) -> Self {
         Self::choose(tensor.dtype(), tensor.device())
     }

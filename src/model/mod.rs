@@ -1,7 +1,7 @@
 //! The networks of Stable Diffusion v1, in the order in which a prompt meets them.
 //!
 //! [`tokenizer`] → [`text_encoder`] → [`unet`] (many times) → [`autoencoder`].
-//! Each forward pass takes a [`Hook`]; the [`layers`] that all of them are made of are read on the side.
+//! Each forward pass takes a [`Hook`]. All of them are made of the same [`layers`].
 
 pub mod autoencoder;
 pub mod config;

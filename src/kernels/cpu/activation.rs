@@ -107,14 +107,10 @@ fn polynomial<S: Simd, const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
     sum
 }
 
-/// An activation, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// [`silu`].
     Silu,
-    /// [`quick_gelu`].
     QuickGelu,
-    /// [`gelu`].
     Gelu,
 }
 

@@ -28,22 +28,15 @@ use super::simd::LANES;
 use super::softmax::softmax;
 use crate::kernels::attention::AttentionDetail;
 
-/// The sizes of one attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Number of sequences.
     pub batch: usize,
-    /// Number of heads.
     pub heads: usize,
-    /// Number of queries of a sequence.
     pub queries: usize,
-    /// Number of keys and values of a sequence.
     pub keys: usize,
-    /// Features of a head.
     pub size: usize,
 }
 
-/// Queries, keys and values.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// `(batch, queries, heads * size)`.
@@ -59,7 +52,6 @@ pub struct Input<'a> {
 /// A block of queries of one sequence: what is read and written for it.
 struct Block<'a> {
     sequence: usize,
-    /// Its first query.
     first: usize,
     /// `(block, heads * size)`.
     out: &'a mut [f32],

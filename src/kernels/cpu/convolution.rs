@@ -47,17 +47,14 @@ impl Convolution {
         }
     }
 
-    /// Number of channels that it takes.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Number of channels of the result.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// How it walks over a picture.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }

@@ -29,12 +29,10 @@ impl Dense {
         }
     }
 
-    /// Number of features of a row that it takes.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Number of features of a row that it gives.
     pub fn outputs(&self) -> usize {
         self.outputs
     }

@@ -26,7 +26,6 @@ pub struct GroupNorm {
     pub bias: Vec<f32>,
     /// Number of groups, which divides the number of channels.
     pub groups: usize,
-    /// Added to the variance.
     pub eps: f64,
 }
 

@@ -7,8 +7,6 @@ use crate::kernels::geometry::Size;
 pub struct Images<'a> {
     /// `(batch, height, width, channels)`.
     pub values: &'a [f32],
-    /// How many.
     pub batch: usize,
-    /// Height and width.
     pub size: Size,
 }

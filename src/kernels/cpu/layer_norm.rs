@@ -15,7 +15,6 @@ pub struct LayerNorm<'a> {
     pub weight: &'a [f32],
     /// One value a feature.
     pub bias: &'a [f32],
-    /// Added to the variance.
     pub eps: f32,
 }
 

@@ -19,7 +19,7 @@ use pulp::{Simd, WithSimd};
 
 use super::simd::{load, store, vectorised};
 
-/// A matrix in memory that belongs to somebody else.
+/// A borrowed matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
     values: &'a [f32],
@@ -46,20 +46,17 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some of its rows.
     pub fn some_rows(self, first: usize, count: usize) -> Matrix<'a> {
         assert!(first + count <= self.rows);
         let start = (first * self.row_stride).min(self.values.len());
         Matrix::strided(&self.values[start..], count, self.columns, self.row_stride)
     }
 
-    /// Number of rows and of columns.
     pub fn size(self) -> (usize, usize) {
         (self.rows, self.columns)
     }
 }
 
-/// The same, to write into.
 #[derive(Debug)]
 pub struct MatrixMut<'a> {
     values: &'a mut [f32],
@@ -183,7 +180,6 @@ struct Strip {
     inner: Range<usize>,
     /// How many products are added up by themselves.
     part: usize,
-    /// The first column.
     column: usize,
     /// Columns of a vector: all its lanes, but for the last columns.
     width: usize,

@@ -77,7 +77,7 @@ pub fn fold(mut lanes: [f32; LANES], both: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// A vector, or what there is of it with zeros after it.
+/// Loads a vector; values that are missing are zeros.
 #[inline(always)]
 pub fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
@@ -86,7 +86,7 @@ pub fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// The other way round.
+/// Stores a vector, or as much of it as fits.
 #[inline(always)]
 pub fn store<S: Simd>(simd: S, out: &mut [f32], value: S::f32s) {
     match S::as_mut_simd_f32s(out) {

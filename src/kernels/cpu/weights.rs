@@ -30,7 +30,6 @@ impl Weights {
         Self { values, rows }
     }
 
-    /// Number of weights.
     pub fn len(&self) -> usize {
         self.values.len()
     }

@@ -60,9 +60,7 @@ const TILES: usize = 128;
 pub struct Winograd<'a> {
     /// `(9 inputs, outputs)`, taps first, as the plain convolution has it.
     pub weight: &'a Weights,
-    /// Number of channels that it takes.
     pub inputs: usize,
-    /// Number of channels of the result.
     pub outputs: usize,
 }
 

@@ -9,7 +9,6 @@ use crate::kernels::geometry::{channels_first, channels_last};
 /// The most groups that the kernel knows.
 const MAX_GROUPS: usize = 128;
 
-/// A group norm's weights.
 #[derive(Debug, Clone)]
 pub struct GroupNorm {
     weight: Tensor,

@@ -14,9 +14,7 @@ pub enum Argument<'a> {
     Values(&'a Tensor),
     /// A null pointer, where a kernel can do without.
     Nothing,
-    /// An `int`.
     Int(usize),
-    /// A `float`.
     Float(f32),
 }
 
@@ -45,7 +43,6 @@ impl<'a> Launch<'a> {
         )
     }
 
-    /// A kernel over `grid` blocks of `threads`.
     pub fn grid(grid: [usize; 3], threads: usize, kernel: String) -> Self {
         Self {
             kernel,
@@ -55,13 +52,11 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// The next parameters.
     pub fn with(mut self, arguments: impl IntoIterator<Item = Argument<'a>>) -> Self {
         self.arguments.extend(arguments);
         self
     }
 
-    /// The next parameters, numbers all.
     pub fn ints(self, ints: impl IntoIterator<Item = usize>) -> Self {
         self.with(ints.into_iter().map(Argument::Int))
     }

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, WithDType};
 
 /// The values of each of `tensors`, row-major, as `T`.
 ///
-/// What lies on a GPU comes in one transfer, for each waits until the device has done all that it was asked for before.
+/// Tensors on a GPU come in one transfer, because each transfer waits for all work that was queued before it.
 pub fn to_host<T: WithDType>(tensors: &[Tensor]) -> Result<Vec<Vec<T>>> {
     if tensors.iter().all(|tensor| tensor.device().is_cpu()) {
         let read = |tensor| flat::<T>(tensor)?.to_vec1();
@@ -40,18 +40,16 @@ fn split<T: Clone>(values: &[T], sizes: &[usize]) -> Vec<Vec<T>> {
     sizes.iter().map(&mut cut).collect()
 }
 
-/// Tensors on their way to the host as f32: the device was asked for them, and may be asked for more meanwhile.
+/// Tensors that are being copied to the host as f32. The device may be given more work meanwhile.
 #[derive(Debug)]
 pub enum Transfer {
-    /// They are read when they are wanted.
+    /// They are on the CPU, and read at the end.
     Later(Vec<Tensor>),
-    /// They are being copied.
     #[cfg(feature = "cuda")]
     Copied(pinned::Copy),
 }
 
 impl Transfer {
-    /// Begins to read `tensors`.
     #[cfg_attr(
         not(feature = "cuda"),
         allow(unused_variables, clippy::unnecessary_wraps)
@@ -78,7 +76,7 @@ impl Transfer {
     }
 }
 
-/// Memory of the host that a GPU can write to by itself, kept from step to step. A clone shares it.
+/// Page-locked memory of the host, which a GPU can write to by itself; kept from step to step. A clone shares it.
 #[derive(Debug, Clone, Default)]
 pub struct Buffers {
     #[cfg(feature = "cuda")]

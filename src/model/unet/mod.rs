@@ -64,48 +64,27 @@ impl UNet {
         let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
         let time_embedding = TimestepEmbedding::new(time_weights, first, first * 4)?;
 
-        let mut down_blocks = Vec::with_capacity(channels.len());
-        let mut inputs = first;
-        for (level, &outputs) in channels.iter().enumerate() {
-            let attends = config.down_block_types[level] == DownBlockType::CrossAttn;
-            down_blocks.push(DownBlock::new(
-                config,
-                (inputs, outputs),
-                attends.then_some(config.attention_heads[level]),
-                level < last,
-                &weights.pp("down_blocks").pp(level),
-            )?);
-            inputs = outputs;
-        }
-
+        let down_blocks = down_blocks(config, &weights.pp("down_blocks"))?;
         let heads = config.attention_heads[last];
         let mid_block = MidBlock::new(config, channels[last], heads, &weights.pp("mid_block"))?;
-
-        let mut up_blocks = Vec::with_capacity(channels.len());
-        let mut previous = channels[last];
-        for (index, level) in (0..=last).rev().enumerate() {
-            let attends = config.up_block_types[index] == UpBlockType::CrossAttn;
-            up_blocks.push(UpBlock::new(
-                config,
-                UpChannels {
-                    skip_last: channels[level.saturating_sub(1)],
-                    previous,
-                    outputs: channels[level],
-                },
-                attends.then_some(config.attention_heads[level]),
-                level > 0,
-                &weights.pp("up_blocks").pp(index),
-            )?);
-            previous = channels[level];
-        }
-
+        let up_blocks = up_blocks(config, &weights.pp("up_blocks"))?;
+        let sites = transformers(&down_blocks, &mid_block, &up_blocks);
+        let cross_attention = sites.flat_map(|(halvings, transformer)| {
+            let site = move |(path, heads)| CrossAttentionSite {
+                path,
+                heads,
+                halvings,
+            };
+            transformer.cross_attention().map(site)
+        });
+        let cross_attention = cross_attention.collect();
         let norm_out = weights.pp("conv_norm_out");
         let conv_out = weights.pp("conv_out");
         Ok(Self {
             conv_in,
             time_proj: Timesteps::new(first, config.flip_sin_to_cos, config.freq_shift),
             time_embedding,
-            cross_attention: cross_attention(&down_blocks, &mid_block, &up_blocks),
+            cross_attention,
             down_blocks,
             mid_block,
             up_blocks,
@@ -126,11 +105,10 @@ impl UNet {
         &self.cross_attention
     }
 
-    /// What the cross-attention layers see in a prompt, whose `embedding` is `(batch, 77, hidden)`.
+    /// The keys and values of a prompt in every cross-attention layer; its `embedding` is `(batch, 77, hidden)`.
     pub fn context(&self, embedding: &Tensor) -> Result<Context, Error> {
-        let down = self.down_blocks.iter().flat_map(DownBlock::attentions);
-        let up = self.up_blocks.iter().flat_map(UpBlock::attentions);
-        let all = down.chain(self.mid_block.attentions()).chain(up);
+        let all = transformers(&self.down_blocks, &self.mid_block, &self.up_blocks);
+        let all = all.map(|(_, transformer)| transformer);
         Backend::of(embedding).install(|| Context::new(all, embedding))
     }
 
@@ -176,37 +154,56 @@ impl UNet {
     }
 }
 
-/// Every cross-attention layer, in the order in which a forward pass meets them.
-fn cross_attention(down: &[DownBlock], mid: &MidBlock, up: &[UpBlock]) -> Vec<CrossAttentionSite> {
-    let sites = |halvings: usize, transformer: &SpatialTransformer| {
-        let layers = transformer.cross_attention();
-        let site = |(path, heads)| CrossAttentionSite {
-            path,
-            heads,
-            halvings,
-        };
-        layers.map(site).collect::<Vec<_>>()
+fn down_blocks(config: &UNetConfig, weights: &VarBuilder) -> Result<Vec<DownBlock>, Error> {
+    let channels = &config.block_out_channels;
+    let block = |level: usize| {
+        let attends = config.down_block_types[level] == DownBlockType::CrossAttn;
+        DownBlock::new(
+            config,
+            (channels[level.saturating_sub(1)], channels[level]),
+            attends.then_some(config.attention_heads[level]),
+            level + 1 < channels.len(),
+            &weights.pp(level),
+        )
     };
+    (0..channels.len()).map(block).collect()
+}
+
+fn up_blocks(config: &UNetConfig, weights: &VarBuilder) -> Result<Vec<UpBlock>, Error> {
+    let channels = &config.block_out_channels;
+    let last = channels.len() - 1;
+    let block = |index: usize| {
+        let level = last - index;
+        let attends = config.up_block_types[index] == UpBlockType::CrossAttn;
+        let channels = UpChannels {
+            skip_last: channels[level.saturating_sub(1)],
+            previous: channels[last.min(level + 1)],
+            outputs: channels[level],
+        };
+        let heads = attends.then_some(config.attention_heads[level]);
+        UpBlock::new(config, channels, heads, level > 0, &weights.pp(index))
+    };
+    (0..=last).map(block).collect()
+}
+
+/// All transformers in the order of a forward pass, each with the number of times that the latents are halved before
+/// it.
+fn transformers<'a>(
+    down: &'a [DownBlock],
+    mid: &'a MidBlock,
+    up: &'a [UpBlock],
+) -> impl Iterator<Item = (usize, &'a SpatialTransformer)> {
     let deepest = down.len() - 1;
-    let mut all = Vec::new();
-    for (level, block) in down.iter().enumerate() {
-        all.extend(
-            block
-                .attentions()
-                .flat_map(|transformer| sites(level, transformer)),
-        );
-    }
-    all.extend(
-        mid.attentions()
-            .flat_map(|transformer| sites(deepest, transformer)),
-    );
-    for (index, block) in up.iter().enumerate() {
-        let level = deepest - index;
-        all.extend(
-            block
-                .attentions()
-                .flat_map(|transformer| sites(level, transformer)),
-        );
-    }
-    all
+    let down = down.iter().enumerate().flat_map(|(level, block)| {
+        let attentions = block.attentions();
+        attentions.map(move |transformer| (level, transformer))
+    });
+    let mid = mid
+        .attentions()
+        .map(move |transformer| (deepest, transformer));
+    let up = up.iter().enumerate().flat_map(move |(index, block)| {
+        let attentions = block.attentions();
+        attentions.map(move |transformer| (deepest - index, transformer))
+    });
+    down.chain(mid).chain(up)
 }

@@ -16,13 +16,13 @@ use crate::model::layers::{
     AttentionInput, GroupNorm, LayerNorm, Linear, attention, to_image, to_pixels,
 };
 
-/// A prompt's embedding as the cross-attention layers read it. It is the same in every step, so it is made once a run.
-/// Cheap to clone.
+/// The keys and values of a prompt in every cross-attention layer. They are the same in every step, so they are computed
+/// once a run. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context(Arc<HashMap<String, KeysValues>>);
 
 impl Context {
-    /// What `transformers` read in `embedding` `(batch, tokens, hidden)`.
+    /// From the prompt's `embedding` `(batch, tokens, hidden)`.
     pub(super) fn new<'a>(
         transformers: impl Iterator<Item = &'a SpatialTransformer>,
         embedding: &Tensor,
@@ -37,19 +37,17 @@ impl Context {
             .map(|layers| Self(Arc::new(layers)))
     }
 
-    /// What the layer at `path` reads.
+    /// Those of the layer at `path`.
     fn at(&self, path: &str) -> Result<&KeysValues, Error> {
         let missing = || candle_core::Error::Msg(format!("{path} was given no prompt"));
         Ok(self.0.get(path).ok_or_else(missing)?)
     }
 }
 
-/// What an attention layer looks at.
+/// Keys and values of an attention layer, `(batch, keys, channels)` each.
 #[derive(Debug)]
 struct KeysValues {
-    /// `(batch, keys, channels)`.
     key: Tensor,
-    /// `(batch, keys, channels)`.
     value: Tensor,
 }
 
@@ -193,7 +191,7 @@ impl Attention {
         })
     }
 
-    /// What there is to see in `context` `(batch, keys, features)`.
+    /// The keys and values of `context` `(batch, keys, features)`.
     fn keys_values(&self, context: &Tensor) -> Result<KeysValues, Error> {
         Ok(KeysValues {
             key: self.to_k.forward(context)?,
@@ -201,7 +199,7 @@ impl Attention {
         })
     }
 
-    /// `base` plus what `x` sees in `context`: `(batch, pixels, channels)` both, and returned.
+    /// `base` plus the attention of `x` to `context`: all `(batch, pixels, channels)`.
     fn add_to(
         &self,
         base: &Tensor,
@@ -244,7 +242,7 @@ impl FeedForward {
         })
     }
 
-    /// `base` plus what it makes of `x`, `(batch, pixels, channels)` both and returned.
+    /// `base + ff(x)`, all `(batch, pixels, channels)`.
     fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let inner = self.proj.forward_geglu(x)?;
         self.out.add_to_visited(base, &inner, &self.path, hook)
