@@ -57,7 +57,8 @@ fn generation(error: &generation::Error) -> Option<String> {
     match error {
         generation::Error::Device(error) => Some(device(error)),
         generation::Error::Model(error @ model::Error::DeviceMemory(_)) => Some(format!(
-            "{error}: close other programs that use it, ask for fewer bits with --dtype f16, or compute with --device cpu"
+            "{error}: close other programs that use it, ask for fewer bits with --dtype f16, \
+             or compute with --device cpu"
         )),
         _ => None,
     }

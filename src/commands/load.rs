@@ -19,8 +19,8 @@ pub fn source(model: &OsStr) -> Source {
     }
 }
 
-/// Loads `model` on the device and in the numbers that `args` ask for, for pictures of `size` or of its own. What a user
-/// should know of the device and the memory goes to `note` before the weights are read, which takes time.
+/// Loads `model` on the device and in the numbers that `args` ask for, for pictures of `size` or of its own. What a
+/// user should know of the device and the memory goes to `note` before the weights are read, which takes time.
 pub fn load(
     model: &OsStr,
     args: &ModelArgs,
@@ -36,8 +36,8 @@ pub fn load(
     Ok(Pipeline::load_as(&checkpoint, &device, dtype, size)?)
 }
 
-/// For the inspector: loads the model that `args` name for pictures of `size`, or another one of its own size on the same
-/// device.
+/// For the inspector: loads the model that `args` name for pictures of `size`, or another one of its own size on the
+/// same device.
 pub fn loader(args: ModelArgs, size: Option<(usize, usize)>) -> Loader {
     Box::new(move |other| {
         let size = size.filter(|_| other.is_none());

@@ -11,8 +11,8 @@ use crate::model::layers::stores_scores;
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
 
-/// What to tell of the memory that a picture of `size`, or of the model's own, needs in `dtype`: nothing where it is little
-/// and there is enough of it.
+/// What to tell of the memory that a picture of `size`, or of the model's own, needs in `dtype`: nothing where it is
+/// little and there is enough of it.
 ///
 /// # Errors
 /// The weights alone are more than the device can give. On the CPU the system would end the process on the way.
@@ -31,7 +31,8 @@ pub fn forecast(
         && estimate.weights > available
     {
         bail!(
-            "the weights of {model} need {} of memory in {}, and {} are available; close other programs, ask for fewer bits with --dtype f16, or run it on a machine with more memory",
+            "the weights of {model} need {} of memory in {}, and {} are available; close other programs, \
+             ask for fewer bits with --dtype f16, or run it on a machine with more memory",
             DecimalBytes(estimate.weights),
             dtype.as_str(),
             DecimalBytes(available)

@@ -66,8 +66,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     show(&written)
 }
 
-/// A request that cannot be carried out, such as a word that the prompt does not have or a size that the model cannot draw,
-/// is wrong usage.
+/// A request that cannot be carried out, such as a word that the prompt does not have or a size that the model cannot
+/// draw, is wrong usage.
 fn usage(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
         Some(generation::Error::Request(error)) => UsageError(error.to_string()).into(),

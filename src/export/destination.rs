@@ -119,8 +119,7 @@ impl OutputFile {
         })
     }
 
-    /// A file that is new in any case: at `path`, or, where that exists, at `path` with `-2`, `-3`, … before its
-    /// extension.
+    /// A new file: at `path`, or, where that exists, at `path` with `-2`, `-3`, … before its extension.
     pub fn new_at(path: &Path) -> Result<Self, DestinationError> {
         let file = file_beside(path).map_err(DestinationError::write(path))?;
         Ok(Self {
@@ -177,7 +176,7 @@ impl OutputFile {
     }
 }
 
-/// `path` itself as number 1, else with the number before its extension.
+/// Number 1 is `path` itself; others have the number before the extension.
 fn numbered(path: &Path, number: usize) -> PathBuf {
     if number == 1 {
         return path.to_owned();

@@ -38,9 +38,9 @@ impl HeatMap<'_> {
         scale_of(self.values)
     }
 
-    /// The map in matplotlib's "viridis", from dark purple at the scale's smallest value to yellow at its largest, every
-    /// value a square of at least one pixel, so that the longer side has 512 pixels or a little more. What is not a number
-    /// is black.
+    /// The map in matplotlib's "viridis", from dark purple at the scale's smallest value to yellow at its largest,
+    /// every value a square of at least one pixel, so that the longer side has 512 pixels or a little more. What is not
+    /// a number is black.
     pub fn picture(&self, (low, high): Scale) -> RgbImage {
         let longer = self.width.max(self.height).max(1);
         let square = PIXELS.div_ceil(longer);
@@ -86,8 +86,8 @@ fn scale_of(values: &[f32]) -> Scale {
     }
 }
 
-/// Writes a map as PNG on a scale of its own. `name` says what it is (`apple, step 12, mean of all layers`); it is in the
-/// text chunk `diffuscope` with the scale, the model and the request. Returns the path.
+/// Writes a map as PNG on a scale of its own. `name` says what it is (`apple, step 12, mean of all layers`); it is in
+/// the text chunk `diffuscope` with the scale, the model and the request. Returns the path.
 pub fn save_map(
     file: OutputFile,
     map: HeatMap,

@@ -90,9 +90,9 @@ impl Serialize for StepTensors<'_> {
     }
 }
 
-/// Writes a finished run that was kept in memory, `recorder`'s, as `options` say; returns what was written. Attention that
-/// `trace` does not keep in the detail that is asked for is computed again, a step at a time. Statistics of modules are
-/// there only if the run was recorded with them.
+/// Writes a finished run that was kept in memory, `recorder`'s, as `options` say; returns what was written. Attention
+/// that `trace` does not keep in the detail that is asked for is computed again, a step at a time. Statistics of
+/// modules are there only if the run was recorded with them.
 ///
 /// # Errors
 /// Those of [`save_trace`]; a picture that cannot be written; tensors that the model does not have.
@@ -128,11 +128,11 @@ fn is_mean(maps: &[AttentionMaps]) -> bool {
     !maps.is_empty() && maps.iter().all(|maps| maps.heads.is_none())
 }
 
-/// Writes a whole finished run: the folder that `run --json` writes. A step's attention is what `attention` gives for its
-/// index, because a trace keeps only as much as its budget allows. Returns the path.
+/// Writes a whole finished run: the folder that `run --json` writes. A step's attention is what `attention` gives for
+/// its index, because a trace keeps only as much as its budget allows. Returns the path.
 ///
 /// # Errors
-/// A run that has not come to its end, a place that cannot be written to, and the errors of `attention`. Nothing is
+/// A run that is not complete, a place that cannot be written to, and the errors of `attention`. Nothing is
 /// left then.
 pub fn save_trace<E: From<ExportError>>(
     folder: OutputFolder,

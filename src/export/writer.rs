@@ -153,7 +153,7 @@ impl Export {
     /// Completes the export and puts it into its place; returns the folder's path.
     ///
     /// # Errors
-    /// A run that has not come to its end; a folder that cannot be written.
+    /// A run that is not complete; a folder that cannot be written.
     pub fn finish(self) -> Result<PathBuf, ExportError> {
         if self.expects != Expects::Nothing {
             return Err(not_at_its_end());

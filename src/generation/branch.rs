@@ -74,7 +74,7 @@ impl Generation {
         Ok(branch)
     }
 
-    /// Puts the request's scheduler in the place of the one that stands before `step`, and the latents on its scale.
+    /// Lets the request's scheduler take over before `step`, and brings the latents to its scale.
     fn change_scheduler(&mut self, request: &Request, step: usize) -> Result<(), Error> {
         let config = self.pipeline.scheduler_config();
         let (kind, steps) = (request.scheduler, request.steps);

@@ -17,7 +17,7 @@ pub enum DeviceChoice {
     Cuda,
 }
 
-/// A device that cannot be had.
+/// A device, or a type of numbers on it, that is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The program was built without the feature `cuda`.
@@ -47,7 +47,7 @@ impl DeviceChoice {
     /// always succeeds.
     ///
     /// # Errors
-    /// A CUDA device that was asked for and cannot be had.
+    /// A CUDA device that was asked for and is not available.
     pub fn open(self) -> Result<(Device, Option<DeviceNote>), DeviceError> {
         let (device, note) = match self {
             Self::Cpu => return Ok((Device::Cpu, None)),
@@ -95,15 +95,16 @@ fn cuda() -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt);
     }
-    // Not `new_cuda`, on which every thread has a stream of its own: what one thread computes another may read or let go.
+    // Not `new_cuda`, on which every thread has a stream of its own: what one thread computes another may read or let
+    // go.
     let device = Device::new_cuda_with_stream(0).map_err(DeviceError::Cuda)?;
     #[cfg(feature = "cuda")]
     tune(&device);
     Ok(device)
 }
 
-/// Spares each kernel the events that would order it after those of other streams, and has the driver keep the memory that
-/// is free for a moment: else it goes back to the system whenever somebody waits, which is after every step.
+/// Spares each kernel the events that would order it after those of other streams, and has the driver keep the memory
+/// that is free for a moment: else it goes back to the system whenever somebody waits, which is after every step.
 #[cfg(feature = "cuda")]
 #[allow(unsafe_code)] // The only way that candle and cudarc offer.
 fn tune(device: &Device) {

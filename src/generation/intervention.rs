@@ -300,7 +300,7 @@ impl Hook for Intervened<'_> {
         self.acts_on(path) || self.inner.replaces_attention(path)
     }
 
-    /// The prompt's half is the batch's last item.
+    /// The prediction with the prompt is the batch's last item.
     fn replace_attention(&mut self, path: &str, probs: &Tensor) -> Result<Tensor, model::Error> {
         let replaced = match &self.mix {
             Some(mix) if self.acts_on(path) => {

@@ -4,8 +4,8 @@
 //!  Tokens → Text → Noise → Step(0) → … → Step(n-1) → Image → Done
 //! ```
 //!
-//! A [`GenerationState`] is where it stands: cheap to take, because tensors are shared. Going back is restoring one; a
-//! branch is restoring one and changing the request.
+//! A [`GenerationState`] is a point on this way: cheap to take, because tensors are shared. Going back restores one; a
+//! branch restores one and changes the request.
 
 mod branch;
 mod device;
@@ -38,7 +38,7 @@ use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
 use intervention::Intervened;
 
-/// Why a generation could not go on. It stands where it stood before.
+/// Why a generation could not go on. Its state is the one before the attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The user cancelled; nothing is wrong.
@@ -77,7 +77,7 @@ pub enum Error {
     /// The checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The device, or its numbers, could not be had.
+    /// The device, or the type of numbers on it, is not available.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// The prompt could not become tokens.
@@ -151,8 +151,8 @@ pub enum StageOutput {
     Image(RgbImage),
 }
 
-/// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed: it
-/// is only asked to, and whoever reads them waits.
+/// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed:
+/// it is only asked to, and whoever reads them waits.
 #[derive(Debug, Clone)]
 pub struct DenoisingStep {
     /// Counts from 0.
@@ -171,7 +171,7 @@ pub struct DenoisingStep {
     pub x0: Tensor,
 }
 
-/// Where a generation stands: everything that decides what comes next, besides the model. Cheap to clone.
+/// The state of a generation: everything that decides what comes next, besides the model. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GenerationState {
     stage: Stage,
@@ -274,19 +274,19 @@ impl Generation {
         self.state.stage
     }
 
-    /// Where it stands now.
+    /// The present state, to return to with [`Generation::restore`].
     pub fn state(&self) -> GenerationState {
         self.state.clone()
     }
 
-    /// Stand at `state` again, which must be of this generation.
+    /// Returns to `state`, which must be of this generation.
     pub fn restore(&mut self, state: &GenerationState) {
         self.state = state.clone();
     }
 
     /// Does the next stage, or the next denoising step. `None` when there is nothing left to do.
     ///
-    /// After an error, cancellation included, the generation stands where it stood before.
+    /// After an error, cancellation included, its state is what it was before.
     pub fn advance(&mut self, hook: &mut dyn Hook) -> Result<Option<StageOutput>, Error> {
         let before = self.state.clone();
         let result = self.advance_from_here(hook);

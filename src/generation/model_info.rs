@@ -1,4 +1,4 @@
-//! What there is to know of a model without its weights.
+//! A model's description, which does not need its weights.
 
 use image::{Rgb, RgbImage};
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use super::Request;
 use crate::checkpoint::LatentRgb;
 use crate::scheduler::SchedulerKind;
 
-/// What there is to know of a loaded model, or of the one that made a recorded run.
+/// The description of a loaded model, or of the one that made a recorded run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelInfo {
     /// `little-world`, or the folder's name.
@@ -64,9 +64,9 @@ impl ModelInfo {
         }
     }
 
-    /// A cheap picture of latents `(channels, height, width)`, row-major, without the autoencoder: one pixel a latent pixel,
-    /// a linear map of each, after division by `scale` (the step's `preview_scale` for `latents`, 1 for `x0`). Values that
-    /// are missing count as 0.
+    /// A cheap picture of latents `(channels, height, width)`, row-major, without the autoencoder: one pixel a latent
+    /// pixel, a linear map of each, after division by `scale` (the step's `preview_scale` for `latents`, 1 for `x0`).
+    /// Values that are missing count as 0.
     pub fn preview(&self, latents: &[f32], scale: f32) -> RgbImage {
         let LatentRgb { weight, bias } = &self.latent_rgb;
         let [_, height, width] = self.latent_shape;

@@ -16,7 +16,8 @@ use crate::scheduler::SchedulerConfig;
 /// Stable Diffusion's own guidance scale, for checkpoints that do not name theirs.
 const DEFAULT_GUIDANCE: f64 = 7.5;
 
-/// The largest width or height of a picture, in pixels: attention over so many of its latent pixels already takes minutes.
+/// The largest width or height of a picture, in pixels: attention over so many of its latent pixels already takes
+/// minutes.
 const MAX_SIZE: usize = 2048;
 
 /// For SD v1's autoencoder, after Kevin Turner's fit of 2022 ("Decoding latents to RGB without upscaling"), which gives
@@ -98,8 +99,8 @@ impl Pipeline {
         Self::load_as(checkpoint, device, Precision::Auto.on(device)?, None)
     }
 
-    /// Reads a checkpoint's networks onto `device`, in `dtype`, for pictures of `size`: width and height in pixels. Where
-    /// there is none, it is the one that the model was trained for.
+    /// Reads a checkpoint's networks onto `device`, in `dtype`, for pictures of `size`: width and height in pixels.
+    /// Where there is none, it is the one that the model was trained for.
     ///
     /// # Errors
     /// A size that is no multiple of a latent pixel's, that the UNet cannot halve as often as it does, or above 2048;
@@ -161,7 +162,7 @@ impl Pipeline {
         })
     }
 
-    /// What there is to know of the model.
+    /// The model's description.
     pub fn info(&self) -> &ModelInfo {
         &self.info
     }

@@ -1,4 +1,5 @@
-//! What only the model knows of a text: how its words were merged, and which tokens of the whole vocabulary lie nearest.
+//! What only the model knows of a text: how its words were merged, and which tokens of the whole vocabulary lie
+//! nearest.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -185,8 +186,8 @@ struct Found {
     rows: usize,
 }
 
-/// For each of `ids` the `most` rows of `table`, `(vocabulary, hidden)`, with the largest cosine to its own, itself left
-/// out; rows of zeros have no direction and are left out.
+/// For each of `ids` the `most` rows of `table`, `(vocabulary, hidden)`, with the largest cosine to its own, itself
+/// left out; rows of zeros have no direction and are left out.
 fn nearest_rows(table: &Tensor, ids: &[u32], most: usize) -> candle_core::Result<Found> {
     let rows = table.dim(0)?;
     let mut wanted: Vec<u32> = ids

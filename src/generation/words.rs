@@ -12,7 +12,7 @@ pub struct Word<'a> {
     pub tokens: &'a [Token],
 }
 
-/// The words of the prompt `text`, as far as the model sees them; punctuation is none.
+/// The words of the prompt `text` that the model sees. Punctuation is no word.
 pub fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
     let pieces = tokens
         .words()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Cross-attention probabilities of one layer at one step, for the prompt's half.
+/// Cross-attention probabilities of one layer at one step, of the prediction with the prompt unless another was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionMaps {
     /// The layer's module path: `down_blocks.0.attentions.0.transformer_blocks.0.attn2`.
@@ -16,8 +16,8 @@ pub struct AttentionMaps {
     pub height: usize,
     /// Width of the layer's feature map.
     pub width: usize,
-    /// `(tokens, height, width)` or `(heads, tokens, height, width)`, row-major. At every pixel of every head the values
-    /// sum to 1 over tokens, unless the request weighs a word.
+    /// `(tokens, height, width)` or `(heads, tokens, height, width)`, row-major. At every pixel of every head the
+    /// values sum to 1 over tokens, unless the request weighs a word.
     pub data: Arc<[f32]>,
 }
 

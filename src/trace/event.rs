@@ -102,10 +102,10 @@ pub struct StepTrace {
     /// `latents` (before the step), `noise_uncond` and `noise_text` (only the latter without guidance), `noise_guided`,
     /// `latents_next`, `x0`; each `(channels, height, width)`.
     pub tensors: Vec<TensorData>,
-    /// Statistics of every module's output for the prompt's half, in the order in which they came. Empty where they are
-    /// not recorded.
+    /// Statistics of every module's output in the prediction with the prompt, in the order of the forward pass. Empty
+    /// where they are not recorded.
     pub modules: Vec<ModuleStats>,
-    /// Cross-attention of the prompt's half, a map for each of the UNet's cross-attention layers.
+    /// Cross-attention of the prediction with the prompt, one for each of the UNet's cross-attention layers.
     pub attention: Vec<AttentionMaps>,
     /// Divide `latents` by this for about unit variance (previews): `sqrt(sigma² + 1)` where variance explodes, else 1.
     pub preview_scale: f32,
@@ -129,7 +129,8 @@ impl StepTrace {
             non_finite, count, ..
         } = tensor.stats;
         Some(format!(
-            "{non_finite} of the {count} values of {} at step {} are NaN or infinite: from here on the picture is not what the model means",
+            "{non_finite} of the {count} values of {} at step {} are NaN or infinite: \
+             from here on the picture is not what the model means",
             tensor.name,
             self.index + 1
         ))

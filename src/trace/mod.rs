@@ -1,9 +1,9 @@
 //! What a run leaves in memory: statistics, copies of tensors, and attention under a memory budget.
 //!
-//! A [`Recorder`] drives a [`Generation`](crate::generation::Generation) and turns what passes its hooks into
-//! plain owned [`Event`]s. The same events feed a [`Trace`] (the inspector's screens) and the streamed
-//! [`export`](crate::export) (`run --json`), so that the screen, the export and the lessons speak of the same numbers by
-//! the same names.
+//! A [`Recorder`] drives a [`Generation`](crate::generation::Generation) and turns what passes its hooks into plain
+//! owned [`Event`]s. The same events feed a [`Trace`] (the inspector's screens) and the streamed
+//! [`export`](crate::export) (`run --json`), so that the screen, the export and the lessons speak of the same numbers
+//! by the same names.
 
 mod attention;
 mod capture;

@@ -1,4 +1,4 @@
-//! What a recorder writes down, and how it is stopped.
+//! What a recorder records, and how it is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

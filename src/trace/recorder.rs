@@ -112,7 +112,7 @@ impl Recorder {
 
     /// Does one stage or one denoising step. `None` when the picture is there.
     ///
-    /// After an error, cancellation included, the recorder stands where it stood before.
+    /// After an error, cancellation included, the recorder's state is what it was before.
     pub fn advance(&mut self) -> Result<Option<Event>, Error> {
         let start = Instant::now();
         let state = self.generation.state();
@@ -200,7 +200,7 @@ impl Recorder {
     /// Goes on from the latents before `step` with another request, which may change everything but the number of steps
     /// (see [`Generation::branch`]); returns the events of the text stages and of the schedule anew.
     ///
-    /// After an error the recorder stands where it stood before.
+    /// After an error the recorder's state is what it was before.
     pub fn branch(&mut self, step: usize, request: Request) -> Result<Vec<Event>, Error> {
         let start = Instant::now();
         let here = self.generation.state();
@@ -225,7 +225,7 @@ impl Recorder {
         Ok(events)
     }
 
-    /// The same as a recorder of its own: this one stays as it is, and both can be gone on with.
+    /// The same in a new recorder: this one stays as it is, and both can advance.
     pub fn fork(&self, step: usize, request: Request) -> Result<(Self, Vec<Event>), Error> {
         let mut fork = self.clone();
         let events = fork.branch(step, request)?;
@@ -407,7 +407,7 @@ mod tests {
             recorder.attention_at(1, detail, Guidance::Uncond).unwrap()
         };
         assert_eq!(maps(ahead), maps(plain));
-        // What was begun is forgotten by going back, and by going on with something else.
+        // Going back forgets the prefetched step, and so does a branch.
         for recorder in [&mut *ahead, plain] {
             recorder.rewind(1).unwrap();
         }

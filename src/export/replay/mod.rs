@@ -123,7 +123,7 @@ impl Replay {
         self.folder.path()
     }
 
-    /// What there is to know of the model that ran.
+    /// The description of the model that ran.
     pub fn info(&self) -> &ModelInfo {
         &self.info
     }

@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_lessons_are_written_with_is_shown() {
-        let markdown = "Some *plain* words with `code` and $x₀ = 1$.\n\n- one\n- two that is long enough\n  to be wrapped\n\n1. first\n2. second\n\n> said\n\n```jq\n.a | .b\n```\n\n| name | value |\n|---|---|\n| σ | 14.6 |\n\n### RunMetadata";
+        let markdown = "Some *plain* words with `code` and $x₀ = 1$.\n\n- one\n- two that is long enough\n  to be wrapped\n\n1. first\n2. second\n\n> said\n\n```jq\n.a | .b\n```\n\n| name | value |\n|---|---|\n| σ | 14.6 |\n\n### Heading";
         let lines = rendered(markdown, 24);
         assert_eq!(
             lines,
@@ -331,7 +331,7 @@ mod tests {
                 "────  ─────",
                 "σ     14.6",
                 "",
-                "RunMetadata",
+                "Heading",
             ]
         );
     }
