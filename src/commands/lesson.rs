@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -41,12 +40,7 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
                 images: args.screen.images,
                 export: ExportOptions::default(),
             };
-            let lessons = LessonState {
-                library: Some(Arc::new(shelf.library)),
-                language: shelf.language,
-                progress: shelf.progress,
-                open: None,
-            };
+            let lessons = LessonState::new(shelf.library, shelf.language, shelf.progress);
             tui::read_lesson(options, lessons, lesson)
         }
     }

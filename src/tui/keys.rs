@@ -66,7 +66,7 @@ pub const BROWSE: &[Binding] = &[
         keys: "o",
         word: "overlay",
         sentence: "lay another scheduler's schedule over this run's: one after the other, then none",
-        works: |app| app.view == View::Schedule && app.can_switch(),
+        works: |app| app.cursor.view == View::Schedule && app.can_switch(),
         dispatch: &[(KeyCode::Char('o'), NONE, Action::NextSchedule)],
     },
     Binding {
@@ -84,7 +84,7 @@ pub const BROWSE: &[Binding] = &[
         keys: "a",
         word: "axis",
         sentence: "the schedule's axis: linear or logarithmic",
-        works: |app| app.view == View::Schedule && app.can_switch(),
+        works: |app| app.cursor.view == View::Schedule && app.can_switch(),
         dispatch: &[(KeyCode::Char('a'), NONE, Action::SwitchAxis)],
     },
     Binding {
@@ -240,14 +240,14 @@ pub const BROWSE: &[Binding] = &[
         keys: "enter",
         word: "edit",
         sentence: "in the prompt's view, edit the selected field",
-        works: |app| app.view == View::Prompt && app.can_edit(),
+        works: |app| app.cursor.view == View::Prompt && app.can_edit(),
         dispatch: &[(KeyCode::Enter, NONE, Action::Edit)],
     },
     Binding {
         keys: "esc",
         word: "close",
         sentence: "close a message, the explanation, the comparison",
-        works: |app| app.notice.is_some() || app.explain.is_some() || app.compared.is_some(),
+        works: |app| app.notice.is_some() || app.explain.is_some() || app.runs.compared().is_some(),
         dispatch: &[(KeyCode::Esc, NONE, Action::Dismiss)],
     },
     Binding {

@@ -1,7 +1,7 @@
 //! The inspector: a run in slow motion, full-screen.
 //!
 //! ```text
-//!            keys ─────────────► Action ──► App::update ──► Command ──► worker thread: model, recorder
+//!            keys ─────────────► Action ──► App::update ──► Task ─────► worker thread: model, recorder
 //!  terminal        keys.rs                  state/                      worker/             │
 //!            ◄── screen::render ◄──────────  App::apply ◄── Update ◄────────────────────────┘
 //!                ui/
@@ -26,7 +26,7 @@ use anyhow::Context;
 use crossterm::event::{self, Event, MouseButton, MouseEventKind};
 
 pub use options::{ImageMode, Options};
-pub use player::Player;
+pub(crate) use player::Player;
 
 use crate::export::Replay;
 use crate::lesson::Lesson;
@@ -39,9 +39,9 @@ use ui::screen;
 use ui::theme::{Colours, Theme};
 use worker::Worker;
 
-/// How often the worker is listened to while it is at something.
+/// How often the worker's updates are taken in while it is at something.
 const BUSY: Duration = Duration::from_millis(25);
-/// How often signals are looked after while nothing happens.
+/// How often signals are looked for while nothing happens.
 const IDLE: Duration = Duration::from_millis(500);
 /// How often what depends on the time is drawn again.
 const TICK: Duration = Duration::from_millis(80);
@@ -59,7 +59,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         export,
     } = options;
     let mut app = App::new(attention_budget);
-    app.export = export;
+    app.export.plan = export;
     open(app, images, || Worker::spawn(loader, request))
 }
 
@@ -72,8 +72,7 @@ pub fn read_lesson(
     lesson_state: LessonState,
     lesson: Lesson,
 ) -> anyhow::Result<()> {
-    let mut app = App::new(options.attention_budget);
-    app.lesson = lesson_state;
+    let mut app = App::new(options.attention_budget).with_lessons(lesson_state);
     // The lesson says what is run.
     app.waits = true;
     app.begin(lesson);
@@ -128,7 +127,7 @@ impl Inspector {
     fn serve(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
         let mut changed = true;
         while !self.app.quit && !screen.is_terminated() {
-            changed |= self.listen(screen.size());
+            changed |= self.receive_updates(screen.size());
             if std::mem::take(&mut changed) {
                 self.draw(screen)?;
             }
@@ -155,22 +154,22 @@ impl Inspector {
         Ok(())
     }
 
-    /// Takes in what the worker has said. Answers whether it said anything.
-    fn listen(&mut self, size: (u16, u16)) -> bool {
-        let mut heard = false;
+    /// Takes in what the worker has said; true if it said anything.
+    fn receive_updates(&mut self, size: (u16, u16)) -> bool {
+        let mut received = false;
         while let Ok(update) = self.worker.updates.try_recv() {
-            heard = true;
-            for command in self.app.apply(update) {
-                self.worker.send(command);
+            received = true;
+            for task in self.app.apply(update) {
+                self.worker.send(task);
             }
             screen::settle_scroll(&mut self.app, size);
         }
-        heard
+        received
     }
 
     fn update(&mut self, action: Action, size: (u16, u16)) {
-        for command in self.app.update(action) {
-            self.worker.send(command);
+        for task in self.app.update(action) {
+            self.worker.send(task);
         }
         screen::settle_scroll(&mut self.app, size);
     }
@@ -200,7 +199,7 @@ impl Inspector {
         due.map_or(timeout, |due| due.min(timeout))
     }
 
-    /// Answers whether the screen has changed.
+    /// True if the screen has changed.
     fn handle(&mut self, event: &Event, size: (u16, u16)) -> bool {
         let action = match event {
             Event::Key(key) => keys::action(&self.app, *key),

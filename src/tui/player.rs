@@ -10,16 +10,15 @@ use crate::lesson::{Depth, Lesson, LessonAction};
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::{App, Model};
 use crate::tui::ui::screen;
-use crate::tui::worker::{Command, Loader, Worker};
+use crate::tui::worker::{Loader, Task, Worker};
 
 /// The longest that one thing may take: a full-size model on a processor takes minutes for a run.
-const PATIENCE: Duration = Duration::from_hours(1);
+const TIMEOUT: Duration = Duration::from_hours(1);
 /// The screen on which a page's highlights must be.
 const SCREEN: (u16, u16) = (120, 40);
 /// Memory for the attention maps of all runs, in bytes.
 const ATTENTION: usize = 512 << 20;
 
-/// The inspector without a terminal.
 pub struct Player {
     app: App,
     worker: Worker,
@@ -50,9 +49,9 @@ impl Player {
         }
     }
 
-    fn send(&mut self, commands: Vec<Command>) {
-        for command in commands {
-            self.worker.send(command);
+    fn send(&mut self, tasks: Vec<Task>) {
+        for task in tasks {
+            self.worker.send(task);
         }
     }
 
@@ -62,10 +61,10 @@ impl Player {
         while self.app.is_busy() || !self.app.script.is_empty() {
             match self.worker.updates.recv_timeout(Duration::from_secs(1)) {
                 Ok(update) => {
-                    let commands = self.app.apply(update);
-                    self.send(commands);
+                    let tasks = self.app.apply(update);
+                    self.send(tasks);
                 }
-                Err(_) if start.elapsed() > PATIENCE => {
+                Err(_) if start.elapsed() > TIMEOUT => {
                     return Err(InspectorError::Endless);
                 }
                 Err(_) => {}
@@ -89,15 +88,15 @@ impl Inspector for Player {
     fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), InspectorError> {
         self.app.notice = None;
         let goto = &lesson.pages[page].goto;
-        let commands = self.app.go(&lesson.request, goto);
-        self.send(commands);
+        let tasks = self.app.go(&lesson.request, goto);
+        self.send(tasks);
         self.page = (!goto.highlight.is_empty()).then(|| (lesson.clone().into(), page));
         self.wait()
     }
 
     fn act(&mut self, action: &LessonAction) -> Result<(), InspectorError> {
-        let commands = self.app.act(std::slice::from_ref(action));
-        self.send(commands);
+        let tasks = self.app.act(std::slice::from_ref(action));
+        self.send(tasks);
         self.wait()
     }
 

@@ -14,7 +14,7 @@ use image::AnimationDecoder;
 /// A finished run of `steps` steps whose files go to `folder`.
 fn finished(steps: usize, folder: &Path) -> Session {
     let mut session = Session::start(loader(), PROMPT, steps).until(has_picture);
-    folder.clone_into(&mut session.app.folder);
+    folder.clone_into(&mut session.app.export.folder);
     session
 }
 
@@ -29,7 +29,7 @@ fn said(app: &App) -> Option<String> {
 fn write(session: Session, words: &str) -> (Session, PathBuf) {
     let mut session = session.press(KeyCode::Char('e'));
     session.app.notice = None;
-    let offers: Vec<&str> = (session.app.offered.iter())
+    let offers: Vec<&str> = (session.app.export.items.iter())
         .map(|offer| offer.what.as_str())
         .collect();
     let row = offers.iter().position(|offer| offer.contains(words));
@@ -75,7 +75,7 @@ fn every_view_writes_the_tensor_that_it_shows() {
             vec![4, 16, 16],
         ),
     ] {
-        session.app.view = view;
+        session.app.cursor.view = view;
         let (next, path) = write(session, words);
         session = next;
         let tensor: TensorDocument = read(&path);
@@ -84,7 +84,7 @@ fn every_view_writes_the_tensor_that_it_shows() {
             (name, shape),
             "{view:?}"
         );
-        let run = session.app.run.as_ref().unwrap();
+        let run = session.app.run().unwrap();
         let held = match view {
             View::Noise => Some(&run.trace.noise.as_ref().unwrap().initial_noise),
             View::Denoising | View::Image => run.step(1).unwrap().tensor(name),
@@ -174,7 +174,7 @@ fn a_whole_run_and_its_branch_are_what_a_replay_shows() {
     // A recorded run is written once more just as it was.
     let replay = Replay::open(&first).unwrap();
     let mut app = App::new(64 << 20);
-    app.folder = folder.path().to_owned();
+    app.export.folder = folder.path().to_owned();
     let worker = Worker::replay(replay).unwrap();
     let recorded = Session { app, worker }.until(has_picture);
     let (_, second) = write(recorded, "the whole run");
@@ -220,5 +220,5 @@ fn a_folder_that_cannot_be_written_to_is_named() {
         screen.contains("was not written") && screen.contains("gone"),
         "{screen}"
     );
-    assert!(session.app.folder.ends_with("gone"));
+    assert!(session.app.export.folder.ends_with("gone"));
 }

@@ -21,7 +21,7 @@ fn image(run: &Run) -> &[u8] {
 }
 
 fn other(app: &App, id: u64) -> &Run {
-    let found = app.shelf.iter().find(|run| run.id == id);
+    let found = app.runs.others.iter().find(|run| run.id == id);
     found.expect("the run was kept")
 }
 
@@ -34,7 +34,7 @@ fn a_branch_goes_on_from_where_it_left_and_stands_beside_it() {
     assert!(text(&session.app, (120, 40)).contains("from step"));
     let session = session.press(KeyCode::Enter).until(has_picture);
     let app = &session.app;
-    let (branch, before) = (app.run.as_ref().unwrap(), other(app, 1));
+    let (branch, before) = (app.run().unwrap(), other(app, 1));
     assert_eq!(branch.origin.unwrap().step, 2);
     assert_eq!(branch.trace.request.prompt, format!("{PROMPT} at night"));
     // What was done until then is shared, what comes after is its own.
@@ -65,7 +65,7 @@ fn a_branch_with_an_unchanged_request_gives_the_same_picture_bit_for_bit() {
         .until(has_picture)
         .press(KeyCode::Char('9'));
     let app = &session.app;
-    assert_eq!(image(app.run.as_ref().unwrap()), image(other(app, 1)));
+    assert_eq!(image(app.run().unwrap()), image(other(app, 1)));
     assert!(text(app, (120, 40)).contains("equal, bit for bit"));
 }
 
@@ -79,7 +79,7 @@ fn a_branch_cannot_begin_after_the_newest_step() {
         screen.contains("a branch begins at a step from 1 to 2"),
         "{screen}"
     );
-    assert!(session.app.shelf.is_empty());
+    assert!(session.app.runs.others.is_empty());
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_word_without_weight_is_listened_to_nowhere_and_every_screen_says_so() {
         .press(KeyCode::Enter)
         .until(has_picture);
     let app = &session.app;
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     assert_ne!(image(run), image(other(app, 1)));
     let key = AttentionKey {
         step: 2,
@@ -104,7 +104,7 @@ fn a_word_without_weight_is_listened_to_nowhere_and_every_screen_says_so() {
     }
     for view in View::ALL {
         let mut app = app.clone();
-        app.view = view;
+        app.cursor.view = view;
         assert!(text(&app, (80, 24)).contains("horse × 0"), "{view:?}");
     }
 }
@@ -139,7 +139,7 @@ fn every_run_of_the_sitting_is_kept_as_a_tree_and_can_be_looked_at_again() {
         .press(KeyCode::Char('t'));
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("└ from step 2"), "{screen}");
-    let tree: Vec<(u64, usize)> = (session.app.tree().iter())
+    let tree: Vec<(u64, usize)> = (session.app.runs.tree().iter())
         .map(|row| (row.run.id, row.depth))
         .collect();
     assert_eq!(tree, [(1, 0), (2, 1), (3, 0)]);
@@ -147,7 +147,7 @@ fn every_run_of_the_sitting_is_kept_as_a_tree_and_can_be_looked_at_again() {
         .press(KeyCode::Up)
         .press(KeyCode::Up)
         .press(KeyCode::Enter);
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     assert_eq!((run.id, run.trace.request.prompt.as_str()), (1, PROMPT));
     // It is still there for the model, too: its attention can be computed again.
     let session = session
@@ -166,16 +166,16 @@ fn two_runs_side_by_side_are_shown_with_their_difference_in_every_view() {
         .until(has_picture);
     for view in View::ALL {
         for size in [(80, 24), (120, 40), (200, 60)] {
-            session.app.view = view;
+            session.app.cursor.view = view;
             let screen = text(&session.app, size);
             for words in ["run 1", "run 2"] {
                 assert!(screen.contains(words), "{view:?} {size:?}\n{screen}");
             }
         }
     }
-    session.app.view = View::Tokens;
+    session.app.cursor.view = View::Tokens;
     assert!(text(&session.app, (120, 40)).contains("of 77 positions differ"));
-    session.app.view = View::Noise;
+    session.app.cursor.view = View::Noise;
     assert!(text(&session.app, (120, 40)).contains("initial noise: equal, bit for bit"));
     let session = session.press(KeyCode::Char('y'));
     assert!(!text(&session.app, (120, 40)).contains("run 1:"));
@@ -192,7 +192,7 @@ fn a_paused_run_goes_on_to_the_step_that_was_asked_for_and_waits() {
         .type_in("5")
         .press(KeyCode::Enter)
         .until(App::can_continue);
-    let steps = session.app.run.as_ref().unwrap().trace.steps.len();
+    let steps = session.app.run().unwrap().trace.steps.len();
     assert_eq!(steps, 5);
     assert_eq!(session.app.cursor.step, 4);
 }
@@ -207,7 +207,7 @@ fn a_place_of_the_picture_says_which_words_it_listens_to() {
     let moved = session.press(KeyCode::Right);
     assert!(text(&moved.app, (120, 40)).contains("here, 54 % across"));
     // The shares are those of the maps at that place, and with start, end and padding they make up all of it.
-    let run = moved.app.run.as_ref().unwrap();
+    let run = moved.app.run().unwrap();
     let key = moved.app.cursor.attention_key(AttentionDetail::Mean);
     let maps = run.attention(key);
     let (across, down) = moved.app.cursor.attention.place;
@@ -236,7 +236,7 @@ fn the_unconditional_half_is_computed_again_and_is_another_one() {
         .until(|app| !app.attention().0.is_empty());
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("without the prompt"), "{screen}");
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     let maps = |half| {
         let detail = AttentionDetail::Mean;
         let step = 1;
@@ -284,10 +284,10 @@ fn the_mouse_selects_what_it_points_at() {
 #[test]
 fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
     let session = finished(2);
-    let live = session.app.run.as_ref().unwrap();
+    let live = session.app.run().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut app = App::new(64 << 20);
-    app.export = ExportOptions {
+    app.export.plan = ExportOptions {
         json: Some(folder.path().join("run")),
         attention: AttentionDetail::Mean,
         ..ExportOptions::default()
@@ -304,13 +304,13 @@ fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
         worker: Worker::replay(replay).unwrap(),
     };
     let session = session.until(has_picture);
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     assert_eq!(image(run), image(live));
     assert_eq!(run.step(1).unwrap().tensors, live.step(1).unwrap().tensors);
     for view in View::ALL {
         let shown = |app: &App| {
             let mut app = app.clone();
-            app.view = view;
+            app.cursor.view = view;
             text(&app, (120, 40))
         };
         assert!(!shown(&session.app).contains("will stand here"), "{view:?}");
@@ -325,7 +325,7 @@ fn a_recorded_run_opens_without_its_model_and_shows_the_same_numbers() {
 fn every_view_explains_itself_at_three_depths() {
     let mut session = finished(1);
     for view in View::ALL {
-        session.app.view = view;
+        session.app.cursor.view = view;
         session = session.press(KeyCode::Char('i'));
         assert!(text(&session.app, (80, 24)).contains("idea"), "{view:?}");
         session = session.press(KeyCode::Char('i')).press(KeyCode::Char('i'));
@@ -358,7 +358,7 @@ fn expected_bytes(
 fn a_run_of_fifty_steps_at_full_size_stays_within_a_gibibyte() {
     // At the embedded model's size the formula is what a run really keeps …
     let session = finished(50);
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     let maps = run.trace.attention.step(49);
     let layers: Vec<_> = maps.iter().map(|maps| (maps.height, maps.width)).collect();
     let text = run.trace.text.as_ref().unwrap();
@@ -382,7 +382,7 @@ fn a_run_of_fifty_steps_at_full_size_stays_within_a_gibibyte() {
 #[test]
 fn all_runs_together_keep_to_the_budget_and_the_newest_is_whole() {
     let mut session = finished(4);
-    let (used, _) = session.app.run.as_ref().unwrap().attention_memory();
+    let (used, _) = session.app.run().unwrap().attention_memory();
     // Room for two and a half runs.
     session = Session::start(loader(), PROMPT, 4);
     session.app = App::new(used * 10 / 3);
@@ -392,7 +392,7 @@ fn all_runs_together_keep_to_the_budget_and_the_newest_is_whole() {
     }
     let app = &session.app;
     let memory = |run: &Run| run.attention_memory().0;
-    assert_eq!(memory(app.run.as_ref().unwrap()), used);
+    assert_eq!(memory(app.run().unwrap()), used);
     assert_eq!(memory(other(app, 1)), 0);
     assert_eq!(memory(other(app, 3)), used);
     // What was forgotten is computed again when it is looked at.
@@ -404,7 +404,7 @@ fn all_runs_together_keep_to_the_budget_and_the_newest_is_whole() {
         .press(KeyCode::Up)
         .press(KeyCode::Enter);
     let session = session.until(|app| !app.is_busy() && !app.attention().0.is_empty());
-    assert_eq!(session.app.run.as_ref().unwrap().id, 1);
+    assert_eq!(session.app.run().unwrap().id, 1);
 }
 
 #[test]
@@ -445,14 +445,14 @@ fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() 
         asked,
         [None, Some("nowhere".into()), Some("another".into())]
     );
-    assert_eq!(session.app.run.as_ref().unwrap().id, 3);
+    assert_eq!(session.app.run().unwrap().id, 3);
     let session = session
         .press(KeyCode::Char('t'))
         .press(KeyCode::Up)
         .press(KeyCode::Enter)
         .press(KeyCode::Char('1'));
     let app = &session.app;
-    assert_eq!(app.run.as_ref().unwrap().id, 2);
+    assert_eq!(app.run().unwrap().id, 2);
     assert!(!app.can_branch() && app.can_edit() && app.can_run_again());
     assert!(text(app, (120, 40)).contains("astronaut"));
 }
@@ -460,7 +460,7 @@ fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() 
 #[test]
 fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
     let mut app = finished(3).app;
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let id = run.id;
     let broken = |index: usize| {
         let mut step = run.step(index).unwrap().clone();
@@ -497,7 +497,7 @@ fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
     // Every screen goes on saying it, and the message does not come again.
     assert!(app.notice.is_none());
     for view in View::ALL {
-        app.view = view;
+        app.cursor.view = view;
         assert!(
             said(&app).contains("NaN or infinite since step 2"),
             "{view:?}"

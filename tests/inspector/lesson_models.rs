@@ -13,7 +13,7 @@ use diffuscope::lesson::filter::{Input, Tensors, Value};
 use diffuscope::lesson::{Language, Library, Progress, Subject, check, parse};
 use diffuscope::tui::Player;
 use diffuscope::tui::state::App;
-use diffuscope::tui::state::lesson::{Here, Status};
+use diffuscope::tui::state::lesson::{Here, LessonState, Status};
 use diffuscope::tui::worker::{Loader, Opened, Worker};
 use serde_json::json;
 
@@ -106,8 +106,11 @@ fn checked(lesson: &str, loader: Loader) -> Findings {
 
 /// The lesson's page, read with the model of `loader`.
 fn reader(loader: Loader, language: Language) -> Session {
-    let mut app =
-        App::new(64 << 20).with_lessons(Library::embedded(), language, Progress::default());
+    let mut app = App::new(64 << 20).with_lessons(LessonState::new(
+        Library::embedded(),
+        language,
+        Progress::default(),
+    ));
     app.waits = true;
     app.begin(parse("models.md", LESSON).unwrap());
     let worker = Worker::spawn(loader, RequestPatch::default()).unwrap();

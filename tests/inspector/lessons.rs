@@ -13,7 +13,7 @@ use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::filter::{Filter, Value};
 use diffuscope::lesson::{Language, Library, Progress, Solved, check, parse};
 use diffuscope::tui::Player;
-use diffuscope::tui::state::lesson::Status;
+use diffuscope::tui::state::lesson::{LessonState, Status};
 use diffuscope::tui::state::{App, Mode, View};
 use diffuscope::tui::worker::Worker;
 use ratatui::layout::Rect;
@@ -460,8 +460,11 @@ fn forget_seconds(value: &mut Json) {
 /// A reader of the guide's example.
 fn reader() -> Session {
     let lesson = parse("example.md", &example()).unwrap();
-    let mut app =
-        App::new(64 << 20).with_lessons(Library::embedded(), Language::En, Progress::default());
+    let mut app = App::new(64 << 20).with_lessons(LessonState::new(
+        Library::embedded(),
+        Language::En,
+        Progress::default(),
+    ));
     app.waits = true;
     app.begin(lesson);
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
@@ -476,9 +479,9 @@ fn standing(app: &App) -> Status {
 fn a_page_takes_the_reader_there_and_shows_what_it_claims() {
     let session = reader();
     let app = &session.app;
-    assert_eq!(app.view, View::Tokens);
+    assert_eq!(app.cursor.view, View::Tokens);
     assert_eq!(app.selected_word(), Some("red"));
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     assert_eq!((run.trace.request.seed, run.trace.request.steps), (7, 12));
     for size in [(80, 24), (120, 40)] {
         let screen = text(app, size);
@@ -517,7 +520,7 @@ fn the_depth_changes_and_the_view_stays_usable() {
     // Keys of the inspector do what they always do.
     let session = session.press(KeyCode::Char('6')).press(KeyCode::Up);
     assert_eq!(
-        (session.app.view, session.app.cursor.step),
+        (session.app.cursor.view, session.app.cursor.step),
         (View::Schedule, 10)
     );
     assert!(text(&session.app, (80, 24)).contains("sigma"));
@@ -591,17 +594,17 @@ fn a_task_is_noticed_when_it_is_done_and_the_next_page_has_its_own_run_again() {
         .press(KeyCode::Char('2'))
         .press(KeyCode::Char('p'))
         .press(KeyCode::Esc);
-    assert_eq!(session.app.view, View::Tokens);
+    assert_eq!(session.app.cursor.view, View::Tokens);
     let session = session
         .press(KeyCode::Char('p'))
         .press(KeyCode::Enter)
         .until(is_open);
-    assert_eq!(session.app.view, View::Tokens);
+    assert_eq!(session.app.cursor.view, View::Tokens);
     let session = session.press(KeyCode::Char('N')).until(is_open);
-    let request = &session.app.run.as_ref().unwrap().trace.request;
+    let request = &session.app.run().unwrap().trace.request;
     assert_eq!(request.prompt, "a red apple on the grass");
     // Three runs were made, not five: the page's own one is there still.
-    assert_eq!(session.app.shelf.len(), 2);
+    assert_eq!(session.app.runs.others.len(), 2);
 }
 
 #[test]
@@ -658,7 +661,11 @@ fn comes_back(path: &Path, page: usize) -> Session {
     let lesson = parse("example.md", &example()).unwrap();
     let mut progress = Progress::open(Some(path.to_owned())).unwrap();
     progress.turn_to(&lesson.id, page);
-    let mut app = App::new(64 << 20).with_lessons(Library::embedded(), Language::En, progress);
+    let mut app = App::new(64 << 20).with_lessons(LessonState::new(
+        Library::embedded(),
+        Language::En,
+        progress,
+    ));
     app.waits = true;
     app.begin(lesson);
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();

@@ -5,6 +5,7 @@ use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::{Language, Library, Progress, parse};
 use diffuscope::tui::state::App;
 use diffuscope::tui::state::action::Action;
+use diffuscope::tui::state::lesson::LessonState;
 use diffuscope::tui::worker::Worker;
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
@@ -16,15 +17,18 @@ fn at(goto: &str) -> App {
          [request]\nprompt = \"a photograph of a red apple\"\nsteps = 4\n+++\n\n# Page\n\nWords.\n\n\
          ```goto\n{goto}\n```\n"
     );
-    let mut app =
-        App::new(64 << 20).with_lessons(Library::embedded(), Language::En, Progress::default());
+    let mut app = App::new(64 << 20).with_lessons(LessonState::new(
+        Library::embedded(),
+        Language::En,
+        Progress::default(),
+    ));
     app.waits = true;
     app.begin(parse("x.md", &lesson).unwrap());
     let worker = Worker::spawn(loader(), RequestPatch::default()).unwrap();
     let session = Session { app, worker }.until(is_open);
     // What is worked out about a run comes a little later.
     session
-        .until(|app| app.run.as_ref().unwrap().vocabulary.is_some())
+        .until(|app| app.run().unwrap().vocabulary.is_some())
         .app
 }
 
@@ -53,8 +57,8 @@ fn two_text_encoders_do_not_run_into_each_other() {
 #[test]
 fn latents_on_two_scales_are_compared_on_one() {
     let app = at("view = \"denoising\"\nstep = 1\nbeside = { scheduler = \"ddim\" }");
-    let run = app.run.as_ref().unwrap();
-    let other = app.compared_run().unwrap();
+    let run = app.run().unwrap();
+    let other = app.runs.compared().unwrap();
     // Both began from the same noise: x0 + σ ε with sigma 14.6, or that divided by √(σ²+1).
     let scaled = |run: &diffuscope::tui::state::run::Run| -> Vec<f64> {
         let step = &run.trace.steps[0];
@@ -93,7 +97,7 @@ fn latents_on_two_scales_are_compared_on_one() {
 #[test]
 fn a_steps_noise_levels_and_titles_are_whole_side_by_side() {
     let app = at("view = \"denoising\"\nstep = 3\nbeside = { guidance = 1 }");
-    let step = &app.run.as_ref().unwrap().trace.steps[2];
+    let step = &app.run().unwrap().trace.steps[2];
     let levels = format!("{:.4} → {:.4}", step.sigma, step.sigma_next);
     for size in SIZES {
         let screen = text(&app, size);
@@ -124,7 +128,7 @@ fn a_selected_start_has_one_share_and_not_two() {
     assert_eq!(shares("padding"), 1, "{screen}");
     // Side by side the shares keep their decimals.
     let app = at("view = \"attention\"\ntoken = \"apple\"\nbeside = { seed = 3 }");
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     assert_eq!(run.trace.request.seed, 42);
     let screen = text(&app, (80, 24));
     let row = screen.lines().find(|row| row.contains("others"));

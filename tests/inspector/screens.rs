@@ -36,7 +36,7 @@ fn after(mut app: App, actions: &[Action]) -> App {
 #[test]
 fn every_stage_shows_what_the_run_really_did_at_every_size() {
     let app = finished();
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let step = &run.trace.steps[3];
     let step_sigma = format!("sigma {:.4}", step.sigma);
     let image = &run.trace.image.as_ref().unwrap().image;
@@ -107,8 +107,7 @@ fn a_window_that_is_too_small_says_what_is_needed() {
 fn the_noise_is_drawn_in_the_colours_of_its_values() {
     let app = after(finished(), &[Action::Show(View::Noise)]);
     let noise = &app
-        .run
-        .as_ref()
+        .run()
         .unwrap()
         .trace
         .noise
@@ -200,7 +199,7 @@ fn a_terminal_with_256_colours_gets_only_those() {
 #[test]
 fn going_back_and_forth_changes_the_moment_in_every_view_and_loses_nothing() {
     let app = finished();
-    let kept = app.run.as_ref().unwrap().trace.steps.len();
+    let kept = app.run().unwrap().trace.steps.len();
     let back = after(app.clone(), &[Action::StepBack, Action::StepBack]);
     assert!(text(&back, (120, 40)).contains("step  2 / 4"));
     for view in [View::Schedule, View::Denoising, View::Attention] {
@@ -209,7 +208,7 @@ fn going_back_and_forth_changes_the_moment_in_every_view_and_loses_nothing() {
         assert_ne!(draw(&now, (120, 40)), draw(&then, (120, 40)), "{view:?}");
     }
     let forth = after(back, &[Action::LastStep]);
-    assert_eq!(forth.run.as_ref().unwrap().trace.steps.len(), kept);
+    assert_eq!(forth.run().unwrap().trace.steps.len(), kept);
     assert_eq!(draw(&forth, (120, 40)), draw(&app, (120, 40)));
     let first = after(app.clone(), &[Action::FirstStep, Action::StepBack]);
     assert!(text(&first, (80, 24)).contains("step  1 / 4"));
@@ -279,12 +278,19 @@ fn the_help_names_every_key() {
 
 #[test]
 fn another_seed_runs_again_and_gives_another_picture() {
-    let before = finished().run.unwrap().trace.image.unwrap().image.clone();
+    let before = finished()
+        .runs
+        .current
+        .unwrap()
+        .trace
+        .image
+        .unwrap()
+        .image
+        .clone();
     let session = Session::start(loader(), PROMPT, 4).until(has_picture);
     let same = session
         .app
-        .run
-        .as_ref()
+        .run()
         .unwrap()
         .trace
         .image
@@ -303,8 +309,7 @@ fn another_seed_runs_again_and_gives_another_picture() {
     assert!(text(&session.app, (80, 24)).contains("seed 427"));
     let other = &session
         .app
-        .run
-        .as_ref()
+        .run()
         .unwrap()
         .trace
         .image
@@ -352,7 +357,7 @@ fn one_head_is_computed_on_demand_and_differs_from_the_mean() {
         (0..16).filter(|&column| mean[(x + column, y + 4)] != head[(x + column, y + 4)]);
     assert!(differing.count() > 4);
     // The mean over the heads is what was recorded.
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     let heads = run.attention(session.app.cursor.attention_key(AttentionDetail::Heads));
     let means = run.attention(session.app.cursor.attention_key(AttentionDetail::Mean));
     assert_eq!((heads.len(), means.is_empty()), (means.len(), false));
@@ -375,14 +380,14 @@ fn a_step_is_decoded_on_demand() {
     assert!(text(&session.app, (120, 40)).contains("predicted x0, decoding"));
     let session = session.until(|app| !app.is_busy());
     assert!(text(&session.app, (120, 40)).contains("predicted x0, decoded"));
-    let run = session.app.run.as_ref().unwrap();
+    let run = session.app.run().unwrap();
     let size = run.trace.image.as_ref().unwrap().image.dimensions();
     assert_eq!(run.decoded[&0].dimensions(), size);
 }
 
 #[test]
 fn a_cancelled_run_keeps_what_was_done_and_goes_on() {
-    let steps = |app: &App| app.run.as_ref().map_or(0, |run| run.trace.steps.len());
+    let steps = |app: &App| app.run().map_or(0, |run| run.trace.steps.len());
     let session = Session::start(loader(), PROMPT, 8)
         .until(|app| steps(app) >= 1)
         .act(Action::Cancel)
@@ -399,8 +404,7 @@ fn a_cancelled_run_keeps_what_was_done_and_goes_on() {
     let image = |session: &Session| {
         session
             .app
-            .run
-            .as_ref()
+            .run()
             .unwrap()
             .trace
             .image
@@ -562,7 +566,7 @@ fn words_at(position: usize, view: View) -> App {
 
 /// The prompt's positions.
 fn prompt_of(app: &App) -> &Tokens {
-    let trace = &app.run.as_ref().unwrap().trace;
+    let trace = &app.run().unwrap().trace;
     &trace.tokens.as_ref().unwrap().prompt
 }
 
@@ -620,14 +624,7 @@ fn the_negative_prompt_stands_beside_the_prompt_and_can_be_looked_at() {
         assert!(screen.contains("never seen in training"), "{screen}");
     }
     let negative = after(app, &[Action::Switch]);
-    let tokens = &negative
-        .run
-        .as_ref()
-        .unwrap()
-        .trace
-        .tokens
-        .as_ref()
-        .unwrap();
+    let tokens = &negative.run().unwrap().trace.tokens.as_ref().unwrap();
     let id = tokens.negative_prompt.tokens[2].id.to_string();
     let screen = text(&negative, (120, 40));
     assert!(screen.contains(&format!("id {id}")), "{screen}");
@@ -653,7 +650,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn the_nearest_words_are_those_of_the_whole_table() {
     let app = after(finished(), &[Action::Show(View::Embedding)]);
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let id = run.tokens()[app.cursor.token].id;
     let pipeline = pipeline();
     let table = pipeline
@@ -688,7 +685,7 @@ fn the_nearest_words_are_those_of_the_whole_table() {
 #[test]
 fn token_and_position_parts_are_looked_at_apart() {
     let app = after(finished(), &[Action::Show(View::Embedding)]);
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let state = |name: &str| {
         let states = &run.trace.text.as_ref().unwrap().prompt;
         states
@@ -738,7 +735,7 @@ fn the_same_word_twice_has_the_same_row_and_another_place() {
 #[test]
 fn any_head_of_the_text_encoder_can_be_looked_at_and_their_mean_is_what_was_recorded() {
     let app = after(finished(), &[Action::Show(View::TextEncoder)]);
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let text_trace = run.trace.text.as_ref().unwrap();
     for (heads, mean) in text_trace.heads.iter().zip(&text_trace.attention) {
         assert_eq!(heads.shape[1..], [77, 77]);
@@ -783,7 +780,7 @@ fn the_start_tokens_row_is_the_same_for_every_prompt() {
     }
     let (one, other) = (finished(), words());
     let output = |app: &App, position: usize| {
-        let text = app.run.as_ref().unwrap().trace.text.clone().unwrap();
+        let text = app.run().unwrap().trace.text.clone().unwrap();
         let last = text.prompt.last().unwrap();
         assert_eq!(&*last.name, "prompt_embedding");
         last.row(position).to_vec()
@@ -795,7 +792,7 @@ fn the_start_tokens_row_is_the_same_for_every_prompt() {
 #[test]
 fn the_noise_times_the_initial_sigma_are_the_first_latents() {
     let app = after(finished(), &[Action::Show(View::Noise)]);
-    let run = app.run.as_ref().unwrap();
+    let run = app.run().unwrap();
     let info = run.trace.noise.as_ref().unwrap();
     let latents = run.trace.steps[0].tensor("latents").unwrap();
     let scaled = after(app.clone(), &[Action::Switch]);
@@ -827,7 +824,7 @@ fn the_noise_times_the_initial_sigma_are_the_first_latents() {
 #[test]
 fn the_schedule_shows_every_curve_on_both_axes_and_another_scheduler_over_it() {
     let app = after(finished(), &[Action::Show(View::Schedule)]);
-    let run = app.run.clone().unwrap();
+    let run = app.runs.current.clone().unwrap();
     let schedule = run.schedule().unwrap();
     let screen = text(&app, (120, 40));
     for words in [

@@ -102,11 +102,7 @@ pub fn loader() -> Loader {
 }
 
 pub fn has_picture(app: &App) -> bool {
-    !app.is_busy()
-        && app
-            .run
-            .as_ref()
-            .is_some_and(|run| run.trace.image.is_some())
+    !app.is_busy() && app.run().is_some_and(|run| run.trace.image.is_some())
 }
 
 /// Is the lesson's page open, with its run, and its filters asked?

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::cursor::View;
+use crate::lesson::View;
 
-/// One thing to do. Keys become actions in [`super::keys`]; [`super::app::App::update`] carries them out.
+/// One thing to do. Keys become actions in `keys`; [`super::App::update`] carries them out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Leave the program.
     Quit,
     /// Put the program to sleep (`SIGTSTP`), as shells do on ctrl-z.
     Suspend,
@@ -15,17 +14,12 @@ pub enum Action {
     Help,
     /// Close what lies over the view: help, an error, the editor.
     Dismiss,
-    /// Show the view after this one.
     NextView,
-    /// Show the view before this one.
     PreviousView,
-    /// Show this view.
     Show(View),
-    /// One denoising step back.
     StepBack,
     /// One denoising step forward; makes the next one if the run is paused at the newest.
     StepForward,
-    /// To the first step.
     FirstStep,
     /// To the newest step, and follow the run from there.
     LastStep,
@@ -35,11 +29,8 @@ pub enum Action {
     Jump,
     /// Select what is above: a token, a layer, a channel, a field.
     Up,
-    /// Select what is below.
     Down,
-    /// Select the token before.
     PreviousToken,
-    /// Select the token after.
     NextToken,
     /// Another head of the attention layer: mean, 0, 1, …
     NextHead,
@@ -53,11 +44,10 @@ pub enum Action {
     NextSchedule,
     /// Fewer steps for the schedule that lies over this run's; an attention map that covers the picture less.
     Less,
-    /// More steps for it; a map that covers more.
     More,
-    /// Change how the picture listens to the selected word.
+    /// Change how the picture attends to the selected word.
     Weight,
-    /// Move over the picture to see what a place listens to, or stop doing so.
+    /// Move over the picture to see what a place attends to, or stop doing so.
     Place,
     /// To this place of the picture: across and down, each from 0 to 1.
     PlaceAt(f32, f32),
@@ -71,7 +61,7 @@ pub enum Action {
     Edit,
     /// Leave the run before the step that is looked at, with a request of its own.
     Branch,
-    /// Show the runs of this sitting, or close them.
+    /// Show the runs of this session, or close them.
     Runs,
     /// Take what is selected in a list.
     Choose,
@@ -81,17 +71,12 @@ pub enum Action {
     Explain,
     /// Show the lessons, or close their list.
     Lessons,
-    /// The next page of the lesson.
     NextPage,
-    /// The page before.
     PreviousPage,
-    /// Further down in the page.
     ScrollDown,
-    /// Further up in the page.
     ScrollUp,
-    /// Look after the task, or answer the question.
+    /// Ask whether the task is done, or for the answer to the question.
     Check,
-    /// One more hint.
     Hint,
     /// Show the solution, and do it.
     Solution,
@@ -101,7 +86,6 @@ pub enum Action {
     Depth,
     /// Fold the lesson's pane away, or unfold it.
     Fold,
-    /// Close the lesson.
     LeaveLesson,
     /// Give the mouse to the terminal, or take it back.
     Mouse,
@@ -122,25 +106,17 @@ pub enum Action {
 pub enum Typing {
     /// Text, typed or pasted.
     Insert(String),
-    /// Delete the character before the cursor.
     Backspace,
-    /// Delete the character at the cursor.
     Delete,
     /// Delete the word before the cursor.
     DeleteWord,
-    /// Delete everything before the cursor.
     DeleteToStart,
     /// One character to the left; the choice before.
     Left,
-    /// One character to the right; the choice after.
     Right,
-    /// To the start of the line.
     Start,
-    /// To the end of the line.
     End,
-    /// To the next field.
     NextField,
-    /// To the previous field.
     PreviousField,
     /// Take what was typed.
     Submit,

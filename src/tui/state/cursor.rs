@@ -1,15 +1,18 @@
-//! What is looked at: the view, and the one selection that all views share.
+//! What is looked at: the one selection that all views share, and how keys move it.
 
+use super::action::Action;
 use super::detail::Detail;
 use super::editor::Field;
+use super::run::Run;
+use crate::generation::ModelInfo;
 pub use crate::lesson::{Grid, StepTensor, View};
 use crate::model::AttentionDetail;
-use crate::trace::Guidance;
+use crate::trace::{AttentionMaps, Guidance};
 use crate::tui::worker::AttentionKey;
 
 impl View {
     /// Every view, in the order in which data flows.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Prompt,
         Self::Tokens,
         Self::Embedding,
@@ -21,8 +24,7 @@ impl View {
         Self::Image,
     ];
 
-    /// Its name on the screen.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prompt => "Prompt",
             Self::Tokens => "Tokens",
@@ -37,7 +39,7 @@ impl View {
     }
 
     /// Does it show pictures of a step?
-    pub fn shows_pictures(self) -> bool {
+    pub(crate) fn shows_pictures(self) -> bool {
         matches!(self, Self::Denoising | Self::Attention | Self::Image)
     }
 }
@@ -45,19 +47,21 @@ impl View {
 /// The one selection that all views share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cursor {
+    pub view: View,
     /// The denoising step, from 0.
     pub step: usize,
     /// Does the step follow the newest one?
     pub follow: bool,
+    /// Is the predicted x0 of the step shown as the autoencoder decodes it?
+    pub decode: bool,
     /// The prompt's position, 0 to 76.
     pub token: usize,
-    /// The text encoder's state: 0 is its input, the last its output.
+    /// The text encoder's state: 0 is its input, the last its output; beyond them where none was chosen yet.
     pub text_layer: usize,
     /// The latents' channel.
     pub channel: usize,
     /// The denoising view's third picture.
     pub tensor: StepTensor,
-    /// What of the cross-attention.
     pub attention: AttentionCursor,
     /// The request's field.
     pub field: Field,
@@ -65,22 +69,13 @@ pub struct Cursor {
     pub detail: Detail,
 }
 
-impl Cursor {
-    /// The attention at its step, in its half of guidance.
-    pub fn attention_key(&self, detail: AttentionDetail) -> AttentionKey {
-        AttentionKey {
-            step: self.step,
-            half: self.attention.half,
-            detail,
-        }
-    }
-}
-
 impl Default for Cursor {
     fn default() -> Self {
         Self {
+            view: View::Denoising,
             step: 0,
             follow: true,
+            decode: false,
             token: 1,
             text_layer: usize::MAX,
             channel: 0,
@@ -104,18 +99,16 @@ pub struct AttentionCursor {
     pub layer: Option<usize>,
     /// The attention head; `None` for the mean over all.
     pub head: Option<usize>,
-    /// With or without the prompt.
     pub half: Guidance,
     /// What the small maps go through.
     pub grid: Grid,
     /// How strongly the map covers the picture: 0 not at all, to [`AttentionCursor::STRONGEST`].
     pub strength: u8,
-    /// A place of the picture, each from 0 to 1: across, down. While it is set, arrows move it.
+    /// A place of the picture: across, down, each from 0 to 1. Arrows move it in [`super::Mode::Place`].
     pub place: (f32, f32),
 }
 
 impl AttentionCursor {
-    /// The strongest cover.
     pub const STRONGEST: u8 = 4;
 
     /// How fine the maps have to be.
@@ -124,6 +117,15 @@ impl AttentionCursor {
             AttentionDetail::Heads
         } else {
             AttentionDetail::Mean
+        }
+    }
+
+    /// Heads of the selected layer; of all layers, the fewest that one has.
+    pub fn head_count(&self, info: &ModelInfo) -> usize {
+        let layers = &info.cross_attention;
+        match self.layer {
+            Some(layer) => layers.get(layer).map_or(0, |layer| layer.heads),
+            None => layers.iter().map(|layer| layer.heads).min().unwrap_or(0),
         }
     }
 }
@@ -151,5 +153,185 @@ impl Grid {
             Self::Layers => Self::Heads,
             Self::Heads => Self::Words,
         }
+    }
+}
+
+impl Cursor {
+    /// The attention at its step, in its half of guidance.
+    pub fn attention_key(&self, detail: AttentionDetail) -> AttentionKey {
+        AttentionKey {
+            step: self.step,
+            half: self.attention.half,
+            detail,
+        }
+    }
+
+    /// The attention maps of `run` at its step, in its half of guidance: those with heads where heads are looked at and they
+    /// are there. The flag says whether they have heads.
+    pub fn attention_maps<'a>(&self, run: &'a Run) -> (&'a [AttentionMaps], bool) {
+        let heads = run.attention(self.attention_key(AttentionDetail::Heads));
+        if self.attention.detail() == AttentionDetail::Heads && !heads.is_empty() {
+            return (heads, true);
+        }
+        (
+            run.attention(self.attention_key(AttentionDetail::Mean)),
+            false,
+        )
+    }
+
+    /// Shows the view that comes so many after this one.
+    pub(super) fn turn(&mut self, by: usize) {
+        self.view = View::ALL[(self.view as usize + by) % View::ALL.len()];
+    }
+
+    /// To the newest step of `run`, if it follows it.
+    pub(super) fn follow(&mut self, run: &Run) {
+        if let (true, Some(newest)) = (self.follow, run.newest()) {
+            self.step = newest;
+        }
+    }
+
+    /// Gives the parts that have no place in `run` the place that says most; for a run that was just tokenized the last
+    /// word.
+    pub(super) fn settle(&mut self, run: &Run, tokenized: bool) {
+        if run.trace.text.is_some() && self.text_layer == usize::MAX {
+            // The last layer: it has attention to show, which the output has not.
+            self.text_layer = run.text_states().len().saturating_sub(2);
+        }
+        let keeps = run.origin.is_some() && run.words().contains(&self.token);
+        if tokenized && !keeps {
+            self.token = run.last_word().unwrap_or(1);
+        }
+    }
+
+    /// Selects what is below (`forward`) or above in the view; the step is moved by whoever plays back.
+    pub(super) fn select(&mut self, run: Option<&Run>, info: Option<&ModelInfo>, forward: bool) {
+        match self.view {
+            View::Prompt => {
+                let at = moved(self.field as usize, Field::ALL.len(), forward);
+                self.field = Field::ALL[at];
+            }
+            View::Tokens | View::Embedding => self.select_token(run, forward),
+            View::TextEncoder => {
+                let count = run.map_or(0, |run| run.text_states().len());
+                let at = self.text_layer.min(count.saturating_sub(1));
+                self.text_layer = moved(at, count, forward);
+            }
+            View::Noise => {
+                let noise = run.and_then(|run| run.trace.noise.as_ref());
+                let shape = noise.map(|noise| noise.initial_noise.shape.as_slice());
+                let channels = shape.and_then(<[usize]>::first).copied().unwrap_or(1);
+                self.channel = moved(self.channel, channels, forward);
+            }
+            View::Denoising => {
+                let at = moved(self.tensor as usize, StepTensor::ALL.len(), forward);
+                self.tensor = StepTensor::ALL[at];
+            }
+            View::Attention => {
+                let layers = run.map_or(0, |run| self.attention_maps(run).0.len());
+                let cursor = &mut self.attention;
+                let at = cursor.layer.map_or(0, |layer| layer + 1);
+                cursor.layer = moved(at, layers + 1, forward).checked_sub(1);
+                // Layers may differ in their number of heads.
+                let count = info.map_or(0, |info| cursor.head_count(info));
+                cursor.head = cursor.head.filter(|&head| head < count);
+            }
+            View::Schedule | View::Image => {}
+        }
+    }
+
+    pub(super) fn select_token(&mut self, run: Option<&Run>, forward: bool) {
+        let count = run.map_or(0, |run| run.tokens().len());
+        self.token = moved(self.token, count, forward);
+    }
+
+    /// Carries out what switches between the things that a view can show.
+    pub(super) fn switch(&mut self, action: &Action, run: Option<&Run>, info: Option<&ModelInfo>) {
+        if self.view != View::Attention {
+            let heads = run.map_or(0, Run::text_heads);
+            let steps = run.map_or(0, |run| run.trace.request.steps);
+            self.detail.update(action, self.view, heads, steps);
+            return;
+        }
+        let cursor = &mut self.attention;
+        match action {
+            Action::NextHead => {
+                let count = info.map_or(0, |info| cursor.head_count(info));
+                let next = cursor.head.map_or(0, |head| head + 1);
+                cursor.head = (next < count).then_some(next);
+            }
+            Action::Switch => cursor.grid = cursor.grid.next(),
+            Action::Less => cursor.strength = cursor.strength.saturating_sub(1),
+            Action::More => cursor.strength = (cursor.strength + 1).min(AttentionCursor::STRONGEST),
+            _ => {}
+        }
+    }
+
+    pub(super) fn other_half(&mut self) {
+        let half = &mut self.attention.half;
+        *half = match half {
+            Guidance::Cond => Guidance::Uncond,
+            Guidance::Uncond => Guidance::Cond,
+        };
+    }
+
+    /// Does selecting up and down do anything in the view?
+    pub(super) fn can_select(&self, run: &Run) -> bool {
+        match self.view {
+            View::Prompt => true,
+            View::Tokens | View::Embedding => self.shows_tokens(run),
+            View::TextEncoder => run.trace.text.is_some(),
+            View::Noise => run.trace.noise.is_some(),
+            View::Schedule | View::Denoising | View::Attention => run.newest().is_some(),
+            View::Image => false,
+        }
+    }
+
+    /// Are there heads to choose among?
+    pub(super) fn has_heads(&self, run: &Run) -> bool {
+        match self.view {
+            View::Attention => run.newest().is_some(),
+            View::TextEncoder => run.text_heads() > 0,
+            _ => false,
+        }
+    }
+
+    /// Can the view show something else, too?
+    pub(super) fn can_switch(&self, run: &Run) -> bool {
+        match self.view {
+            View::Tokens => run.trace.tokens.is_some(),
+            View::Embedding => run.trace.text.is_some(),
+            View::Noise | View::Schedule => run.trace.noise.is_some(),
+            View::Attention => run.newest().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Is there something in the view of which there can be less or more?
+    pub(super) fn can_adjust(&self, run: &Run) -> bool {
+        match self.view {
+            View::Schedule => self.can_switch(run) && self.detail.other.is_some(),
+            View::Attention => run.newest().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Are there tokens to select in the view?
+    pub(super) fn shows_tokens(&self, run: &Run) -> bool {
+        !run.tokens().is_empty()
+            && !matches!(
+                self.view,
+                View::Prompt | View::Noise | View::Schedule | View::Image
+            )
+    }
+}
+
+/// One further or back among `count`, staying at the ends.
+pub(super) fn moved(at: usize, count: usize, forward: bool) -> usize {
+    let last = count.saturating_sub(1);
+    if forward {
+        (at + 1).min(last)
+    } else {
+        at.saturating_sub(1).min(last)
     }
 }

@@ -1,7 +1,7 @@
 //! What the views of the text, the noise and the schedule show beside the shared cursor: small choices, each with one key.
 
 use super::action::Action;
-use super::cursor::View;
+use crate::lesson::View;
 pub use crate::lesson::{Curve, Part, Side};
 use crate::scheduler::SchedulerKind;
 
@@ -10,10 +10,9 @@ pub const OTHER_STEPS: [usize; 9] = [4, 8, 10, 15, 20, 25, 30, 50, 100];
 
 impl Part {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Position, Self::Sum];
+    pub(crate) const ALL: [Self; 3] = [Self::Token, Self::Position, Self::Sum];
 
-    /// Its name on the screen.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Position => "position",
@@ -24,10 +23,10 @@ impl Part {
 
 impl Curve {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 3] = [Self::Sigma, Self::Alphas, Self::Betas];
+    pub(crate) const ALL: [Self; 3] = [Self::Sigma, Self::Alphas, Self::Betas];
 
     /// Its name in papers and in diffusers.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sigma => "sigmas",
             Self::Alphas => "alphas_cumprod",
@@ -39,9 +38,7 @@ impl Curve {
 /// How a curve's vertical axis goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Axis {
-    /// In equal steps.
     Linear,
-    /// In equal ratios.
     #[default]
     Logarithmic,
 }
@@ -51,15 +48,12 @@ pub enum Axis {
 pub struct Detail {
     /// The text whose tokens are shown.
     pub side: Side,
-    /// The part of the embedding.
     pub part: Part,
     /// The text encoder's attention head; `None` for the mean over all.
     pub text_head: Option<usize>,
     /// Is the noise shown times the initial sigma?
     pub scaled: bool,
-    /// The schedule's curve.
     pub curve: Curve,
-    /// Its vertical axis.
     pub axis: Axis,
     /// The scheduler whose schedule lies over this run's.
     pub other: Option<SchedulerKind>,

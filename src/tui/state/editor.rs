@@ -13,57 +13,49 @@ pub fn scheduler_name(kind: SchedulerKind) -> String {
 
 /// What `request` asks for that `before` did not, a few words each: `guidance 3`.
 pub fn changes(request: &Request, before: &Request) -> Vec<String> {
-    let guidance = |request: &Request| request.guidance_scale.to_bits();
-    let all = [
-        (request.prompt != before.prompt, request.prompt.clone()),
-        (
-            request.negative_prompt != before.negative_prompt,
-            if request.negative_prompt.is_empty() {
-                "no negative prompt".to_owned()
-            } else {
-                format!("without “{}”", request.negative_prompt)
-            },
-        ),
-        (
-            request.seed != before.seed,
-            format!("seed {}", request.seed),
-        ),
-        (
-            request.steps != before.steps,
-            format!("{} steps", request.steps),
-        ),
-        (
-            guidance(request) != guidance(before),
-            format!("guidance {}", request.guidance_scale),
-        ),
-        (
-            request.scheduler != before.scheduler,
-            scheduler_name(request.scheduler),
-        ),
-    ];
-    let changed = all.into_iter().filter(|(changed, _)| *changed);
-    let new = (request.interventions.iter())
-        .filter(|intervention| !before.interventions.contains(intervention))
-        .map(ToString::to_string);
-    changed.map(|(_, words)| words).chain(new).collect()
+    let mut changes = Vec::new();
+    let mut add = |changed: bool, words: String| {
+        if changed {
+            changes.push(words);
+        }
+    };
+    add(request.prompt != before.prompt, request.prompt.clone());
+    let negative = match request.negative_prompt.as_str() {
+        "" => "no negative prompt".to_owned(),
+        negative => format!("without “{negative}”"),
+    };
+    add(request.negative_prompt != before.negative_prompt, negative);
+    add(
+        request.seed != before.seed,
+        format!("seed {}", request.seed),
+    );
+    add(
+        request.steps != before.steps,
+        format!("{} steps", request.steps),
+    );
+    let guidance = format!("guidance {}", request.guidance_scale);
+    let [now, then] = [request, before].map(|request| request.guidance_scale.to_bits());
+    add(now != then, guidance);
+    add(
+        request.scheduler != before.scheduler,
+        request.scheduler.to_string(),
+    );
+    for intervention in &request.interventions {
+        let is_new = !before.interventions.contains(intervention);
+        add(is_new, intervention.to_string());
+    }
+    changes
 }
 
 /// A field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// What to draw.
     Prompt,
-    /// What to steer away from.
     Negative,
-    /// Seed of the initial noise.
     Seed,
-    /// Number of denoising steps.
     Steps,
-    /// Guidance scale.
     Guidance,
-    /// The sampler.
     Scheduler,
-    /// The model.
     Model,
 }
 
@@ -84,7 +76,6 @@ impl Field {
         &Self::ALL[..Self::ALL.len() - usize::from(branch)]
     }
 
-    /// Its name on the screen.
     pub fn name(self) -> &'static str {
         match self {
             Self::Prompt => "prompt",
@@ -98,7 +89,6 @@ impl Field {
     }
 }
 
-/// A request being edited.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Editor {
     /// The field that has the cursor.
@@ -108,11 +98,9 @@ pub struct Editor {
     lines: [LineEditor; 5],
     scheduler: SchedulerKind,
     model: LineEditor,
-    /// The model that is there.
     model_before: String,
     /// Is it the form of a branch, which keeps the number of steps and asks for its first own step instead?
     is_branch: bool,
-    /// What was asked for before.
     before: Request,
 }
 
@@ -148,12 +136,10 @@ impl Editor {
         form
     }
 
-    /// Is it the form of a branch?
     pub fn is_branch(&self) -> bool {
         self.is_branch
     }
 
-    /// The name of `field` in this form.
     pub fn name(&self, field: Field) -> &'static str {
         match field {
             Field::Steps if self.is_branch => "from step",
@@ -191,7 +177,6 @@ impl Editor {
         (!typed.is_empty() && typed != self.model_before).then_some(typed)
     }
 
-    /// The scheduler chosen so far.
     pub fn scheduler(&self) -> SchedulerKind {
         self.scheduler
     }
@@ -290,7 +275,6 @@ fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.trim().parse().ok()
 }
 
-/// A line of text with a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LineEditor {
     text: String,
@@ -307,7 +291,6 @@ impl LineEditor {
         }
     }
 
-    /// What was typed.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -3,19 +3,32 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use image::RgbImage;
+
 use super::attention::SelectedMaps;
+use super::cursor::{Cursor, StepTensor, View};
 use super::detail::Part;
 use super::run::{Run, RunState};
-use super::{App, StepTensor, View};
 use crate::export::{ExportOptions, OnExisting, RunMetadata};
 use crate::generation::cosine;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
 use crate::text;
-use crate::trace::{AttentionMaps, TensorData};
-use crate::tui::worker::{AttentionKey, Command, Content, Plane, Writing};
+use crate::trace::{AttentionMaps, Guidance, TensorData};
+use crate::tui::worker::{AttentionKey, Command, Content, Job, Map, NewFile, Task};
 
-/// Something that can be written, as the menu offers it.
+/// What is written to files, and where.
+#[derive(Debug, Clone, Default)]
+pub struct ExportMenu {
+    /// The folder that files are written to; the current one where it is empty.
+    pub folder: PathBuf,
+    /// What is offered while the menu is open.
+    pub items: Vec<ExportItem>,
+    /// What is still to be written of the first run that is finished.
+    pub plan: ExportOptions,
+}
+
+/// Something that can be written.
 #[derive(Debug, Clone)]
 pub struct ExportItem {
     /// What it is, in a few words.
@@ -24,164 +37,236 @@ pub struct ExportItem {
     pub format: &'static str,
     /// The name of the file or folder; where there is one already, the new one gets a number.
     pub name: String,
-    command: Command,
+    task: Task,
 }
 
-impl ExportItem {
-    /// The command that writes it.
-    pub(super) fn accept(self) -> Command {
-        self.command
-    }
-}
-
-impl App {
-    /// What can be written from this view, what is looked at first and the whole run last.
-    pub fn offers(&self) -> Vec<ExportItem> {
-        let (Some(run), Some(mut list)) = (&self.run, self.no_offers()) else {
-            return Vec::new();
-        };
-        match self.view {
-            View::Prompt | View::Tokens => {}
-            View::Embedding => self.offer_embedding(run, &mut list),
-            View::TextEncoder => {
-                let states = run.text_states();
-                let last = states.len().saturating_sub(1);
-                if let Some((name, state)) =
-                    states.into_iter().nth(self.cursor.text_layer.min(last))
-                {
-                    list.tensor(format!("the prompt at {name}"), None, state);
-                }
-            }
-            View::Noise => {
-                if let Some(noise) = &run.trace.noise {
-                    let noise = noise.initial_noise.clone();
-                    list.tensor("the noise, standard normal".into(), None, noise);
-                }
-            }
-            View::Schedule => {
-                if let Some(schedule) = run.schedule() {
-                    for (name, values) in [
-                        ("sigmas", &schedule.sigmas),
-                        ("timesteps", &schedule.timesteps),
-                    ] {
-                        let tensor =
-                            TensorData::from_values(name, vec![values.len()], values.clone());
-                        list.tensor(format!("the {name}"), None, tensor);
-                    }
-                }
-            }
-            View::Denoising => self.offer_denoising(run, &mut list),
-            View::Attention => self.offer_attention(run, &mut list),
-            View::Image => {
-                let last = run.trace.steps.last();
-                if let Some(latents) = last.and_then(|step| step.tensor("latents_next")) {
-                    list.tensor("the last latents".into(), None, latents.clone());
-                }
-            }
-        }
-        self.offer_picture(&mut list);
-        if let Some(step) = run.trace.steps.get(self.cursor.step) {
-            let at = step.index;
-            let key = self.cursor.attention_key(AttentionDetail::Mean);
-            let kept = run.attention(AttentionKey {
-                half: crate::trace::Guidance::Cond,
-                ..key
-            });
-            let content = Content::Step(Arc::clone(step), kept.to_vec());
-            list.add(
-                format!("step {} with its tensors", at + 1),
-                Some(at),
-                "",
-                content,
-            );
-        }
+impl ExportMenu {
+    /// Offers what can be written from the view, what is looked at first and the whole run last. A run that its model can
+    /// go on with `is_live`.
+    pub(super) fn open(&mut self, run: &Run, cursor: &Cursor, is_live: bool) {
+        let mut items = ItemList::new(run, self.folder.clone());
+        items.of_view(cursor);
+        items.picture(cursor);
+        items.step(cursor);
         // Attention that is not kept is computed once more.
-        if run.state == RunState::Done && self.is_live() {
-            list.run(run);
+        if run.state == RunState::Done && is_live {
+            items.whole_run();
         }
-        list.offers
+        self.items = items.list;
     }
 
-    /// Writes the picture that the screen is about.
-    pub(super) fn save(&self) -> Option<Command> {
-        let mut list = self.no_offers()?;
-        self.offer_picture(&mut list);
-        list.offers.pop().map(ExportItem::accept)
+    /// Closes the menu; returns what writes the item at `row`.
+    pub(super) fn choose(&mut self, row: usize) -> Option<Task> {
+        let items = std::mem::take(&mut self.items);
+        items.into_iter().nth(row).map(|item| item.task)
     }
 
-    /// An empty list for the run on the screen.
-    fn no_offers(&self) -> Option<List> {
-        let run = self.run.as_ref()?;
+    /// What writes the picture that the screen is about.
+    pub(super) fn save_picture(&self, run: &Run, cursor: &Cursor) -> Option<Task> {
+        let mut items = ItemList::new(run, self.folder.clone());
+        items.picture(cursor);
+        items.list.pop().map(|item| item.task)
+    }
+
+    /// What writes the first run that is finished, where the program was started to do so.
+    pub(super) fn write_first(&mut self, run: &Run) -> Option<Task> {
+        let plan = std::mem::take(&mut self.plan);
+        (!plan.is_empty()).then(|| export(run, plan))
+    }
+}
+
+/// The picture that the screen is about: the decoded one of the step looked at, with that step, or the finished one.
+pub(super) fn picture(run: &Run, cursor: &Cursor) -> Option<(Arc<RgbImage>, Option<usize>)> {
+    let step = cursor.step;
+    match run.decoded.get(&step).filter(|_| cursor.decode) {
+        Some(image) if step + 1 < run.total_steps() => Some((Arc::clone(image), Some(step))),
+        _ => {
+            let finished = run.trace.image.as_ref()?;
+            Some((Arc::new(finished.image.clone()), None))
+        }
+    }
+}
+
+fn export(run: &Run, plan: ExportOptions) -> Task {
+    let command = Command::Export {
+        run: run.id,
+        plan: Box::new(plan),
+        trace: Box::new(run.trace.clone()),
+    };
+    command.into()
+}
+
+/// The items so far, and what all of them share.
+struct ItemList<'a> {
+    run: &'a Run,
+    metadata: RunMetadata,
+    folder: PathBuf,
+    /// What every name begins with.
+    stem: String,
+    list: Vec<ExportItem>,
+}
+
+impl<'a> ItemList<'a> {
+    fn new(run: &'a Run, folder: PathBuf) -> Self {
         let (request, branches) = (run.trace.request.clone(), &run.trace.branches);
-        let metadata = RunMetadata::new(&run.info, request, branches);
-        Some(List {
-            metadata,
-            folder: self.folder.clone(),
+        Self {
+            run,
+            metadata: RunMetadata::new(&run.info, request, branches),
+            folder,
             stem: format!("diffuscope-{}", run.trace.request.seed),
-            offers: Vec::new(),
-        })
+            list: Vec::new(),
+        }
     }
 
-    fn offer_picture(&self, list: &mut List) {
-        if let Some((image, step)) = self.picture() {
+    /// `what` is written as `content`; its file is named after the step it belongs to, and `name`.
+    fn add(&mut self, what: impl Into<String>, step: Option<usize>, name: &str, content: Content) {
+        let step = step.map(|step| format!("-step-{}", step + 1));
+        let (format, extension) = match content {
+            Content::Picture(_) | Content::Map(_) => ("PNG", "png"),
+            Content::Animation(_) => ("GIF", "gif"),
+            Content::Tensor(_) | Content::Attention(_) | Content::Step(..) => ("JSON", "json"),
+        };
+        let gap = if name.is_empty() { "" } else { "-" };
+        let step = step.unwrap_or_default();
+        let name = format!("{}{step}{gap}{name}.{extension}", self.stem);
+        let file = NewFile {
+            name: self.folder.join(&name),
+            metadata: self.metadata.clone(),
+            content,
+        };
+        self.list.push(ExportItem {
+            what: what.into(),
+            format,
+            name,
+            task: Job::WriteFile(Box::new(file)).into(),
+        });
+    }
+
+    fn tensor(&mut self, what: impl Into<String>, step: Option<usize>, tensor: TensorData) {
+        let name = file_name(&tensor.name);
+        self.add(what, step, &name, Content::Tensor(tensor));
+    }
+
+    fn whole_run(&mut self) {
+        let plan = ExportOptions {
+            json: Some(self.folder.join(&self.stem)),
+            existing: OnExisting::AddNumber,
+            attention: AttentionDetail::Mean,
+            ..ExportOptions::default()
+        };
+        self.list.push(ExportItem {
+            what: "the whole run as JSON".into(),
+            format: "folder",
+            name: self.stem.clone(),
+            task: export(self.run, plan),
+        });
+    }
+
+    fn picture(&mut self, cursor: &Cursor) {
+        if let Some((image, step)) = picture(self.run, cursor) {
             let what = match step {
                 None => "the picture".to_owned(),
                 Some(step) => format!("predicted x0 of step {}, decoded", step + 1),
             };
-            list.add(what, step, "", Content::Picture(image));
+            self.add(what, step, "", Content::Picture(image));
         }
     }
 
-    fn offer_embedding(&self, run: &Run, list: &mut List) {
-        let Some(text) = &run.trace.text else {
-            return;
-        };
+    fn step(&mut self, cursor: &Cursor) {
+        if let Some(step) = self.run.trace.steps.get(cursor.step) {
+            let kept = self.run.attention(AttentionKey {
+                half: Guidance::Cond,
+                ..cursor.attention_key(AttentionDetail::Mean)
+            });
+            let what = format!("step {} with its tensors", step.index + 1);
+            let content = Content::Step(Arc::clone(step), kept.to_vec());
+            self.add(what, Some(step.index), "", content);
+        }
+    }
+
+    fn of_view(&mut self, cursor: &Cursor) {
+        match cursor.view {
+            View::Prompt | View::Tokens => {}
+            View::Embedding => self.embedding(cursor.detail.part),
+            View::TextEncoder => {
+                let states = self.run.text_states();
+                let last = states.len().saturating_sub(1);
+                if let Some((name, state)) = states.into_iter().nth(cursor.text_layer.min(last)) {
+                    self.tensor(format!("the prompt at {name}"), None, state);
+                }
+            }
+            View::Noise => {
+                if let Some(noise) = &self.run.trace.noise {
+                    let noise = noise.initial_noise.clone();
+                    self.tensor("the noise, standard normal", None, noise);
+                }
+            }
+            View::Schedule => {
+                if let Some(schedule) = self.run.schedule() {
+                    for (name, values) in [
+                        ("sigmas", &schedule.sigmas),
+                        ("timesteps", &schedule.timesteps),
+                    ] {
+                        let shape = vec![values.len()];
+                        let tensor = TensorData::from_values(name, shape, values.clone());
+                        self.tensor(format!("the {name}"), None, tensor);
+                    }
+                }
+            }
+            View::Denoising => self.denoising(cursor),
+            View::Attention => self.attention(cursor),
+            View::Image => {
+                let last = self.run.trace.steps.last();
+                if let Some(latents) = last.and_then(|step| step.tensor("latents_next")) {
+                    self.tensor("the last latents", None, latents.clone());
+                }
+            }
+        }
+    }
+
+    fn embedding(&mut self, part: Part) {
         let find = |name: &str| {
+            let text = self.run.trace.text.as_ref()?;
             text.prompt
                 .iter()
                 .find(|state| &*state.name == name)
                 .cloned()
         };
-        let (what, tensor) = match self.cursor.detail.part {
+        let (what, tensor) = match part {
             Part::Token => ("the token embedding", find("token_embedding")),
             Part::Position => ("the position embedding", find("position_embedding")),
             Part::Sum => {
-                let input = run.text_states().into_iter().next();
+                let input = self.run.text_states().into_iter().next();
                 ("token and position, added", input.map(|(_, sum)| sum))
             }
         };
         let Some(tensor) = tensor else {
             return;
         };
-        let words = run.tokens().iter();
-        let words = words
+        let tokens = self.run.tokens().iter();
+        let count = tokens
             .filter(|token| token.kind != TokenKind::Padding)
             .count();
-        let rows: Vec<&[f32]> = (0..words).map(|row| tensor.row(row)).collect();
+        let rows: Vec<&[f32]> = (0..count).map(|row| tensor.row(row)).collect();
         let cosines = (rows.iter())
             .flat_map(|a| rows.iter().map(|b| cosine(a, b) as f32))
             .collect();
-        let plane = Plane {
+        let map = Map {
             name: format!("cosines of {what} between the prompt's tokens"),
             values: cosines,
-            width: words,
-            height: words,
+            width: count,
+            height: count,
         };
-        list.tensor(what.into(), None, tensor);
-        list.add(
-            "the cosines as a map".into(),
-            None,
-            "cosines",
-            Content::Map(plane),
-        );
+        self.tensor(what, None, tensor);
+        self.add("the cosines as a map", None, "cosines", Content::Map(map));
     }
 
-    fn offer_denoising(&self, run: &Run, list: &mut List) {
-        let Some(step) = run.step(self.cursor.step) else {
+    fn denoising(&mut self, cursor: &Cursor) {
+        let Some(step) = self.run.step(cursor.step) else {
             return;
         };
         let at = Some(step.index);
-        let selected = match self.cursor.tensor {
+        let selected = match cursor.tensor {
             StepTensor::Difference => {
                 difference(step.tensor("noise_text"), step.tensor("noise_uncond"))
             }
@@ -191,141 +276,62 @@ impl App {
         };
         let shown = ["latents", "x0"].map(|name| step.tensor(name).cloned());
         for tensor in shown.into_iter().chain([selected]).flatten() {
-            list.tensor(text::clean(&tensor.name), at, tensor);
+            self.tensor(text::clean(&tensor.name), at, tensor);
         }
-        if let Some(pictures) = run.pictures.get(step.index) {
-            for (what, name, picture) in [
-                (
-                    "the quick preview of x_t",
-                    "latents-preview",
-                    &pictures.latents,
-                ),
-                ("the quick preview of x0", "x0-preview", &pictures.x0),
-            ] {
-                list.add(what.into(), at, name, Content::Picture(enlarged(picture)));
-            }
+        if let Some(pictures) = self.run.pictures.get(step.index) {
+            let x_t = Content::Picture(enlarged(&pictures.latents));
+            self.add("the quick preview of x_t", at, "latents-preview", x_t);
+            let x0 = Content::Picture(enlarged(&pictures.x0));
+            self.add("the quick preview of x0", at, "x0-preview", x0);
         }
     }
 
-    fn offer_attention(&self, run: &Run, list: &mut List) {
-        let (maps, with_heads) = self.attention();
+    fn attention(&mut self, cursor: &Cursor) {
+        let run = self.run;
+        let (maps, with_heads) = cursor.attention_maps(run);
         if maps.is_empty() {
             return;
         }
-        let token = self.cursor.token;
-        let word = run.tokens().get(token);
+        let word = run.tokens().get(cursor.token);
         let word = word.map_or_else(String::new, |token| text::clean(&token.piece));
         let word = word.trim_end_matches("</w>");
-        let selection = SelectedMaps::new(&self.cursor.attention, maps, with_heads);
-        let plane = |selection: &SelectedMaps, about: String| Plane {
-            name: about,
-            values: selection.map(token, selection.size),
-            width: selection.size.0,
-            height: selection.size.1,
+        let selected = SelectedMaps::new(&cursor.attention, maps, with_heads);
+        let map = |selected: &SelectedMaps, name: String| Map {
+            name,
+            values: selected.map(cursor.token, selected.size),
+            width: selected.size.0,
+            height: selected.size.1,
         };
-        let at = Some(self.cursor.step);
-        let [described, ..] = selection.describe(&self.cursor);
-        let about = format!("“{word}” · {described}");
-        let map = Content::Map(plane(&selection, about));
+        let at = Some(cursor.step);
+        let [described, ..] = selected.describe(cursor);
+        let this = Content::Map(map(&selected, format!("“{word}” · {described}")));
         let name = format!("attention-{}", file_name(word));
-        list.add(format!("this map of “{word}”"), at, &name, map);
-        let frames: Vec<Plane> = (0..run.trace.steps.len())
+        self.add(format!("this map of “{word}”"), at, &name, this);
+        let steps = run.trace.steps.len();
+        let frames: Vec<Map> = (0..steps)
             .filter_map(|step| {
                 let key = AttentionKey {
                     step,
-                    ..self.cursor.attention_key(AttentionDetail::Mean)
+                    ..cursor.attention_key(AttentionDetail::Mean)
                 };
                 let maps = run.attention(key);
-                let about = format!("“{word}” · step {}", step + 1);
-                (!maps.is_empty()).then(|| {
-                    plane(
-                        &SelectedMaps::new(&self.cursor.attention, maps, false),
-                        about,
-                    )
-                })
+                let selected = SelectedMaps::new(&cursor.attention, maps, false);
+                let name = format!("“{word}” · step {}", step + 1);
+                (!maps.is_empty()).then(|| map(&selected, name))
             })
             .collect();
         if frames.len() > 1 {
-            let what = format!(
-                "“{word}” over {} of {} steps",
-                frames.len(),
-                run.trace.steps.len()
-            );
-            list.add(what, None, &name, Content::Animation(frames));
+            let what = format!("“{word}” over {} of {steps} steps", frames.len());
+            self.add(what, None, &name, Content::Animation(frames));
         }
-        let layers: Vec<AttentionMaps> = selection.layers.iter().copied().cloned().collect();
-        if let [layer] = layers.as_slice() {
-            let content = Content::Attention(layer.clone());
+        if let [layer] = selected.layers[..] {
+            let layer: &AttentionMaps = layer;
             let name = format!("attention-{}", file_name(&layer.path));
-            list.add("this layer's maps of every word".into(), at, &name, content);
+            let content = Content::Attention(layer.clone());
+            self.add("this layer's maps of every word", at, &name, content);
         }
     }
 }
-
-/// The offers so far, and what all of them share.
-struct List {
-    metadata: RunMetadata,
-    folder: PathBuf,
-    /// What every name begins with.
-    stem: String,
-    offers: Vec<ExportItem>,
-}
-
-impl List {
-    /// `what` is written as `content`; its file is named after the step it belongs to, and `name`.
-    fn add(&mut self, what: String, step: Option<usize>, name: &str, content: Content) {
-        let step = step
-            .map(|step| format!("-step-{}", step + 1))
-            .unwrap_or_default();
-        let name = if name.is_empty() {
-            String::new()
-        } else {
-            format!("-{name}")
-        };
-        let (format, extension) = match content {
-            Content::Picture(_) | Content::Map(_) => ("PNG", "png"),
-            Content::Animation(_) => ("GIF", "gif"),
-            Content::Tensor(_) | Content::Attention(_) | Content::Step(..) => ("JSON", "json"),
-        };
-        let name = format!("{}{step}{name}.{extension}", self.stem);
-        let writing = Writing {
-            name: self.folder.join(&name),
-            metadata: self.metadata.clone(),
-            content,
-        };
-        self.offers.push(ExportItem {
-            what,
-            format,
-            name,
-            command: Command::Write(Box::new(writing)),
-        });
-    }
-
-    fn tensor(&mut self, what: String, step: Option<usize>, tensor: TensorData) {
-        let name = file_name(&tensor.name);
-        self.add(what, step, &name, Content::Tensor(tensor));
-    }
-
-    fn run(&mut self, run: &Run) {
-        let plan = ExportOptions {
-            json: Some(self.folder.join(&self.stem)),
-            existing: OnExisting::AddNumber,
-            attention: AttentionDetail::Mean,
-            ..ExportOptions::default()
-        };
-        self.offers.push(ExportItem {
-            what: "the whole run as JSON".into(),
-            format: "folder",
-            name: self.stem.clone(),
-            command: Command::Export {
-                run: run.id,
-                plan: Box::new(plan),
-                trace: Box::new(run.trace.clone()),
-            },
-        });
-    }
-}
-
 /// `noise_text - noise_uncond`: what guidance scales.
 fn difference(text: Option<&TensorData>, uncond: Option<&TensorData>) -> Option<TensorData> {
     let (text, uncond) = (text?, uncond?);

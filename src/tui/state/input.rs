@@ -1,12 +1,34 @@
 //! What the keys mean while something is typed, chosen or read.
 
 use super::action::{Action, Typing};
-use super::{App, ExportItem, Mode};
+use super::app::{App, Mode};
+use super::cursor::moved;
 use crate::generation::{AttentionChange, Intervention};
-use crate::tui::worker::Command;
+use crate::tui::worker::Task;
 
 impl App {
-    pub(super) fn edit(&mut self, action: &Action) -> Vec<Command> {
+    pub(super) fn act_in_mode(&mut self, action: &Action) -> Vec<Task> {
+        match self.mode {
+            Mode::Browse => self.browse(action),
+            Mode::Edit(_) => self.edit(action),
+            Mode::Jump(_) => self.jump(action),
+            Mode::Help(_) => self.scroll_help(action),
+            Mode::Runs(row) => self.choose_run(action, row),
+            Mode::Lessons(row) => self.choose_lesson(action, row),
+            Mode::Answer(_) => {
+                let typed = self.type_line(action).filter(|typed| !typed.is_empty());
+                if let Some(typed) = typed {
+                    self.lesson.judge(&typed);
+                }
+                Vec::new()
+            }
+            Mode::Place => self.move_place(action),
+            Mode::Weight(_) => self.weigh(action),
+            Mode::Export(row) => self.choose_export(action, row),
+        }
+    }
+
+    fn edit(&mut self, action: &Action) -> Vec<Task> {
         let Mode::Edit(editor) = &mut self.mode else {
             return Vec::new();
         };
@@ -19,7 +41,7 @@ impl App {
         Vec::new()
     }
 
-    fn submit(&mut self) -> Vec<Command> {
+    fn submit(&mut self) -> Vec<Task> {
         let newest = self.newest().unwrap_or(0);
         let Mode::Edit(editor) = &mut self.mode else {
             return Vec::new();
@@ -35,7 +57,7 @@ impl App {
                 self.leave_form();
                 match (step, other_model) {
                     (Some(step), _) => self.branch(step, request),
-                    (None, Some(model)) => self.open(model, request),
+                    (None, Some(model)) => self.open_model(model, request),
                     (None, None) => self.start(request),
                 }
             }
@@ -49,27 +71,33 @@ impl App {
 
     fn leave_form(&mut self) {
         self.mode = Mode::Browse;
-        if let Some(view) = self.came_from.take() {
-            self.view = view;
-        }
+        self.cursor.view = self.came_from.take().unwrap_or(self.cursor.view);
     }
 
-    pub(super) fn jump(&mut self, action: &Action) -> Vec<Command> {
+    fn jump(&mut self, action: &Action) -> Vec<Task> {
         let typed = if let Action::Type(Typing::Insert(text)) = action {
             let digits = text.chars().filter(char::is_ascii_digit).collect();
             self.type_line(&Action::Type(Typing::Insert(digits)))
         } else {
             self.type_line(action)
         };
-        match typed.map(|typed| typed.parse()) {
-            Some(Ok(step)) => self.run_to(step),
-            _ => Vec::new(),
+        let Some(Ok(number)) = typed.map(|typed| typed.parse::<usize>()) else {
+            return Vec::new();
+        };
+        // Counted from 1, as on the screen; a run that waits goes on until the step is done.
+        let step = number.saturating_sub(1);
+        if self.can_continue() && self.newest().is_none_or(|newest| step > newest) {
+            return self.go_on(Some(number));
         }
+        if self.has_steps() {
+            self.go_to(step);
+        }
+        Vec::new()
     }
 
     /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they mean
     /// while looking around.
-    pub(super) fn type_line(&mut self, action: &Action) -> Option<String> {
+    fn type_line(&mut self, action: &Action) -> Option<String> {
         let (Mode::Jump(line) | Mode::Weight(line) | Mode::Answer(line)) = &mut self.mode else {
             return None;
         };
@@ -86,53 +114,36 @@ impl App {
         None
     }
 
-    /// To step `number`, counted from 1 as the screen does; a run that waits goes on until it is done.
-    fn run_to(&mut self, number: usize) -> Vec<Command> {
-        let step = number.saturating_sub(1);
-        match self.newest() {
-            Some(newest) if step <= newest => self.go_to(step),
-            _ if self.can_continue() => return self.go_on(Some(number)),
-            Some(newest) => self.go_to(newest),
-            None => {}
+    fn scroll_help(&mut self, action: &Action) -> Vec<Task> {
+        if let Mode::Help(scroll) = &mut self.mode {
+            match action {
+                Action::Up => *scroll = scroll.saturating_sub(1),
+                Action::Down => *scroll += 1,
+                Action::Help | Action::Dismiss => self.mode = Mode::Browse,
+                _ => {}
+            }
         }
         Vec::new()
     }
 
-    pub(super) fn read_help(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Help(scroll) = &mut self.mode else {
-            return Vec::new();
-        };
+    fn choose_run(&mut self, action: &Action, row: usize) -> Vec<Task> {
+        let rows = self.runs.tree();
+        let chosen = rows
+            .get(row)
+            .map(|row| (row.run.id, row.is_current, row.is_compared));
+        let rows = rows.len();
         match action {
-            Action::Up => *scroll = scroll.saturating_sub(1),
-            Action::Down => *scroll += 1,
-            Action::Help | Action::Dismiss => self.mode = Mode::Browse,
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    pub(super) fn choose_run(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Runs(row) = self.mode else {
-            return Vec::new();
-        };
-        let rows: Vec<(u64, bool)> = (self.tree().iter())
-            .map(|row| (row.run.id, row.is_current))
-            .collect();
-        let chosen = rows.get(row).copied();
-        match action {
-            Action::Up => self.mode = Mode::Runs(row.saturating_sub(1)),
-            Action::Down => self.mode = Mode::Runs((row + 1).min(rows.len().saturating_sub(1))),
+            Action::Up => self.mode = Mode::Runs(moved(row, rows, false)),
+            Action::Down => self.mode = Mode::Runs(moved(row, rows, true)),
             Action::Choose => {
-                if let Some((id, _)) = chosen {
+                if let Some((id, false, _)) = chosen {
                     self.switch_to(id);
                 }
                 self.mode = Mode::Browse;
             }
             Action::Compare => {
-                if let Some((id, is_current)) = chosen
-                    && !is_current
-                {
-                    self.compared = (self.compared != Some(id)).then_some(id);
+                if let Some((id, false, is_compared)) = chosen {
+                    self.runs.compare((!is_compared).then_some(id));
                     self.mode = Mode::Browse;
                 }
             }
@@ -142,23 +153,31 @@ impl App {
         Vec::new()
     }
 
-    pub(super) fn choose_export(&mut self, action: &Action) -> Vec<Command> {
-        let Mode::Export(row) = self.mode else {
-            return Vec::new();
-        };
-        let last = self.offered.len().saturating_sub(1);
+    fn choose_lesson(&mut self, action: &Action, row: usize) -> Vec<Task> {
+        let mut lessons = self.lesson.lessons();
         match action {
-            Action::Up => self.mode = Mode::Export(row.saturating_sub(1)),
-            Action::Down => self.mode = Mode::Export((row + 1).min(last)),
+            Action::Up => self.mode = Mode::Lessons(moved(row, lessons.len(), false)),
+            Action::Down => self.mode = Mode::Lessons(moved(row, lessons.len(), true)),
+            Action::Choose if row < lessons.len() => return self.begin(lessons.swap_remove(row)),
+            Action::Switch => self.lesson.translate(),
+            Action::Lessons | Action::Dismiss => self.mode = Mode::Browse,
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn choose_export(&mut self, action: &Action, row: usize) -> Vec<Task> {
+        let rows = self.export.items.len();
+        match action {
+            Action::Up => self.mode = Mode::Export(moved(row, rows, false)),
+            Action::Down => self.mode = Mode::Export(moved(row, rows, true)),
             Action::Choose => {
                 self.mode = Mode::Browse;
-                let offered = std::mem::take(&mut self.offered);
-                let chosen = offered.into_iter().nth(row);
-                return chosen.map(ExportItem::accept).into_iter().collect();
+                return self.export.choose(row).into_iter().collect();
             }
             Action::Export | Action::Dismiss => {
                 self.mode = Mode::Browse;
-                self.offered = Vec::new();
+                self.export.items.clear();
             }
             _ => {}
         }
@@ -167,35 +186,34 @@ impl App {
 
     /// A branch from the first step on, in which the selected word's attention is changed: the whole picture is another
     /// one then, made from the same noise.
-    pub(super) fn weigh(&mut self, action: &Action) -> Vec<Command> {
+    fn weigh(&mut self, action: &Action) -> Vec<Task> {
         let Some(typed) = self.type_line(action).filter(|typed| !typed.is_empty()) else {
             return Vec::new();
         };
-        let (Some(word), Some(request)) = (self.selected_word().map(str::to_owned), &self.request)
-        else {
+        let (Some(word), Some(request)) = (self.selected_word(), self.request()) else {
             return Vec::new();
         };
-        let intervention = match typed.parse::<f32>() {
-            Ok(factor) => Intervention::weight(&word, factor),
-            Err(_) => Intervention::swap(&word, &typed),
+        let factor = typed.parse::<f32>();
+        let intervention = match factor {
+            Ok(factor) => Intervention::weight(word, factor),
+            Err(_) => Intervention::swap(word, &typed),
         };
         let mut request = request.clone();
         // A word has one weight: the new one replaces the old.
-        let is_same = |other: &Intervention| {
-            matches!(
-                (&other.change, &intervention.change),
-                (AttentionChange::Weight(_), AttentionChange::Weight(_))
-            ) && other.word == word
-        };
-        request.interventions.retain(|other| !is_same(other));
+        let is_weight = |other: &Intervention| matches!(other.change, AttentionChange::Weight(_));
+        if is_weight(&intervention) {
+            request
+                .interventions
+                .retain(|other| !is_weight(other) || other.word != word);
+        }
         // A word times one is the word as it was.
-        if typed.parse() != Ok(1.0_f32) {
+        if factor != Ok(1.0) {
             request.interventions.push(intervention);
         }
         self.branch(0, request)
     }
 
-    pub(super) fn move_place(&mut self, action: &Action) -> Vec<Command> {
+    fn move_place(&mut self, action: &Action) -> Vec<Task> {
         // A twenty-fourth of the picture: fine enough to point, coarse enough to travel.
         let by = 1.0 / 24.0;
         let (across, down) = &mut self.cursor.attention.place;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::Cursor;
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
@@ -23,7 +22,6 @@ const UNCOND_SHARE: usize = 4;
 /// Where a branch left another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// The run that it left.
     pub run: u64,
     /// The first step that is its own.
     pub step: usize,
@@ -62,15 +60,12 @@ pub struct StepFigures {
 /// A run: everything that was recorded of it.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Which run of this sitting; counts from 1.
+    /// Counts the runs of this session from 1.
     pub id: u64,
-    /// The model that made it.
     pub info: Arc<ModelInfo>,
     /// For a branch: where it began.
     pub origin: Option<Origin>,
-    /// What the worker sent.
     pub trace: Trace,
-    /// Where it stands.
     pub state: RunState,
     /// What the model's vocabulary says of its two texts; a recording has none.
     pub vocabulary: Option<Arc<Vocabulary>>,
@@ -78,7 +73,6 @@ pub struct Run {
     pub scheduler_config: Option<Arc<SchedulerConfig>>,
     /// The quick preview of each step.
     pub pictures: Vec<Pictures>,
-    /// The figures of each step.
     pub figures: Vec<StepFigures>,
     /// Predicted x0 of some steps, decoded by the autoencoder.
     pub decoded: BTreeMap<usize, Arc<RgbImage>>,
@@ -147,28 +141,31 @@ impl Run {
             return;
         }
         self.recomputed.insert(key, maps);
-        let alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
-        let others = |run: &Self| -> Vec<AttentionKey> {
-            let keys = run.recomputed.keys().copied();
-            keys.filter(|other| *other != key).collect()
-        };
-        // The one farthest from where the reader is goes first.
-        let farthest = |keys: Vec<AttentionKey>| {
-            keys.into_iter()
-                .max_by_key(|other| other.step.abs_diff(key.step))
-        };
-        let of_its_kind: Vec<AttentionKey> = others(self).into_iter().filter(alike).collect();
-        if of_its_kind.len() >= RECOMPUTED_STEPS
-            && let Some(farthest) = farthest(of_its_kind)
+        let is_alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
+        if self
+            .recomputed
+            .keys()
+            .filter(|other| is_alike(other))
+            .count()
+            > RECOMPUTED_STEPS
         {
-            self.recomputed.remove(&farthest);
+            self.forget_farthest(key, is_alike);
         }
         let (_, budget) = self.attention_memory();
-        while self.recomputed_bytes() > budget
-            && let Some(farthest) = farthest(others(self))
-        {
-            self.recomputed.remove(&farthest);
-        }
+        while self.recomputed_bytes() > budget && self.forget_farthest(key, |_| true) {}
+    }
+
+    /// Forgets the maps, `among` those that are not `key`'s, of the step farthest from where the reader is; false where
+    /// there are none.
+    fn forget_farthest(
+        &mut self,
+        key: AttentionKey,
+        among: impl Fn(&AttentionKey) -> bool,
+    ) -> bool {
+        let keys = self.recomputed.keys().copied();
+        let others = keys.filter(|other| *other != key && among(other));
+        let farthest = others.max_by_key(|other| other.step.abs_diff(key.step));
+        farthest.is_some_and(|farthest| self.recomputed.remove(&farthest).is_some())
     }
 
     /// Forgets every attention map: they can be computed anew. Returns how many bytes of the budget that frees.
@@ -228,20 +225,6 @@ impl Run {
         }
     }
 
-    /// The attention maps at the cursor's step, in its half of guidance: those with heads where heads are looked at and they
-    /// are there. The flag says whether they have heads.
-    pub fn attention_at(&self, cursor: &Cursor) -> (&[AttentionMaps], bool) {
-        let heads = self.attention(cursor.attention_key(AttentionDetail::Heads));
-        if cursor.attention.detail() == AttentionDetail::Heads && !heads.is_empty() {
-            (heads, true)
-        } else {
-            (
-                self.attention(cursor.attention_key(AttentionDetail::Mean)),
-                false,
-            )
-        }
-    }
-
     /// The first step with values that are NaN or infinite.
     pub fn first_not_finite(&self) -> Option<&StepTrace> {
         let steps = self.trace.steps.iter().map(Arc::as_ref);
@@ -263,12 +246,10 @@ impl Run {
             .max(self.trace.steps.len())
     }
 
-    /// The noise schedule, once known.
     pub fn schedule(&self) -> Option<&Schedule> {
         self.trace.noise.as_deref().map(|noise| &noise.schedule)
     }
 
-    /// The step `index`, once done.
     pub fn step(&self, index: usize) -> Option<&StepTrace> {
         self.trace.steps.get(index).map(Arc::as_ref)
     }
@@ -316,6 +297,16 @@ impl Run {
     /// The newest step; none before there is one.
     pub fn newest(&self) -> Option<usize> {
         self.trace.steps.len().checked_sub(1)
+    }
+
+    /// Was it made by this very model?
+    pub fn is_made_by(&self, info: &Arc<ModelInfo>) -> bool {
+        Arc::ptr_eq(info, &self.info)
+    }
+
+    /// Does it wait for being continued?
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, RunState::Paused | RunState::Cancelled)
     }
 
     /// Does the worker advance it, or wait for it to stop?

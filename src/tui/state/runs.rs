@@ -1,22 +1,33 @@
-//! The runs of this sitting: a small tree, because a branch leaves another run at one of its steps.
+//! The runs of this session: a small tree, because a branch leaves another run at one of its steps.
 
 use std::sync::Arc;
 
-use super::app::NOTICE;
 use super::run::{Origin, Run};
-use super::{App, Cursor, Model, Notice};
-use crate::generation::Request;
-use crate::tui::worker::Command;
+use crate::generation::{ModelInfo, Request};
 
 /// The most runs that are kept: beyond it the oldest is forgotten that is neither on the screen nor beside it.
 const KEPT: usize = 24;
 
+/// The run on the screen, the one beside it, and all others.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// The run on the screen.
+    pub current: Option<Run>,
+    /// The other ones, in the order of their numbers.
+    pub others: Vec<Run>,
+    /// Which of the others stands beside the one on the screen.
+    compared: Option<u64>,
+    /// The number of the newest run.
+    newest: u64,
+    /// Memory for the attention maps of all runs together, in bytes.
+    attention_budget: usize,
+}
+
 /// A run as a row of the tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Branch<'a> {
-    /// The run.
     pub run: &'a Run,
-    /// How deep it hangs: 0 for a run that left no other one.
+    /// 0 for a run that left no other one.
     pub depth: usize,
     /// Is it the one on the screen?
     pub is_current: bool,
@@ -24,204 +35,158 @@ pub struct Branch<'a> {
     pub is_compared: bool,
 }
 
-impl App {
-    /// Every run of this sitting as a tree, oldest first, branches below the run that they left.
-    pub fn tree(&self) -> Vec<Branch<'_>> {
-        let mut runs: Vec<&Run> = self.run.iter().chain(&self.shelf).collect();
-        runs.sort_by_key(|run| run.id);
-        let mut rows = Vec::new();
-        let is_root = |run: &&&Run| {
-            let parent = run.origin.map(|origin| origin.run);
-            parent.is_none_or(|parent| !runs.iter().any(|other| other.id == parent))
-        };
-        for root in runs.iter().filter(is_root) {
-            self.hang(root, 0, &runs, &mut rows);
+impl Runs {
+    pub fn new(attention_budget: usize) -> Self {
+        Self {
+            current: None,
+            others: Vec::new(),
+            compared: None,
+            newest: 0,
+            attention_budget,
         }
-        rows
     }
 
-    fn hang<'a>(
-        &'a self,
-        run: &'a Run,
-        depth: usize,
-        runs: &[&'a Run],
-        rows: &mut Vec<Branch<'a>>,
-    ) {
-        rows.push(Branch {
-            run,
-            depth,
-            is_current: self.is_current(run.id),
-            is_compared: self.compared == Some(run.id),
-        });
-        for child in runs {
-            if child.origin.is_some_and(|origin| origin.run == run.id) {
-                self.hang(child, depth + 1, runs, rows);
-            }
-        }
+    pub fn all(&self) -> impl Iterator<Item = &Run> {
+        self.current.iter().chain(&self.others)
+    }
+
+    pub fn find(&self, id: u64) -> Option<&Run> {
+        self.all().find(|run| run.id == id)
+    }
+
+    pub fn find_mut(&mut self, id: u64) -> Option<&mut Run> {
+        let mut all = self.current.iter_mut().chain(&mut self.others);
+        all.find(|run| run.id == id)
+    }
+
+    pub fn is_current(&self, id: u64) -> bool {
+        self.current.as_ref().is_some_and(|run| run.id == id)
     }
 
     /// The run that stands beside the one on the screen.
-    pub fn compared_run(&self) -> Option<&Run> {
+    pub fn compared(&self) -> Option<&Run> {
         let id = self.compared?;
-        self.shelf.iter().find(|run| run.id == id)
+        self.others.iter().find(|run| run.id == id)
     }
 
-    /// Is there another run to stand beside the one on the screen?
-    pub fn can_compare(&self) -> bool {
-        !self.shelf.is_empty()
-    }
-
-    /// Can the run on the screen be left at the step that is looked at?
-    pub fn can_branch(&self) -> bool {
-        self.has_steps() && self.is_live() && !self.recorded
-    }
-
-    /// Starts a run of `request` from its first stage.
-    pub(super) fn start(&mut self, request: Request) -> Vec<Command> {
-        let Model::Ready(info) = &self.model else {
-            return Vec::new();
+    /// Every run as a tree, oldest first, branches below the run that they left.
+    pub fn tree(&self) -> Vec<Branch<'_>> {
+        let mut runs: Vec<&Run> = self.all().collect();
+        runs.sort_by_key(|run| run.id);
+        let parent = |run: &Run| {
+            let parent = run.origin?.run;
+            runs.iter()
+                .any(|other| other.id == parent)
+                .then_some(parent)
         };
-        let info = Arc::clone(info);
-        let run = self.next_number();
-        let new = Run::new(run, request.clone(), info, self.attention_budget);
-        let mut commands = self.show_new(new);
-        self.cursor.step = 0;
-        commands.push(Command::Run { run, request });
-        commands
+        let mut rows = Vec::new();
+        self.add_branches(None, 0, &parent, &runs, &mut rows);
+        rows
     }
 
-    /// Leaves the run on the screen before the step that is looked at, and goes on as `request`.
-    pub(super) fn branch(&mut self, step: usize, request: Request) -> Vec<Command> {
-        let Some(parent) = &self.run else {
-            return Vec::new();
-        };
-        let origin = Origin {
-            run: parent.id,
-            step,
-        };
-        let run = self.runs + 1;
-        let branch = parent.branch(run, step, request.clone());
-        self.next_number();
-        let mut commands = self.show_new(branch);
-        // What changes is best seen beside what it was.
-        self.compared = Some(origin.run);
-        commands.push(Command::Branch {
-            run,
-            parent: origin.run,
-            step,
-            request,
-        });
-        commands
+    /// Adds the runs that left `of`, each with those that left it.
+    fn add_branches<'a>(
+        &'a self,
+        of: Option<u64>,
+        depth: usize,
+        parent: &dyn Fn(&Run) -> Option<u64>,
+        runs: &[&'a Run],
+        rows: &mut Vec<Branch<'a>>,
+    ) {
+        for &run in runs.iter().filter(|run| parent(run) == of) {
+            rows.push(Branch {
+                run,
+                depth,
+                is_current: self.is_current(run.id),
+                is_compared: self.compared == Some(run.id),
+            });
+            self.add_branches(Some(run.id), depth + 1, parent, runs, rows);
+        }
     }
 
-    /// Opens another model, which then runs `request`.
-    pub(super) fn open(&mut self, model: String, request: Request) -> Vec<Command> {
-        self.opening = Some((model.clone(), self.clock));
-        vec![Command::Open { model, request }]
+    /// Puts a run of `request`, of which nothing is done yet, on the screen; returns its number.
+    pub fn start(&mut self, request: Request, info: Arc<ModelInfo>) -> u64 {
+        self.newest += 1;
+        let run = Run::new(self.newest, request, info, self.attention_budget);
+        self.show_new(run);
+        self.compared = None;
+        self.newest
     }
 
-    fn next_number(&mut self) -> u64 {
-        self.runs += 1;
-        self.runs
+    /// Puts a branch on the screen, which leaves the run there before `step`, and that run beside it: what changes is best
+    /// seen beside what it was. Returns the branch's number and its parent's.
+    pub fn branch(&mut self, step: usize, request: Request) -> Option<(u64, u64)> {
+        let parent = self.current.as_ref()?;
+        let origin = parent.id;
+        self.newest += 1;
+        let branch = parent.branch(self.newest, step, request);
+        self.show_new(branch);
+        self.compared = Some(origin);
+        Some((self.newest, origin))
     }
 
-    /// Puts a new run on the screen, and the one that was there on the shelf.
-    fn show_new(&mut self, run: Run) -> Vec<Command> {
-        self.request = Some(run.trace.request.clone());
-        let mut before = self.run.replace(run);
+    fn show_new(&mut self, run: Run) {
+        let mut before = self.current.replace(run);
         if let Some(before) = &mut before {
             before.forget_recomputed();
         }
-        self.shelf.extend(before);
-        self.compared = None;
-        self.pending = None;
-        self.notice = None;
-        self.turn_to_run();
-        self.cursor.follow = true;
-        self.forget_oldest()
+        self.others.extend(before);
     }
 
-    /// Puts the run `id` of the shelf on the screen.
-    pub(super) fn switch_to(&mut self, id: u64) {
-        let Some(at) = self.shelf.iter().position(|run| run.id == id) else {
+    /// Forgets the oldest run where there are more than are kept; returns its number, and how many are kept.
+    pub fn forget_oldest(&mut self) -> Option<(u64, usize)> {
+        if self.others.len() < KEPT {
+            return None;
+        }
+        let is_free = |run: &Run| Some(run.id) != self.compared;
+        let oldest = self.others.iter().position(is_free)?;
+        Some((self.others.remove(oldest).id, KEPT))
+    }
+
+    /// Puts another run on the screen, if there is one with this number.
+    pub fn switch_to(&mut self, id: u64) {
+        let Some(at) = self.others.iter().position(|run| run.id == id) else {
             return;
         };
-        let run = self.shelf.remove(at);
-        self.request = Some(run.trace.request.clone());
-        let before = self.run.replace(run);
+        let run = self.others.remove(at);
+        let before = self.current.replace(run);
         if self.compared == Some(id) {
             self.compared = before.as_ref().map(|before| before.id);
         }
-        self.shelf.extend(before);
-        self.shelf.sort_by_key(|run| run.id);
-        self.turn_to_run();
+        self.others.extend(before);
+        self.others.sort_by_key(|run| run.id);
     }
 
-    /// What belonged to the run before does not belong to the one that is on the screen now.
-    fn turn_to_run(&mut self) {
-        self.playback = None;
-        self.work = None;
-        let newest = self.newest().unwrap_or(0);
-        self.cursor = Cursor {
-            step: self.cursor.step.min(newest),
-            ..self.cursor
-        };
-        self.settle_cursor(false);
+    /// Puts this run beside the one on the screen, or none.
+    pub fn compare(&mut self, id: Option<u64>) {
+        self.compared = id;
     }
 
-    /// Puts another run beside the one on the screen, or none where there is one.
-    pub(super) fn compare(&mut self) {
-        if self.compared.take().is_some() {
-            return;
-        }
-        // The run that this one left, or else the newest other one.
-        let parent = self.run.as_ref().and_then(|run| run.origin);
-        let parent = parent.map(|origin| origin.run);
-        let parent = parent.filter(|id| self.find(*id).is_some());
-        self.compared = parent.or_else(|| self.shelf.iter().map(|run| run.id).max());
+    /// Takes away the run beside the one on the screen; false where there is none.
+    pub fn end_comparison(&mut self) -> bool {
+        self.compared.take().is_some()
+    }
+
+    /// The run to put beside the one on the screen: the one that this one left, or else the newest other one.
+    pub fn to_compare(&self) -> Option<u64> {
+        let parent = self.current.as_ref().and_then(|run| run.origin);
+        let parent = parent.filter(|origin| self.find(origin.run).is_some());
+        let newest = || self.others.iter().map(|run| run.id).max();
+        parent.map(|Origin { run, .. }| run).or_else(newest)
     }
 
     /// Forgets attention maps of earlier runs, the oldest first, until those of all runs fit the budget together. Those of
     /// the run on the screen stay: it keeps to the budget by itself.
-    pub(super) fn keep_to_budget(&mut self) {
-        let runs = self.run.iter().chain(&self.shelf);
-        let mut used: usize = runs.map(|run| run.attention_memory().0).sum();
+    pub fn keep_to_budget(&mut self) {
+        let mut used: usize = self.all().map(|run| run.attention_memory().0).sum();
         // The one beside the run on the screen is the last to lose them.
         let (beside, others): (Vec<_>, Vec<_>) =
-            (self.shelf.iter_mut()).partition(|run| Some(run.id) == self.compared);
+            (self.others.iter_mut()).partition(|run| Some(run.id) == self.compared);
         for run in others.into_iter().chain(beside) {
             if used <= self.attention_budget {
                 break;
             }
             used -= run.forget_attention();
         }
-    }
-
-    fn forget_oldest(&mut self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        while self.shelf.len() >= KEPT {
-            let oldest = (self.shelf.iter()).position(|run| Some(run.id) != self.compared);
-            let Some(oldest) = oldest else {
-                break;
-            };
-            let run = self.shelf.remove(oldest).id;
-            commands.push(Command::Forget { run });
-            let text = format!("run {run} was forgotten: {KEPT} are kept");
-            self.notice = Some(Notice::Done(text, self.clock + NOTICE));
-        }
-        commands
-    }
-
-    pub(super) fn is_current(&self, run: u64) -> bool {
-        self.run.as_ref().is_some_and(|current| current.id == run)
-    }
-
-    pub(super) fn find(&self, id: u64) -> Option<&Run> {
-        self.run.iter().chain(&self.shelf).find(|run| run.id == id)
-    }
-
-    pub(super) fn find_mut(&mut self, id: u64) -> Option<&mut Run> {
-        let mut runs = self.run.iter_mut().chain(&mut self.shelf);
-        runs.find(|run| run.id == id)
     }
 }

@@ -1,7 +1,5 @@
 //! What a view is drawn from.
 
-use std::sync::Arc;
-
 use super::theme::Theme;
 use crate::generation::{ModelInfo, Request};
 use crate::trace::AttentionMaps;
@@ -30,13 +28,13 @@ impl<'a> ViewContext<'a> {
     pub fn new(app: &'a App, theme: Theme) -> Self {
         Self {
             theme,
-            view: app.view,
+            view: app.cursor.view,
             cursor: app.cursor,
             mode: &app.mode,
             model: &app.model,
-            run: app.run.as_ref(),
+            run: app.run(),
             request: app.request(),
-            decode: app.decode,
+            decode: app.cursor.decode,
             recorded: app.recorded,
         }
     }
@@ -51,12 +49,8 @@ impl<'a> ViewContext<'a> {
     }
 
     /// The model that made the run; before there is one, the model that is open.
-    pub fn info(&self) -> Option<&'a Arc<ModelInfo>> {
-        match (self.run, self.model) {
-            (Some(run), _) => Some(&run.info),
-            (None, Model::Ready(info)) => Some(info),
-            _ => None,
-        }
+    pub fn info(&self) -> Option<&'a ModelInfo> {
+        self.model.of_run(self.run)
     }
 
     pub fn has_steps(&self) -> bool {
@@ -66,6 +60,6 @@ impl<'a> ViewContext<'a> {
     /// The attention maps at the cursor, and whether they have heads.
     pub fn attention(&self) -> (&'a [AttentionMaps], bool) {
         self.run
-            .map_or((&[], false), |run| run.attention_at(&self.cursor))
+            .map_or((&[], false), |run| self.cursor.attention_maps(run))
     }
 }

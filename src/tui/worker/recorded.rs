@@ -4,55 +4,56 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::service::{Gone, not_written};
-use super::{AttentionKey, Command, Failure, Pictures, Update};
+use super::Disconnected;
+use super::command::Command;
+use super::update::{AttentionKey, Failure, Pictures, Update};
 use crate::export::{ExportError, ExportOptions, Replay, ReplayError, save_trace};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Event, Guidance, Trace};
+use crate::trace::{AttentionMaps, Guidance, Trace};
 
 /// Answers commands until the screen is gone.
-pub(super) fn serve(replay: &Replay, answers: &Sender<Update>, inbox: &Receiver<Command>) {
-    let say = |update| answers.send(update).map_err(|_| Gone);
-    let loaded = say(Update::Loaded {
+pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receiver<Command>) {
+    let loaded = Update::Loaded {
         info: Arc::new(replay.info().clone()),
         request: replay.request().clone(),
         note: None,
         recorded: true,
-    });
-    let mut gone = loaded.is_err();
-    while !gone {
-        let Ok(command) = inbox.recv() else {
-            return;
-        };
-        let answered = match command {
-            Command::Run { run, .. } => read(replay, run, answers),
-            Command::Attention { run, key } => {
-                let maps = attention(replay, key);
-                say(Update::Attention { run, key, maps })
-            }
-            Command::Decode { run, step, .. } => {
-                let image = Err(missing("The picture decoded at this step"));
-                say(Update::Decoded { run, step, image })
-            }
-            Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
-                let failure = missing("A model to go on with");
-                say(Update::RunFailed { run, failure })
-            }
-            Command::Export { plan, trace, .. } => {
-                say(Update::Saved(export(replay, &plan, &trace)))
-            }
-            Command::Open { .. } => {
-                let failure = missing("A model to run");
-                say(Update::LoadFailed(failure))
-            }
-            Command::Pause
-            | Command::Cancel
-            | Command::Forget { .. }
-            | Command::Write(_)
-            | Command::Inquire(_) => Ok(()),
-        };
-        gone = answered.is_err();
+    };
+    let mut served = send(answers, loaded);
+    while let (Ok(()), Ok(command)) = (&served, commands.recv()) {
+        served = carry_out(replay, command, answers);
     }
+}
+
+fn carry_out(
+    replay: &Replay,
+    command: Command,
+    answers: &Sender<Update>,
+) -> Result<(), Disconnected> {
+    let update = match command {
+        Command::Run { run, .. } => return read(replay, run, answers),
+        Command::Attention { run, key } => Update::Attention {
+            run,
+            key,
+            maps: attention(replay, key),
+        },
+        Command::Decode { run, step, .. } => Update::Decoded {
+            run,
+            step,
+            image: Err(missing("The picture decoded at this step")),
+        },
+        Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
+            Update::RunFailed {
+                run,
+                failure: missing("A model to go on with"),
+            }
+        }
+        Command::Export { plan, trace, .. } => Update::Saved(export(replay, &plan, &trace)),
+        Command::Open { .. } => Update::LoadFailed(missing("A model to run")),
+        // Nothing goes on that could be stopped, and nothing is kept for a run.
+        Command::Pause | Command::Cancel | Command::Forget { .. } => return Ok(()),
+    };
+    send(answers, update)
 }
 
 /// What was recorded of the prompt's half, as fine as it was recorded.
@@ -60,9 +61,7 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
     if key.half == Guidance::Uncond {
         return Err(missing("Attention without the prompt"));
     }
-    let maps = replay
-        .attention_at(key.step)
-        .map_err(|error| failure(&error))?;
+    let maps = replay.attention_at(key.step)?;
     let has_heads = maps.iter().all(|map| map.heads.is_some());
     match key.detail {
         _ if maps.is_empty() => Err(missing("The attention of this step")),
@@ -73,70 +72,62 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
 
 /// Writes the run once more: as it was recorded, with the attention that was.
 fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<PathBuf>, Failure> {
-    let Some(folder) = plan.folder().map_err(|error| not_written(&error))? else {
+    let Some(folder) = plan
+        .folder()
+        .map_err(|error| Failure::not_written(&error))?
+    else {
         return Ok(Vec::new());
     };
-    let attention = |step| replay.attention_at(step).map_err(|error| failure(&error));
-    let written = save_trace(
-        folder,
-        replay.metadata(),
-        trace,
-        replay.selection(),
-        attention,
-    );
-    written.map(|path| vec![path])
+    let attention = |step| replay.attention_at(step).map_err(Failure::from);
+    let (metadata, selection) = (replay.metadata(), replay.selection());
+    Ok(vec![save_trace(
+        folder, metadata, trace, selection, attention,
+    )?])
 }
 
 /// Reads the whole run, event by event.
-fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Gone> {
-    let say = |update| answers.send(update).map_err(|_| Gone);
+fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Disconnected> {
     for event in replay.events(true) {
-        let event = match event {
-            Ok(event) => event,
+        let update = match event {
+            Ok(event) => Update::Recorded {
+                run,
+                pictures: Pictures::of(&event, |latents, scale| {
+                    replay.info().preview(latents, scale)
+                }),
+                event,
+            },
             Err(error) => {
-                let failure = failure(&error);
-                return say(Update::RunFailed { run, failure });
+                let failure = error.into();
+                return send(answers, Update::RunFailed { run, failure });
             }
         };
-        let pictures = match &event {
-            Event::Step(step) => {
-                let preview = |name: &str, scale| {
-                    let tensor = step.tensor(name);
-                    tensor.map(|tensor| Arc::new(replay.info().preview(&tensor.data, scale)))
-                };
-                let latents = preview("latents", step.preview_scale);
-                let both = latents.zip(preview("x0", 1.0));
-                both.map(|(latents, x0)| Pictures { latents, x0 })
-            }
-            _ => None,
-        };
-        say(Update::Recorded {
-            run,
-            event,
-            pictures,
-        })?;
+        send(answers, update)?;
     }
-    say(Update::Done { run })
+    send(answers, Update::Done { run })
+}
+
+fn send(answers: &Sender<Update>, update: Update) -> Result<(), Disconnected> {
+    answers.send(update).map_err(|_| Disconnected)
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        Self::new(
+            error.to_string(),
+            "Record the run once more: diffuscope run --json DIR.",
+        )
+    }
 }
 
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
-        not_written(&error)
-    }
-}
-
-fn failure(error: &ReplayError) -> Failure {
-    Failure {
-        what: error.to_string(),
-        advice: "Record the run once more: diffuscope run --json DIR.".to_owned(),
+        Failure::not_written(&error)
     }
 }
 
 fn missing(what: &str) -> Failure {
-    Failure {
-        what: format!("{what} is not part of this recording."),
-        advice:
-            "A recorded run is looked at without its model. `diffuscope -p TEXT` opens a live one."
-                .to_owned(),
-    }
+    Failure::new(
+        format!("{what} is not part of this recording."),
+        "A recorded run is looked at without its model. `diffuscope -p TEXT` opens a live one.",
+    )
 }

@@ -1,41 +1,34 @@
 //! What the lesson's pane says of itself, in the lesson's language.
 
-use super::open::Here;
+use super::status::Here;
 use crate::lesson::{Depth, Language};
 
-/// The pane's own words.
+/// What the pane says of itself.
 pub struct Messages {
     /// The depths, in their order.
     pub depths: [&'static str; 3],
     /// Before the answer that was right.
     pub right: &'static str,
-    /// Before an answer that was right in an earlier sitting and is right now.
+    /// Before an answer that was right in an earlier session and is right now.
     pub right_again: &'static str,
-    /// After an answer that was right in an earlier sitting and is not now.
+    /// After an answer that was right in an earlier session and is not now.
     pub no_longer: &'static str,
     /// The same, where another model was open.
     pub other_model: &'static str,
-    /// A task that was done.
     pub done: &'static str,
-    /// A task that was done in an earlier sitting.
     pub done_before: &'static str,
-    /// A question that was answered in an earlier sitting.
     pub answered_before: &'static str,
     /// Before an answer while it is typed.
     pub answer: &'static str,
-    /// An answer that is not right.
     pub wrong: &'static str,
-    /// A task that is not done.
     pub not_yet: &'static str,
-    /// Where more help is, while there are hints.
+    /// Where more help is: while there are hints, and after that.
     pub hint: &'static str,
-    /// Where more help is after that.
     pub solution: &'static str,
     /// A claim without words.
     pub claim: &'static str,
-    /// A claim that does not hold.
+    /// A claim that does not hold, and what its filter gave.
     pub not_so: &'static str,
-    /// What a filter gave.
     pub gives: &'static str,
     /// The run is not done.
     pub running: &'static str,
@@ -43,30 +36,25 @@ pub struct Messages {
     pub nowhere: &'static str,
     /// An answer cannot be judged.
     pub unknown: &'static str,
-    /// A number is expected.
+    /// What form of answer is expected.
     pub number: &'static str,
-    /// A word is expected.
     pub word: &'static str,
-    /// The number of a choice is expected.
     pub choice: &'static str,
     /// A branch of a solution begins with this step, counted from 1.
     pub branch: fn(step: usize) -> String,
     /// A solution that asks for nothing new.
     pub again: &'static str,
-    /// The list of lessons.
     pub lessons: &'static str,
     /// How far a reader is, and how long a lesson takes.
     pub progress: fn(solved: usize, all: usize, minutes: u32) -> String,
     /// Short names of keys and of parts of a solution, where they differ from the English ones; `{}` is where a part's value
     /// stands, if it is not at the end.
     names: &'static [(&'static str, &'static str)],
-    /// The lesson is about one model, and another one is open.
+    /// A lesson, a claim or an exercise is about one model, and another one is open.
     pub lesson_elsewhere: fn(about: &str, open: &str) -> String,
-    /// A claim is about a model that is not open.
     pub about: fn(about: &str) -> String,
     /// What a claim comes to with the model that is open.
     pub claim_here: fn(open: &str, here: &Here) -> String,
-    /// An exercise is about one model, and another one is open.
     pub exercise_elsewhere: fn(about: &str, open: &str) -> String,
 }
 

@@ -2,29 +2,16 @@
 
 use std::sync::Arc;
 
+use super::joining::joined;
+use super::messages::Messages;
+use super::status::{Here, Status};
 use crate::generation::ModelInfo;
-use crate::lesson::filter::{FilterError, Value};
-use crate::lesson::{
-    Depth, ExerciseKind, Form, Language, Lesson, Library, Page, Progress, Subject, called,
-};
-
-/// Lessons, and the one that is being read.
-#[derive(Debug, Clone, Default)]
-pub struct LessonState {
-    /// The lessons; none before they are asked for.
-    pub library: Option<Arc<Library>>,
-    /// The language in which they are shown.
-    pub language: Language,
-    /// What was solved.
-    pub progress: Progress,
-    /// The lesson that is being read.
-    pub open: Option<OpenLesson>,
-}
+use crate::lesson::filter::{Filter, FilterError, Value};
+use crate::lesson::{Depth, ExerciseKind, Form, Lesson, Page, Selection, Subject, Verdict, called};
 
 /// A lesson that is being read.
 #[derive(Debug, Clone)]
 pub struct OpenLesson {
-    /// The lesson.
     pub lesson: Arc<Lesson>,
     /// The page, from 0.
     pub page: usize,
@@ -42,51 +29,21 @@ pub struct OpenLesson {
     pub hints: usize,
     /// Is the solution shown?
     pub solution: bool,
-    /// What became of each claim.
     pub claims: Vec<Status>,
-    /// How the exercise stands.
     pub exercise: Status,
     /// What is to be said of the last try.
     pub remark: Option<String>,
     /// The answer of the page's question, once it was worked out.
     pub answer: Option<Result<Value, FilterError>>,
-    /// Has the page been opened, and is everything asked that is to be asked then?
+    /// Were the page's filters asked that are asked when it is opened?
     pub opened: bool,
-    /// The question that is being worked out: a number, and what it is for.
+    /// The query that is being worked out: its number, and what it is for.
     pub asked: Option<(u64, Purpose)>,
-    /// What the reader looked at when a task was looked after last.
-    pub seen: Option<String>,
+    /// What the reader saw when a task was looked at last.
+    pub seen: Option<Seen>,
 }
 
-/// How a claim or an exercise stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// It is not known yet; an exercise is to be done.
-    Open,
-    /// It holds; it is solved.
-    Good,
-    /// An exercise that was solved in an earlier sitting.
-    Before,
-    /// A claim that does not hold: why.
-    Bad(String),
-    /// A claim about another model than the one that is open.
-    Elsewhere(Here),
-}
-
-/// What a claim about another model comes to with the one that is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Here {
-    /// It holds.
-    Holds,
-    /// It does not.
-    Fails,
-    /// What it speaks of is this.
-    Is(String),
-    /// It cannot be said.
-    Unknown,
-}
-
-/// What a question to the run is for.
+/// What a query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Claims and exercise of a page that was opened.
@@ -95,6 +52,15 @@ pub enum Purpose {
     Watching,
     /// A task, because the reader asks.
     Asking,
+}
+
+/// What the reader sees, to notice when it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub selection: Selection,
+    /// Steps of the run on the screen.
+    pub steps: Option<usize>,
+    pub compared: Option<u64>,
 }
 
 /// How a page is to be scrolled: how far that is depends on the room that it is drawn in.
@@ -142,12 +108,10 @@ impl OpenLesson {
         }
     }
 
-    /// The page.
     pub fn page(&self) -> &Page {
         &self.lesson.pages[self.page]
     }
 
-    /// Is there a page after this one?
     pub fn has_next(&self) -> bool {
         self.page + 1 < self.lesson.pages.len()
     }
@@ -163,7 +127,7 @@ impl OpenLesson {
     }
 
     /// The form of the answer to the page's question.
-    pub fn form(&self) -> Option<&Form> {
+    fn form(&self) -> Option<&Form> {
         match &self.page().exercise.as_ref()?.kind {
             ExerciseKind::Question { form, .. } => Some(form),
             ExerciseKind::Task { .. } => None,
@@ -180,5 +144,124 @@ impl OpenLesson {
     pub fn has_hints(&self) -> bool {
         let exercise = self.page().exercise.as_ref();
         self.is_open() && exercise.is_some_and(|exercise| self.hints < exercise.hints.len())
+    }
+
+    pub(in crate::tui::state) fn scroll_to(&mut self, spot: Spot) {
+        self.scrolling = Some(Scroll::To(spot));
+    }
+
+    /// Where the reader finds more help, as long as there is some.
+    pub(super) fn more_help(&self, messages: &Messages) -> &'static str {
+        if self.has_hints() {
+            messages.hint
+        } else if self.solution {
+            ""
+        } else {
+            messages.solution
+        }
+    }
+
+    /// What the page's filters should be asked for now, if anything: when it has been opened (`is_at_page`: its run is on
+    /// the screen, and done), and when the reader did something.
+    pub(in crate::tui::state) fn due(&self, is_at_page: bool, seen: &Seen) -> Option<Purpose> {
+        if self.asked.is_some() {
+            return None;
+        }
+        if !self.opened {
+            return is_at_page.then_some(Purpose::Opening);
+        }
+        let watches = self.is_open() && !self.is_question();
+        (watches && self.seen.as_ref() != Some(seen)).then_some(Purpose::Watching)
+    }
+
+    /// The filters to ask on a run of `model`.
+    pub(in crate::tui::state) fn filters(
+        &mut self,
+        purpose: Purpose,
+        model: Arc<ModelInfo>,
+        seen: Seen,
+    ) -> Vec<Filter> {
+        self.model = Some(model);
+        self.seen = Some(seen);
+        let page = &self.lesson.pages[self.page];
+        let mut filters = Vec::new();
+        if purpose == Purpose::Opening {
+            self.opened = true;
+            // With another model than a claim's own it is asked what there is instead, where the claim says how.
+            filters.extend(page.claims.iter().map(|claim| {
+                let here = self.elsewhere(&claim.subject).and(claim.here.as_ref());
+                here.unwrap_or(&claim.filter).clone()
+            }));
+        }
+        filters.extend(page.exercise.as_ref().map(|exercise| match &exercise.kind {
+            ExerciseKind::Task { done, .. } => done.clone(),
+            ExerciseKind::Question { answer, .. } => answer.clone(),
+        }));
+        filters
+    }
+
+    /// Takes in what the filters of the page's claims gave.
+    pub(super) fn take_claims(
+        &mut self,
+        values: Vec<Result<Value, FilterError>>,
+        messages: &Messages,
+    ) {
+        let told = values.into_iter().enumerate().map(|(index, value)| {
+            match (value, self.page().claims.get(index)) {
+                (value, Some(claim)) if self.elsewhere(&claim.subject).is_some() => {
+                    Status::Elsewhere(here(value))
+                }
+                (Ok(Value::Bool(true)), _) => Status::Good,
+                (Ok(value), _) => Status::Bad(joined(messages.gives, &value.to_string())),
+                (Err(failed), _) => Status::Bad(failed.to_string()),
+            }
+        });
+        self.claims = told.collect();
+    }
+
+    /// Is `typed` the answer to the page's question, or what is to be said of it? Nothing where there is no question.
+    pub(super) fn judge(&self, typed: &str, messages: &Messages) -> Option<Result<(), String>> {
+        let form = self.form()?;
+        let verdict = match &self.answer {
+            None => return Some(Err(messages.running.to_owned())),
+            Some(Ok(value)) => form.verdict(typed, value),
+            Some(Err(failed)) => Err(failed.clone()),
+        };
+        let quoted = format!("“{typed}”");
+        Some(match verdict {
+            Ok(Verdict::Right) => Ok(()),
+            Ok(Verdict::Wrong) => {
+                let remark = joined(&quoted, messages.wrong);
+                Err(joined(&remark, self.more_help(messages)))
+            }
+            Ok(Verdict::Unreadable) => {
+                let expected = match form {
+                    Form::Number(_) => messages.number,
+                    Form::Word => messages.word,
+                    Form::Choice(_) => messages.choice,
+                };
+                Err(joined(&quoted, expected))
+            }
+            Err(failed) => Err(joined(messages.unknown, &failed.to_string())),
+        })
+    }
+
+    /// Is `given` the answer to the page's question? Not known where that was not worked out.
+    pub(super) fn is_right(&self, given: &str) -> Option<bool> {
+        let (Some(Ok(value)), Some(form)) = (&self.answer, self.form()) else {
+            return None;
+        };
+        Some(form.verdict(given, value) == Ok(Verdict::Right))
+    }
+}
+
+/// What a claim about another model comes to.
+fn here(value: Result<Value, FilterError>) -> Here {
+    match value {
+        Ok(Value::Bool(true)) => Here::Holds,
+        Ok(Value::Bool(false)) => Here::Fails,
+        Ok(Value::Text(text)) => Here::Is(text.chars().take(80).collect()),
+        Ok(value @ Value::Number(_)) => Here::Is(value.to_string()),
+        Ok(Value::Other(_)) | Err(_) => Here::Unknown,
     }
 }

@@ -26,7 +26,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
     buffer.set_stringn(area.x, area.y, words.lessons, room, theme.accent());
     let x = area.right().saturating_sub(width(language) as u16);
     buffer.set_string(x, area.y, language, theme.muted());
-    let lessons = app.lessons();
+    let lessons = app.lesson.lessons();
     let visible = usize::from(area.height.saturating_sub(2)).max(1);
     let first = views::scroll(selected, lessons.len(), visible);
     let reading = app.lesson.open.as_ref();

@@ -24,14 +24,15 @@ pub fn hit(app: &App, size: (u16, u16), x: u16, y: u16) -> Option<Action> {
         return Some(Action::Show(*view));
     }
     if places.when.contains(click) {
-        let total = app.run.as_ref()?.total_steps();
+        let total = app.run()?.total_steps();
         return Timeline::step_at(places.when, total, x).map(Action::GoTo);
     }
-    if app.view == View::Attention && app.compared.is_none() {
+    if app.cursor.view == View::Attention && app.runs.compared().is_none() {
         let (view, _) = places.explained(app);
         // No colour is drawn here.
         let context = ViewContext::new(app, Theme::default());
-        let picture = views::attention::picture_area(views::place(view, app.view), &context)?;
+        let picture =
+            views::attention::picture_area(views::place(view, app.cursor.view), &context)?;
         if picture.contains(click) {
             let across = (f32::from(x - picture.x) + 0.5) / f32::from(picture.width);
             let down = (f32::from(y - picture.y) + 0.5) / f32::from(picture.height);

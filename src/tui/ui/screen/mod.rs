@@ -56,12 +56,12 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
     // The form has the whole width.
     let is_edited = matches!(app.mode, Mode::Edit(_));
     let context = ViewContext::new(app, theme);
-    let mut pictures = match app.compared_run().filter(|_| !is_edited) {
+    let mut pictures = match app.runs.compared().filter(|_| !is_edited) {
         Some(other) => views::compare::draw(buffer, middle, &context, other),
         None => views::draw(buffer, middle, &context),
     };
     if let Some((pane, depth)) = pane {
-        pane.draw(buffer, app.view, depth, theme);
+        pane.draw(buffer, app.cursor.view, depth, theme);
     }
     if let Some(reading) = &app.lesson.open {
         let size = (area.width, area.height);
@@ -189,7 +189,7 @@ impl Places {
         }
         match app.explain {
             Some(depth) => {
-                let (view, pane) = explain::split(self.middle, app.view, depth);
+                let (view, pane) = explain::split(self.middle, app.cursor.view, depth);
                 (view, Some((pane, depth)))
             }
             None => (self.middle, None),
@@ -210,7 +210,7 @@ fn too_small(buffer: &mut Buffer, area: Rect) {
 fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let room = |x: u16| usize::from(area.right().saturating_sub(x));
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
-    let broken = app.run.as_ref().and_then(Run::first_not_finite);
+    let broken = app.run().and_then(Run::first_not_finite);
     let x = match broken {
         Some(step) => {
             let words = format!("   NaN or infinite since step {}", step.index + 1);
@@ -235,7 +235,7 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let changes = changes.map(|change| text::clean(&change.to_string()));
         parts.splice(0..0, changes);
     }
-    if let Some(run) = &app.run {
+    if let Some(run) = app.run() {
         let (used, budget) = run.attention_memory();
         right = format!("attention {} of {} MiB ", tenths(used), budget >> 20);
         let name = name_of(run, app);
@@ -260,7 +260,7 @@ fn name_of(run: &Run, app: &App) -> String {
             origin.run,
             origin.step + 1
         ),
-        None if app.shelf.is_empty() => String::new(),
+        None if app.runs.others.is_empty() => String::new(),
         None => format!("run {}", run.id),
     }
 }
@@ -304,7 +304,7 @@ fn draw_rail(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: boo
             view => view.name(),
         };
         let width = usize::from(area.width);
-        if view == app.view {
+        if view == app.cursor.view {
             let row = text::fit(&format!("{mark} {name}"), width);
             buffer.set_stringn(area.x, y, row, width, theme.selected());
         } else {
@@ -322,7 +322,7 @@ enum Progress {
 
 /// How far the stage is that `view` shows.
 fn progress(app: &App, view: View) -> Progress {
-    let Some(run) = &app.run else {
+    let Some(run) = app.run() else {
         return Progress::Waiting;
     };
     let working = app.work.map(|(work, _)| work);
@@ -350,7 +350,7 @@ fn progress(app: &App, view: View) -> Progress {
 
 fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let status = status(app);
-    if let Some(run) = &app.run {
+    if let Some(run) = app.run() {
         Timeline {
             current: app.has_steps().then_some(app.cursor.step),
             done: run.trace.steps.len(),
@@ -378,7 +378,7 @@ fn status(app: &App) -> String {
     if let Some((model, since)) = &app.opening {
         return format!("opening {} …{}", text::clean(model), elapsed(*since));
     }
-    let Some(run) = &app.run else {
+    let Some(run) = app.run() else {
         return match app.model {
             Model::Loading => format!("loading the model …{}", elapsed(std::time::Duration::ZERO)),
             Model::Ready(_) => "ready".to_owned(),

@@ -21,7 +21,7 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
         (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, theme),
         (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app, theme),
         (Mode::Lessons(row), _) => {
-            let rows = lesson::list::rows(app.lessons().len());
+            let rows = lesson::list::rows(app.lesson.lessons().len());
             let area = overlay(buffer, body, 84, rows);
             lesson::list::draw(buffer, area, *row, app, theme);
         }
@@ -33,7 +33,7 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
 
 /// The runs of this sitting as a tree: what each was asked for, and a branch only for what it changed.
 fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
-    let rows = app.tree();
+    let rows = app.runs.tree();
     let area = overlay(buffer, body, 100, rows.len() as u16 + 4);
     buffer.set_stringn(area.x, area.y, "Runs", area.width.into(), theme.accent());
     let rows = rows.iter().map(|row| {
@@ -49,7 +49,7 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme:
 
 /// What can be written to a file, with its format and the file's name.
 fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
-    let offers = &app.offered;
+    let offers = &app.export.items;
     let area = overlay(buffer, body, 84, offers.len() as u16 + 4);
     let title = "Write to a new file in the current folder";
     buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());

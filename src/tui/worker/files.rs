@@ -14,12 +14,11 @@ use crate::trace::{AttentionMaps, StepTrace, TensorData};
 
 /// A file to write: what is in it, and what it says about where that came from.
 #[derive(Debug, Clone)]
-pub struct Writing {
+pub struct NewFile {
     /// The file; a number is added to its name where there is one already.
     pub name: PathBuf,
     /// The run that it is about.
     pub metadata: RunMetadata,
-    /// What to write.
     pub content: Content,
 }
 
@@ -35,26 +34,24 @@ pub enum Content {
     /// A step with its tensors and its cross-attention, as JSON.
     Step(Arc<StepTrace>, Vec<AttentionMaps>),
     /// A heat map, as PNG.
-    Map(Plane),
+    Map(Map),
     /// Heat maps one after the other, as GIF.
-    Animation(Vec<Plane>),
+    Animation(Vec<Map>),
 }
 
 /// A heat map on its own.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plane {
+pub struct Map {
     /// What it shows, for the file's text.
     pub name: String,
     /// `height * width` values, row-major.
     pub values: Vec<f32>,
-    /// Number of columns.
     pub width: usize,
-    /// Number of rows.
     pub height: usize,
 }
 
-impl Plane {
-    fn map(&self) -> HeatMap<'_> {
+impl Map {
+    fn heat_map(&self) -> HeatMap<'_> {
         HeatMap {
             values: &self.values,
             width: self.width,
@@ -63,12 +60,14 @@ impl Plane {
     }
 }
 
-impl Writing {
+impl NewFile {
     /// Writes the file; returns its path.
     pub(super) fn write(&self) -> Result<PathBuf, Failure> {
-        self.publish().map_err(|error| Failure {
-            what: format!("`{}` was not written: {error}", self.name.display()),
-            advice: "Start the program in a folder that you can write to, or make room.".to_owned(),
+        self.publish().map_err(|error| {
+            Failure::new(
+                format!("`{}` was not written: {error}", self.name.display()),
+                "Start the program in a folder that you can write to, or make room.",
+            )
         })
     }
 
@@ -80,9 +79,9 @@ impl Writing {
             Content::Tensor(tensor) => save_tensor(file, tensor),
             Content::Attention(maps) => save_attention(file, maps),
             Content::Step(step, attention) => save_step(file, &self.metadata, step, attention),
-            Content::Map(plane) => save_map(file, plane.map(), &plane.name, request, model),
-            Content::Animation(planes) => {
-                let maps: Vec<HeatMap> = planes.iter().map(Plane::map).collect();
+            Content::Map(map) => save_map(file, map.heat_map(), &map.name, request, model),
+            Content::Animation(maps) => {
+                let maps: Vec<HeatMap> = maps.iter().map(Map::heat_map).collect();
                 save_animation(file, &maps)
             }
         }

@@ -1,0 +1,188 @@
+//! What can be done now: the keys that are shown, and those that do something.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::app::{App, Model, Notice};
+use super::cursor::View;
+use super::export_menu::picture;
+use super::run::{Run, RunState};
+use crate::generation::{ModelInfo, Request};
+#[cfg(test)]
+use crate::trace::AttentionMaps;
+use crate::trace::Guidance;
+
+impl App {
+    /// Should [`super::action::Action::Tick`] come soon, because something on the screen depends on the time?
+    pub fn wants_ticks(&self) -> bool {
+        self.is_busy() || self.playback.is_some() || matches!(self.notice, Some(Notice::Done(..)))
+    }
+
+    /// Is the worker at something, so that updates will come?
+    pub fn is_busy(&self) -> bool {
+        matches!(self.model, Model::Loading)
+            || self.opening.is_some()
+            || self.requests.is_pending()
+            || self.runs.all().any(Run::is_advancing)
+    }
+
+    /// Is the run on the screen being advanced?
+    pub fn is_running(&self) -> bool {
+        matches!(
+            self.run_state(),
+            Some(RunState::Running | RunState::Pausing)
+        )
+    }
+
+    /// Is a finished run being played back?
+    pub fn is_playing_back(&self) -> bool {
+        self.playback.is_some()
+    }
+
+    pub fn is_reading(&self) -> bool {
+        self.lesson.open.is_some()
+    }
+
+    pub fn run(&self) -> Option<&Run> {
+        self.runs.current.as_ref()
+    }
+
+    pub fn run_state(&self) -> Option<&RunState> {
+        self.run().map(|run| &run.state)
+    }
+
+    /// What the run on the screen was asked for: what `p` edits and `r` runs again.
+    pub fn request(&self) -> Option<&Request> {
+        self.run().map(|run| &run.trace.request)
+    }
+
+    /// The model that made the run on the screen; before there is one, the model that is there.
+    pub fn info(&self) -> Option<&ModelInfo> {
+        self.model.of_run(self.run())
+    }
+
+    /// The newest step of the run on the screen.
+    pub(super) fn newest(&self) -> Option<usize> {
+        self.run().and_then(Run::newest)
+    }
+
+    /// Is there a step to look at?
+    pub fn has_steps(&self) -> bool {
+        self.newest().is_some()
+    }
+
+    /// The attention maps at the cursor, and whether they have heads.
+    #[cfg(test)]
+    pub fn attention(&self) -> (&[AttentionMaps], bool) {
+        let run = self.run();
+        run.map_or((&[], false), |run| self.cursor.attention_maps(run))
+    }
+
+    /// The selected word of the prompt, if a word is selected: what it was typed as.
+    pub fn selected_word(&self) -> Option<&str> {
+        self.run()?.word_at(self.cursor.token)
+    }
+
+    /// The picture that the screen is about: the decoded one of the step looked at, with that step, or the finished one.
+    pub fn picture(&self) -> Option<(Arc<RgbImage>, Option<usize>)> {
+        picture(self.run()?, &self.cursor)
+    }
+
+    /// Can the run on the screen be computed with: is the model that made it still there?
+    pub fn is_live(&self) -> bool {
+        self.run().is_some_and(|run| self.model.made(run))
+    }
+
+    /// Does the run wait for being continued?
+    pub fn can_continue(&self) -> bool {
+        self.is_live() && self.run().is_some_and(Run::is_waiting)
+    }
+
+    pub fn can_play_or_pause(&self) -> bool {
+        self.is_running() || self.can_continue() || self.newest().is_some_and(|newest| newest > 0)
+    }
+
+    pub fn can_select(&self) -> bool {
+        self.run().is_some_and(|run| self.cursor.can_select(run))
+    }
+
+    pub fn has_heads(&self) -> bool {
+        self.run().is_some_and(|run| self.cursor.has_heads(run))
+    }
+
+    pub fn can_switch(&self) -> bool {
+        self.run().is_some_and(|run| self.cursor.can_switch(run))
+    }
+
+    pub fn can_adjust(&self) -> bool {
+        self.run().is_some_and(|run| self.cursor.can_adjust(run))
+    }
+
+    pub fn shows_tokens(&self) -> bool {
+        self.run().is_some_and(|run| self.cursor.shows_tokens(run))
+    }
+
+    /// Does the view show attention of a step?
+    pub fn shows_attention(&self) -> bool {
+        self.cursor.view == View::Attention && self.has_steps()
+    }
+
+    pub fn can_edit(&self) -> bool {
+        self.run().is_some() && !self.recorded
+    }
+
+    pub fn can_run_again(&self) -> bool {
+        self.can_edit() && !self.is_running()
+    }
+
+    /// Is there a step that can be decoded, in a view that shows pictures?
+    pub fn can_decode(&self) -> bool {
+        self.can_branch() && self.cursor.view.shows_pictures()
+    }
+
+    /// Can the run on the screen be left at the step that is looked at?
+    pub fn can_branch(&self) -> bool {
+        self.has_steps() && self.is_live() && !self.recorded
+    }
+
+    /// Can the selected word's attention be changed?
+    pub fn can_weigh(&self) -> bool {
+        self.shows_attention()
+            && self.cursor.attention.half == Guidance::Cond
+            && self.can_branch()
+            && self.selected_word().is_some()
+    }
+
+    /// Is there another run to stand beside the one on the screen?
+    pub fn can_compare(&self) -> bool {
+        !self.runs.others.is_empty()
+    }
+
+    /// Is there a picture to save?
+    pub fn can_save(&self) -> bool {
+        self.picture().is_some()
+    }
+
+    /// Is there anything to write to a file?
+    pub fn can_export(&self) -> bool {
+        self.run()
+            .is_some_and(|run| run.newest().is_some() || run.trace.text.is_some())
+    }
+}
+
+impl Model {
+    /// Did this model make `run`?
+    pub fn made(&self, run: &Run) -> bool {
+        matches!(self, Self::Ready(info) if run.is_made_by(info))
+    }
+
+    /// The model that made `run`; where there is none, this one, if it is there.
+    pub fn of_run<'a>(&'a self, run: Option<&'a Run>) -> Option<&'a ModelInfo> {
+        match (run, self) {
+            (Some(run), _) => Some(&run.info),
+            (None, Self::Ready(info)) => Some(info),
+            _ => None,
+        }
+    }
+}

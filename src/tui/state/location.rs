@@ -1,0 +1,210 @@
+//! Going where a lesson says, and saying in the same words where the reader is.
+
+use super::attention::short_path;
+use super::cursor::{Cursor, View};
+use super::run::Run;
+use super::runs::Runs;
+use crate::generation::{ModelInfo, words};
+use crate::lesson::{Location, NumberOrWord, RunJson, Selection};
+use crate::model::tokenizer::TokenKind;
+
+impl Cursor {
+    /// To `place`; what it does not name stays as it is.
+    pub(super) fn apply_location(
+        &mut self,
+        place: &Location,
+        run: Option<&Run>,
+        info: Option<&ModelInfo>,
+    ) -> Result<(), String> {
+        self.view = place.view.unwrap_or(self.view);
+        let done = run.map_or(0, |run| run.trace.steps.len());
+        if let Some(step) = place.step {
+            if step == 0 || step > done {
+                return Err(no_step(step, done));
+            }
+            self.step = step - 1;
+            self.follow = false;
+        }
+        if let Some(token) = &place.token {
+            let none = || "there are no tokens yet".to_owned();
+            self.token = position_of(token, run.ok_or_else(none)?)?;
+        }
+        self.apply_text(place, run)?;
+        self.apply_noise(place, info)?;
+        self.apply_attention(place, run, info)?;
+        self.decode = place.decode.unwrap_or(self.decode);
+        Ok(())
+    }
+
+    fn apply_text(&mut self, place: &Location, run: Option<&Run>) -> Result<(), String> {
+        let detail = &mut self.detail;
+        detail.side = place.side.unwrap_or(detail.side);
+        detail.part = place.part.unwrap_or(detail.part);
+        if let Some(layer) = place.text_layer {
+            let count = run.map_or(0, |run| run.text_states().len());
+            if layer >= count {
+                return Err(format!(
+                    "there is no text_layer {layer}; the text encoder has states 0 to {}",
+                    count.saturating_sub(1)
+                ));
+            }
+            self.text_layer = layer;
+        }
+        Ok(())
+    }
+
+    fn apply_noise(&mut self, place: &Location, info: Option<&ModelInfo>) -> Result<(), String> {
+        let detail = &mut self.detail;
+        detail.scaled = place.scaled.unwrap_or(detail.scaled);
+        detail.curve = place.curve.unwrap_or(detail.curve);
+        detail.other = place.overlay.or(detail.other);
+        detail.other_steps = place.overlay_steps.or(detail.other_steps);
+        self.tensor = place.tensor.unwrap_or(self.tensor);
+        if let Some(channel) = place.channel {
+            let count = info.map_or(0, |info| info.latent_shape[0]);
+            if channel >= count {
+                return Err(format!(
+                    "there is no channel {channel}; the latents have {count}, counted from 0"
+                ));
+            }
+            self.channel = channel;
+        }
+        Ok(())
+    }
+
+    fn apply_attention(
+        &mut self,
+        place: &Location,
+        run: Option<&Run>,
+        info: Option<&ModelInfo>,
+    ) -> Result<(), String> {
+        let cursor = &mut self.attention;
+        match place.layer.as_deref() {
+            None => {}
+            Some("all") => cursor.layer = None,
+            Some(layer) => {
+                let layers = info.map_or(&[][..], |info| &info.cross_attention);
+                let known: Vec<String> = (layers.iter())
+                    .map(|layer| short_path(&layer.path))
+                    .collect();
+                let found = known.iter().position(|name| name == layer);
+                cursor.layer = Some(found.ok_or_else(|| {
+                    let known = known.join(", ");
+                    format!("there is no layer “{layer}”; expected all, {known}")
+                })?);
+            }
+        }
+        cursor.half = place.half.unwrap_or(cursor.half);
+        cursor.grid = place.grid.unwrap_or(cursor.grid);
+        let of_text = self.view == View::TextEncoder;
+        let heads = if of_text {
+            run.map_or(0, Run::text_heads)
+        } else {
+            info.map_or(0, |info| cursor.head_count(info))
+        };
+        let head = match &place.head {
+            None => return Ok(()),
+            Some(NumberOrWord::Word(word)) if word == "mean" => None,
+            Some(NumberOrWord::Number(head)) if *head < heads => Some(*head),
+            Some(NumberOrWord::Number(head)) => {
+                return Err(format!(
+                    "there is no head {head}; there are {heads}, counted from 0"
+                ));
+            }
+            Some(NumberOrWord::Word(word)) => {
+                return Err(format!(
+                    "the head is “{word}”; expected a number or \"mean\""
+                ));
+            }
+        };
+        if of_text {
+            self.detail.text_head = head;
+        } else {
+            cursor.head = head;
+        }
+        Ok(())
+    }
+}
+
+/// The position in the prompt that a lesson names.
+fn position_of(token: &NumberOrWord, run: &Run) -> Result<usize, String> {
+    let count = run.tokens().len();
+    let word = match token {
+        NumberOrWord::Number(position) if *position < count => return Ok(*position),
+        NumberOrWord::Number(position) => {
+            return Err(format!(
+                "there is no token {position}; there are {count}, counted from 0"
+            ));
+        }
+        NumberOrWord::Word(word) => word,
+    };
+    let tokens =
+        (run.trace.tokens.as_deref()).ok_or_else(|| "there are no tokens yet".to_owned())?;
+    let known: Vec<_> = words(&run.trace.request.prompt, &tokens.prompt).collect();
+    let is_named = |text: &str| text.to_lowercase() == word.to_lowercase();
+    if let Some(found) = known.iter().find(|known| is_named(known.text)) {
+        return Ok(found.tokens.first().map_or(0, |token| token.position));
+    }
+    let of_kind = |kind| run.tokens().iter().position(|token| token.kind == kind);
+    let special = match word.as_str() {
+        "start" => of_kind(TokenKind::Start),
+        "end" => of_kind(TokenKind::End),
+        "padding" => of_kind(TokenKind::Padding),
+        _ => None,
+    };
+    special.ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(|known| known.text).collect();
+        format!(
+            "the prompt has no word “{word}”; it has {}",
+            known.join(", ")
+        )
+    })
+}
+
+pub(super) fn no_step(step: usize, done: usize) -> String {
+    format!("there is no step {step}; the run has {done}, counted from 1")
+}
+
+/// What the reader looks at; `info` is the model that made the run on the screen.
+pub(super) fn selection(cursor: &Cursor, runs: &Runs, info: Option<&ModelInfo>) -> Selection {
+    let detail = &cursor.detail;
+    let run = runs.current.as_ref();
+    let origin = run.and_then(|run| run.origin);
+    let layers = info.map_or(&[][..], |info| &info.cross_attention);
+    let layer = cursor.attention.layer.and_then(|layer| layers.get(layer));
+    let text_states = run.map_or(0, |run| run.text_states().len());
+    let word = run.and_then(|run| run.word_at(cursor.token));
+    Selection {
+        view: cursor.view,
+        step: run.and_then(Run::newest).map(|_| cursor.step),
+        token: cursor.token,
+        word: word.map(str::to_owned),
+        side: detail.side,
+        part: detail.part,
+        text_layer: cursor.text_layer.min(text_states.saturating_sub(1)),
+        text_head: detail.text_head,
+        channel: cursor.channel,
+        scaled: detail.scaled,
+        curve: detail.curve,
+        overlay: detail.other,
+        overlay_steps: detail.other_steps,
+        tensor: cursor.tensor,
+        layer: layer.map(|layer| layer.path.clone()),
+        head: cursor.attention.head,
+        half: cursor.attention.half,
+        grid: cursor.attention.grid,
+        decode: cursor.decode,
+        run: run.map_or(0, |run| run.id),
+        runs: runs.all().count(),
+        parent: origin.map(|origin| origin.run),
+        branched_at: origin.map(|origin| origin.step),
+    }
+}
+
+/// What filters are asked about: the run on the screen, what is looked at, and the run beside it; none before there is one.
+pub(super) fn run_json(runs: &Runs, selection: &Selection) -> Option<RunJson> {
+    let of = |run: &Run, folder| RunJson::new(&run.info, &run.trace, folder);
+    let compared = runs.compared().map(|run| of(run, "compared/"));
+    let json = of(runs.current.as_ref()?, "");
+    Some(json.with_selection(selection).with_compared(compared))
+}

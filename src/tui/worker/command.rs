@@ -1,0 +1,119 @@
+//! What the state asks of the worker.
+
+use crate::export::ExportOptions;
+use crate::generation::Request;
+use crate::lesson::RunJson;
+use crate::lesson::filter::Filter;
+use crate::trace::{TensorData, Trace};
+
+use super::files::NewFile;
+use super::update::{AttentionKey, Update};
+
+/// Something for the worker to do, on the thread that has the model or on one of its own.
+#[derive(Debug, Clone)]
+pub enum Task {
+    Command(Command),
+    Job(Job),
+}
+
+impl From<Command> for Task {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+impl From<Job> for Task {
+    fn from(job: Job) -> Self {
+        Self::Job(job)
+    }
+}
+
+/// For the model's thread, which carries out one command after the other, between two denoising steps.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Open another model, as `--model` names it, in the place of the one that is there, and start the next run on it. Runs
+    /// that were made by the model before are forgotten: its memory is given back.
+    Open { model: String, request: Request },
+    /// Start a run and let it go on to its end. A run that goes on is paused.
+    Run { run: u64, request: Request },
+    /// Start a run from where `parent` stood before `step`, and let it go on to its end.
+    Branch {
+        run: u64,
+        parent: u64,
+        step: usize,
+        request: Request,
+    },
+    /// Let a run go on to its end, or until the step `until` is the next one.
+    Play { run: u64, until: Option<usize> },
+    /// Wait after the stage at hand.
+    Pause,
+    /// One stage or step.
+    Step { run: u64 },
+    /// Abandon the stage at hand and wait.
+    Cancel,
+    /// Forget a run: its steps will not be computed again.
+    Forget { run: u64 },
+    /// Compute the attention of a step again, from its latents.
+    Attention { run: u64, key: AttentionKey },
+    /// Decode the predicted x0 of a step.
+    Decode {
+        run: u64,
+        step: usize,
+        x0: TensorData,
+    },
+    /// Write a finished run, as the plan says.
+    Export {
+        run: u64,
+        plan: Box<ExportOptions>,
+        trace: Box<Trace>,
+    },
+}
+
+impl Command {
+    /// Does it end the stage at hand at once?
+    pub(super) fn interrupts(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancel | Self::Run { .. } | Self::Branch { .. } | Self::Open { .. }
+        )
+    }
+}
+
+/// For a thread of its own: it needs no model, and may be slow.
+#[derive(Debug, Clone)]
+pub enum Job {
+    WriteFile(Box<NewFile>),
+    Evaluate(Box<FilterQuery>),
+}
+
+impl Job {
+    pub(super) fn run(self) -> Update {
+        match self {
+            Self::WriteFile(file) => Update::Saved(file.write().map(|path| vec![path])),
+            Self::Evaluate(query) => query.evaluate(),
+        }
+    }
+}
+
+/// A lesson's filters, and what they are asked about.
+#[derive(Debug, Clone)]
+pub struct FilterQuery {
+    pub number: u64,
+    pub run_json: RunJson,
+    pub filters: Vec<Filter>,
+}
+
+impl FilterQuery {
+    fn evaluate(self) -> Update {
+        let values = match self.run_json.input() {
+            Ok(input) => (self.filters.iter())
+                .map(|filter| filter.run(&input))
+                .collect(),
+            Err(error) => vec![Err(error); self.filters.len()],
+        };
+        Update::Evaluated {
+            query: self.number,
+            values,
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The thread that has the model: one command or one denoising step after the other.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use super::command::Command;
+use super::update::{AttentionKey, Failure, Pictures, Update, Work};
+use super::{Disconnected, Loader, Opened};
+use crate::export::{ExportOptions, save_run};
+use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
+use crate::model::{self, AttentionDetail};
+use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
+use crate::tui::panics;
+
+/// The model, the runs that it made, and the one that is advanced between commands.
+struct ModelThread {
+    answers: Sender<Update>,
+    commands: Receiver<Command>,
+    cancel: CancelToken,
+    loader: Loader,
+    pipeline: Arc<Pipeline>,
+    recorders: BTreeMap<u64, Recorder>,
+    active: Option<ActiveRun>,
+}
+
+/// A run that goes on by itself.
+#[derive(Clone, Copy)]
+struct ActiveRun {
+    run: u64,
+    /// The first step that is not done any more.
+    until: Option<usize>,
+}
+
+/// Loads the model, then serves until the screen is gone.
+pub(super) fn work(
+    mut loader: Loader,
+    request: &RequestPatch,
+    answers: Sender<Update>,
+    commands: Receiver<Command>,
+    cancel: CancelToken,
+) {
+    let opened = match load(&mut loader, None) {
+        Ok(opened) => opened,
+        Err(failure) => {
+            let _ = answers.send(Update::LoadFailed(failure));
+            return;
+        }
+    };
+    let request = request.apply(&opened.pipeline.default_request(""));
+    let mut thread = ModelThread {
+        answers,
+        commands,
+        cancel,
+        loader,
+        pipeline: Arc::clone(&opened.pipeline),
+        recorders: BTreeMap::new(),
+        active: None,
+    };
+    if thread.send_loaded(opened, request).is_ok() {
+        // It serves until the screen is gone, which is no failure.
+        let _ = thread.serve();
+    }
+}
+
+impl ModelThread {
+    fn serve(&mut self) -> Result<(), Disconnected> {
+        loop {
+            let command = match self.active {
+                Some(active) => match self.commands.try_recv() {
+                    Ok(command) => command,
+                    Err(TryRecvError::Empty) => {
+                        self.advance(active.run)?;
+                        continue;
+                    }
+                    Err(TryRecvError::Disconnected) => return Err(Disconnected),
+                },
+                None => self.commands.recv().map_err(|_| Disconnected)?,
+            };
+            self.carry_out(command)?;
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), Disconnected> {
+        if command.interrupts() {
+            self.cancel.reset();
+        }
+        match command {
+            Command::Open { model, request } => {
+                self.pause(false)?;
+                self.open(&model, request)
+            }
+            Command::Run { run, request } => {
+                self.pause(false)?;
+                self.start(run, request)
+            }
+            Command::Branch {
+                run,
+                parent,
+                step,
+                request,
+            } => {
+                self.pause(false)?;
+                self.branch(run, (parent, step), request)
+            }
+            Command::Play { run, until } => {
+                if self.active.is_some_and(|active| active.run != run) {
+                    self.pause(false)?;
+                }
+                if !self.recorders.contains_key(&run) {
+                    return self.fail(run, forgotten());
+                }
+                self.active = Some(ActiveRun { run, until });
+                Ok(())
+            }
+            Command::Pause => self.pause(false),
+            Command::Cancel => self.pause(true),
+            Command::Step { run } => {
+                self.pause(false)?;
+                self.active = Some(ActiveRun { run, until: None });
+                self.advance(run)?;
+                self.pause(false)
+            }
+            Command::Forget { run } => {
+                self.recorders.remove(&run);
+                self.active = self.active.filter(|active| active.run != run);
+                Ok(())
+            }
+            Command::Attention { run, key } => self.attention(run, key),
+            Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
+            Command::Export { run, plan, trace } => self.export(run, &plan, &trace),
+        }
+    }
+
+    fn open(&mut self, model: &str, request: Request) -> Result<(), Disconnected> {
+        match load(&mut self.loader, Some(model)) {
+            Ok(opened) => {
+                let request = adapted(request, &self.pipeline, &opened.pipeline);
+                let pipeline = Arc::clone(&opened.pipeline);
+                self.send_loaded(opened, request)?;
+                // The runs hold the model before.
+                self.recorders.clear();
+                self.pipeline = pipeline;
+                Ok(())
+            }
+            Err(failure) => self.send(Update::LoadFailed(failure)),
+        }
+    }
+
+    fn start(&mut self, run: u64, request: Request) -> Result<(), Disconnected> {
+        let options = RecordOptions {
+            layers: true,
+            attention: AttentionDetail::Mean,
+            cancel: self.cancel.clone(),
+            ..RecordOptions::default()
+        };
+        let pipeline = Arc::clone(&self.pipeline);
+        match catch_panic(|| Recorder::new(pipeline, request, options)) {
+            Ok(recorder) => {
+                self.recorders.insert(run, recorder);
+                self.active = Some(ActiveRun { run, until: None });
+                Ok(())
+            }
+            Err(failure) => self.fail(run, failure),
+        }
+    }
+
+    fn branch(
+        &mut self,
+        run: u64,
+        (parent, step): (u64, usize),
+        request: Request,
+    ) -> Result<(), Disconnected> {
+        let Some(recorder) = self.recorders.get(&parent) else {
+            return self.fail(run, forgotten());
+        };
+        let work = Work::Text;
+        self.send(Update::Begins { run, work })?;
+        match catch_panic(|| recorder.fork(step, request)) {
+            Ok((recorder, events)) => {
+                let branches = recorder.branches().to_vec();
+                self.send(Update::Branched { run, branches })?;
+                for event in events {
+                    self.send_recorded(run, event)?;
+                }
+                self.recorders.insert(run, recorder);
+                self.active = Some(ActiveRun { run, until: None });
+                Ok(())
+            }
+            Err(failure) => self.fail(run, failure),
+        }
+    }
+
+    /// One stage or step of `run`, which waits afterwards when there is no more to do.
+    fn advance(&mut self, run: u64) -> Result<(), Disconnected> {
+        let Some(recorder) = self.recorders.get_mut(&run) else {
+            return self.fail(run, forgotten());
+        };
+        let until = self.active.and_then(|active| active.until);
+        let work = match recorder.stage() {
+            Stage::Step(index) if until.is_some_and(|until| index >= until) => {
+                return self.pause(false);
+            }
+            Stage::Tokens => Work::Tokens,
+            Stage::Text => Work::Text,
+            Stage::Noise => Work::Noise,
+            Stage::Step(index) => Work::Step(index),
+            Stage::Image => Work::Image,
+            Stage::Done => return self.pause(false),
+        };
+        let begins = Update::Begins { run, work };
+        self.answers.send(begins).map_err(|_| Disconnected)?;
+        let advanced = catch_panic(|| match recorder.advance() {
+            // Not a failure, and told apart from one before it becomes words.
+            Err(generation::Error::Cancelled) => Ok(None),
+            advanced => advanced.map(Some),
+        });
+        let is_done = matches!(recorder.stage(), Stage::Done);
+        match advanced {
+            Ok(Some(event)) => {
+                if let Some(event) = event {
+                    self.send_recorded(run, event)?;
+                }
+                if is_done { self.pause(false) } else { Ok(()) }
+            }
+            Ok(None) => self.pause(true),
+            Err(failure) => self.fail(run, failure),
+        }
+    }
+
+    /// `run` cannot go on.
+    fn fail(&mut self, run: u64, failure: Failure) -> Result<(), Disconnected> {
+        self.active = self.active.filter(|active| active.run != run);
+        self.send(Update::RunFailed { run, failure })
+    }
+
+    fn attention(&self, run: u64, key: AttentionKey) -> Result<(), Disconnected> {
+        let work = Work::Attention(key.step);
+        self.send(Update::Begins { run, work })?;
+        let maps = self.recorder(run).and_then(|recorder| {
+            catch_panic(|| recorder.attention_at(key.step, key.detail, key.half))
+        });
+        self.send(Update::Attention { run, key, maps })
+    }
+
+    fn decode(&self, run: u64, step: usize, x0: &TensorData) -> Result<(), Disconnected> {
+        let work = Work::Decode(step);
+        self.send(Update::Begins { run, work })?;
+        let image = catch_panic(|| self.pipeline.decode_values(&x0.data)).map(Arc::new);
+        self.send(Update::Decoded { run, step, image })
+    }
+
+    fn export(&self, run: u64, plan: &ExportOptions, trace: &Trace) -> Result<(), Disconnected> {
+        let write = |recorder| {
+            save_run(plan, recorder, trace).map_err(|error| Failure::not_written(&error))
+        };
+        let saved = self
+            .recorder(run)
+            .and_then(|recorder| catch_panic(|| write(recorder)));
+        self.send(Update::Saved(saved))
+    }
+
+    fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
+        self.recorders.get(&run).ok_or_else(forgotten)
+    }
+
+    /// Lets the run that goes on wait, if one does, and says so.
+    fn pause(&mut self, cancelled: bool) -> Result<(), Disconnected> {
+        let Some(ActiveRun { run, .. }) = self.active.take() else {
+            return Ok(());
+        };
+        let recorder = self.recorders.get(&run);
+        if recorder.is_some_and(|recorder| matches!(recorder.stage(), Stage::Done)) {
+            self.send(Update::Done { run })
+        } else {
+            self.send(Update::Paused { run, cancelled })
+        }
+    }
+
+    fn send_loaded(&self, opened: Opened, request: Request) -> Result<(), Disconnected> {
+        self.send(Update::Loaded {
+            info: Arc::new(opened.pipeline.info().clone()),
+            request,
+            note: opened.note,
+            recorded: false,
+        })
+    }
+
+    /// Says what was recorded, with what only the model can say about it.
+    fn send_recorded(&self, run: u64, event: Event) -> Result<(), Disconnected> {
+        let tokens = match &event {
+            Event::Tokens(tokens) => Some(Arc::clone(tokens)),
+            _ => None,
+        };
+        let pipeline = &self.pipeline;
+        let pictures = Pictures::of(&event, |latents, scale| {
+            pipeline.info().preview(latents, scale)
+        });
+        self.send(Update::Recorded {
+            run,
+            event,
+            pictures,
+        })?;
+        let Some(tokens) = tokens else {
+            return Ok(());
+        };
+        let vocabulary =
+            catch_panic(|| pipeline.vocabulary(&tokens.prompt, &tokens.negative_prompt));
+        // A failure is not shown: the run itself goes on without this.
+        let Ok(vocabulary) = vocabulary else {
+            return Ok(());
+        };
+        self.send(Update::Vocabulary {
+            run,
+            vocabulary: Arc::new(vocabulary),
+            // Not with the noise: a branch begins with its tokens and draws none.
+            scheduler_config: Arc::new(pipeline.scheduler_config().clone()),
+        })
+    }
+
+    fn send(&self, update: Update) -> Result<(), Disconnected> {
+        self.answers.send(update).map_err(|_| Disconnected)
+    }
+}
+
+fn load(loader: &mut Loader, model: Option<&str>) -> Result<Opened, Failure> {
+    let advice = match model {
+        None => "Quit with q, and start again with other options.",
+        Some(_) => "The model before is still there. p names another one.",
+    };
+    catch_panic(|| {
+        loader(model).map_err(|error| {
+            Failure::new(format!("The model could not be loaded: {error:#}"), advice)
+        })
+    })
+}
+
+/// `request` for another model: a guidance that was the default of the model before becomes the new one's.
+fn adapted(mut request: Request, before: &Pipeline, now: &Pipeline) -> Request {
+    let [before, now] = [before, now].map(|model| model.info().default_guidance);
+    if request.guidance_scale.to_bits() == before.to_bits() {
+        request.guidance_scale = now;
+    }
+    request
+}
+
+/// Runs `work`; a panic becomes a failure that says where.
+fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(Into::into),
+        Err(_) => Err(Failure::new(
+            format!("Diffuscope has a defect: {}", panics::take_message()),
+            "The program goes on. r runs again; please report what you did and this message.",
+        )),
+    }
+}
+
+impl From<generation::Error> for Failure {
+    fn from(error: generation::Error) -> Self {
+        let mut what = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !what.contains(&cause_text) {
+                what = format!("{what}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        let advice = match error {
+            generation::Error::Cancelled => "space goes on from there.",
+            generation::Error::Model(model::Error::DeviceMemory(_)) => {
+                "Close other programs that use it, or start again with --dtype f16 or --device cpu."
+            }
+            _ => "p changes the request, r runs it again.",
+        };
+        Self::new(what, advice)
+    }
+}
+
+fn forgotten() -> Failure {
+    Failure::new(
+        "This run was forgotten to save memory: its steps cannot be computed again.",
+        "What was recorded can still be looked at; r runs it once more.",
+    )
+}

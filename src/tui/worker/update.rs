@@ -1,0 +1,148 @@
+//! What the worker says, as plain owned data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
+use crate::lesson::filter::{FilterError, Value};
+use crate::model::AttentionDetail;
+use crate::scheduler::SchedulerConfig;
+use crate::trace::{AttentionMaps, Event, Guidance, StepTrace};
+
+/// What the worker says.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// What each filter of a query gave.
+    Evaluated {
+        query: u64,
+        values: Vec<Result<Value, FilterError>>,
+    },
+    /// The model is there.
+    Loaded {
+        info: Arc<ModelInfo>,
+        /// What to run first.
+        request: Request,
+        /// What there is to say of the memory that it needs.
+        note: Option<String>,
+        /// Is it a recorded run, without the model that made it?
+        recorded: bool,
+    },
+    /// The model could not be loaded; one that was there before is still there.
+    LoadFailed(Failure),
+    /// A stage begins.
+    Begins { run: u64, work: Work },
+    /// A branch has left the run that it comes from. Where its request was changed, its own beginning included.
+    Branched {
+        run: u64,
+        branches: Vec<BranchPoint>,
+    },
+    /// A stage or step is done; a step has quick previews.
+    Recorded {
+        run: u64,
+        event: Event,
+        pictures: Option<Pictures>,
+    },
+    /// What only the model knows of a run: what its vocabulary says of the two texts, and what it was trained with.
+    Vocabulary {
+        run: u64,
+        vocabulary: Arc<Vocabulary>,
+        scheduler_config: Arc<SchedulerConfig>,
+    },
+    /// The run waits; `cancelled` within a stage.
+    Paused { run: u64, cancelled: bool },
+    /// The run is complete.
+    Done { run: u64 },
+    /// The run cannot go on.
+    RunFailed { run: u64, failure: Failure },
+    /// Attention that was asked for.
+    Attention {
+        run: u64,
+        key: AttentionKey,
+        maps: Result<Vec<AttentionMaps>, Failure>,
+    },
+    /// A picture that was asked for.
+    Decoded {
+        run: u64,
+        step: usize,
+        image: Result<Arc<RgbImage>, Failure>,
+    },
+    /// Files were written, or not.
+    Saved(Result<Vec<PathBuf>, Failure>),
+}
+
+/// Attention that can be computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttentionKey {
+    /// The denoising step, from 0.
+    pub step: usize,
+    pub half: Guidance,
+    pub detail: AttentionDetail,
+}
+
+/// The quick previews of a step, one pixel a latent pixel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pictures {
+    /// Of the latents before the step.
+    pub latents: Arc<RgbImage>,
+    /// Of the predicted x0.
+    pub x0: Arc<RgbImage>,
+}
+
+impl Pictures {
+    /// The previews of what happened, where it is a step; `preview` makes a picture of latents, which it multiplies by a
+    /// factor.
+    pub(super) fn of(event: &Event, preview: impl Fn(&[f32], f32) -> RgbImage) -> Option<Self> {
+        let Event::Step(step) = event else {
+            return None;
+        };
+        let step: &StepTrace = step;
+        let picture = |name, scale| {
+            let tensor = step.tensor(name)?;
+            Some(Arc::new(preview(&tensor.data, scale)))
+        };
+        Some(Self {
+            latents: picture("latents", step.preview_scale)?,
+            x0: picture("x0", 1.0)?,
+        })
+    }
+}
+
+/// What the worker is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Tokens,
+    Text,
+    Noise,
+    Step(usize),
+    Image,
+    /// Computing attention of a step again.
+    Attention(usize),
+    /// Decoding a step's predicted x0.
+    Decode(usize),
+}
+
+/// Something went wrong: what, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub what: String,
+    pub advice: String,
+}
+
+impl Failure {
+    /// A run that could not be written.
+    pub(super) fn not_written(error: &dyn std::error::Error) -> Self {
+        Self::new(
+            format!("The run was not written: {error}"),
+            "Choose another place, or make room.",
+        )
+    }
+
+    pub(super) fn new(what: impl Into<String>, advice: &str) -> Self {
+        Self {
+            what: what.into(),
+            advice: advice.to_owned(),
+        }
+    }
+}
