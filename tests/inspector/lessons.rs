@@ -771,7 +771,7 @@ fn on_a_small_screen_the_page_moves_to_what_the_reader_asks_for() {
     // The keys at its foot are whole ones.
     let known: Vec<String> = diffuscope::tui::keys::LESSON
         .iter()
-        .map(|binding| format!("{} {}", binding.keys, binding.word))
+        .map(|binding| format!("{} {}", binding.keys, binding.label))
         .collect();
     for size in [(80, 24), (120, 40)] {
         let screen = text(&session.app, size);

@@ -29,12 +29,13 @@ pub fn draw_named(
     if area.is_empty() {
         return bindings.to_vec();
     }
-    let width = |binding: &Binding| text::width(binding.keys) + 1 + text::width(name(binding.word));
+    let width =
+        |binding: &Binding| text::width(binding.keys) + 1 + text::width(name(binding.label));
     let right: usize = always.iter().map(|binding| width(binding) + 2).sum();
     let mut x = area.right().saturating_sub(right as u16).max(area.x);
     let limit = usize::from(x.saturating_sub(area.x + 2));
     for binding in always {
-        put(buffer, x, area, (binding.keys, name(binding.word)), theme);
+        put(buffer, x, area, (binding.keys, name(binding.label)), theme);
         x += width(binding) as u16 + 2;
     }
     let mut used = 1;
@@ -45,7 +46,7 @@ pub fn draw_named(
             left_out.push(*binding);
             continue;
         }
-        let words = (binding.keys, name(binding.word));
+        let words = (binding.keys, name(binding.label));
         put(buffer, area.x + used as u16, area, words, theme);
         used += needed + 2;
     }
