@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 
 use super::parse::line_at;
-use super::{Language, Lesson, Problem, parse};
+use super::{Depth, Language, Lesson, Problem, parse};
 
 static ENGLISH: Dir = include_dir!("$CARGO_MANIFEST_DIR/lessons/en");
 static CHINESE: Dir = include_dir!("$CARGO_MANIFEST_DIR/lessons/zh");
@@ -56,11 +56,34 @@ pub enum LibraryError {
     TooLarge(PathBuf),
 }
 
+/// The program's own lessons, and in their folder `views` what it says of its views.
+fn embedded(language: Language) -> &'static Dir<'static> {
+    match language {
+        Language::En => &ENGLISH,
+        Language::Zh => &CHINESE,
+    }
+}
+
+/// The title of what is said of the view called `name` on the screen, and its Markdown at `depth`.
+pub fn explanation(name: &str, depth: Depth, language: Language) -> (&'static str, &'static str) {
+    let name = name.to_lowercase().replace(' ', "-");
+    let page = embedded(language).get_file(format!("views/{name}.md"));
+    let text = page.and_then(File::contents_utf8).unwrap_or_default();
+    let mut parts = text.split("\n## ");
+    let title = parts.next().unwrap_or_default();
+    let part = parts
+        .filter_map(|part| part.split_once('\n'))
+        .find(|(heading, _)| depth.headings().contains(heading));
+    let markdown = part.map_or("", |(_, markdown)| markdown.trim());
+    (title.trim_start_matches('#').trim(), markdown)
+}
+
 impl Library {
     /// The program's own lessons.
     pub fn embedded() -> Self {
         let mut library = Self::default();
-        for (language, folder) in [(Language::En, &ENGLISH), (Language::Zh, &CHINESE)] {
+        for language in Language::ALL {
+            let folder = embedded(language);
             for file in folder.files() {
                 let name = file.path().to_string_lossy();
                 if let (true, Some(text)) = (is_lesson(file.path()), file.contents_utf8()) {

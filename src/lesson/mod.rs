@@ -20,6 +20,7 @@ mod subject;
 pub(crate) use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
 pub use language::Language;
+pub(crate) use library::explanation;
 pub use library::{Entry, Library};
 pub(crate) use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};
 pub(crate) use parse::MARKDOWN;
@@ -169,10 +170,15 @@ impl Depth {
     /// All of them, from the surface down.
     pub const ALL: [Self; 3] = [Self::Idea, Self::Mechanism, Self::Mathematics];
 
+    /// The next one down; `None` beneath the last.
+    pub fn deeper(self) -> Option<Self> {
+        Self::ALL.get(self as usize + 1).copied()
+    }
+
     /// The next one down; the first after the last.
     #[must_use]
     pub fn next(self) -> Self {
-        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+        self.deeper().unwrap_or_default()
     }
 
     /// The headings that begin its part of a page.

@@ -29,7 +29,7 @@ pub use options::{ImageMode, Options};
 pub(crate) use player::Player;
 
 use crate::export::Replay;
-use crate::lesson::Lesson;
+use crate::lesson::{Language, Lesson};
 use state::action::{Action, Typing};
 use state::lesson::LessonState;
 use state::{App, Mode};
@@ -59,6 +59,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         export,
     } = options;
     let mut app = App::new(attention_budget);
+    app.lesson.language = Language::of_locale();
     app.export.plan = export;
     open(app, images, || Worker::spawn(loader, request))
 }
@@ -86,7 +87,8 @@ pub fn read_lesson(
 /// # Errors
 /// Where the terminal cannot be used. What cannot be read of the run is shown on the screen.
 pub fn replay(replay: Replay, attention_budget: usize, images: ImageMode) -> anyhow::Result<()> {
-    let app = App::new(attention_budget);
+    let mut app = App::new(attention_budget);
+    app.lesson.language = Language::of_locale();
     open(app, images, || Worker::replay(replay))
 }
 

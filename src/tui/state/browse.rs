@@ -88,7 +88,7 @@ impl App {
             Action::Explain => {
                 self.explain = match self.explain {
                     None => Some(Depth::Idea),
-                    Some(depth) => deeper(depth),
+                    Some(depth) => depth.deeper(),
                 };
             }
             Action::Mouse => {
@@ -257,9 +257,4 @@ impl App {
         }
         Vec::new()
     }
-}
-
-/// The depth beneath `depth`; none beneath the last: the explanation is closed.
-pub fn deeper(depth: Depth) -> Option<Depth> {
-    Depth::ALL.get(depth as usize + 1).copied()
 }

@@ -20,7 +20,6 @@ mod runs;
 mod script;
 
 pub use app::{App, Mode, Model, Notice};
-pub use browse::deeper;
 pub use cursor::{AttentionCursor, Cursor, Grid, StepTensor, View};
 pub use export_menu::ExportItem;
 pub use runs::Branch;

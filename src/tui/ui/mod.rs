@@ -2,7 +2,6 @@
 
 pub mod colour_map;
 pub(crate) mod context;
-mod explain;
 pub mod lesson;
 pub mod pixels;
 pub mod screen;

@@ -1,12 +1,16 @@
 //! What the lesson's pane says of itself, in the lesson's language.
 
 use super::status::Here;
-use crate::lesson::{Depth, Language};
+use crate::lesson::Language;
 
 /// What the pane says of itself.
 pub struct Messages {
-    /// The depths, in their order.
+    /// The depths of a lesson's page, in their order.
     pub depths: [&'static str; 3],
+    /// Those of a view's explanation.
+    pub depths_of_view: [&'static str; 3],
+    /// The key to the next depth of an explanation, and the one beneath its last.
+    pub deeper: [&'static str; 2],
     /// Before the answer that was right.
     pub right: &'static str,
     /// Before an answer that was right in an earlier session and is right now.
@@ -60,6 +64,8 @@ pub struct Messages {
 
 const ENGLISH: Messages = Messages {
     depths: ["idea", "mechanism", "maths"],
+    depths_of_view: ["idea", "mechanism", "formula"],
+    deeper: ["i deeper", "i closes"],
     right: "Right:",
     right_again: "Answered before, and right in this run:",
     no_longer: "was right before, and is not in this run.",
@@ -104,6 +110,8 @@ const ENGLISH: Messages = Messages {
 
 const CHINESE: Messages = Messages {
     depths: ["直觉", "机制", "数学"],
+    depths_of_view: ["直觉", "机制", "公式"],
+    deeper: ["i 深入", "i 关闭"],
     right: "对了：",
     right_again: "以前答过，在这次运行里也对：",
     no_longer: "以前是对的，在这次运行里不对。",
@@ -194,10 +202,5 @@ impl Messages {
     pub fn name(&self, english: &'static str) -> &'static str {
         let own = self.names.iter().find(|(known, _)| *known == english);
         own.map_or(english, |(_, name)| name)
-    }
-
-    /// The name of `depth`.
-    pub fn depth(&self, depth: Depth) -> &'static str {
-        self.depths[depth as usize]
     }
 }

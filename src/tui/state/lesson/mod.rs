@@ -65,7 +65,6 @@ impl LessonState {
     pub(in crate::tui::state) fn row(&mut self) -> usize {
         if self.library.is_none() {
             self.library = Some(Arc::new(Library::embedded()));
-            self.language = Language::of_locale();
             match Progress::open(Progress::default_path()) {
                 Ok(progress) => self.progress = progress,
                 Err(error) => self.not_kept(&error),

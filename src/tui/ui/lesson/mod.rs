@@ -1,5 +1,6 @@
 //! The lesson's pane, the list of lessons, and what a lesson points at.
 
+mod explanation;
 mod highlight;
 pub mod list;
 pub mod markdown;
@@ -8,5 +9,6 @@ mod pane;
 mod solution;
 mod wrap;
 
+pub use explanation::Explanation;
 pub use highlight::find;
 pub use pane::{Pane, split};

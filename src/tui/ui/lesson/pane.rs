@@ -1,8 +1,9 @@
-//! The lesson's pane, beside the view or beneath it: its title, the part of the page that it shows, and its keys.
+//! The pane of a lesson or of a view's explanation, at the view's right or beneath it. A lesson has its title, the part of
+//! the page that it shows, and its keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget};
 
 use super::page::{Lines, lines};
@@ -18,10 +19,10 @@ use crate::tui::ui::widgets::key_line;
 const COLUMNS: u16 = 46;
 /// Views that are narrower have the pane beneath them.
 const WIDE: u16 = 96;
-/// Rows that are left to the view above the pane.
+/// Rows that are left to the view above a lesson.
 const ROWS_OF_VIEW: u16 = 8;
 
-/// Where the lesson stands.
+/// Where a lesson or an explanation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pane {
     /// Its place, with the rule that parts it from the view.
@@ -30,48 +31,54 @@ pub struct Pane {
     beside: bool,
 }
 
-/// Divides the place of a view: what is left to the view, and the pane, at the right where there is room and beneath it
-/// otherwise; there it takes no more rows than it needs.
+/// Divides the place of a view: what is left to the view, and the lesson's pane.
 pub fn split(area: Rect, reading: &OpenLesson, language: Language) -> (Rect, Pane) {
-    let beside = area.width >= WIDE && !reading.folded;
-    if beside {
-        let columns = COLUMNS + (area.width - WIDE) / 5;
-        let view = Rect {
-            width: area.width - columns - 2,
-            ..area
-        };
-        let pane = Rect {
-            x: view.right() + 2,
-            width: columns,
-            ..area
-        };
-        (view, Pane { area: pane, beside })
-    } else {
-        let most = area
-            .height
-            .saturating_sub(ROWS_OF_VIEW.max(area.height / 3));
-        let needed = if reading.folded {
-            0
-        } else {
-            let lines = lines(reading, area.width.into(), Theme::default(), language);
-            lines.written.len() as u16
-        };
-        let rows = (needed + 2).min(most);
-        let view = Rect {
-            height: area.height - rows,
-            ..area
-        };
-        let pane = Rect {
-            y: view.bottom(),
-            height: rows,
-            ..area
-        };
-        (view, Pane { area: pane, beside })
+    let least = ROWS_OF_VIEW.max(area.height / 3);
+    if reading.folded {
+        return beneath(area, least, 2);
     }
+    divide(area, least, || {
+        let lines = lines(reading, area.width.into(), Theme::default(), language);
+        lines.written.len() as u16 + 2
+    })
+}
+
+/// Divides the place of a view: what is left to the view, and the pane, at the right where there is room and beneath it
+/// otherwise; there it takes no more rows than are `needed`, and leaves `least` to the view.
+pub(super) fn divide(area: Rect, least: u16, needed: impl FnOnce() -> u16) -> (Rect, Pane) {
+    if area.width < WIDE {
+        return beneath(area, least, needed());
+    }
+    let columns = COLUMNS + (area.width - WIDE) / 5;
+    let view = Rect {
+        width: area.width - columns - 2,
+        ..area
+    };
+    let area = Rect {
+        x: view.right() + 2,
+        width: columns,
+        ..area
+    };
+    (view, Pane { area, beside: true })
+}
+
+fn beneath(area: Rect, least: u16, needed: u16) -> (Rect, Pane) {
+    let rows = needed.min(area.height.saturating_sub(least));
+    let view = Rect {
+        height: area.height - rows,
+        ..area
+    };
+    let area = Rect {
+        y: view.bottom(),
+        height: rows,
+        ..area
+    };
+    let beside = false;
+    (view, Pane { area, beside })
 }
 
 impl Pane {
-    /// The place of the text: without the rule, the title and the keys.
+    /// The place of a lesson's text: without the rule, the title and the keys.
     fn text(self) -> Rect {
         let inner = self.inner();
         Rect {
@@ -86,6 +93,7 @@ impl Pane {
         if self.beside { 2 } else { 1 }
     }
 
+    /// Beneath the view, the title stands on the rule.
     fn inner(self) -> Rect {
         if self.beside {
             Rect {
@@ -98,19 +106,20 @@ impl Pane {
         }
     }
 
+    /// Columns of its text.
+    pub(super) fn columns(self) -> u16 {
+        self.text().width
+    }
+
     /// Rows of text that it shows at once.
-    fn rows(self) -> usize {
+    pub(super) fn rows(self) -> usize {
         self.text().height.into()
     }
 
     /// The scroll of the page, with what `reading` asks for.
     pub fn scroll(self, reading: &OpenLesson, language: Language) -> usize {
-        let lines = lines(
-            reading,
-            self.text().width.into(),
-            Theme::default(),
-            language,
-        );
+        let columns = usize::from(self.columns());
+        let lines = lines(reading, columns, Theme::default(), language);
         self.scroll_in(&lines, reading)
     }
 
@@ -133,12 +142,35 @@ impl Pane {
 
     /// Draws the lesson over whatever was there.
     pub fn draw(self, buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: Theme) {
+        let language = app.lesson.language;
+        let messages = Messages::of(language);
+        let lines = lines(reading, self.columns().into(), theme, language);
+        let scroll = self.scroll_in(&lines, reading);
+        let lines = lines.written;
+        let last = lines.len().saturating_sub(self.rows());
+        let count = reading.lesson.pages.len();
+        let title = clean(&reading.lesson.title);
+        let title = format!("{}/{count} {title} ", reading.page + 1);
+        let depths = (&messages.depths, reading.depth);
+        if self.draw_page(buffer, &title, depths, &lines[scroll..], theme) {
+            self.draw_keys(buffer, app, (scroll, last), theme);
+        }
+    }
+
+    /// Draws a page over whatever was there, with its title and the depth at hand; answers whether there is room for it.
+    pub(super) fn draw_page(
+        self,
+        buffer: &mut Buffer,
+        title: &str,
+        depths: (&[&str; 3], Depth),
+        lines: &[Line],
+        theme: Theme,
+    ) -> bool {
         let area = self.area.intersection(buffer.area);
         if area.width < 12 || area.height < 2 {
-            return;
+            return false;
         }
         Clear.render(area, buffer);
-        let inner = self.inner();
         if self.beside {
             for y in area.top()..area.bottom() {
                 buffer.set_string(area.x, y, "│", theme.rule());
@@ -148,23 +180,40 @@ impl Pane {
                 buffer.set_string(x, area.y, "─", theme.rule());
             }
         }
+        let inner = self.inner();
+        let heading = Rect {
+            height: self.frame().min(inner.height),
+            ..inner
+        };
+        draw_title(buffer, heading, title, depths, theme);
         let text = self.text();
-        let language = app.lesson.language;
-        let lines = lines(reading, text.width.into(), theme, language);
-        let scroll = self.scroll_in(&lines, reading);
-        let lines = lines.written;
-        let last = lines.len().saturating_sub(self.rows());
-        draw_title(buffer, top(inner, self.frame()), reading, (theme, language));
-        for (row, line) in lines.iter().skip(scroll).take(self.rows()).enumerate() {
+        for (row, line) in lines.iter().take(self.rows()).enumerate() {
             buffer.set_line(text.x, text.y + row as u16, line, text.width);
         }
-        let keys = Rect {
+        true
+    }
+
+    /// The last row of the pane: keys.
+    pub(super) fn footer(self) -> Rect {
+        let inner = self.inner();
+        Rect {
             y: inner.bottom() - 1,
             height: 1,
             ..inner
-        };
-        let words = Messages::of(language);
-        let name = |english| words.name(english);
+        }
+    }
+
+    /// The lesson's keys, and whether there is more of the page above or below what is shown.
+    fn draw_keys(
+        self,
+        buffer: &mut Buffer,
+        app: &App,
+        (scroll, last): (usize, usize),
+        theme: Theme,
+    ) {
+        let messages = Messages::of(app.lesson.language);
+        let name = |english| messages.name(english);
+        let keys = self.footer();
         let mut bindings = keys::in_lesson(app);
         if last > 0 {
             // The arrow stands for it.
@@ -194,54 +243,36 @@ impl Pane {
     }
 }
 
-/// The first `rows` rows of `area`.
-fn top(area: Rect, rows: u16) -> Rect {
-    Rect {
-        height: rows.min(area.height),
-        ..area
-    }
-}
-
-/// The lesson's title, the page's number and the depth; the depth in a row of its own where there are two.
+/// The title and the depth; the depth in a row of its own where there are two.
 fn draw_title(
     buffer: &mut Buffer,
     area: Rect,
-    reading: &OpenLesson,
-    (theme, language): (Theme, Language),
+    title: &str,
+    (depths, depth): (&[&str; 3], Depth),
+    theme: Theme,
 ) {
-    let mut right: Vec<(String, Style)> = Vec::new();
-    for depth in Depth::ALL {
-        let name = Messages::of(language).depth(depth);
-        let style = if depth == reading.depth {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
-        right.push((format!(" {name}"), style));
-    }
-    let columns: usize = right.iter().map(|(words, _)| width(words)).sum();
-    let count = reading.lesson.pages.len();
-    let title = format!(
-        "{}/{count} {} ",
-        reading.page + 1,
-        clean(&reading.lesson.title)
-    );
+    let columns: usize = depths.iter().map(|name| width(name) + 1).sum();
     let whole = usize::from(area.width);
-    let (room, mut x) = if area.height > 1 && columns + width(&title) > whole {
+    let (room, mut x) = if area.height > 1 && columns + width(title) > whole {
         // Without the space that parts it from the title.
         (whole, area.x.saturating_sub(1))
     } else {
         let room = whole.saturating_sub(columns);
         (room, area.right().saturating_sub(columns as u16))
     };
-    buffer.set_stringn(area.x, area.y, truncate(&title, room), room, theme.title());
+    buffer.set_stringn(area.x, area.y, truncate(title, room), room, theme.title());
     let y = if room == whole {
         area.bottom() - 1
     } else {
         area.y
     };
-    for (words, style) in right {
+    for (name, each) in depths.iter().zip(Depth::ALL) {
+        let style = if each == depth {
+            theme.accent()
+        } else {
+            theme.muted()
+        };
         let room = usize::from(area.right().saturating_sub(x));
-        (x, _) = buffer.set_stringn(x, y, words, room, style);
+        (x, _) = buffer.set_stringn(x, y, format!(" {name}"), room, style);
     }
 }

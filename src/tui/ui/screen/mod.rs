@@ -21,14 +21,13 @@ use ratatui::style::Modifier;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::context::ViewContext;
-use super::explain;
-use super::lesson;
+use super::lesson::{self, Explanation, Pane};
 use super::pixels::PlacedPicture;
 use super::text;
 use super::theme::{Colours, Theme};
 use super::views;
 use super::widgets::{key_line, timeline::Timeline};
-use crate::lesson::{Depth, Language};
+use crate::lesson::Language;
 use crate::tui::keys;
 use crate::tui::state::editor::scheduler_name;
 use crate::tui::state::lesson::{Messages, OpenLesson, joined};
@@ -60,8 +59,8 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
         Some(other) => views::compare::draw(buffer, middle, &context, other),
         None => views::draw(buffer, middle, &context),
     };
-    if let Some((pane, depth)) = pane {
-        pane.draw(buffer, app.cursor.view, depth, theme);
+    if let Some((explanation, pane)) = pane {
+        explanation.draw(buffer, pane, theme);
     }
     if let Some(reading) = &app.lesson.open {
         let size = (area.width, area.height);
@@ -85,7 +84,7 @@ pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
 }
 
 /// Where a lesson stands on a screen of `size` (columns, rows).
-fn lesson_pane(size: (u16, u16), reading: &OpenLesson, language: Language) -> lesson::Pane {
+fn lesson_pane(size: (u16, u16), reading: &OpenLesson, language: Language) -> Pane {
     let places = Places::new(Rect::new(0, 0, size.0, size.1));
     lesson::split(places.middle, reading, language).1
 }
@@ -182,18 +181,17 @@ impl Places {
     }
 
     /// The view's place, and that of its explanation where one is open.
-    fn explained(&self, app: &App) -> (Rect, Option<(explain::Pane, Depth)>) {
+    fn explained(&self, app: &App) -> (Rect, Option<(Explanation, Pane)>) {
+        let language = app.lesson.language;
         if let Some(reading) = &app.lesson.open {
-            let language = app.lesson.language;
             return (lesson::split(self.middle, reading, language).0, None);
         }
-        match app.explain {
-            Some(depth) => {
-                let (view, pane) = explain::split(self.middle, app.cursor.view, depth);
-                (view, Some((pane, depth)))
-            }
-            None => (self.middle, None),
-        }
+        let Some(depth) = app.explain else {
+            return (self.middle, None);
+        };
+        let explanation = Explanation::of(app.cursor.view, depth, language);
+        let (view, pane) = explanation.split(self.middle);
+        (view, Some((explanation, pane)))
     }
 }
 
