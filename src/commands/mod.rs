@@ -160,7 +160,7 @@ fn print_json(document: &impl Serialize, lists: &'static [&'static str]) -> anyh
 fn truncation(what: &str, tokens: &Tokens) -> Option<String> {
     let first = tokens.truncated.first()?;
     let count = tokens.truncated.len();
-    let capacity = tokens.words().len();
+    let capacity = tokens.content().len();
     Some(format!(
         "the {what} has {} tokens and the model takes {capacity}: it does not see the last {count}, from {:?} on",
         capacity + count,

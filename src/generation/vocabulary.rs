@@ -106,7 +106,7 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 /// The words of a text: tokens up to one that ends a word belong together.
 fn merged_words(tokenizer: &ClipTokenizer, tokens: &Tokens) -> Vec<MergedWord> {
-    let pieces = tokens.words().iter().chain(&tokens.truncated);
+    let pieces = tokens.content().iter().chain(&tokens.truncated);
     let mut found = Vec::new();
     let mut open: Vec<&Token> = Vec::new();
     for token in pieces.filter(|token| token.kind == TokenKind::Word) {

@@ -15,7 +15,7 @@ pub struct Word<'a> {
 /// The words of the prompt `text` that the model sees. Punctuation is no word.
 pub fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
     let pieces = tokens
-        .words()
+        .content()
         .split_inclusive(|token| token.piece.ends_with("</w>"));
     pieces.filter_map(|tokens| {
         let start = tokens.first()?.span.as_ref()?.start;
@@ -65,7 +65,7 @@ fn positions_of(
     tokenizer: &ClipTokenizer,
 ) -> Result<Vec<usize>, super::Error> {
     let wanted = tokenizer.encode(word)?;
-    let wanted: Vec<u32> = wanted.words().iter().map(|token| token.id).collect();
+    let wanted: Vec<u32> = wanted.content().iter().map(|token| token.id).collect();
     let found = |within: &[Token]| -> Vec<usize> {
         if wanted.is_empty() {
             return Vec::new();
@@ -81,7 +81,7 @@ fn positions_of(
         positions.dedup();
         positions
     };
-    let positions = found(tokens.words());
+    let positions = found(tokens.content());
     if !positions.is_empty() {
         return Ok(positions);
     }

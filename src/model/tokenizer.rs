@@ -82,7 +82,7 @@ impl Tokens {
     }
 
     /// The prompt's own tokens: without start, end and padding, and without what was cut off.
-    pub fn words(&self) -> &[Token] {
+    pub fn content(&self) -> &[Token] {
         let first = self
             .tokens
             .partition_point(|token| token.kind == TokenKind::Start);

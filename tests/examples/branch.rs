@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use diffuscope::NoHook;
-use diffuscope::{Checkpoint, Source};
-use diffuscope::{Generation, Pipeline, Stage, StageOutput};
+use diffuscope::{Checkpoint, Generation, NoHook, Pipeline, Source, Stage, StageOutput};
 
 fn finish(mut generation: Generation, file: &str) -> anyhow::Result<()> {
     while let Some(output) = generation.advance(&mut NoHook)? {

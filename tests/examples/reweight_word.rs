@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use diffuscope::hook::{self, Hook, NoHook};
-use diffuscope::{Checkpoint, Source};
-use diffuscope::{Generation, Pipeline, StageOutput};
+use diffuscope::{Checkpoint, Generation, Hook, NoHook, Pipeline, Source, StageOutput, hook};
 
 fn draw(pipeline: &Arc<Pipeline>, hook: &mut dyn Hook, file: &str) -> anyhow::Result<()> {
     let request = pipeline.default_request("a red apple on a table");

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use diffuscope::AttentionDetail;
 use diffuscope::hook::Cache;
-use diffuscope::{Checkpoint, Source};
-use diffuscope::{Generation, Pipeline};
+use diffuscope::{AttentionDetail, Checkpoint, Generation, Pipeline, Source};
 
 fn main() -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(&Source::Embedded)?;

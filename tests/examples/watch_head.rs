@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, IndexOp as _};
-use diffuscope::hook;
-use diffuscope::{Checkpoint, Source};
-use diffuscope::{Generation, Pipeline};
+use diffuscope::{Checkpoint, Generation, Pipeline, Source, hook};
 
 const LAYER: &str = "down_blocks.0.attentions.0.transformer_blocks.0.attn2";
 const HEAD: usize = 3;

@@ -132,8 +132,8 @@ fn a_replay_has_what_the_screens_had() {
                 assert!(!seen.prompt.truncated.is_empty());
                 let words =
                     |token: &&diffuscope::model::tokenizer::Token| seen.unseen.contains(&token.id);
-                assert!(seen.prompt.words().iter().any(|token| words(&token)));
-                for token in seen.prompt.words() {
+                assert!(seen.prompt.content().iter().any(|token| words(&token)));
+                for token in seen.prompt.content() {
                     assert_eq!(words(&token), again.unseen.contains(&token.id));
                 }
             }

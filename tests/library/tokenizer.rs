@@ -41,14 +41,14 @@ fn tokenizer() -> ClipTokenizer {
 
 /// The prompt's own ids, also those that were cut off.
 fn all_ids(tokens: &Tokens) -> Vec<u32> {
-    let words = tokens.words().iter().chain(&tokens.truncated);
+    let words = tokens.content().iter().chain(&tokens.truncated);
     words.map(|token| token.id).collect()
 }
 
 fn pieces(tokenizer: &ClipTokenizer, prompt: &str) -> Vec<String> {
     let tokens = tokenizer.encode(prompt).unwrap();
     tokens
-        .words()
+        .content()
         .iter()
         .map(|token| token.piece.clone())
         .collect()
@@ -73,7 +73,7 @@ fn ten_thousand_words_are_cut_at_77_tokens_and_the_rest_is_reported() {
     let (tokenizer, long) = (tokenizer(), goldens().long);
     let tokens = tokenizer.encode(&long.repeated.repeat(long.times)).unwrap();
     assert_eq!(tokens.ids(), long.padded);
-    assert_eq!(tokens.words().len(), 75);
+    assert_eq!(tokens.content().len(), 75);
     assert_eq!(tokens.truncated.len(), long.count - 75);
     assert_eq!(tokens.truncated[0].position, 76);
     assert_eq!(tokens.tokens[76].kind, TokenKind::End);
@@ -85,7 +85,7 @@ fn every_token_points_at_the_part_of_the_prompt_that_it_came_from() {
     for golden in goldens().prompts {
         let prompt = &golden.prompt;
         let tokens = tokenizer.encode(prompt).unwrap();
-        let words: Vec<&Token> = tokens.words().iter().chain(&tokens.truncated).collect();
+        let words: Vec<&Token> = tokens.content().iter().chain(&tokens.truncated).collect();
         let spans: Vec<_> = words
             .iter()
             .map(|token| token.span.clone().unwrap())
@@ -136,7 +136,7 @@ fn a_token_knows_its_bytes() {
     for prompt in ["a red Apple", "苹果", "two 🍎🍎!", "don't"] {
         let tokens = tokenizer.encode(prompt).unwrap();
         let bytes: Vec<u8> = tokens
-            .words()
+            .content()
             .iter()
             .flat_map(|token| token.bytes.clone())
             .collect();
@@ -149,7 +149,7 @@ fn a_token_knows_its_bytes() {
 fn the_pieces_of_a_character_share_its_span() {
     let tokens = tokenizer().encode("a 苹果").unwrap();
     let spans: Vec<_> = tokens
-        .words()
+        .content()
         .iter()
         .map(|token| token.span.clone().unwrap())
         .collect();
@@ -161,7 +161,7 @@ fn an_accent_typed_on_its_own_belongs_to_its_letter() {
     let prompt = "cafe\u{301} noir";
     let tokens = tokenizer().encode(prompt).unwrap();
     let words: Vec<&str> = tokens
-        .words()
+        .content()
         .iter()
         .map(|token| &prompt[token.span.clone().unwrap()])
         .collect();
@@ -215,8 +215,8 @@ fn kinds_tell_the_prompt_from_what_frames_it() {
     assert_eq!(kinds[1..4], [TokenKind::Word; 3]);
     assert_eq!(kinds[4], TokenKind::End);
     assert!(kinds[5..].iter().all(|kind| *kind == TokenKind::Padding));
-    assert_eq!(tokens.words()[1].id, 49407);
-    assert_eq!(tokens.words()[1].span, Some(2..15));
+    assert_eq!(tokens.content()[1].id, 49407);
+    assert_eq!(tokens.content()[1].span, Some(2..15));
     assert!(
         tokens.tokens[5..]
             .iter()
@@ -297,7 +297,7 @@ fn tokenizer_json_gives_the_same_tokens_and_its_own_padding() {
         let bytes = serde_json::to_vec(&json).unwrap();
         let tokenizer = ClipTokenizer::from_tokenizer_json(&bytes, 77, Some("!")).unwrap();
         let tokens = tokenizer.encode("an apple, 苹果").unwrap();
-        assert_eq!(tokens.words(), expected.words());
+        assert_eq!(tokens.content(), expected.content());
         assert_eq!(tokens.ids()[76], 0);
     }
 }

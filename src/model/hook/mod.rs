@@ -15,9 +15,8 @@
 //! use std::sync::Arc;
 //!
 //! use candle_core::Device;
-//! use diffuscope::{Checkpoint, Source};
-//! use diffuscope::{Generation, Pipeline};
 //! use diffuscope::hook::{self, Cache, Chain};
+//! use diffuscope::{Checkpoint, Generation, Pipeline, Source};
 //!
 //! let checkpoint = Checkpoint::open(&Source::Embedded)?;
 //! let pipeline = Arc::new(Pipeline::load(&checkpoint, &Device::Cpu)?);

@@ -218,7 +218,10 @@ fn draw_consequences(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
         let places = tokens.prompt.tokens.len().saturating_sub(2);
         rows.push((
             "becomes",
-            format!("{} tokens in {places} places", tokens.prompt.words().len()),
+            format!(
+                "{} tokens in {places} places",
+                tokens.prompt.content().len()
+            ),
         ));
         let cut_off = tokens.prompt.truncated.len();
         if cut_off > 0 {

@@ -134,7 +134,7 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, show
     let name = format!("{mark} {name}");
     buffer.set_stringn(area.x, area.y, name, columns.into(), style);
     let places = shown.tokens.tokens.len().saturating_sub(2);
-    let count = format!("{} of {places}", shown.tokens.words().len());
+    let count = format!("{} of {places}", shown.tokens.content().len());
     let count_width = text::width(&count) as u16;
     let counts = area.width >= 60;
     if counts {
@@ -321,7 +321,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) 
 /// The tokens of the text that is not shown, without its padding.
 fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, beside: &Text) {
     let theme = ctx.theme;
-    if area.height < 5 || beside.tokens.words().is_empty() {
+    if area.height < 5 || beside.tokens.content().is_empty() {
         return;
     }
     let mut area = line(buffer, area, beside.name, theme.title());
