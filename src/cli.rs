@@ -53,8 +53,9 @@ pub enum Command {
     Tokenize(TokenizeArgs),
     /// Print a noise schedule; needs no model
     ///
-    /// A line a step: its timestep and sigma, the sigma after it, the cumulative product of the alphas and the signal-to-noise
-    /// ratio. Steps count from 0, as they do in exported documents; the inspector says "step 1" of the first.
+    /// A line a step: its timestep and sigma, the sigma after it, the cumulative product of the alphas and the
+    /// signal-to-noise ratio. Steps count from 0, as they do in exported documents; the inspector says "step 1" of the
+    /// first.
     #[command(after_help = SCHEDULE_EXAMPLES)]
     Schedule(ScheduleArgs),
     /// Download, list and check models
@@ -323,7 +324,8 @@ pub struct RequestArgs {
 /// The model and its device.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// `little-world` (embedded), a downloaded model (`sd-v1-5`, owner/name, owner/name@revision), or the path of a Stable Diffusion v1 or v2 folder as diffusers stores it, or of a single .safetensors file of v1
+    /// `little-world` (embedded), a downloaded model (`sd-v1-5`, owner/name, owner/name@revision), or the path of a
+    /// Stable Diffusion v1 or v2 folder as diffusers stores it, or of a single .safetensors file of v1
     #[arg(long, value_name = "MODEL", default_value = "little-world")]
     pub model: OsString,
     /// The device to run on; auto takes CUDA where there is one
@@ -349,7 +351,8 @@ pub struct ModelArgs {
 /// How large pictures are.
 #[derive(Debug, Args)]
 pub struct SizeArgs {
-    /// Width and height of the pictures in pixels, or one number for both; the size that the model was trained for where it is not given
+    /// Width and height of the pictures in pixels, or one number for both; the size that the model was trained for
+    /// where it is not given
     #[arg(long, value_name = "WIDTHxHEIGHT", allow_negative_numbers = true, value_parser = size)]
     pub size: Option<(usize, usize)>,
 }
@@ -357,8 +360,14 @@ pub struct SizeArgs {
 /// How the inspector shows runs.
 #[derive(Debug, Args)]
 pub struct ScreenArgs {
-    /// Memory for the attention maps of all runs together, in MiB; what does not fit is computed again, or of a recorded run read again, when it is looked at
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    /// Memory for the attention maps of all runs together, in MiB; what does not fit is computed again, or of a
+    /// recorded run read again, when it is looked at
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(0..=1_048_576)
+    )]
     pub attention_budget: u32,
     /// How pictures are drawn
     #[arg(

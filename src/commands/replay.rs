@@ -20,7 +20,8 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
     }
     if !std::io::stdout().is_terminal() {
         bail!(
-            "the inspector needs a terminal, and standard output is none; `diffuscope replay --check DIR` works without one"
+            "the inspector needs a terminal, and standard output is none; \
+             `diffuscope replay --check DIR` works without one"
         );
     }
     tui::replay(replay, args.screen.attention_bytes(), args.screen.images)

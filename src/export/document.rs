@@ -1,7 +1,7 @@
 //! The exported document: the types of `run.json` and of a tensor's file, and their JSON Schema.
 //!
-//! The one description of both: what is read, what is written and what the schema says are these types. Where a tensor's
-//! values are written they are borrowed and not copied: that is what the type parameters are for.
+//! The one description of both: what is read, what is written and what the schema says are these types. Where a
+//! tensor's values are written they are borrowed and not copied: that is what the type parameters are for.
 
 use std::collections::BTreeMap;
 

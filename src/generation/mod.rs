@@ -57,7 +57,8 @@ pub enum Error {
     },
     /// Pictures that the model cannot draw.
     #[error(
-        "a picture of {width}x{height} pixels cannot be drawn: both must be multiples of {multiple} from {least} to {most}"
+        "a picture of {width}x{height} pixels cannot be drawn: \
+         both must be multiples of {multiple} from {least} to {most}"
     )]
     ImageSize {
         /// As asked for, in pixels.

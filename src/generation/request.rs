@@ -144,8 +144,8 @@ pub enum RequestError {
 }
 
 impl Request {
-    /// The same request for another prompt. Interventions that name their word act on it wherever the new prompt has it;
-    /// their positions are looked up when the run begins.
+    /// The same request for another prompt. Interventions that name their word act on it wherever the new prompt has
+    /// it; their positions are looked up when the run begins.
     #[must_use]
     pub fn with_prompt(&self, prompt: &str) -> Self {
         let mut request = self.clone();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Cross-attention probabilities of one layer at one step, of the prediction with the prompt unless another was asked for.
+/// Cross-attention probabilities of one layer at one step, of the prediction with the prompt unless another was asked
+/// for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionMaps {
     /// The layer's module path: `down_blocks.0.attentions.0.transformer_blocks.0.attn2`.

@@ -52,8 +52,8 @@ pub struct TextTrace {
     /// For the prompt: `token_embedding`, `position_embedding`, `text_model.encoder.layers.N` and last
     /// `prompt_embedding` (what the UNet gets), each `(77, hidden)`; only the last where layers are not recorded.
     pub prompt: Vec<TensorData>,
-    /// For the negative prompt: `negative_prompt_embedding`, `(77, hidden)`. Computed even when guidance is off. Without
-    /// rows in a replay of a run that did not record it.
+    /// For the negative prompt: `negative_prompt_embedding`, `(77, hidden)`. Computed even when guidance is off.
+    /// Without rows in a replay of a run that did not record it.
     pub negative_prompt_embedding: TensorData,
     /// Causal self-attention of each layer for the prompt, head-averaged `(77, 77)`:
     /// `text_model.encoder.layers.N.self_attn`. Empty where layers are not recorded.

@@ -44,7 +44,8 @@ fn repository(args: &FetchArgs) -> Result<Repository, UsageError> {
         let revision = revision.map(|revision| format!(" at revision {revision:?}"));
         let names: Vec<&str> = Repository::short_names().map(|(name, _)| name).collect();
         UsageError(format!(
-            "{:?}{} is no repository: name one as owner/name, or by a short name ({}); a revision is a branch, a tag or a commit",
+            "{:?}{} is no repository: name one as owner/name, or by a short name ({}); \
+             a revision is a branch, a tag or a commit",
             args.name,
             revision.unwrap_or_default(),
             names.join(", ")
