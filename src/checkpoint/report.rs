@@ -24,7 +24,6 @@ pub struct Report {
     pub can_run: bool,
     /// What keeps it from being run, in words; the tensors that do not fit are counted here and named below.
     pub problems: Vec<String>,
-    /// The networks.
     pub components: Vec<ComponentReport>,
     /// What it was trained to predict, and with which noise; none where it cannot be read.
     pub scheduler: Option<SchedulerConfig>,
@@ -41,7 +40,6 @@ pub struct Report {
 /// What a check found of one network.
 #[derive(Debug, Serialize)]
 pub struct ComponentReport {
-    /// Which network.
     pub component: Component,
     /// The file that its weights are in; none where there is none.
     pub file: Option<String>,
@@ -80,28 +78,15 @@ impl Report {
             (Ok(unet), Ok(vae)) => Some(unet.sample_size * vae.scale()),
             _ => None,
         };
-        if let Ok(text_encoder) = &contents.text_encoder.config
-            && contents.vocabulary.is_ok()
-            && let Err(error) = tokenizer::read(&files.of_tokenizer(), text_encoder)
-        {
-            problems.push(error.to_string());
+        if let (Ok(text_encoder), Ok(_)) = (&contents.text_encoder.config, &contents.vocabulary) {
+            let tokenizer = tokenizer::read(&files.of_tokenizer(), text_encoder);
+            noted(tokenizer, &mut problems);
         }
-        let digests = match digest::digests(&files, &contents.weight_paths()) {
-            Ok(digests) => Some(digests),
-            Err(error) => {
-                problems.push(error.to_string());
-                None
-            }
-        };
-        problems.extend(contents.vocabulary.err().map(|error| error.to_string()));
-        problems.extend(contents.extras.err().map(|error| error.to_string()));
-        let scheduler = match contents.scheduler {
-            Ok(scheduler) => Some(scheduler),
-            Err(error) => {
-                problems.push(error.to_string());
-                None
-            }
-        };
+        let digests = digest::digests(&files, &contents.weight_paths());
+        let digests = noted(digests, &mut problems);
+        noted(contents.vocabulary, &mut problems);
+        noted(contents.extras, &mut problems);
+        let scheduler = noted(contents.scheduler, &mut problems);
         let name = locate::name(source, &files);
         Ok(Self {
             path: files.shown(),
@@ -143,6 +128,11 @@ impl Report {
         }
         lines
     }
+}
+
+/// What could be read; else the reason is one more problem.
+fn noted<T>(read: Result<T, CheckpointError>, problems: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| problems.push(error.to_string())).ok()
 }
 
 fn component<C>(

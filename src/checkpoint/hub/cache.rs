@@ -15,7 +15,6 @@ use crate::text::printable_path;
 /// A downloaded checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloaded {
-    /// Which.
     pub repository: Repository,
     /// The folder of its files.
     pub folder: PathBuf,

@@ -14,54 +14,31 @@ pub enum HubError {
     #[error(
         "the hub does not show {repository} to everybody (401): it is private or gated, the token is wrong, or there is no such repository; check the name, and set HF_TOKEN to a token of an account that may read it"
     )]
-    Unauthorised {
-        /// The repository.
-        repository: String,
-    },
+    Unauthorised { repository: String },
     /// The account may not read the repository.
     #[error(
         "the hub refuses {repository} to this account (403): accept its terms on its page at the hub, or use the token of an account that may read it"
     )]
-    Forbidden {
-        /// The repository.
-        repository: String,
-    },
+    Forbidden { repository: String },
     /// There is no such repository, revision or file.
     #[error("the hub has no {what} (404); check the name and the revision")]
-    NotFound {
-        /// What was asked for.
-        what: String,
-    },
+    NotFound { what: String },
     /// Another answer than was asked for.
     #[error("the hub answered {status} when asked for {what}; try again later")]
-    Status {
-        /// What was asked for.
-        what: String,
-        /// The HTTP status.
-        status: u16,
-    },
+    Status { what: String, status: u16 },
     /// No connection.
     #[error(
         "the hub cannot be reached ({reason}); check the connection and HF_ENDPOINT, then run the same command again: it goes on where it stopped"
     )]
-    Unreachable {
-        /// What happened.
-        reason: String,
-    },
+    Unreachable { reason: String },
     /// An answer that is not understood.
     #[error(
         "the hub's description of {repository} is not understood: {reason}; HF_ENDPOINT may name something that is not a hub"
     )]
-    Answer {
-        /// The repository.
-        repository: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Answer { repository: String, reason: String },
     /// The repository has not what this program needs.
     #[error("{repository} {lacks}")]
     Lacks {
-        /// The repository.
         repository: String,
         /// What it lacks, and what to do: "has no …".
         lacks: String,
@@ -75,7 +52,6 @@ pub enum HubError {
         needed: String,
         /// How much fits, with its unit.
         available: String,
-        /// The cache's folder.
         folder: String,
     },
     /// The connection broke, again and again.
@@ -83,13 +59,9 @@ pub enum HubError {
         "{file}: the download stopped at {received} of {size} bytes ({reason}); run the same command again: it goes on from there"
     )]
     Interrupted {
-        /// The file.
         file: String,
-        /// How many bytes are there.
         received: u64,
-        /// How many there should be.
         size: u64,
-        /// What happened last.
         reason: String,
     },
     /// What came is not what the hub promised.
@@ -97,31 +69,19 @@ pub enum HubError {
         "{file}: what was downloaded is not what the hub describes: {what} is {found}, expected {expected}; it was thrown away; run the same command again, and if that does not help the hub or a proxy before it is at fault"
     )]
     Corrupted {
-        /// The file.
         file: String,
-        /// What differs.
         what: &'static str,
-        /// What it is.
         found: String,
-        /// What it should be.
         expected: String,
     },
     /// Another process downloads the same file.
     #[error(
         "{file}: another process is downloading it; wait for that, then run the same command again"
     )]
-    Busy {
-        /// The file.
-        file: String,
-    },
+    Busy { file: String },
     /// The cache cannot be written to.
     #[error("{file}: {source}")]
-    Write {
-        /// The file or folder.
-        file: String,
-        /// The system's reason.
-        source: io::Error,
-    },
+    Write { file: String, source: io::Error },
     /// The checkpoint came whole, but cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

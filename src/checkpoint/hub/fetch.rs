@@ -91,7 +91,6 @@ impl Fetch {
         &self.plan
     }
 
-    /// The cache's folder.
     pub fn folder(&self) -> &Path {
         self.cache.path()
     }

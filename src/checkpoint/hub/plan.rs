@@ -14,7 +14,6 @@ use crate::text::printable;
 pub struct RemoteFile {
     /// Its path in the repository: `unet/config.json`.
     pub path: String,
-    /// Its size in bytes.
     pub size: u64,
     /// Its SHA-256 in hexadecimal, where the hub knows it: of all large files.
     pub sha256: Option<String>,

@@ -21,6 +21,7 @@ use crate::checkpoint::{
     layout::Layout,
     weights::{TensorFile, Weights},
 };
+use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 use crate::scheduler::{PredictionType, SchedulerConfig};
 use structure::Structure;
 
@@ -47,6 +48,36 @@ pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
     let mut unet = network(structure.unet, &file, Layout::unet, names::unet, false);
     // Its attention was written with 1x1 convolutions.
     let mut vae = network(structure.vae, &file, Layout::vae, names::vae, true);
+    refuse_other_widths(&file, &text_encoder, &mut unet, &mut vae);
+    // The tensors of a network whose structure is not known are not called left over.
+    let unknown: Vec<&str> = [
+        (text_encoder.config.is_err(), names::TEXT_ENCODER),
+        (unet.config.is_err(), names::UNET),
+        (vae.config.is_err(), names::VAE),
+    ]
+    .into_iter()
+    .filter_map(|(is_unknown, prefix)| is_unknown.then_some(prefix))
+    .collect();
+    let networks = [&text_encoder.weights, &unet.weights, &vae.weights];
+    let others = others(&file, &networks, &unknown);
+    Ok(Contents {
+        scheduler: Ok(scheduler(&file)),
+        vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
+        extras: Ok(Extras::default()),
+        text_encoder,
+        unet,
+        vae,
+        others,
+    })
+}
+
+/// Refuses networks that take other widths than they are given.
+fn refuse_other_widths(
+    file: &TensorFile,
+    text_encoder: &Network<TextEncoderConfig>,
+    unet: &mut Network<UNetConfig>,
+    vae: &mut Network<VaeConfig>,
+) {
     if let (Ok(text), Ok(config)) = (&text_encoder.config, &unet.config)
         && config.cross_attention_dim != text.hidden_size
     {
@@ -69,26 +100,6 @@ pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
             ),
         });
     }
-    // The tensors of a network whose structure is not known are not called left over.
-    let unknown: Vec<&str> = [
-        (text_encoder.config.is_err(), names::TEXT_ENCODER),
-        (unet.config.is_err(), names::UNET),
-        (vae.config.is_err(), names::VAE),
-    ]
-    .into_iter()
-    .filter_map(|(is_unknown, prefix)| is_unknown.then_some(prefix))
-    .collect();
-    let networks = [&text_encoder.weights, &unet.weights, &vae.weights];
-    let others = others(&file, &networks, &unknown);
-    Ok(Contents {
-        scheduler: Ok(scheduler(&file)),
-        vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
-        extras: Ok(Extras::default()),
-        text_encoder,
-        unet,
-        vae,
-        others,
-    })
 }
 
 /// A network's share of a single file: `own_name` gives a tensor's original name.

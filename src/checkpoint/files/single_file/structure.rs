@@ -39,11 +39,8 @@ pub struct Shapes<'a>(pub &'a TensorFile);
 
 /// The three networks' configurations, each as far as its tensors tell.
 pub struct Structure {
-    /// The text encoder's.
     pub text_encoder: Result<TextEncoderConfig, CheckpointError>,
-    /// The UNet's.
     pub unet: Result<UNetConfig, CheckpointError>,
-    /// The autoencoder's.
     pub vae: Result<VaeConfig, CheckpointError>,
 }
 
