@@ -23,20 +23,20 @@ impl MemoryEstimate {
     }
 }
 
-/// Where attention scores are stored at all, they are worked off in portions of this many values (those of one head, where
-/// they are more).
+/// Where attention scores are stored at all, they are worked off in portions of this many values (those of one head,
+/// where they are more).
 const SCORES: u64 = 64 << 20;
 /// How many copies of a portion are there at once: the scores and their softmax.
 const COPIES_OF_SCORES: u64 = 2;
-/// How many feature maps of the largest size are there at once, as measured: the skips, queries, keys and values, the gated
-/// features, and what convolutions take apart.
+/// How many feature maps of the largest size are there at once, as measured: the skips, queries, keys and values, the
+/// gated features, and what convolutions take apart.
 const FEATURE_MAPS: u64 = 12;
 /// The same in the decoder, with those that the allocator keeps for the next.
 const DECODER_MAPS: u64 = 5;
 
 impl Checkpoint {
-    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels, where attention `stores_scores` or not
-    /// (see [`stores_scores`](crate::model::layers::stores_scores)).
+    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels, where attention `stores_scores` or
+    /// not (see [`stores_scores`](crate::model::layers::stores_scores)).
     ///
     /// - The weights are all parameters in `dtype`.
     /// - Denoising is twelve feature maps of the finest level with what comes across beside it, for both halves of the

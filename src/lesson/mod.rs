@@ -1,8 +1,8 @@
 //! Guided lessons: their format, their parser, the checks that prove what they say, and the reader's progress.
 //!
 //! A lesson is a Markdown file; `lessons/README.md` describes its format. [`parse`] reads it, [`Library`] finds it,
-//! [`check`] proves what it says, and the inspector shows it. What it asserts about a run, and what it asks of its reader,
-//! are [`filter`]s over the run's document.
+//! [`check`] proves what it says, and the inspector shows it. What it asserts about a run, and what it asks of its
+//! reader, are [`filter`]s over the run's document.
 
 mod answer;
 pub(crate) mod check;

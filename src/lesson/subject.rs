@@ -57,8 +57,8 @@ pub fn called(name: &str) -> &str {
     }
 }
 
-/// Has it the structure of the published v1 checkpoints, 1.1 to 1.5, and of what was trained on from them? CLIP ViT-L/14's
-/// text encoder, latents of 4×64×64, and 16 cross-attention layers of 8 heads (CompVis/stable-diffusion,
+/// Has it the structure of the published v1 checkpoints, 1.1 to 1.5, and of what was trained on from them? CLIP
+/// ViT-L/14's text encoder, latents of 4×64×64, and 16 cross-attention layers of 8 heads (CompVis/stable-diffusion,
 /// `configs/stable-diffusion/v1-inference.yaml`).
 fn is_sd_v1(info: &ModelInfo) -> bool {
     info.text_layers == 12

@@ -78,10 +78,10 @@ impl Scheduler {
 
     /// A scheduler that goes on where `other` stands before step `index`, with the steps after it its own.
     ///
-    /// Noise levels of two samplers differ a little at the same index. The latents have the noise that they have, so the
-    /// first step of the new sampler begins at `other`'s timestep and sigma, and ends at its own next sigma: timesteps
-    /// and sigmas up to `index` are `other`'s, those after it are what [`Scheduler::new`] gives. Multistep samplers begin
-    /// without a history.
+    /// Noise levels of two samplers differ a little at the same index. The latents have the noise that they have, so
+    /// the first step of the new sampler begins at `other`'s timestep and sigma, and ends at its own next sigma:
+    /// timesteps and sigmas up to `index` are `other`'s, those after it are what [`Scheduler::new`] gives. Multistep
+    /// samplers begin without a history.
     ///
     /// # Errors
     /// Those of [`Schedule::new`]; a sampler that makes another number of model calls (PNDM); one whose next noise level

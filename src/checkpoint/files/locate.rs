@@ -13,7 +13,8 @@ use crate::text::{printable, printable_path};
 /// The file that says what kind of pipeline a folder holds.
 pub const INDEX: &str = "model_index.json";
 
-/// Finds the folder or file and makes sure that it looks like a checkpoint, of the right kind as far as its index tells.
+/// Finds the folder or file and makes sure that it looks like a checkpoint, of the right kind as far as its index
+/// tells.
 pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
     let path = match source {
         Source::Embedded => return Ok(Files::Embedded),

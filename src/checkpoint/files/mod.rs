@@ -1,5 +1,6 @@
 //! The files of a checkpoint: which there are ([`locate`]), where their bytes come from ([`storage`]), and what stands
-//! in them, be it a folder in diffusers' layout ([`folder`]) or a single file with the original names ([`single_file`]).
+//! in them, be it a folder in diffusers' layout ([`folder`]) or a single file with the original names
+//! ([`single_file`]).
 
 pub(super) mod contents;
 pub(super) mod digest;

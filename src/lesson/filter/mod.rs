@@ -1,7 +1,7 @@
 //! Filters: questions about a run, in the language of jq.
 //!
-//! Claims, tasks and answers of lessons are filters. Anybody may have written a lesson, so a filter can only look at the
-//! values that it is given, and its work is limited: see [`sandbox`] and [`meter`].
+//! Claims, tasks and answers of lessons are filters. Anybody may have written a lesson, so a filter can only look at
+//! the values that it is given, and its work is limited: see [`sandbox`] and [`meter`].
 
 mod meter;
 mod natives;

@@ -29,71 +29,102 @@ pub(super) enum Directive {
 impl Reader<'_> {
     /// What the body consists of, at its uppermost level.
     pub(super) fn blocks(&mut self, body: Range<usize>) -> Vec<Block> {
-        let mut blocks = Vec::new();
-        let mut depth = 0;
-        let mut heading: Option<(HeadingLevel, Range<usize>)> = None;
-        let mut code: Option<(Directive, Range<usize>, Option<Range<usize>>)> = None;
-        let events = Parser::new_ext(&self.text[body.clone()], MARKDOWN).into_offset_iter();
-        let mut refused = Vec::new();
+        let text = self.text;
+        let mut divider = Divider {
+            text,
+            open: 0,
+            heading: None,
+            code: None,
+            blocks: Vec::new(),
+        };
+        let events = Parser::new_ext(&text[body.clone()], MARKDOWN).into_offset_iter();
         for (event, place) in events {
             let place = place.start + body.start..place.end + body.start;
-            refused.extend(refusal(&event).map(|what| (place.start, what)));
-            match event {
-                Event::Start(tag) => {
-                    if depth == 0 {
-                        match tag {
-                            Tag::Heading { level, .. } => heading = Some((level, place)),
-                            Tag::CodeBlock(CodeBlockKind::Fenced(info)) => match directive(&info) {
-                                Some(directive) => code = Some((directive, place, None)),
-                                None => blocks.push(Block::Prose(place)),
-                            },
-                            // Its place begins after the indentation, without which it would be a paragraph.
-                            Tag::CodeBlock(CodeBlockKind::Indented) => {
-                                let line = self.text[..place.start].rfind('\n');
-                                let start = line.map_or(0, |line| line + 1);
-                                blocks.push(Block::Prose(start..place.end));
-                            }
-                            _ => blocks.push(Block::Prose(place)),
-                        }
-                    }
-                    depth += 1;
-                }
-                Event::End(end) => {
-                    depth -= 1;
-                    match end {
-                        TagEnd::Heading(_) if depth == 0 => {
-                            if let Some((level, place)) = heading.take() {
-                                blocks.push(self.heading(level, place));
-                            }
-                        }
-                        TagEnd::CodeBlock => {
-                            if let Some((directive, fence, content)) = code.take() {
-                                let after = self.text[fence.clone()].find('\n');
-                                let after = fence.start + after.map_or(0, |line| line + 1);
-                                let content = content.unwrap_or(after..after);
-                                blocks.push(Block::Directive(fence, directive, content));
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-                Event::Text(_) => {
-                    if let Some((_, _, content)) = &mut code {
-                        let start = content.as_ref().map_or(place.start, |place| place.start);
-                        *content = Some(start..place.end);
-                    }
-                }
-                Event::Rule if depth == 0 => blocks.push(Block::Prose(place)),
-                _ => {}
+            if let Some(what) = refusal(&event) {
+                self.problem(place.start, format!("found {what}"));
             }
+            divider.take(event, place);
         }
-        for (at, what) in refused {
-            self.problem(at, format!("found {what}"));
+        divider.blocks
+    }
+}
+
+/// Collects blocks while the events of a body go by.
+struct Divider<'a> {
+    text: &'a str,
+    /// How many elements are open.
+    open: usize,
+    /// The heading that is open.
+    heading: Option<(HeadingLevel, Range<usize>)>,
+    /// The directive that is open: the place of its fence, and that of its content as far as it is known.
+    code: Option<(Directive, Range<usize>, Option<Range<usize>>)>,
+    blocks: Vec<Block>,
+}
+
+impl Divider<'_> {
+    fn take(&mut self, event: Event, place: Range<usize>) {
+        match event {
+            Event::Start(tag) => {
+                if self.open == 0 {
+                    self.start(tag, place);
+                }
+                self.open += 1;
+            }
+            Event::End(end) => {
+                self.open -= 1;
+                if self.open == 0 {
+                    self.end(end);
+                }
+            }
+            Event::Text(_) => {
+                if let Some((_, _, content)) = &mut self.code {
+                    let start = content.as_ref().map_or(place.start, |place| place.start);
+                    *content = Some(start..place.end);
+                }
+            }
+            Event::Rule if self.open == 0 => self.blocks.push(Block::Prose(place)),
+            _ => {}
         }
-        blocks
     }
 
-    fn heading(&self, level: HeadingLevel, place: Range<usize>) -> Block {
+    fn start(&mut self, tag: Tag, place: Range<usize>) {
+        match tag {
+            Tag::Heading { level, .. } => self.heading = Some((level, place)),
+            Tag::CodeBlock(CodeBlockKind::Fenced(info)) => match directive(&info) {
+                Some(directive) => self.code = Some((directive, place, None)),
+                None => self.blocks.push(Block::Prose(place)),
+            },
+            // Its place begins after the indentation, without which it would be a paragraph.
+            Tag::CodeBlock(CodeBlockKind::Indented) => {
+                let line = self.text[..place.start].rfind('\n');
+                let start = line.map_or(0, |line| line + 1);
+                self.blocks.push(Block::Prose(start..place.end));
+            }
+            _ => self.blocks.push(Block::Prose(place)),
+        }
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        match end {
+            TagEnd::Heading(_) => {
+                if let Some((level, place)) = self.heading.take() {
+                    self.blocks.push(self.title_or_depth(level, place));
+                }
+            }
+            TagEnd::CodeBlock => {
+                if let Some((directive, fence, content)) = self.code.take() {
+                    let after = self.text[fence.clone()].find('\n');
+                    let after = fence.start + after.map_or(0, |line| line + 1);
+                    let content = content.unwrap_or(after..after);
+                    self.blocks
+                        .push(Block::Directive(fence, directive, content));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn title_or_depth(&self, level: HeadingLevel, place: Range<usize>) -> Block {
         let words = self.text[place.clone()].trim_start_matches('#').trim();
         let names = |depth: &Depth| depth.headings().contains(&words);
         match (level, Depth::ALL.into_iter().find(names)) {

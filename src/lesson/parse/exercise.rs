@@ -188,7 +188,8 @@ impl Reader<'_> {
         let written = toml.start + texts.span().start..toml.start + texts.span().end;
         for text in texts.get_ref() {
             for (place, what) in refused(text) {
-                // The text is known without its quotes and its escapes: what was found is looked for where it was written.
+                // The text is known without its quotes and its escapes: what was found is looked for where it was
+                // written.
                 let found = &text[place];
                 let at = self.text[written.clone()].find(found).unwrap_or(0);
                 self.problem(written.start + at, format!("`{name}`: found {what}"));

@@ -1,8 +1,8 @@
 //! What the original naming (that of the latent-diffusion code, LDM) calls the tensors that diffusers names.
 //!
-//! The two name the same modules: the UNet's blocks are numbered through there (`input_blocks.4.1`) and grouped by level
-//! here (`down_blocks.1.attentions.0`), and the autoencoder's decoder counts its levels from the picture there and from
-//! the latents here.
+//! The two name the same modules: the UNet's blocks are numbered through there (`input_blocks.4.1`) and grouped by
+//! level here (`down_blocks.1.attentions.0`), and the autoencoder's decoder counts its levels from the picture there
+//! and from the latents here.
 
 use crate::model::config::{UNetConfig, UpBlockType, VaeConfig};
 
