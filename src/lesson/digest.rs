@@ -56,9 +56,11 @@ impl ExerciseDigest {
 fn request_keys(request: &RequestPatch) -> Map<String, Value> {
     // As the lesson's file has it: 1.4, and not the nearest f32 with all its digits.
     let plain = |factor: f32| factor.to_string().parse::<f64>().ok();
-    let weight = request.weight.as_ref().map(|words| {
-        let words = words.iter().map(|(word, factor)| (word, plain(*factor)));
-        words.collect::<BTreeMap<_, _>>()
+    let weight = by_word(request.weight.as_ref()).map(|words| {
+        let words = words.into_iter();
+        words
+            .map(|(word, factor)| (word, plain(*factor)))
+            .collect::<BTreeMap<_, _>>()
     });
     let keys = [
         ("prompt", json!(request.prompt)),
@@ -74,15 +76,15 @@ fn request_keys(request: &RequestPatch) -> Map<String, Value> {
             json!(request.scheduler.map(SchedulerKind::name)),
         ),
         ("weight", json!(weight)),
-        ("swap", json!(swaps(request))),
+        ("swap", json!(by_word(request.swap.as_ref()))),
     ];
     let given = keys.into_iter().filter(|(_, value)| !value.is_null());
     given.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn swaps(request: &RequestPatch) -> Option<BTreeMap<&String, &String>> {
-    let swaps = request.swap.as_ref()?.iter();
-    Some(swaps.map(|(word, other)| (word, other)).collect())
+fn by_word<T>(words: Option<&Vec<(String, T)>>) -> Option<BTreeMap<&str, &T>> {
+    let words = words?.iter();
+    Some(words.map(|(word, value)| (word.as_str(), value)).collect())
 }
 
 /// `{:?} {:?}` of request and comparison, with the names that their types and fields had in the first version.
@@ -116,19 +118,16 @@ fn old_request(request: &RequestPatch) -> String {
         Some(format!("Some({name})"))
     });
     let scheduler = scheduler.unwrap_or_else(|| "None".to_owned());
-    let weight = request.weight.as_ref().map(|words| {
-        let words = words.iter().map(|(word, factor)| (word, factor));
-        words.collect::<BTreeMap<_, _>>()
-    });
     format!(
         "Ask {{ prompt: {:?}, negative: {:?}, seed: {:?}, steps: {:?}, guidance: {:?}, scheduler: {scheduler}, \
-         weight: {weight:?}, swap: {:?} }}",
+         weight: {:?}, swap: {:?} }}",
         request.prompt,
         request.negative_prompt,
         request.seed,
         request.steps,
         request.guidance_scale,
-        swaps(request)
+        by_word(request.weight.as_ref()),
+        by_word(request.swap.as_ref())
     )
 }
 

@@ -151,13 +151,10 @@ impl Library {
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let line = line_at(error.as_bytes(), good);
-                let message = "this is not UTF-8; expected a text file".to_owned();
+                let message = "this is not UTF-8; expected a text file";
+                let problem = Problem::new(&name, line, message);
                 self.entries.push(Entry {
-                    lesson: Err(vec![Problem {
-                        file: name.clone(),
-                        line,
-                        message,
-                    }]),
+                    lesson: Err(vec![problem]),
                     file: name,
                     language,
                     text: String::new(),

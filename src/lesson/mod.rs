@@ -166,6 +166,16 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    pub(crate) fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
 impl Depth {
     /// All of them, from the surface down.
     pub const ALL: [Self; 3] = [Self::Idea, Self::Mechanism, Self::Mathematics];

@@ -19,15 +19,9 @@ pub fn differences(library: &Library) -> Vec<Problem> {
     for (language, other) in [(first, second), (second, first)] {
         for entry in of(language) {
             let Some(translation) = of(other).find(|there| there.name() == entry.name()) else {
-                problems.push(Problem {
-                    file: entry.file.clone(),
-                    line: 1,
-                    message: format!(
-                        "there is no translation; expected {}/{}",
-                        other.code(),
-                        entry.name()
-                    ),
-                });
+                let (code, name) = (other.code(), entry.name());
+                let message = format!("there is no translation; expected {code}/{name}");
+                problems.push(Problem::new(&entry.file, 1, message));
                 continue;
             };
             if language == first
@@ -55,12 +49,14 @@ impl Languages<'_> {
     /// Says that `what` is not the same, at the line of the translation.
     fn same<T: PartialEq>(&mut self, line: usize, what: &str, ours: &T, theirs: &T) {
         if ours != theirs {
-            self.problems.push(Problem {
-                file: self.translation.file.clone(),
-                line,
-                message: format!("{what} not as in {}", self.entry.file),
-            });
+            let message = format!("{what} not as in {}", self.entry.file);
+            self.problem(line, message);
         }
+    }
+
+    fn problem(&mut self, line: usize, message: String) {
+        let problem = Problem::new(&self.translation.file, line, message);
+        self.problems.push(problem);
     }
 
     fn lessons(&mut self, ours: &Lesson, theirs: &Lesson) {
@@ -68,20 +64,11 @@ impl Languages<'_> {
         self.same(4, "the minutes are", &ours.minutes, &theirs.minutes);
         self.same(4, "the model is", &ours.subject, &theirs.subject);
         self.same(5, "[request] is", &ours.request, &theirs.request);
-        let pages = |lesson: &Lesson| lesson.pages.len();
-        if pages(ours) != pages(theirs) {
-            let message = format!(
-                "the lesson has {} pages; {} has {}",
-                pages(theirs),
-                self.entry.file,
-                pages(ours)
-            );
-            self.problems.push(Problem {
-                file: self.translation.file.clone(),
-                line: 1,
-                message,
-            });
-            return;
+        let (count, expected) = (theirs.pages.len(), ours.pages.len());
+        if count != expected {
+            let file = &self.entry.file;
+            let message = format!("the lesson has {count} pages; {file} has {expected}");
+            return self.problem(1, message);
         }
         for (ours, theirs) in ours.pages.iter().zip(&theirs.pages) {
             self.pages(ours, theirs);
@@ -90,21 +77,14 @@ impl Languages<'_> {
 
     fn pages(&mut self, ours: &Page, theirs: &Page) {
         let depths = |page: &Page| page.prose.depths.each_ref().map(Option::is_some);
-        self.same(
-            theirs.line,
-            "the page's depths are",
-            &depths(ours),
-            &depths(theirs),
-        );
+        let what = "the page's depths are";
+        self.same(theirs.line, what, &depths(ours), &depths(theirs));
         self.same(theirs.goto_line, "goto is", &ours.goto, &theirs.goto);
-        let codes = |claims: &[Claim]| -> Vec<(String, Option<String>)> {
-            let code = |filter: &Filter| filter.code().trim().to_owned();
-            let codes = claims
-                .iter()
-                .map(|claim| (code(&claim.filter), claim.here.as_ref().map(code)));
-            codes.collect()
+        let filters = |page: &Page| -> Vec<(String, Option<String>)> {
+            let of = |claim: &Claim| (code(&claim.filter), claim.here.as_ref().map(code));
+            page.claims.iter().map(of).collect()
         };
-        let models = |page: &Page| -> Vec<Subject> {
+        let subjects = |page: &Page| -> Vec<Subject> {
             let claims = page.claims.iter().map(|claim| &claim.subject);
             let exercise = page.exercise.iter().map(|exercise| &exercise.subject);
             claims.chain(exercise).cloned().collect()
@@ -113,63 +93,48 @@ impl Languages<'_> {
             .claims
             .first()
             .map_or(theirs.line, |claim| claim.line);
-        self.same(
-            line,
-            "the claims' filters are",
-            &codes(&ours.claims),
-            &codes(&theirs.claims),
-        );
-        self.same(
-            line,
-            "the models that claims and exercise are about are",
-            &models(ours),
-            &models(theirs),
-        );
+        let what = "the claims' filters are";
+        self.same(line, what, &filters(ours), &filters(theirs));
+        let what = "the models that claims and exercise are about are";
+        self.same(line, what, &subjects(ours), &subjects(theirs));
         match (&ours.exercise, &theirs.exercise) {
             (Some(ours), Some(theirs)) => self.exercises(ours, theirs),
             (None, None) => {}
             (_, there) => {
                 let line = there.as_ref().map_or(theirs.line, |exercise| exercise.line);
-                self.same(
-                    line,
-                    "whether there is a task or a question is",
-                    &true,
-                    &false,
-                );
+                let what = "whether there is a task or a question is";
+                self.same(line, what, &true, &false);
             }
         }
     }
 
     fn exercises(&mut self, ours: &Exercise, theirs: &Exercise) {
+        use ExerciseKind::{Question, Task};
         let line = theirs.line;
-        let hints = |exercise: &Exercise| exercise.hints.len();
-        self.same(line, "the number of hints is", &hints(ours), &hints(theirs));
+        let (hints, their_hints) = (ours.hints.len(), theirs.hints.len());
+        self.same(line, "the number of hints is", &hints, &their_hints);
         match (&ours.kind, &theirs.kind) {
             (
-                ExerciseKind::Task { done, solution },
-                ExerciseKind::Task {
+                Task { done, solution },
+                Task {
                     done: their_done,
                     solution: their_solution,
                 },
             ) => {
-                self.same(
-                    line,
-                    "the filter `done` is",
-                    &done.code().trim(),
-                    &their_done.code().trim(),
-                );
+                let what = "the filter `done` is";
+                self.same(line, what, &code(done), &code(their_done));
                 self.same(line, "the solution is", solution, their_solution);
             }
             (
-                ExerciseKind::Question { answer, form, .. },
-                ExerciseKind::Question {
+                Question { answer, form, .. },
+                Question {
                     answer: their_answer,
                     form: their_form,
                     ..
                 },
             ) => {
-                let codes = (answer.code().trim(), their_answer.code().trim());
-                self.same(line, "the filter `answer` is", &codes.0, &codes.1);
+                let what = "the filter `answer` is";
+                self.same(line, what, &code(answer), &code(their_answer));
                 let alike = match (form, their_form) {
                     (Form::Choice(ours), Form::Choice(theirs)) => ours.len() == theirs.len(),
                     (ours, theirs) => ours == theirs,
@@ -179,4 +144,8 @@ impl Languages<'_> {
             _ => self.same(line, "whether it is a task or a question is", &true, &false),
         }
     }
+}
+
+fn code(filter: &Filter) -> String {
+    filter.code().trim().to_owned()
 }

@@ -84,13 +84,7 @@ pub fn files(library: &Library) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut known: BTreeMap<_, &str> = BTreeMap::new();
     for entry in &library.entries {
-        let mut add = |line, message| {
-            problems.push(Problem {
-                file: entry.file.clone(),
-                line,
-                message,
-            });
-        };
+        let mut add = |line, message| problems.push(Problem::new(&entry.file, line, message));
         for (index, line) in entry.text.lines().enumerate() {
             let columns = line.width();
             if columns > COLUMNS {

@@ -10,12 +10,8 @@ pub fn walk(file: &str, lesson: &Lesson, inspector: &mut dyn Inspector, findings
     let model = match inspector.model() {
         Ok(model) => model,
         Err(why) => {
-            findings.problems.push(Problem {
-                file: file.to_owned(),
-                line: 1,
-                message: why.to_string(),
-            });
-            return;
+            let problem = Problem::new(file, 1, why.to_string());
+            return findings.problems.push(problem);
         }
     };
     let mut walk = Walk {
@@ -40,11 +36,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn problem(&mut self, line: usize, message: String) {
-        self.findings.problems.push(Problem {
-            file: self.file.to_owned(),
-            line,
-            message,
-        });
+        let problem = Problem::new(self.file, line, message);
+        self.findings.problems.push(problem);
     }
 
     /// Is it about another model than the one that is open? Then it is neither so nor not so, and only counted.

@@ -59,11 +59,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn problem(&mut self, at: usize, message: impl Into<String>) {
         let line = self.line(at);
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            line,
-            message: message.into(),
-        });
+        self.problems.push(Problem::new(self.file, line, message));
     }
 
     /// The line, from 1, of the byte `at`.
