@@ -6,9 +6,7 @@ use super::filter::{FilterError, Value};
 /// What an answer is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It is right.
     Right,
-    /// It is not.
     Wrong,
     /// It is no answer of this form.
     Unreadable,

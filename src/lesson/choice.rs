@@ -6,13 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum View {
-    /// What is asked for.
     Prompt,
-    /// The prompt as tokens.
     Tokens,
-    /// The tokens as vectors.
     Embedding,
-    /// The vectors in context.
     TextEncoder,
     /// The noise that a picture begins as.
     Noise,
@@ -22,7 +18,6 @@ pub enum View {
     Denoising,
     /// Which word is looked at where.
     Attention,
-    /// The picture.
     Image,
 }
 
@@ -30,10 +25,8 @@ pub enum View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// The prompt.
     #[default]
     Prompt,
-    /// The negative prompt.
     Negative,
 }
 

@@ -1,17 +1,13 @@
 //! The languages that lessons are written in.
 
-/// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Language {
-    /// English.
     #[default]
     En,
-    /// Simplified Chinese.
     Zh,
 }
 
 impl Language {
-    /// All of them.
     pub const ALL: [Self; 2] = [Self::En, Self::Zh];
 
     /// Its code: the name of its folder.

@@ -15,16 +15,12 @@ static CHINESE: Dir = include_dir!("$CARGO_MANIFEST_DIR/lessons/zh");
 /// The largest lesson, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// A lesson's file.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// What errors call it.
     pub file: String,
     /// The language of its folder.
     pub language: Language,
-    /// Its text.
     pub text: String,
-    /// What it says, or what is wrong with it.
     pub lesson: Result<Lesson, Vec<Problem>>,
 }
 
@@ -35,23 +31,14 @@ pub struct Library {
     pub entries: Vec<Entry>,
 }
 
-/// Lessons that cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
-    /// The place cannot be read.
     #[error("cannot read the lessons in {path}: {source}")]
-    Read {
-        /// The place.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There are none.
+    Read { path: PathBuf, source: io::Error },
     #[error(
         "there are no lessons in {0}; expected files like 01-name.md in its folders `en` and `zh`, or in itself"
     )]
     Empty(PathBuf),
-    /// Too large a file.
     #[error("{0} is too large for a lesson; {LARGEST} bytes are the most")]
     TooLarge(PathBuf),
 }

@@ -20,7 +20,6 @@ pub enum NumberOrWord {
 /// What the reader is shown; what is not said stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Location {
-    /// The view.
     pub view: Option<View>,
     /// The denoising step, counted from 1 as on the screen.
     pub step: Option<usize>,
@@ -28,7 +27,6 @@ pub struct Location {
     pub token: Option<NumberOrWord>,
     /// Whose tokens.
     pub side: Option<Side>,
-    /// Which part of the embedding.
     pub part: Option<Part>,
     /// The text encoder's state, from 0, its input.
     pub text_layer: Option<usize>,
@@ -36,7 +34,6 @@ pub struct Location {
     pub channel: Option<usize>,
     /// Is the noise shown times the first sigma?
     pub scaled: Option<bool>,
-    /// The schedule's curve.
     pub curve: Option<Curve>,
     /// The scheduler whose schedule lies over this run's.
     pub overlay: Option<SchedulerKind>,
@@ -68,7 +65,6 @@ pub struct Comparison {
 /// Where a page takes its reader.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Goto {
-    /// What is shown.
     pub location: Location,
     /// What the page's run asks for, over the lesson's.
     pub request: RequestPatch,
@@ -78,10 +74,8 @@ pub struct Goto {
     pub highlight: Vec<String>,
 }
 
-/// What a reader can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LessonAction {
-    /// Look at something.
     Look(Location),
     /// Ask for a new run, over the one on the screen.
     Run(RequestPatch),

@@ -33,14 +33,11 @@ use crate::generation::RequestPatch;
 use digest::ExerciseDigest;
 use filter::Filter;
 
-/// A lesson.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lesson {
     /// Its name: lower-case letters, digits and `-`.
     pub id: String,
-    /// What it is called.
     pub title: String,
-    /// How long it takes.
     pub minutes: u32,
     /// The model that its words are about.
     pub subject: Subject,
@@ -50,20 +47,15 @@ pub struct Lesson {
     pub pages: Vec<Page>,
 }
 
-/// A page of a lesson.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// What it is called.
     pub title: String,
     /// The line of its title, from 1.
     pub line: usize,
-    /// Its prose.
     pub prose: Prose,
-    /// Where it takes the reader.
     pub goto: Goto,
     /// The line of that, or of the title.
     pub goto_line: usize,
-    /// What it asserts.
     pub claims: Vec<Claim>,
     /// What the reader is to do or to find out.
     pub exercise: Option<Exercise>,
@@ -97,7 +89,6 @@ pub struct Claim {
     pub line: usize,
     /// The model that it is about.
     pub subject: Subject,
-    /// In words.
     pub says: Option<String>,
     /// Gives `true`.
     pub filter: Filter,
@@ -114,27 +105,22 @@ pub struct Exercise {
     pub subject: Subject,
     /// What is to be done or found out, in Markdown.
     pub words: String,
-    /// How it is checked.
     pub kind: ExerciseKind,
     /// At least one.
     pub hints: Vec<String>,
-    /// Shown afterwards.
     pub explanation: String,
 }
 
-/// How an exercise is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExerciseKind {
     /// Something is to be done.
     Task {
         /// Gives `true` when it is.
         done: Filter,
-        /// What does it.
         solution: Vec<LessonAction>,
     },
     /// Something is to be found out.
     Question {
-        /// Works the answer out.
         answer: Filter,
         /// What kind of answer it is.
         form: Form,
@@ -143,12 +129,10 @@ pub enum ExerciseKind {
     },
 }
 
-/// The form of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Form {
     /// A number, and how far off it may be.
     Number(f64),
-    /// A word.
     Word,
     /// One of these; the answer is its number, from 1.
     Choice(Vec<String>),
@@ -158,7 +142,6 @@ pub enum Form {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{file}:{line}: {message}")]
 pub struct Problem {
-    /// The file.
     pub file: String,
     /// The line, from 1.
     pub line: usize,

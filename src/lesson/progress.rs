@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::{Lesson, Page};
 use crate::export::{DestinationError, OutputFile};
 
-/// The version of the file.
 const VERSION: u32 = 2;
 
 /// What a reader has solved.
@@ -41,7 +40,6 @@ struct Marks {
     solved: BTreeMap<String, Solved>,
 }
 
-/// How an exercise was solved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Solved {
     /// The answer that was given; of a task there is none.
@@ -65,13 +63,7 @@ impl Default for Record {
 pub enum ProgressError {
     /// The file is there and is not what it should be.
     #[error("{path} is not the progress that this program writes ({why}); remove it to begin anew")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// It could not be written.
+    Unreadable { path: PathBuf, why: String },
     #[error("what you solved could not be kept: {0}")]
     Write(#[from] DestinationError),
 }

@@ -7,96 +7,51 @@ use super::MAX_TRAIN_TIMESTEPS;
 pub enum SchedulerError {
     /// `num_train_timesteps` is 0 or beyond all reason.
     #[error("num_train_timesteps is {found}; expected 1 to {MAX_TRAIN_TIMESTEPS}")]
-    TrainTimesteps {
-        /// The value in the configuration.
-        found: usize,
-    },
+    TrainTimesteps { found: usize },
     /// A beta is not a number between 0 and 1.
     #[error("{key} is {found}; expected a number above 0 and below 1")]
-    Beta {
-        /// The key in the configuration.
-        key: String,
-        /// Its value.
-        found: f64,
-    },
+    Beta { key: String, found: f64 },
     /// `trained_betas` has another length than the training had timesteps.
     #[error("trained_betas has {found} numbers; num_train_timesteps asks for {expected}")]
-    TrainedBetas {
-        /// `num_train_timesteps`.
-        expected: usize,
-        /// The length of the list.
-        found: usize,
-    },
+    TrainedBetas { expected: usize, found: usize },
     /// The betas leave no signal (or no noise) at a timestep, so that its sigma is not a number above 0.
     #[error(
         "the betas leave {alpha_cumprod:e} of the signal's variance at timestep {timestep}; \
          expected more than 0 and less than 1 (the betas are too large or too small)"
     )]
-    NoSignalLeft {
-        /// The first such timestep.
-        timestep: usize,
-        /// `alphas_cumprod` there.
-        alpha_cumprod: f32,
-    },
+    NoSignalLeft { timestep: usize, alpha_cumprod: f32 },
     /// The configuration asks for something that this sampler cannot do.
     #[error("{key} is {found}, which this scheduler does not support; expected {supported}")]
     Unsupported {
-        /// The key in the configuration.
         key: &'static str,
-        /// Its value.
         found: String,
-        /// What would do.
         supported: &'static str,
     },
     /// The number of steps is 0, or more than the training's timesteps allow.
     #[error("{found} steps; expected 1 to {largest}")]
-    Steps {
-        /// The number asked for.
-        found: usize,
-        /// The largest that works.
-        largest: usize,
-    },
+    Steps { found: usize, largest: usize },
     /// PNDM's Runge-Kutta start needs four steps.
     #[error("{found} steps; PNDM without skip_prk_steps needs at least 4")]
-    TooFewForPrk {
-        /// The number asked for.
-        found: usize,
-    },
+    TooFewForPrk { found: usize },
     /// The spacing and `steps_offset` lead to a timestep that the model was not trained on.
     #[error(
         "the schedule reaches timestep {found}, but the model was trained on 0 to {last}; \
          ask for fewer steps or lower steps_offset"
     )]
-    TimestepOutOfRange {
-        /// The largest timestep of the schedule.
-        found: f64,
-        /// The last timestep of the training.
-        last: usize,
-    },
+    TimestepOutOfRange { found: f64, last: usize },
     /// Steps must be taken one after the other.
     #[error("step {found} was asked for, but step {expected} is the next")]
-    OutOfOrder {
-        /// The next step.
-        expected: usize,
-        /// The step asked for.
-        found: usize,
-    },
+    OutOfOrder { expected: usize, found: usize },
     /// All steps are done.
     #[error("all {len} steps of the schedule are done")]
-    Finished {
-        /// The number of steps.
-        len: usize,
-    },
+    Finished { len: usize },
     /// Another sampler stands where this one cannot go on.
     #[error(
         "{kind} cannot take over at step {step}: {reason}; change the scheduler at another step, or start a new run"
     )]
     TakeOver {
-        /// The sampler that was to go on, by the name users type.
         kind: String,
-        /// The step.
         step: usize,
-        /// Why it cannot.
         reason: String,
     },
     /// An ancestral sampler was given no noise.
@@ -105,11 +60,8 @@ pub enum SchedulerError {
     /// A tensor does not fit the sample.
     #[error("{what} has shape {found:?}; the sample has {expected:?}")]
     Shape {
-        /// The tensor.
         what: &'static str,
-        /// The sample's shape.
         expected: Vec<usize>,
-        /// The tensor's shape.
         found: Vec<usize>,
     },
     /// An operation of the tensor library failed.

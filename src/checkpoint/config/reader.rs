@@ -96,7 +96,6 @@ impl Reader {
         }
     }
 
-    /// A finite number within `range`.
     pub fn number(
         &self,
         key: &str,
@@ -120,7 +119,6 @@ impl Reader {
             })
     }
 
-    /// True or false.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, CheckpointError> {
         self.value(key).map_or(Ok(default), |value| {
             value
@@ -129,7 +127,6 @@ impl Reader {
         })
     }
 
-    /// A text.
     pub fn text<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str, CheckpointError> {
         self.value(key).map_or(Ok(default), |value| {
             value.as_str().ok_or_else(|| self.wrong(key, "a text"))

@@ -5,7 +5,6 @@ use crate::checkpoint::CheckpointError;
 use crate::model::config::{Activation, TextEncoderConfig};
 
 impl TextEncoderConfig {
-    /// Reads and checks the configuration.
     pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
         let kind = json.text("model_type", "clip_text_model")?;
         if kind != "clip_text_model" {

@@ -7,7 +7,6 @@ use crate::checkpoint::CheckpointError;
 use crate::model::config::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
 
 impl UNetConfig {
-    /// Reads and checks the configuration.
     pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
         refuse_other_kinds(json)?;
         let block_out_channels = json.sizes("block_out_channels", &[320, 640, 1280, 1280])?;

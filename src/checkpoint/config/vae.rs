@@ -7,7 +7,6 @@ use crate::checkpoint::CheckpointError;
 use crate::model::config::VaeConfig;
 
 impl VaeConfig {
-    /// Reads and checks the configuration.
     pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
         let class = json.text("_class_name", "AutoencoderKL")?;
         if class != "AutoencoderKL" {

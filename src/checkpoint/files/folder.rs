@@ -15,7 +15,6 @@ use crate::checkpoint::{
 };
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 
-/// The noise schedule's configuration.
 pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
 pub const TEXT_ENCODER: &str = "text_encoder/config.json";
 pub const UNET: &str = "unet/config.json";

@@ -18,7 +18,6 @@ const LONGEST_TEXT: u64 = 64 << 20;
 /// The files of one checkpoint, by their path in its folder (`unet/config.json`).
 #[derive(Debug, Clone)]
 pub enum Files {
-    /// Inside the program.
     Embedded,
     /// In a folder on this machine.
     Folder(PathBuf),
@@ -53,7 +52,6 @@ impl Files {
         }
     }
 
-    /// Is there such a file?
     pub fn has(&self, path: &str) -> bool {
         match self {
             Self::Embedded => embedded_file(path).is_some(),
@@ -121,7 +119,6 @@ impl Files {
         Ok(Cow::Owned(bytes))
     }
 
-    /// A configuration.
     pub fn json(&self, path: &str) -> Result<Reader, CheckpointError> {
         Reader::new(&self.shown_file(path), &self.read(path)?)
     }
@@ -169,7 +166,6 @@ impl Files {
 /// The contents of a weights file.
 #[derive(Debug)]
 pub enum Bytes {
-    /// Part of the program.
     Embedded(&'static [u8]),
     /// Mapped into memory: read from disk where they are touched.
     Mapped(memmap2::Mmap),

@@ -5,7 +5,6 @@ use crate::checkpoint::{config::Reader, error::CheckpointError};
 use crate::model::config::TextEncoderConfig;
 use crate::model::tokenizer::ClipTokenizer;
 
-/// The tokenizer's settings.
 pub const CONFIG: &str = "tokenizer/tokenizer_config.json";
 /// The special tokens, where the settings do not name them.
 pub const SPECIAL_TOKENS: &str = "tokenizer/special_tokens_map.json";

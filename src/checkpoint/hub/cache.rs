@@ -12,11 +12,9 @@ use super::Repository;
 use crate::checkpoint::CheckpointError;
 use crate::text::printable_path;
 
-/// A downloaded checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloaded {
     pub repository: Repository,
-    /// The folder of its files.
     pub folder: PathBuf,
     /// What its files take on the disk, in bytes.
     pub size: u64,

@@ -26,7 +26,6 @@ pub enum HubError {
     /// Another answer than was asked for.
     #[error("the hub answered {status} when asked for {what}; try again later")]
     Status { what: String, status: u16 },
-    /// No connection.
     #[error(
         "the hub cannot be reached ({reason}); check the connection and HF_ENDPOINT, then run the same command again: it goes on where it stopped"
     )]
@@ -43,7 +42,6 @@ pub enum HubError {
         /// What it lacks, and what to do: "has no …".
         lacks: String,
     },
-    /// The disk is too full.
     #[error(
         "{needed} are to be downloaded, and the disk of {folder} has room for {available}; free some, or set HF_HOME to a folder on another disk"
     )]

@@ -86,7 +86,6 @@ impl Fetch {
         })
     }
 
-    /// What is downloaded.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -71,7 +71,6 @@ pub enum InspectorError {
 /// What came of going through lessons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What is wrong.
     pub problems: Vec<Problem>,
     /// How many claims and exercises were left out because they are about another model than the one that is open.
     pub left_out: usize,

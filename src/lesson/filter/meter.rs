@@ -25,16 +25,13 @@ pub struct Meter {
 /// What a filter did too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
-    /// Too many values.
     #[error("it does not come to an end: more than {VALUES} values were worked out")]
     Work,
-    /// A value is too large.
     #[error("it makes a value of more than {SIZE} parts")]
     Size,
     /// A value is nested too deeply.
     #[error("it makes a value that is nested more than {DEPTH} deep")]
     Depth,
-    /// Too much time.
     #[error("it takes longer than {} s", TIME.as_secs())]
     Time,
 }

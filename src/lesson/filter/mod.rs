@@ -37,11 +37,9 @@ pub struct Filter {
     code: String,
 }
 
-/// A filter that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FilterSyntaxError {
-    /// What is wrong.
     pub message: String,
     /// Where, in bytes from its start.
     pub at: usize,
@@ -73,14 +71,10 @@ enum ThreadError {
     Panic,
 }
 
-/// What a filter gave.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// True or false.
     Bool(bool),
-    /// A number.
     Number(f64),
-    /// A text.
     Text(String),
     /// Something else, by its type's name.
     Other(&'static str),
@@ -89,7 +83,6 @@ pub enum Value {
 /// What filters are asked about.
 #[derive(Debug, Clone, Default)]
 pub struct Input {
-    /// The document.
     document: Val,
     /// The tensors that it speaks of.
     tensors: Tensors,
@@ -129,7 +122,6 @@ impl Filter {
         })
     }
 
-    /// Its text.
     pub fn code(&self) -> &str {
         &self.code
     }

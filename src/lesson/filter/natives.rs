@@ -33,7 +33,6 @@ pub struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// For a compiled filter.
     pub fn new(
         lut: &'a Lut<Host>,
         meter: &'a Meter,
@@ -83,7 +82,6 @@ const FROM_JQ: &[&str] = &[
     "has",
 ];
 
-/// Every native filter.
 pub fn all() -> impl Iterator<Item = Fun<Host>> {
     let library = jaq_core::funs::<Host>()
         .chain(jaq_std::base_funs())

@@ -39,7 +39,6 @@ enum Meaning {
     Parameter,
 }
 
-/// Rewrites filters.
 #[derive(Debug, Default)]
 pub struct Sandbox<'s> {
     /// Names with their number of arguments, the innermost last.

@@ -11,12 +11,9 @@ pub struct Tensors {
     by_file: BTreeMap<String, Tensor>,
 }
 
-/// A tensor's values.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    /// Its name in the document.
     pub name: String,
-    /// Its shape.
     pub shape: Vec<usize>,
     /// Its values, row-major.
     pub data: Arc<[f32]>,
