@@ -1,5 +1,5 @@
-//! Has the program built again when a lesson comes or goes: the folders of lessons are embedded as they are, and the
-//! compiler itself notices a change of a file that it has embedded, but no new one. And compiles the kernels of CUDA.
+//! Rebuilds the program when a lesson is added or removed: cargo notices a change of an embedded file by itself, but not a
+//! new one. Also compiles the CUDA kernels, and for tests the emulator that they run on without a GPU.
 
 fn main() {
     for folder in ["src/build.rs", "lessons/en", "lessons/zh"] {
@@ -35,16 +35,16 @@ fn compile_emulator() {
         .cpp(true)
         .std("c++20")
         .define("CUDA_EMULATED", None)
-        // It jumps between stacks, which that takes for an attack.
+        // The emulator switches stacks, which fortified code takes for an attack.
         .flag("-U_FORTIFY_SOURCE")
-        // In either profile: it is slow enough.
+        // In debug builds, too: it is slow as it is.
         .opt_level(2)
         .include("tests/gpu/emulator")
         .flag("-xc++")
         .flag("-Wno-unknown-pragmas")
         .files(&files[..2])
         .warnings(true)
-        // The table of kernels is filled by what nobody calls.
+        // Nothing calls the code that fills the table of kernels; the linker must keep it all the same.
         .link_lib_modifier("+whole-archive")
         .compile("emulator");
 }

@@ -1,4 +1,4 @@
-//! What can be looked at: the choices of the inspector's views, in the words in which lessons name them.
+//! What the inspector's views can show, under the names that lessons use.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum View {
     Schedule,
     /// One step of taking noise out.
     Denoising,
-    /// Which word is looked at where.
+    /// How much each pixel attends to each word.
     Attention,
     Image,
 }

@@ -104,7 +104,7 @@ pub struct Exercise {
     /// The model that its words are about.
     pub subject: Subject,
     /// What is to be done or found out, in Markdown.
-    pub words: String,
+    pub text: String,
     pub kind: ExerciseKind,
     /// At least one.
     pub hints: Vec<String>,

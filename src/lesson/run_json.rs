@@ -1,4 +1,4 @@
-//! What filters are asked about: the document of a run that is still in memory, as far as it has come.
+//! What filters are asked about: the document of a run in memory, finished or not.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ impl RunJson {
     /// In the form that filters take.
     ///
     /// # Errors
-    /// None that is known: a document that cannot be read back.
+    /// A document that cannot be read back; no case is known.
     pub fn input(self) -> Result<Input, FilterError> {
         let json = serde_json::to_vec(&self.document)
             .map_err(|error| FilterError::Document(error.to_string()))?;

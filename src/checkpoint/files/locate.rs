@@ -1,4 +1,4 @@
-//! Finding a checkpoint: is a path one at all, and of which kind?
+//! Finds a checkpoint: is there one at the path, and of which kind?
 
 use std::{
     fs,

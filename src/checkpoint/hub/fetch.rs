@@ -26,7 +26,7 @@ use crate::text::printable;
 /// How long nothing may come before a connection counts as broken; `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Hears of a download's progress.
+/// Is told how a download gets on.
 pub trait FetchProgress {
     /// A file begins, with `have` of its bytes already there. Called again where it has to begin anew.
     fn begin(&mut self, file: &RemoteFile, have: u64);

@@ -95,7 +95,7 @@ impl Reader<'_> {
         Some(Exercise {
             line,
             subject: self.subject_of(raw.model),
-            words: raw.r#do.into_inner(),
+            text: raw.r#do.into_inner(),
             kind: ExerciseKind::Task {
                 done: self.filter(&toml, "done", &raw.done)?,
                 solution: raw.solution.into_inner(),
@@ -147,7 +147,7 @@ impl Reader<'_> {
         Some(Exercise {
             line,
             subject: self.subject_of(raw.model),
-            words: raw.ask.into_inner(),
+            text: raw.ask.into_inner(),
             kind: ExerciseKind::Question {
                 answer: answer?,
                 form,

@@ -34,7 +34,7 @@ const MOST: usize = 256;
 /// not overflow.
 const LARGEST: usize = 1 << 20;
 
-/// A file whose tensors' shapes are looked at.
+/// Reads configurations from the shapes of a file's tensors.
 pub struct Shapes<'a>(pub &'a TensorFile);
 
 /// The three networks' configurations, each as far as its tensors tell.

@@ -148,7 +148,7 @@ impl Lines {
         };
         self.gap();
         let start = self.written.len();
-        self.marked(mark, &exercise.words, style);
+        self.marked(mark, &exercise.text, style);
         if let Some(open) = reading.elsewhere(&exercise.subject) {
             let note = (words.exercise_elsewhere)(exercise.subject.name(), open);
             self.noted(&note, theme.muted());
