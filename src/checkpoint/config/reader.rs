@@ -166,10 +166,13 @@ impl Reader {
             .map(Some)
     }
 
-    /// Refuses the file unless `key` is absent, null, or equal to `only`.
-    pub fn require(&self, key: &str, only: &Value, reason: &str) -> Result<(), CheckpointError> {
+    /// Refuses the file unless `key` is absent, null, or equal to `only`, which is JSON.
+    pub fn require(&self, key: &str, only: &str, reason: &str) -> Result<(), CheckpointError> {
+        let only: Option<Value> = serde_json::from_str(only).ok();
         match self.value(key) {
-            Some(value) if !same(value, only) => Err(self.unsupported(key, reason)),
+            Some(value) if !only.is_some_and(|only| same(value, &only)) => {
+                Err(self.unsupported(key, reason))
+            }
             _ => Ok(()),
         }
     }

@@ -1,7 +1,5 @@
 //! `unet/config.json`: the network that predicts the noise.
 
-use serde_json::json;
-
 use super::Reader;
 use crate::checkpoint::CheckpointError;
 use crate::model::config::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
@@ -138,127 +136,107 @@ impl UNetConfig {
     }
 }
 
+/// Keys that would change what the network computes: the only value that they may have, as JSON, and what another one
+/// would mean.
+const ONLY: [(&[&str], &str, &str); 18] = [
+    (
+        &["addition_embed_type"],
+        "null",
+        "this UNet is conditioned on more than the prompt, as that of Stable Diffusion XL is",
+    ),
+    (
+        &["encoder_hid_dim", "encoder_hid_dim_type"],
+        "null",
+        "a projection of the prompt embedding is not supported",
+    ),
+    (
+        &["class_embed_type", "num_class_embeds"],
+        "null",
+        "class embeddings are not supported",
+    ),
+    (
+        &["time_cond_proj_dim"],
+        "null",
+        "this UNet is distilled to take the guidance scale as an input (latent consistency)",
+    ),
+    (
+        &["time_embedding_type"],
+        "\"positional\"",
+        "only positional time embeddings are supported",
+    ),
+    (
+        &["time_embedding_dim"],
+        "null",
+        "only time embeddings of four times the first level's channels are supported",
+    ),
+    (
+        &["time_embedding_act_fn", "timestep_post_act"],
+        "null",
+        "an activation after the time embedding is not supported",
+    ),
+    (
+        &["resnet_time_scale_shift"],
+        "\"default\"",
+        "only the addition of the time embedding is supported",
+    ),
+    (
+        &["resnet_skip_time_act"],
+        "false",
+        "ResNet layers without an activation on the time embedding are not supported",
+    ),
+    (
+        &["resnet_out_scale_factor"],
+        "1.0",
+        "scaled ResNet outputs are not supported",
+    ),
+    (
+        &["only_cross_attention", "mid_block_only_cross_attention"],
+        "false",
+        "transformers without self-attention are not supported",
+    ),
+    (
+        &["dual_cross_attention"],
+        "false",
+        "two cross-attentions in one transformer are not supported",
+    ),
+    (
+        &["cross_attention_norm"],
+        "null",
+        "normalised prompt embeddings are not supported",
+    ),
+    (
+        &["attention_type"],
+        "\"default\"",
+        "grounded attention (GLIGEN) is not supported",
+    ),
+    (
+        &["reverse_transformer_layers_per_block"],
+        "null",
+        "only one transformer block in each transformer is supported",
+    ),
+    (
+        &["mid_block_type"],
+        "\"UNetMidBlock2DCrossAttn\"",
+        "the middle block must be UNetMidBlock2DCrossAttn",
+    ),
+    (&["act_fn"], "\"silu\"", "the activation must be silu"),
+    (
+        &["conv_in_kernel", "conv_out_kernel"],
+        "3",
+        "only 3x3 convolutions are supported",
+    ),
+];
+
 /// Refuses what makes a UNet something else than Stable Diffusion v1's.
 fn refuse_other_kinds(json: &Reader) -> Result<(), CheckpointError> {
     let class = json.text("_class_name", "UNet2DConditionModel")?;
     if class != "UNet2DConditionModel" {
         return Err(json.unsupported("_class_name", "the UNet must be UNet2DConditionModel"));
     }
-    let only = [
-        (
-            "addition_embed_type",
-            json!(null),
-            "this UNet is conditioned on more than the prompt, as that of Stable Diffusion XL is",
-        ),
-        (
-            "encoder_hid_dim",
-            json!(null),
-            "a projection of the prompt embedding is not supported",
-        ),
-        (
-            "encoder_hid_dim_type",
-            json!(null),
-            "a projection of the prompt embedding is not supported",
-        ),
-        (
-            "class_embed_type",
-            json!(null),
-            "class embeddings are not supported",
-        ),
-        (
-            "num_class_embeds",
-            json!(null),
-            "class embeddings are not supported",
-        ),
-        (
-            "time_cond_proj_dim",
-            json!(null),
-            "this UNet is distilled to take the guidance scale as an input (latent consistency)",
-        ),
-        (
-            "time_embedding_type",
-            json!("positional"),
-            "only positional time embeddings are supported",
-        ),
-        (
-            "time_embedding_dim",
-            json!(null),
-            "only time embeddings of four times the first level's channels are supported",
-        ),
-        (
-            "time_embedding_act_fn",
-            json!(null),
-            "an activation after the time embedding is not supported",
-        ),
-        (
-            "timestep_post_act",
-            json!(null),
-            "an activation after the time embedding is not supported",
-        ),
-        (
-            "resnet_time_scale_shift",
-            json!("default"),
-            "only the addition of the time embedding is supported",
-        ),
-        (
-            "resnet_skip_time_act",
-            json!(false),
-            "ResNet layers without an activation on the time embedding are not supported",
-        ),
-        (
-            "resnet_out_scale_factor",
-            json!(1.0),
-            "scaled ResNet outputs are not supported",
-        ),
-        (
-            "only_cross_attention",
-            json!(false),
-            "transformers without self-attention are not supported",
-        ),
-        (
-            "mid_block_only_cross_attention",
-            json!(false),
-            "transformers without self-attention are not supported",
-        ),
-        (
-            "dual_cross_attention",
-            json!(false),
-            "two cross-attentions in one transformer are not supported",
-        ),
-        (
-            "cross_attention_norm",
-            json!(null),
-            "normalised prompt embeddings are not supported",
-        ),
-        (
-            "attention_type",
-            json!("default"),
-            "grounded attention (GLIGEN) is not supported",
-        ),
-        (
-            "reverse_transformer_layers_per_block",
-            json!(null),
-            "only one transformer block in each transformer is supported",
-        ),
-        (
-            "mid_block_type",
-            json!("UNetMidBlock2DCrossAttn"),
-            "the middle block must be UNetMidBlock2DCrossAttn",
-        ),
-        ("act_fn", json!("silu"), "the activation must be silu"),
-        (
-            "conv_in_kernel",
-            json!(3),
-            "only 3x3 convolutions are supported",
-        ),
-        (
-            "conv_out_kernel",
-            json!(3),
-            "only 3x3 convolutions are supported",
-        ),
-    ];
-    for (key, value, reason) in &only {
-        json.require(key, value, reason)?;
+    for (keys, only, reason) in ONLY {
+        for key in keys {
+            json.require(key, only, reason)?;
+        }
     }
     // An absent key takes the default; a written null means that there is none.
     for (key, what) in [

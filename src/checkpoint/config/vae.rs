@@ -1,7 +1,5 @@
 //! `vae/config.json`: the autoencoder between pixels and latents.
 
-use serde_json::json;
-
 use super::Reader;
 use crate::checkpoint::CheckpointError;
 use crate::model::config::VaeConfig;
@@ -12,14 +10,14 @@ impl VaeConfig {
         if class != "AutoencoderKL" {
             return Err(json.unsupported("_class_name", "the autoencoder must be AutoencoderKL"));
         }
-        json.require("act_fn", &json!("silu"), "the activation must be silu")?;
+        json.require("act_fn", "\"silu\"", "the activation must be silu")?;
         json.require(
             "mid_block_add_attention",
-            &json!(true),
+            "true",
             "an autoencoder without attention in its middle is not supported",
         )?;
         for key in ["shift_factor", "latents_mean", "latents_std"] {
-            json.require(key, &json!(null), "shifted latents are not supported")?;
+            json.require(key, "null", "shifted latents are not supported")?;
         }
         let config = Self {
             in_channels: json.size("in_channels", 3)?,
