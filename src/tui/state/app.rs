@@ -8,7 +8,7 @@ use super::cursor::{Cursor, View};
 use super::editor::{Editor, LineEditor};
 use super::export_menu::ExportMenu;
 use super::lesson::{LessonState, Purpose, Seen, page_request};
-use super::location::{run_json, selection};
+use super::location::{LocationError, run_json, selection};
 use super::requests::{Requests, Wanted};
 use super::run::{Run, RunState};
 use super::runs::Runs;
@@ -508,13 +508,13 @@ impl App {
             };
             match done {
                 Ok(new) => tasks.extend(new),
-                Err(problem) => self.script.fail(problem),
+                Err(problem) => self.script.fail(problem.to_string()),
             }
         }
         tasks
     }
 
-    fn carry_out(&mut self, instruction: Instruction) -> Result<Vec<Task>, String> {
+    fn carry_out(&mut self, instruction: Instruction) -> Result<Vec<Task>, LocationError> {
         match instruction {
             Instruction::Start(request) => return Ok(self.start(request)),
             Instruction::Branch(step, request) => return Ok(self.branch(step, request)),
@@ -539,7 +539,7 @@ impl App {
         Ok(Vec::new())
     }
 
-    fn look(&mut self, place: &Location) -> Result<(), String> {
+    fn look(&mut self, place: &Location) -> Result<(), LocationError> {
         self.playback = None;
         let run = self.runs.current.as_ref();
         self.cursor

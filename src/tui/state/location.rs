@@ -8,6 +8,33 @@ use crate::generation::{ModelInfo, words};
 use crate::lesson::{Location, NumberOrWord, RunJson, Selection};
 use crate::model::tokenizer::TokenKind;
 
+/// Why the run on the screen does not have what a lesson names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LocationError {
+    #[error("there is no run yet")]
+    NoRun,
+    #[error("there are no tokens yet")]
+    NoTokens,
+    #[error("steps are counted from 1")]
+    StepZero,
+    #[error("there is no step {step}; the run has {count}, counted from 1")]
+    Step { step: usize, count: usize },
+    #[error("there is no token {position}; there are {count}, counted from 0")]
+    Token { position: usize, count: usize },
+    #[error("the prompt has no word “{word}”; it has {known}")]
+    Word { word: String, known: String },
+    #[error("there is no text_layer {layer}; the text encoder has states 0 to {last}")]
+    TextLayer { layer: usize, last: usize },
+    #[error("there is no channel {channel}; the latents have {count}, counted from 0")]
+    Channel { channel: usize, count: usize },
+    #[error("there is no layer “{layer}”; expected all, {known}")]
+    Layer { layer: String, known: String },
+    #[error("there is no head {head}; there are {count}, counted from 0")]
+    Head { head: usize, count: usize },
+    #[error("the head is “{0}”; expected a number or \"mean\"")]
+    HeadWord(String),
+}
+
 impl Cursor {
     /// To `place`; what it does not name stays as it is.
     pub(super) fn apply_location(
@@ -15,19 +42,18 @@ impl Cursor {
         place: &Location,
         run: Option<&Run>,
         info: Option<&ModelInfo>,
-    ) -> Result<(), String> {
+    ) -> Result<(), LocationError> {
         self.view = place.view.unwrap_or(self.view);
-        let done = run.map_or(0, |run| run.trace.steps.len());
+        let count = run.map_or(0, |run| run.trace.steps.len());
         if let Some(step) = place.step {
-            if step == 0 || step > done {
-                return Err(no_step(step, done));
+            if step == 0 || step > count {
+                return Err(LocationError::Step { step, count });
             }
             self.step = step - 1;
             self.follow = false;
         }
         if let Some(token) = &place.token {
-            let none = || "there are no tokens yet".to_owned();
-            self.token = position_of(token, run.ok_or_else(none)?)?;
+            self.token = position_of(token, run.ok_or(LocationError::NoTokens)?)?;
         }
         self.apply_text(place, run)?;
         self.apply_noise(place, info)?;
@@ -36,24 +62,26 @@ impl Cursor {
         Ok(())
     }
 
-    fn apply_text(&mut self, place: &Location, run: Option<&Run>) -> Result<(), String> {
+    fn apply_text(&mut self, place: &Location, run: Option<&Run>) -> Result<(), LocationError> {
         let detail = &mut self.detail;
         detail.side = place.side.unwrap_or(detail.side);
         detail.part = place.part.unwrap_or(detail.part);
         if let Some(layer) = place.text_layer {
             let count = run.map_or(0, |run| run.text_states().len());
             if layer >= count {
-                return Err(format!(
-                    "there is no text_layer {layer}; the text encoder has states 0 to {}",
-                    count.saturating_sub(1)
-                ));
+                let last = count.saturating_sub(1);
+                return Err(LocationError::TextLayer { layer, last });
             }
             self.text_layer = layer;
         }
         Ok(())
     }
 
-    fn apply_noise(&mut self, place: &Location, info: Option<&ModelInfo>) -> Result<(), String> {
+    fn apply_noise(
+        &mut self,
+        place: &Location,
+        info: Option<&ModelInfo>,
+    ) -> Result<(), LocationError> {
         let detail = &mut self.detail;
         detail.scaled = place.scaled.unwrap_or(detail.scaled);
         detail.curve = place.curve.unwrap_or(detail.curve);
@@ -63,9 +91,7 @@ impl Cursor {
         if let Some(channel) = place.channel {
             let count = info.map_or(0, |info| info.latent_shape[0]);
             if channel >= count {
-                return Err(format!(
-                    "there is no channel {channel}; the latents have {count}, counted from 0"
-                ));
+                return Err(LocationError::Channel { channel, count });
             }
             self.channel = channel;
         }
@@ -77,7 +103,7 @@ impl Cursor {
         place: &Location,
         run: Option<&Run>,
         info: Option<&ModelInfo>,
-    ) -> Result<(), String> {
+    ) -> Result<(), LocationError> {
         let cursor = &mut self.attention;
         match place.layer.as_deref() {
             None => {}
@@ -88,16 +114,16 @@ impl Cursor {
                     .map(|layer| short_path(&layer.path))
                     .collect();
                 let found = known.iter().position(|name| name == layer);
-                cursor.layer = Some(found.ok_or_else(|| {
-                    let known = known.join(", ");
-                    format!("there is no layer “{layer}”; expected all, {known}")
+                cursor.layer = Some(found.ok_or_else(|| LocationError::Layer {
+                    layer: layer.to_owned(),
+                    known: known.join(", "),
                 })?);
             }
         }
         cursor.half = place.half.unwrap_or(cursor.half);
         cursor.grid = place.grid.unwrap_or(cursor.grid);
         let of_text = self.view == View::TextEncoder;
-        let heads = if of_text {
+        let count = if of_text {
             run.map_or(0, Run::text_heads)
         } else {
             info.map_or(0, |info| cursor.head_count(info))
@@ -105,16 +131,10 @@ impl Cursor {
         let head = match &place.head {
             None => return Ok(()),
             Some(NumberOrWord::Word(word)) if word == "mean" => None,
-            Some(NumberOrWord::Number(head)) if *head < heads => Some(*head),
+            Some(NumberOrWord::Word(word)) => return Err(LocationError::HeadWord(word.clone())),
+            Some(NumberOrWord::Number(head)) if *head < count => Some(*head),
             Some(NumberOrWord::Number(head)) => {
-                return Err(format!(
-                    "there is no head {head}; there are {heads}, counted from 0"
-                ));
-            }
-            Some(NumberOrWord::Word(word)) => {
-                return Err(format!(
-                    "the head is “{word}”; expected a number or \"mean\""
-                ));
+                return Err(LocationError::Head { head: *head, count });
             }
         };
         if of_text {
@@ -127,19 +147,14 @@ impl Cursor {
 }
 
 /// The position in the prompt that a lesson names.
-fn position_of(token: &NumberOrWord, run: &Run) -> Result<usize, String> {
+fn position_of(token: &NumberOrWord, run: &Run) -> Result<usize, LocationError> {
     let count = run.tokens().len();
     let word = match token {
-        NumberOrWord::Number(position) if *position < count => return Ok(*position),
-        NumberOrWord::Number(position) => {
-            return Err(format!(
-                "there is no token {position}; there are {count}, counted from 0"
-            ));
-        }
+        &NumberOrWord::Number(position) if position < count => return Ok(position),
+        &NumberOrWord::Number(position) => return Err(LocationError::Token { position, count }),
         NumberOrWord::Word(word) => word,
     };
-    let tokens =
-        (run.trace.tokens.as_deref()).ok_or_else(|| "there are no tokens yet".to_owned())?;
+    let tokens = (run.trace.tokens.as_deref()).ok_or(LocationError::NoTokens)?;
     let known: Vec<_> = words(&run.trace.request.prompt, &tokens.prompt).collect();
     let is_named = |text: &str| text.to_lowercase() == word.to_lowercase();
     if let Some(found) = known.iter().find(|known| is_named(known.text)) {
@@ -154,15 +169,11 @@ fn position_of(token: &NumberOrWord, run: &Run) -> Result<usize, String> {
     };
     special.ok_or_else(|| {
         let known: Vec<&str> = known.iter().map(|known| known.text).collect();
-        format!(
-            "the prompt has no word “{word}”; it has {}",
-            known.join(", ")
-        )
+        LocationError::Word {
+            word: word.clone(),
+            known: known.join(", "),
+        }
     })
-}
-
-pub(super) fn no_step(step: usize, done: usize) -> String {
-    format!("there is no step {step}; the run has {done}, counted from 1")
 }
 
 /// What the reader looks at; `info` is the model that made the run on the screen.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::location::no_step;
+use super::location::LocationError;
 use super::run::{Origin, Run, RunState};
 use super::runs::Runs;
 use crate::generation::{ModelInfo, Request, RequestPatch};
@@ -103,7 +103,7 @@ impl Script {
         &mut self,
         runs: &Runs,
         info: &Arc<ModelInfo>,
-    ) -> Result<Option<Instruction>, String> {
+    ) -> Result<Option<Instruction>, LocationError> {
         let Some(step) = self.queue.pop_front() else {
             return Ok(None);
         };
@@ -145,7 +145,7 @@ impl Script {
         home: Option<u64>,
         runs: &Runs,
         info: &Arc<ModelInfo>,
-    ) -> Result<Instruction, String> {
+    ) -> Result<Instruction, LocationError> {
         let current = runs.current.as_ref().map_or(0, |run| run.id);
         let home = home.filter(|&home| runs.find(home).is_some());
         let home = home.unwrap_or(current);
@@ -175,18 +175,21 @@ impl Script {
 }
 
 /// A branch of the run on the screen, which must have the step.
-fn leave_at(step: usize, request: Request, runs: &Runs) -> Result<Instruction, String> {
-    let done = runs.current.as_ref().map_or(0, |run| run.trace.steps.len());
-    if step >= done {
-        return Err(no_step(step + 1, done));
+fn leave_at(step: usize, request: Request, runs: &Runs) -> Result<Instruction, LocationError> {
+    let count = runs.current.as_ref().map_or(0, |run| run.trace.steps.len());
+    if step >= count {
+        return Err(LocationError::Step {
+            step: step + 1,
+            count,
+        });
     }
     Ok(Instruction::Branch(step, request))
 }
 
-fn do_act(act: LessonAction, runs: &Runs) -> Result<Instruction, String> {
+fn do_act(act: LessonAction, runs: &Runs) -> Result<Instruction, LocationError> {
     let asked = |ask: &RequestPatch| {
-        let run = runs.current.as_ref().ok_or("there is no run yet")?;
-        Ok::<_, String>(ask.apply(&run.trace.request))
+        let run = runs.current.as_ref().ok_or(LocationError::NoRun)?;
+        Ok(ask.apply(&run.trace.request))
     };
     match act {
         LessonAction::Look(place) => Ok(Instruction::Look(place)),
@@ -195,7 +198,7 @@ fn do_act(act: LessonAction, runs: &Runs) -> Result<Instruction, String> {
         LessonAction::Run(ask) => Ok(Instruction::Start(asked(&ask)?)),
         LessonAction::Branch(step, ask) => {
             let request = asked(&ask)?;
-            let step = step.checked_sub(1).ok_or("steps are counted from 1")?;
+            let step = step.checked_sub(1).ok_or(LocationError::StepZero)?;
             leave_at(step, request, runs)
         }
     }
