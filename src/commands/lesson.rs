@@ -24,13 +24,14 @@ use crate::text::visible;
 pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
     match (args.command, args.name) {
         (Some(LessonCommand::Check(args)), _) => run_check(args),
-        (None, None) => list(&shelf(args.dir.as_deref(), args.lang)?),
+        (None, None) => list(&ReaderLibrary::open(args.dir.as_deref(), args.lang)?),
         (None, Some(name)) => {
-            let shelf = shelf(args.dir.as_deref(), args.lang)?;
-            let lesson = shelf.find(&name)?;
+            let reader = ReaderLibrary::open(args.dir.as_deref(), args.lang)?;
+            let lesson = reader.find(&name)?;
             if !std::io::stdout().is_terminal() {
                 bail!(
-                    "a lesson needs a terminal, and standard output is none; `diffuscope lesson` lists them without one"
+                    "a lesson needs a terminal, and standard output is none; \
+                     `diffuscope lesson` lists them without one"
                 );
             }
             let options = tui::Options {
@@ -40,38 +41,39 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
                 images: args.screen.images,
                 export: ExportOptions::default(),
             };
-            let lessons = LessonState::new(shelf.library, shelf.language, shelf.progress);
+            let lessons = LessonState::new(reader.library, reader.language, reader.progress);
             tui::read_lesson(options, lessons, lesson)
         }
     }
 }
 
 /// Lessons, and what was solved of them.
-struct Shelf {
+struct ReaderLibrary {
     library: Library,
     language: Language,
     progress: Progress,
 }
 
-fn shelf(folder: Option<&Path>, language: Option<Language>) -> anyhow::Result<Shelf> {
-    let library = open(folder)?;
-    for entry in &library.entries {
-        for problem in entry.lesson.as_ref().err().into_iter().flatten() {
-            warn(&format!("{problem} (the lesson is left out)"));
+impl ReaderLibrary {
+    /// The lessons in `folder`, or the program's own; warns of those that cannot be read.
+    fn open(folder: Option<&Path>, language: Option<Language>) -> anyhow::Result<Self> {
+        let library = open(folder)?;
+        for entry in &library.entries {
+            for problem in entry.lesson.as_ref().err().into_iter().flatten() {
+                warn(&format!("{problem} (the lesson is left out)"));
+            }
         }
+        let progress = Progress::open(Progress::default_path()).unwrap_or_else(|error| {
+            warn(&format!("{error}; what you solve now is not kept"));
+            Progress::default()
+        });
+        Ok(Self {
+            library,
+            language: language.unwrap_or_else(Language::of_locale),
+            progress,
+        })
     }
-    let progress = Progress::open(Progress::default_path()).unwrap_or_else(|error| {
-        warn(&format!("{error}; what you solve now is not kept"));
-        Progress::default()
-    });
-    Ok(Shelf {
-        library,
-        language: language.unwrap_or_else(Language::of_locale),
-        progress,
-    })
-}
 
-impl Shelf {
     fn lessons(&self) -> impl Iterator<Item = &Lesson> {
         let entries = self.library.lessons(self.language).into_iter();
         entries.filter_map(|entry| entry.lesson.as_ref().ok())
@@ -115,16 +117,16 @@ fn near<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Prints the lessons, and how far the reader is in each.
-fn list(shelf: &Shelf) -> anyhow::Result<()> {
-    let widest = shelf
+fn list(reader: &ReaderLibrary) -> anyhow::Result<()> {
+    let widest = reader
         .lessons()
         .map(|lesson| lesson.id.len())
         .max()
         .unwrap_or(0);
     print(|out| {
-        for (index, lesson) in shelf.lessons().enumerate() {
-            let (solved, all) = shelf.progress.solved(lesson);
-            let mark = match (all > 0 && solved == all, shelf.progress.is_begun(lesson)) {
+        for (index, lesson) in reader.lessons().enumerate() {
+            let (solved, all) = reader.progress.solved(lesson);
+            let mark = match (all > 0 && solved == all, reader.progress.is_begun(lesson)) {
                 (true, _) => "✓",
                 (false, true) => "◐",
                 (false, false) => "○",
