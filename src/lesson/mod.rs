@@ -54,7 +54,7 @@ pub struct Page {
     pub line: usize,
     pub prose: Prose,
     pub goto: Goto,
-    /// The line of that, or of the title.
+    /// The line of its block `goto`, or else of its title.
     pub goto_line: usize,
     pub claims: Vec<Claim>,
     /// What the reader is to do or to find out.
