@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::number::Number;
 pub(crate) use super::number::Numbers;
+use super::selection::ATTENTION;
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
@@ -494,7 +495,7 @@ impl<'a> From<&'a TensorData> for TensorView<'a> {
 impl<'a> From<&'a AttentionMaps> for TensorView<'a> {
     fn from(maps: &'a AttentionMaps) -> Self {
         Self {
-            name: format!("attention/{}", maps.path),
+            name: format!("{ATTENTION}{}", maps.path),
             shape: maps.shape(),
             data: &maps.data,
             stats: Stats::of(&maps.data),

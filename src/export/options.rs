@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::selection::ATTENTION;
 use super::{DestinationError, OutputFile, OutputFolder, TensorSelection, tensor_names};
 use crate::generation::ModelInfo;
 use crate::model::AttentionDetail;
@@ -116,7 +117,7 @@ impl ExportOptions {
                 || name == "token_embedding"
                 || name == "position_embedding"
         };
-        let has_attention = wanted.iter().any(|name| name.starts_with("attention/"));
+        let has_attention = wanted.iter().any(|name| name.starts_with(ATTENTION));
         Ok(RecordOptions {
             layers: wanted.iter().any(is_layer),
             modules: self.modules,

@@ -1,4 +1,17 @@
-//! Which tensors are exported.
+//! The names of tensors, and which of them are exported.
+
+/// What the names of cross-attention begin with.
+pub(super) const ATTENTION: &str = "attention/";
+
+/// The tensors of a step, in the order in which they are computed.
+pub(super) const STEP_TENSORS: [&str; 6] = [
+    "latents",
+    "noise_uncond",
+    "noise_text",
+    "noise_guided",
+    "latents_next",
+    "x0",
+];
 
 /// Which tensors are exported, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,22 +87,17 @@ pub fn tensor_names<'a>(
         "prompt_embedding",
         "negative_prompt_embedding",
         "initial_noise",
-        "latents",
-        "noise_uncond",
-        "noise_text",
-        "noise_guided",
-        "latents_next",
-        "x0",
     ]);
     before
         .into_iter()
         .chain(layers())
         .chain(layers().map(|layer| layer + ".self_attn"))
         .chain(after)
+        .chain(STEP_TENSORS.map(str::to_owned))
         .chain(
             cross_attention
                 .into_iter()
-                .map(|path| format!("attention/{path}")),
+                .map(|path| format!("{ATTENTION}{path}")),
         )
         .collect()
 }

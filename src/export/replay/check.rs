@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{ATTENTION, ReplayError, values};
+use super::{ReplayError, values};
 use crate::export::document::{
     Architecture, Number, RunDocument, Step, TensorEntry, TokenEntry, Tokens,
 };
+use crate::export::selection::{ATTENTION, STEP_TENSORS};
 use crate::generation::Request;
 use crate::model::tokenizer::TokenKind;
 use crate::scheduler::{MAX_TRAIN_TIMESTEPS, Schedule};
@@ -350,7 +351,7 @@ fn run_shape(name: &str, architecture: &Architecture, tokens: usize) -> Option<V
 
 /// The shapes that a step's tensor may have.
 fn step_shape(name: &str, architecture: &Architecture, tokens: usize) -> Option<Vec<Vec<usize>>> {
-    if super::STEP_TENSORS.contains(&name) {
+    if STEP_TENSORS.contains(&name) {
         return Some(vec![architecture.latent_shape.to_vec()]);
     }
     let path = name.strip_prefix(ATTENTION)?;

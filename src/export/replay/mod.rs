@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{self, Architecture, DataType, Number, RunDocument, TensorEntry, TokenEntry};
+use super::selection::{ATTENTION, STEP_TENSORS};
 use super::{RunMetadata, TensorSelection};
 use crate::generation::{BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, Tokens};
@@ -350,19 +351,6 @@ impl Replay {
         self.folder.tensor(name, entry)
     }
 }
-
-/// What the names of cross-attention begin with.
-const ATTENTION: &str = "attention/";
-
-/// In the order in which a step computes them.
-const STEP_TENSORS: [&str; 6] = [
-    "latents",
-    "noise_uncond",
-    "noise_text",
-    "noise_guided",
-    "latents_next",
-    "x0",
-];
 
 fn tensors(document: &RunDocument) -> impl Iterator<Item = &TensorEntry> {
     let steps = document.steps.iter().map(|step| &step.tensors);
