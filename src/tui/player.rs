@@ -88,14 +88,16 @@ impl Inspector for Player {
     fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), InspectorError> {
         self.app.notice = None;
         let goto = &lesson.pages[page].goto;
-        let tasks = self.app.go(&lesson.request, goto);
+        self.app.go(&lesson.request, goto);
+        let tasks = self.app.take_tasks();
         self.send(tasks);
         self.page = (!goto.highlight.is_empty()).then(|| (lesson.clone().into(), page));
         self.wait()
     }
 
     fn act(&mut self, action: &LessonAction) -> Result<(), InspectorError> {
-        let tasks = self.app.act(std::slice::from_ref(action));
+        self.app.act(std::slice::from_ref(action));
+        let tasks = self.app.take_tasks();
         self.send(tasks);
         self.wait()
     }

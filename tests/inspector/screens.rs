@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::support::{
-    PROMPT, Session, draw, draw_in, find, has_picture, lines, loader, pipeline, text,
+    PROMPT, Session, attention, draw, draw_in, find, has_picture, lines, loader, pipeline, text,
 };
 use diffuscope::model::AttentionDetail;
 use diffuscope::model::tokenizer::Tokens;
@@ -146,7 +146,7 @@ fn the_noise_is_drawn_in_the_colours_of_its_values() {
 #[test]
 fn the_place_that_listens_most_is_the_brightest() {
     let app = after(finished(), &[Action::Show(View::Attention), Action::Down]);
-    let map = app.attention().0[0].clone();
+    let map = attention(&app).0[0].clone();
     let values = map.map(None, app.cursor.token);
     let largest = (0..values.len())
         .max_by(|&a, &b| values[a].total_cmp(&values[b]))
@@ -349,7 +349,7 @@ fn one_head_is_computed_on_demand_and_differs_from_the_mean() {
     let mean = draw(&session.app, (120, 40));
     let session = session.act(Action::NextHead);
     assert!(text(&session.app, (120, 40)).contains("head 0 is being computed"));
-    let session = session.until(|app| app.attention().1);
+    let session = session.until(|app| attention(app).1);
     assert!(text(&session.app, (120, 40)).contains("head 0"));
     let (x, y) = find(&mean, "attention alone");
     let head = draw(&session.app, (120, 40));
@@ -524,8 +524,8 @@ fn attention_that_did_not_fit_its_memory_is_computed_again() {
     assert!(text(&session.app, (80, 24)).contains("memory for attention was full"));
     let session = session.until(|app| !app.is_busy());
     assert!(text(&session.app, (80, 24)).contains("share of attention"));
-    let (recomputed, recorded) = (session.app.attention().0, finished());
-    assert_eq!(recomputed.len(), recorded.attention().0.len());
+    let (recomputed, recorded) = (attention(&session.app).0, finished());
+    assert_eq!(recomputed.len(), attention(&recorded).0.len());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::generation::{DeviceChoice, Pipeline, RequestPatch};
 use diffuscope::scheduler::SchedulerKind;
+use diffuscope::trace::AttentionMaps;
 use diffuscope::tui::keys;
 use diffuscope::tui::state::App;
 use diffuscope::tui::state::action::Action;
@@ -99,6 +100,12 @@ pub fn loader() -> Loader {
             note: None,
         })
     })
+}
+
+/// The attention maps at the cursor, and whether they have heads.
+pub fn attention(app: &App) -> (&[AttentionMaps], bool) {
+    let run = app.run();
+    run.map_or((&[], false), |run| app.cursor.attention_maps(run))
 }
 
 pub fn has_picture(app: &App) -> bool {

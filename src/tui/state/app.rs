@@ -103,6 +103,8 @@ pub struct App {
     pub(super) requests: Requests,
     /// The number of the newest query of a lesson's filters.
     queries: u64,
+    /// What the worker is to be told.
+    pub(super) tasks: Vec<Task>,
 }
 
 impl App {
@@ -130,6 +132,7 @@ impl App {
             playback: None,
             requests: Requests::default(),
             queries: 0,
+            tasks: Vec::new(),
         }
     }
 
@@ -143,39 +146,39 @@ impl App {
         if self.takes_over(&action) {
             self.script = Script::default();
         }
-        let tasks = match action {
-            Action::Tick(clock) => {
-                self.tick(clock);
-                Vec::new()
-            }
-            Action::Quit => {
-                self.quit = true;
-                Vec::new()
-            }
-            Action::Suspend => {
-                self.suspend = true;
-                Vec::new()
-            }
+        match action {
+            Action::Tick(clock) => self.tick(clock),
+            Action::Quit => self.quit = true,
+            Action::Suspend => self.suspend = true,
             action => self.act_in_mode(&action),
-        };
-        self.with_what_follows(tasks)
+        }
+        self.follow_up()
     }
 
     /// Takes in what the worker says; returns what it should do next.
     pub fn apply(&mut self, update: Update) -> Vec<Task> {
-        let tasks = self.take_in(update);
-        self.with_what_follows(tasks)
+        self.take_in(update);
+        self.follow_up()
     }
 
-    /// `tasks`, with those of the lesson that is read, and of what the screen lacks.
-    fn with_what_follows(&mut self, mut tasks: Vec<Task>) -> Vec<Task> {
-        tasks.extend(self.proceed());
-        tasks.extend(self.query_filters());
-        tasks.extend(self.request_missing());
+    /// Goes on with the lesson that is read, and asks for what the screen lacks.
+    fn follow_up(&mut self) -> Vec<Task> {
+        self.proceed();
+        self.query_filters();
+        self.request_missing();
         if let Some(problem) = self.lesson.problem.take() {
             self.notice = Some(Notice::Failed(problem));
         }
-        tasks
+        self.take_tasks()
+    }
+
+    /// What the worker should do, and has not been told yet.
+    pub fn take_tasks(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.tasks)
+    }
+
+    pub(super) fn send(&mut self, task: impl Into<Task>) {
+        self.tasks.push(task.into());
     }
 
     /// Does the reader, with `action`, do something to a run, so that a lesson's script must not do any more to it?
@@ -190,7 +193,7 @@ impl App {
         }
     }
 
-    fn take_in(&mut self, update: Update) -> Vec<Task> {
+    fn take_in(&mut self, update: Update) {
         match update {
             Update::Loaded {
                 info,
@@ -201,15 +204,14 @@ impl App {
                 self.opening = None;
                 self.model = Model::Ready(info);
                 self.recorded = recorded;
-                let tasks = if std::mem::take(&mut self.waits) {
-                    self.read(&Action::Reset)
+                if std::mem::take(&mut self.waits) {
+                    self.read(&Action::Reset);
                 } else {
-                    self.start(request)
-                };
+                    self.start(request);
+                }
                 if let Some(note) = note {
                     self.say(note);
                 }
-                return tasks;
             }
             Update::LoadFailed(failure) if self.opening.take().is_some() => {
                 self.notice = Some(Notice::Failed(failure));
@@ -235,11 +237,8 @@ impl App {
             Update::Done { run } => {
                 self.set_state(run, RunState::Done);
                 let run = self.runs.find(run);
-                let export = &mut self.export;
-                return run
-                    .and_then(|run| export.write_first(run))
-                    .into_iter()
-                    .collect();
+                let task = run.and_then(|run| self.export.write_first(run));
+                self.tasks.extend(task);
             }
             Update::RunFailed { run, failure } => {
                 self.set_state(run, RunState::Failed);
@@ -272,7 +271,6 @@ impl App {
             }
             Update::Saved(Err(failure)) => self.notice = Some(Notice::Failed(failure)),
         }
-        Vec::new()
     }
 
     /// The worker is at something for the run on the screen.
@@ -370,58 +368,55 @@ impl App {
     }
 
     /// Asks for what the screen would like to show at the cursor and does not have.
-    fn request_missing(&mut self) -> Option<Task> {
+    fn request_missing(&mut self) {
         let settled = self.playback.is_none() && !(self.is_running() && self.cursor.follow);
         if !settled {
-            return None;
+            return;
         }
         let shown = self.runs.current.iter().chain(self.runs.compared());
         let model = &self.model;
         let shown = shown.filter(|run| run.state != RunState::Failed && model.made(run));
-        self.requests.next(shown, &self.cursor).map(Task::from)
+        let request = self.requests.next(shown, &self.cursor);
+        self.tasks.extend(request.map(Task::from));
     }
 
     /// Opens another model, which then runs `request`.
-    pub(super) fn open_model(&mut self, model: String, request: Request) -> Vec<Task> {
+    pub(super) fn open_model(&mut self, model: String, request: Request) {
         self.opening = Some((model.clone(), self.clock));
-        vec![Command::Open { model, request }.into()]
+        self.send(Command::Open { model, request });
     }
 
     /// Starts a run of `request` from its first stage.
-    pub(super) fn start(&mut self, request: Request) -> Vec<Task> {
-        let Model::Ready(info) = &self.model else {
-            return Vec::new();
-        };
-        let run = self.runs.start(request.clone(), Arc::clone(info));
-        self.cursor.step = 0;
-        self.turn_to_new_run(Command::Run { run, request })
+    pub(super) fn start(&mut self, request: Request) {
+        if let Model::Ready(info) = &self.model {
+            let run = self.runs.start(request.clone(), Arc::clone(info));
+            self.cursor.step = 0;
+            self.turn_to_new_run(Command::Run { run, request });
+        }
     }
 
     /// Leaves the run on the screen before `step`, and goes on as `request`.
-    pub(super) fn branch(&mut self, step: usize, request: Request) -> Vec<Task> {
-        let Some((run, parent)) = self.runs.branch(step, request.clone()) else {
-            return Vec::new();
-        };
-        self.turn_to_new_run(Command::Branch {
-            run,
-            parent,
-            step,
-            request,
-        })
+    pub(super) fn branch(&mut self, step: usize, request: Request) {
+        if let Some((run, parent)) = self.runs.branch(step, request.clone()) {
+            self.turn_to_new_run(Command::Branch {
+                run,
+                parent,
+                step,
+                request,
+            });
+        }
     }
 
-    fn turn_to_new_run(&mut self, command: Command) -> Vec<Task> {
+    fn turn_to_new_run(&mut self, command: Command) {
         self.requests.forget_pending();
         self.notice = None;
         self.turn_to_run();
         self.cursor.follow = true;
-        let mut tasks = Vec::new();
         while let Some((run, kept)) = self.runs.forget_oldest() {
-            tasks.push(Command::Forget { run }.into());
+            self.send(Command::Forget { run });
             self.say(format!("run {run} was forgotten: {kept} are kept"));
         }
-        tasks.push(command.into());
-        tasks
+        self.send(command);
     }
 
     /// Puts another run of this session on the screen.
@@ -440,54 +435,60 @@ impl App {
         }
     }
 
+    /// Tells the worker to do something with the run on the screen, which is then in `state`.
+    pub(super) fn advance(&mut self, state: RunState, command: impl Fn(u64) -> Command) {
+        if let Some(run) = &mut self.runs.current {
+            run.state = state;
+            let command = command(run.id);
+            self.send(command);
+        }
+    }
+
     /// Lets the run go on, to its end or until the step `until` is the next one.
-    pub(super) fn go_on(&mut self, until: Option<usize>) -> Vec<Task> {
+    pub(super) fn go_on(&mut self, until: Option<usize>) {
         self.cursor.follow = true;
-        let Some(run) = &mut self.runs.current else {
-            return Vec::new();
-        };
-        self.cursor.follow(run);
-        run.state = RunState::Running;
-        vec![Command::Play { run: run.id, until }.into()]
+        if let Some(run) = &self.runs.current {
+            self.cursor.follow(run);
+        }
+        self.advance(RunState::Running, |run| Command::Play { run, until });
     }
 
     /// Opens `lesson` where it was left.
-    pub fn begin(&mut self, lesson: Lesson) -> Vec<Task> {
+    pub fn begin(&mut self, lesson: Lesson) {
         let page = self.lesson.progress.page(&lesson);
         self.mode = Mode::Browse;
         self.explain = None;
-        self.open_page(Arc::new(lesson), page)
+        self.open_page(Arc::new(lesson), page);
     }
 
-    pub(super) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) -> Vec<Task> {
+    pub(super) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) {
         let (request, goto) = (lesson.request.clone(), lesson.pages[page].goto.clone());
         self.lesson.open_page(lesson, page);
         self.notice = None;
         // Before the model is there, nothing is done; then the page is opened anew.
-        self.go(&request, &goto)
+        self.go(&request, &goto);
     }
 
     /// Takes the reader to where a page begins, in place of whatever was still to be done.
-    pub fn go(&mut self, lesson: &RequestPatch, goto: &Goto) -> Vec<Task> {
+    pub fn go(&mut self, lesson: &RequestPatch, goto: &Goto) {
         let Model::Ready(info) = &self.model else {
-            return Vec::new();
+            return;
         };
         let request = page_request(lesson, &goto.request, info);
         self.script = Script::goto(&request, goto);
         self.mode = Mode::Browse;
         self.came_from = None;
-        self.proceed()
+        self.proceed();
     }
 
     /// Does what a reader could do, after what is still to be done.
-    pub fn act(&mut self, acts: &[LessonAction]) -> Vec<Task> {
+    pub fn act(&mut self, acts: &[LessonAction]) {
         self.script.add(acts);
-        self.proceed()
+        self.proceed();
     }
 
     /// Does what can be done now of a lesson's script.
-    fn proceed(&mut self) -> Vec<Task> {
-        let mut tasks = Vec::new();
+    fn proceed(&mut self) {
         while let Model::Ready(info) = &self.model {
             let run = self.runs.current.as_ref();
             if run.is_some_and(Run::is_advancing) {
@@ -506,19 +507,17 @@ impl App {
                 Ok(Some(instruction)) => self.carry_out(instruction),
                 Err(problem) => Err(problem),
             };
-            match done {
-                Ok(new) => tasks.extend(new),
-                Err(problem) => self.script.fail(problem.to_string()),
+            if let Err(problem) = done {
+                self.script.fail(problem.to_string());
             }
         }
-        tasks
     }
 
-    fn carry_out(&mut self, instruction: Instruction) -> Result<Vec<Task>, LocationError> {
+    fn carry_out(&mut self, instruction: Instruction) -> Result<(), LocationError> {
         match instruction {
-            Instruction::Start(request) => return Ok(self.start(request)),
-            Instruction::Branch(step, request) => return Ok(self.branch(step, request)),
-            Instruction::Continue => return Ok(self.go_on(None)),
+            Instruction::Start(request) => self.start(request),
+            Instruction::Branch(step, request) => self.branch(step, request),
+            Instruction::Continue => self.go_on(None),
             Instruction::SwitchTo(run) => self.switch_to(run),
             Instruction::Compare(run) => self.runs.compare(run),
             Instruction::Look(place) => self.look(&place)?,
@@ -536,7 +535,7 @@ impl App {
                 self.look(&place)?;
             }
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     fn look(&mut self, place: &Location) -> Result<(), LocationError> {
@@ -547,39 +546,46 @@ impl App {
     }
 
     /// Asks what a page wants to know now.
-    fn query_filters(&mut self) -> Option<Task> {
+    fn query_filters(&mut self) {
         if let Some(problem) = self.script.take_problem() {
             self.lesson.cannot_open(&problem);
         }
-        if self.is_run_unfinished() {
-            return None;
-        }
-        let purpose = self
+        let Some(open) = self
             .lesson
             .open
-            .as_ref()?
-            .due(self.is_at_page(), &self.seen())?;
-        self.query(purpose)
+            .as_ref()
+            .filter(|_| !self.is_run_unfinished())
+        else {
+            return;
+        };
+        match open.next_query() {
+            Some(Purpose::Opening) if self.is_at_page() => self.query(Purpose::Opening),
+            Some(Purpose::Watching) if open.seen.as_ref() != Some(&self.seen()) => {
+                self.query(Purpose::Watching);
+            }
+            _ => {}
+        }
     }
 
     /// Asks the page's filters, where there are any.
-    pub(super) fn query(&mut self, purpose: Purpose) -> Option<Task> {
+    pub(super) fn query(&mut self, purpose: Purpose) {
         let seen = self.seen();
-        let run_json = run_json(&self.runs, &seen.selection)?;
-        let info = Arc::clone(&self.runs.current.as_ref()?.info);
-        let open = self.lesson.open.as_mut()?;
-        let filters = open.filters(purpose, info, seen);
-        if filters.is_empty() {
-            return None;
-        }
-        self.queries += 1;
-        open.asked = Some((self.queries, purpose));
-        let query = FilterQuery {
-            number: self.queries,
-            run_json,
-            filters,
+        let run_json = run_json(&self.runs, &seen.selection);
+        let (Some(open), Some(run), Some(run_json)) =
+            (&mut self.lesson.open, &self.runs.current, run_json)
+        else {
+            return;
         };
-        Some(Job::Evaluate(Box::new(query)).into())
+        let filters = open.filters(purpose, Arc::clone(&run.info), seen);
+        if !filters.is_empty() {
+            self.queries += 1;
+            open.asked = Some((self.queries, purpose));
+            self.send(Job::Evaluate(Box::new(FilterQuery {
+                number: self.queries,
+                run_json,
+                filters,
+            })));
+        }
     }
 
     /// Is there no run that a page's filters could be asked of?

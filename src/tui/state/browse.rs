@@ -10,10 +10,10 @@ use super::lesson::{Purpose, Scroll, Spot};
 use super::run::RunState;
 use super::script::Script;
 use crate::lesson::Depth;
-use crate::tui::worker::{Command, Task};
+use crate::tui::worker::Command;
 
 impl App {
-    pub(super) fn browse(&mut self, action: &Action) -> Vec<Task> {
+    pub(super) fn browse(&mut self, action: &Action) {
         match *action {
             Action::Help => self.mode = Mode::Help(0),
             Action::Dismiss => self.dismiss(),
@@ -21,7 +21,7 @@ impl App {
             Action::PreviousView => self.cursor.turn(View::ALL.len() - 1),
             Action::Show(view) => self.cursor.view = view,
             Action::StepBack => self.go_to(self.cursor.step.saturating_sub(1)),
-            Action::StepForward => return self.step_forward(),
+            Action::StepForward => self.step_forward(),
             Action::FirstStep => self.go_to(0),
             Action::LastStep => {
                 self.playback = None;
@@ -54,13 +54,14 @@ impl App {
                 self.cursor.attention.place = (across, down);
                 self.mode = Mode::Place;
             }
-            Action::PlayPause => return self.play_or_pause(),
+            Action::PlayPause => self.play_or_pause(),
             Action::Cancel if self.is_running() => {
-                return self.advance(RunState::Cancelling, |_| Command::Cancel);
+                self.advance(RunState::Cancelling, |_| Command::Cancel);
             }
             Action::Run if self.can_run_again() => {
-                let request = self.request().cloned();
-                return request.map_or_else(Vec::new, |request| self.start(request));
+                if let Some(request) = self.request().cloned() {
+                    self.start(request);
+                }
             }
             Action::Edit if self.can_edit() => {
                 let model = self.info().map_or("", |info| info.name.as_str());
@@ -103,7 +104,7 @@ impl App {
             Action::Save => {
                 let run = self.runs.current.as_ref();
                 let task = run.and_then(|run| self.export.save_picture(run, &self.cursor));
-                return task.into_iter().collect();
+                self.tasks.extend(task);
             }
             Action::Export => {
                 if let Some(run) = &self.runs.current {
@@ -111,9 +112,8 @@ impl App {
                     self.mode = Mode::Export(0);
                 }
             }
-            _ => return self.read(action),
+            _ => self.read(action),
         }
-        Vec::new()
     }
 
     /// Closes the uppermost of what lies over or beside the view.
@@ -136,31 +136,27 @@ impl App {
         }
     }
 
-    fn step_forward(&mut self) -> Vec<Task> {
+    fn step_forward(&mut self) {
         self.playback = None;
         if self
             .newest()
             .is_some_and(|newest| self.cursor.step < newest)
         {
             self.cursor.step += 1;
-            return Vec::new();
+            return;
         }
         self.cursor.follow = true;
         if self.can_continue() {
-            self.advance(RunState::Pausing, |run| Command::Step { run })
-        } else {
-            Vec::new()
+            self.advance(RunState::Pausing, |run| Command::Step { run });
         }
     }
 
-    fn play_or_pause(&mut self) -> Vec<Task> {
+    fn play_or_pause(&mut self) {
         if self.is_running() {
-            return self.advance(RunState::Pausing, |_| Command::Pause);
-        }
-        if self.can_continue() {
-            return self.go_on(None);
-        }
-        if self.playback.take().is_none()
+            self.advance(RunState::Pausing, |_| Command::Pause);
+        } else if self.can_continue() {
+            self.go_on(None);
+        } else if self.playback.take().is_none()
             && let Some(newest) = self.newest()
         {
             if self.cursor.step >= newest {
@@ -169,15 +165,6 @@ impl App {
             self.cursor.follow = false;
             self.playback = Some(self.clock + PLAYBACK);
         }
-        Vec::new()
-    }
-
-    fn advance(&mut self, state: RunState, command: impl Fn(u64) -> Command) -> Vec<Task> {
-        let Some(run) = &mut self.runs.current else {
-            return Vec::new();
-        };
-        run.state = state;
-        vec![command(run.id).into()]
     }
 
     fn open_form(&mut self, editor: Option<Editor>) {
@@ -205,19 +192,19 @@ impl App {
     }
 
     /// Carries out what belongs to the lesson that is read.
-    pub(super) fn read(&mut self, action: &Action) -> Vec<Task> {
+    pub(super) fn read(&mut self, action: &Action) {
         let Some(open) = &mut self.lesson.open else {
-            return Vec::new();
+            return;
         };
         let (lesson, page) = (Arc::clone(&open.lesson), open.page);
         match action {
-            Action::NextPage if open.has_next() => return self.open_page(lesson, page + 1),
-            Action::PreviousPage if page > 0 => return self.open_page(lesson, page - 1),
-            Action::Reset => return self.open_page(lesson, page),
-            Action::Check if open.is_open() => return self.check(),
+            Action::NextPage if open.has_next() => self.open_page(lesson, page + 1),
+            Action::PreviousPage if page > 0 => self.open_page(lesson, page - 1),
+            Action::Reset => self.open_page(lesson, page),
+            Action::Check if open.is_open() => self.check(),
             Action::Solution => {
-                let acts = self.lesson.show_solution();
-                return self.act(&acts);
+                let actions = self.lesson.show_solution();
+                self.act(&actions);
             }
             Action::LeaveLesson => {
                 self.script = Script::default();
@@ -238,23 +225,18 @@ impl App {
             }
             _ => {}
         }
-        Vec::new()
     }
 
     /// Asks whether the task is done, or for the answer to the question.
-    fn check(&mut self) -> Vec<Task> {
-        let unfinished = self.is_run_unfinished();
-        let Some(open) = &mut self.lesson.open else {
-            return Vec::new();
-        };
-        if open.is_question() {
-            open.scroll_to(Spot::Exercise);
-            self.mode = Mode::Answer(LineEditor::default());
-        } else if unfinished {
-            self.lesson.remark(self.lesson.messages().running);
-        } else {
-            return self.query(Purpose::Asking).into_iter().collect();
+    fn check(&mut self) {
+        let is_unfinished = self.is_run_unfinished();
+        match &mut self.lesson.open {
+            Some(open) if open.is_question() => {
+                open.scroll_to(Spot::Exercise);
+                self.mode = Mode::Answer(LineEditor::default());
+            }
+            _ if is_unfinished => self.lesson.remark(self.lesson.messages().running),
+            _ => self.query(Purpose::Asking),
         }
-        Vec::new()
     }
 }

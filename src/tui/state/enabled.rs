@@ -1,16 +1,10 @@
 //! What can be done now: the keys that are shown, and those that do something.
 
-use std::sync::Arc;
-
-use image::RgbImage;
-
 use super::app::{App, Model, Notice};
 use super::cursor::View;
 use super::export_menu::picture;
 use super::run::{Run, RunState};
 use crate::generation::{ModelInfo, Request};
-#[cfg(test)]
-use crate::trace::AttentionMaps;
 use crate::trace::Guidance;
 
 impl App {
@@ -72,21 +66,9 @@ impl App {
         self.newest().is_some()
     }
 
-    /// The attention maps at the cursor, and whether they have heads.
-    #[cfg(test)]
-    pub fn attention(&self) -> (&[AttentionMaps], bool) {
-        let run = self.run();
-        run.map_or((&[], false), |run| self.cursor.attention_maps(run))
-    }
-
     /// The selected word of the prompt, if a word is selected: what it was typed as.
     pub fn selected_word(&self) -> Option<&str> {
         self.run()?.word_at(self.cursor.token)
-    }
-
-    /// The picture that the screen is about: the decoded one of the step looked at, with that step, or the finished one.
-    pub fn picture(&self) -> Option<(Arc<RgbImage>, Option<usize>)> {
-        picture(self.run()?, &self.cursor)
     }
 
     /// Can the run on the screen be computed with: is the model that made it still there?
@@ -161,7 +143,8 @@ impl App {
 
     /// Is there a picture to save?
     pub fn can_save(&self) -> bool {
-        self.picture().is_some()
+        self.run()
+            .is_some_and(|run| picture(run, &self.cursor).is_some())
     }
 
     /// Is there anything to write to a file?

@@ -4,10 +4,9 @@ use super::action::{Action, Typing};
 use super::app::{App, Mode};
 use super::cursor::moved;
 use crate::generation::{AttentionChange, Intervention};
-use crate::tui::worker::Task;
 
 impl App {
-    pub(super) fn act_in_mode(&mut self, action: &Action) -> Vec<Task> {
+    pub(super) fn act_in_mode(&mut self, action: &Action) {
         match self.mode {
             Mode::Browse => self.browse(action),
             Mode::Edit(_) => self.edit(action),
@@ -20,7 +19,6 @@ impl App {
                 if let Some(typed) = typed {
                     self.lesson.judge(&typed);
                 }
-                Vec::new()
             }
             Mode::Place => self.move_place(action),
             Mode::Weight(_) => self.weigh(action),
@@ -28,23 +26,22 @@ impl App {
         }
     }
 
-    fn edit(&mut self, action: &Action) -> Vec<Task> {
+    fn edit(&mut self, action: &Action) {
         let Mode::Edit(editor) = &mut self.mode else {
-            return Vec::new();
+            return;
         };
         match action {
             Action::Dismiss => self.leave_form(),
-            Action::Type(Typing::Submit) => return self.submit(),
+            Action::Type(Typing::Submit) => self.submit(),
             Action::Type(typing) => editor.apply(typing),
             _ => {}
         }
-        Vec::new()
     }
 
-    fn submit(&mut self) -> Vec<Task> {
+    fn submit(&mut self) {
         let newest = self.newest().unwrap_or(0);
         let Mode::Edit(editor) = &mut self.mode else {
-            return Vec::new();
+            return;
         };
         let other_model = editor.other_model().map(str::to_owned);
         let asked = editor.request().and_then(|request| {
@@ -64,7 +61,6 @@ impl App {
             Err((field, problem)) => {
                 editor.field = field;
                 editor.error = Some(problem);
-                Vec::new()
             }
         }
     }
@@ -74,7 +70,7 @@ impl App {
         self.cursor.view = self.came_from.take().unwrap_or(self.cursor.view);
     }
 
-    fn jump(&mut self, action: &Action) -> Vec<Task> {
+    fn jump(&mut self, action: &Action) {
         let typed = if let Action::Type(Typing::Insert(text)) = action {
             let digits = text.chars().filter(char::is_ascii_digit).collect();
             self.type_line(&Action::Type(Typing::Insert(digits)))
@@ -82,17 +78,15 @@ impl App {
             self.type_line(action)
         };
         let Some(Ok(number)) = typed.map(|typed| typed.parse::<usize>()) else {
-            return Vec::new();
+            return;
         };
         // Counted from 1, as on the screen; a run that waits goes on until the step is done.
         let step = number.saturating_sub(1);
         if self.can_continue() && self.newest().is_none_or(|newest| step > newest) {
-            return self.go_on(Some(number));
-        }
-        if self.has_steps() {
+            self.go_on(Some(number));
+        } else if self.has_steps() {
             self.go_to(step);
         }
-        Vec::new()
     }
 
     /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they mean
@@ -114,7 +108,7 @@ impl App {
         None
     }
 
-    fn scroll_help(&mut self, action: &Action) -> Vec<Task> {
+    fn scroll_help(&mut self, action: &Action) {
         if let Mode::Help(scroll) = &mut self.mode {
             match action {
                 Action::Up => *scroll = scroll.saturating_sub(1),
@@ -123,10 +117,9 @@ impl App {
                 _ => {}
             }
         }
-        Vec::new()
     }
 
-    fn choose_run(&mut self, action: &Action, row: usize) -> Vec<Task> {
+    fn choose_run(&mut self, action: &Action, row: usize) {
         let rows = self.runs.tree();
         let chosen = rows
             .get(row)
@@ -150,30 +143,29 @@ impl App {
             Action::Runs | Action::Dismiss => self.mode = Mode::Browse,
             _ => {}
         }
-        Vec::new()
     }
 
-    fn choose_lesson(&mut self, action: &Action, row: usize) -> Vec<Task> {
+    fn choose_lesson(&mut self, action: &Action, row: usize) {
         let mut lessons = self.lesson.lessons();
         match action {
             Action::Up => self.mode = Mode::Lessons(moved(row, lessons.len(), false)),
             Action::Down => self.mode = Mode::Lessons(moved(row, lessons.len(), true)),
-            Action::Choose if row < lessons.len() => return self.begin(lessons.swap_remove(row)),
+            Action::Choose if row < lessons.len() => self.begin(lessons.swap_remove(row)),
             Action::Switch => self.lesson.translate(),
             Action::Lessons | Action::Dismiss => self.mode = Mode::Browse,
             _ => {}
         }
-        Vec::new()
     }
 
-    fn choose_export(&mut self, action: &Action, row: usize) -> Vec<Task> {
+    fn choose_export(&mut self, action: &Action, row: usize) {
         let rows = self.export.items.len();
         match action {
             Action::Up => self.mode = Mode::Export(moved(row, rows, false)),
             Action::Down => self.mode = Mode::Export(moved(row, rows, true)),
             Action::Choose => {
                 self.mode = Mode::Browse;
-                return self.export.choose(row).into_iter().collect();
+                let task = self.export.choose(row);
+                self.tasks.extend(task);
             }
             Action::Export | Action::Dismiss => {
                 self.mode = Mode::Browse;
@@ -181,17 +173,16 @@ impl App {
             }
             _ => {}
         }
-        Vec::new()
     }
 
     /// A branch from the first step on, in which the selected word's attention is changed: the whole picture is another
     /// one then, made from the same noise.
-    fn weigh(&mut self, action: &Action) -> Vec<Task> {
+    fn weigh(&mut self, action: &Action) {
         let Some(typed) = self.type_line(action).filter(|typed| !typed.is_empty()) else {
-            return Vec::new();
+            return;
         };
         let (Some(word), Some(request)) = (self.selected_word(), self.request()) else {
-            return Vec::new();
+            return;
         };
         let factor = typed.parse::<f32>();
         let intervention = match factor {
@@ -210,10 +201,10 @@ impl App {
         if factor != Ok(1.0) {
             request.interventions.push(intervention);
         }
-        self.branch(0, request)
+        self.branch(0, request);
     }
 
-    fn move_place(&mut self, action: &Action) -> Vec<Task> {
+    fn move_place(&mut self, action: &Action) {
         // A twenty-fourth of the picture: fine enough to point, coarse enough to travel.
         let by = 1.0 / 24.0;
         let (across, down) = &mut self.cursor.attention.place;
@@ -230,13 +221,12 @@ impl App {
             | Action::NextHead
             | Action::OtherHalf
             | Action::GoTo(_)
-            | Action::PlayPause => return self.browse(action),
+            | Action::PlayPause => self.browse(action),
             Action::Show(_) | Action::NextView | Action::PreviousView => {
                 self.mode = Mode::Browse;
-                return self.browse(action);
+                self.browse(action);
             }
             _ => {}
         }
-        Vec::new()
     }
 }

@@ -182,33 +182,9 @@ impl Run {
         self.recomputed.clear();
     }
 
-    fn recomputed_bytes(&self) -> usize {
+    pub(crate) fn recomputed_bytes(&self) -> usize {
         let maps = self.recomputed.values().flatten();
         maps.map(AttentionMaps::bytes).sum()
-    }
-
-    /// Memory of everything that is kept of the run, in bytes, besides a little for names and lists.
-    #[cfg(test)]
-    pub fn bytes(&self) -> usize {
-        let text = self.trace.text.iter();
-        let text =
-            text.flat_map(|text| text.prompt.iter().chain([&text.negative_prompt_embedding]));
-        let noise = self.trace.noise.iter().map(|noise| &noise.initial_noise);
-        let steps = self.trace.steps.iter().flat_map(|step| &step.tensors);
-        let values: usize = (text.chain(noise).chain(steps))
-            .map(|tensor| tensor.data.len() * size_of::<f32>())
-            .sum();
-        let previews = self.pictures.iter();
-        let previews = previews.flat_map(|pictures| [&pictures.latents, &pictures.x0]);
-        let pictures = previews.chain(self.decoded.values());
-        let pictures = pictures.map(|picture| picture.as_raw().len());
-        let image = self
-            .trace
-            .image
-            .iter()
-            .map(|data| data.image.as_raw().len());
-        let (attention, _) = self.attention_memory();
-        values + pictures.chain(image).sum::<usize>() + attention + self.recomputed_bytes()
     }
 
     /// Attention maps as `key` says; empty where they are neither kept nor computed anew.

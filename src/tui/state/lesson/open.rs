@@ -161,17 +161,14 @@ impl OpenLesson {
         }
     }
 
-    /// What the page's filters should be asked for now, if anything: when it has been opened (`is_at_page`: its run is on
-    /// the screen, and done), and when the reader did something.
-    pub(in crate::tui::state) fn due(&self, is_at_page: bool, seen: &Seen) -> Option<Purpose> {
-        if self.asked.is_some() {
-            return None;
-        }
-        if !self.opened {
-            return is_at_page.then_some(Purpose::Opening);
-        }
+    /// What the page's filters are to be asked for next: when its run is there, and when the reader did something.
+    pub(in crate::tui::state) fn next_query(&self) -> Option<Purpose> {
         let watches = self.is_open() && !self.is_question();
-        (watches && self.seen.as_ref() != Some(seen)).then_some(Purpose::Watching)
+        match (&self.asked, self.opened) {
+            (Some(_), _) => None,
+            (None, false) => Some(Purpose::Opening),
+            (None, true) => watches.then_some(Purpose::Watching),
+        }
     }
 
     /// The filters to ask on a run of `model`.
