@@ -8,8 +8,8 @@
 //! ```
 //!
 //! This thread owns the terminal: it alone reads keys and draws. It never waits for the model, redraws only when
-//! something changed, and sleeps in between. [`state::App`] is all of its state and knows no terminal, so that tests can
-//! drive it; `ui` reads the state and draws it, and the state knows nothing of `ui`.
+//! something changed, and sleeps in between. [`state::App`] is all of its state and knows no terminal, so that tests
+//! can drive it; `ui` reads the state and draws it, and the state knows nothing of `ui`.
 
 pub(crate) mod keys;
 mod options;

@@ -1,5 +1,5 @@
-//! What happens on a panic: on the screen's thread the terminal is restored first; elsewhere the message is kept for the
-//! screen to show, and nothing is printed over it.
+//! What happens on a panic: on the screen's thread the terminal is restored first; elsewhere the message is kept for
+//! the screen to show, and nothing is printed over it.
 
 use std::panic;
 use std::sync::Mutex;

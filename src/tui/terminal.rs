@@ -102,8 +102,8 @@ impl Screen {
         Ok(())
     }
 
-    /// Notes a signal that asks the program to end, and sees to it that it ends: once its terminal has gone away, a read
-    /// from it may never return.
+    /// Notes a signal that asks the program to end, and sees to it that it ends: once its terminal has gone away, a
+    /// read from it may never return.
     #[cfg(unix)]
     fn listen_to_signals(&self) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -118,8 +118,8 @@ impl Screen {
             }
         };
         thread::Builder::new().name("signals".into()).spawn(wait)?;
-        // A terminal can go away without a signal, when whoever would have sent it went first. Reading from it then never
-        // returns, and so the thread that reads cannot notice.
+        // A terminal can go away without a signal, when whoever would have sent it went first. Reading from it then
+        // never returns, and so the thread that reads cannot notice.
         let watch = || {
             while io::stdout().is_terminal() {
                 thread::sleep(GRACE);

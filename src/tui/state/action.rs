@@ -36,7 +36,8 @@ pub enum Action {
     NextHead,
     /// Attention of the other half of guidance.
     OtherHalf,
-    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small maps.
+    /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small
+    /// maps.
     Switch,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,

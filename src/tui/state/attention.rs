@@ -45,8 +45,8 @@ impl<'a> SelectedMaps<'a> {
         }
     }
 
-    /// The map of position `token`, mean over the layers, at `size` (width, height): smaller maps are interpolated to the
-    /// larger ones' size before they are averaged, as DAAM does (Tang et al. 2022, arXiv 2210.04885).
+    /// The map of position `token`, mean over the layers, at `size` (width, height): smaller maps are interpolated to
+    /// the larger ones' size before they are averaged, as DAAM does (Tang et al. 2022, arXiv 2210.04885).
     pub fn map(&self, token: usize, size: (usize, usize)) -> Vec<f32> {
         let mut sum = vec![0.0; size.0 * size.1];
         for layer in &self.layers {
@@ -73,8 +73,8 @@ impl<'a> SelectedMaps<'a> {
         shares.sum::<f64>() / self.layers.len().max(1) as f64
     }
 
-    /// The probability of position `token` at a place (across, down, from 0 to 1): the pixel of each layer that covers it,
-    /// mean over the layers.
+    /// The probability of position `token` at a place (across, down, from 0 to 1): the pixel of each layer that
+    /// covers it, mean over the layers.
     pub fn at(&self, token: usize, (across, down): (f32, f32)) -> f64 {
         let pixel =
             |position: f32, count: usize| ((position * count as f32) as usize).min(count - 1);

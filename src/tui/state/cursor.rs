@@ -166,8 +166,8 @@ impl Cursor {
         }
     }
 
-    /// The attention maps of `run` at its step, in its half of guidance: those with heads where heads are looked at and they
-    /// are there. The flag says whether they have heads.
+    /// The attention maps of `run` at its step, in its half of guidance: those with heads where heads are looked at
+    /// and they are there. The flag says whether they have heads.
     pub fn attention_maps<'a>(&self, run: &'a Run) -> (&'a [AttentionMaps], bool) {
         let heads = run.attention(self.attention_key(AttentionDetail::Heads));
         if self.attention.detail() == AttentionDetail::Heads && !heads.is_empty() {

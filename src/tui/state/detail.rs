@@ -1,4 +1,5 @@
-//! What the views of the text, the noise and the schedule show beside the shared cursor: small choices, each with one key.
+//! What the views of the text, the noise and the schedule show beside the shared cursor: small choices, each with one
+//! key.
 
 use super::action::Action;
 use crate::lesson::View;
@@ -62,8 +63,8 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Carries out `action` in `view`. `heads` is the number of heads that the text encoder's layer has, `steps` that of
-    /// the steps that were asked for.
+    /// Carries out `action` in `view`. `heads` is the number of heads that the text encoder's layer has, `steps` that
+    /// of the steps that were asked for.
     pub fn update(&mut self, action: &Action, view: View, heads: usize, steps: usize) {
         match (action, view) {
             (Action::Switch, View::Tokens) => {

@@ -41,8 +41,8 @@ pub struct ExportItem {
 }
 
 impl ExportMenu {
-    /// Offers what can be written from the view, what is looked at first and the whole run last. A run that its model can
-    /// go on with `is_live`.
+    /// Offers what can be written from the view, what is looked at first and the whole run last. A run that its model
+    /// can go on with `is_live`.
     pub(super) fn open(&mut self, run: &Run, cursor: &Cursor, is_live: bool) {
         let mut items = ItemList::new(run, self.folder.clone());
         items.of_view(cursor);

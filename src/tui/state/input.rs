@@ -89,8 +89,8 @@ impl App {
         }
     }
 
-    /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they mean
-    /// while looking around.
+    /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they
+    /// mean while looking around.
     fn type_line(&mut self, action: &Action) -> Option<String> {
         let (Mode::Jump(line) | Mode::Weight(line) | Mode::Answer(line)) = &mut self.mode else {
             return None;

@@ -212,7 +212,8 @@ pub(super) fn selection(cursor: &Cursor, runs: &Runs, info: Option<&ModelInfo>) 
     }
 }
 
-/// What filters are asked about: the run on the screen, what is looked at, and the run beside it; none before there is one.
+/// What filters are asked about: the run on the screen, what is looked at, and the run beside it; none before there
+/// is one.
 pub(super) fn run_json(runs: &Runs, selection: &Selection) -> Option<RunJson> {
     let of = |run: &Run, folder| RunJson::new(&run.info, &run.trace, folder);
     let compared = runs.compared().map(|run| of(run, "compared/"));

@@ -1,5 +1,5 @@
-//! The inspector's state: plain data and rules, free of any terminal. Actions and the worker's updates go in, tasks for the
-//! worker come out; `ui` draws what is here, and nothing here draws.
+//! The inspector's state: plain data and rules, free of any terminal. Actions and the worker's updates go in, tasks
+//! for the worker come out; `ui` draws what is here, and nothing here draws.
 
 pub mod action;
 mod app;

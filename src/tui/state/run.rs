@@ -101,7 +101,8 @@ impl Run {
         }
     }
 
-    /// A run that goes on as `request` from where this one stood before `step`: what was done until then is its own too.
+    /// A run that goes on as `request` from where this one stood before `step`: what was done until then is its own
+    /// too.
     #[must_use]
     pub fn branch(&self, id: u64, step: usize, request: Request) -> Self {
         let mut branch = self.clone();
@@ -247,7 +248,8 @@ impl Run {
             .map_or(&NONE, |tokens| &tokens.unseen)
     }
 
-    /// The word of the prompt that the token at `position` is a part of, as it was typed; none for start, end and padding.
+    /// The word of the prompt that the token at `position` is a part of, as it was typed; none for start, end and
+    /// padding.
     pub fn word_at(&self, position: usize) -> Option<&str> {
         let tokens = self.trace.tokens.as_deref()?;
         let mut words = words(&self.trace.request.prompt, &tokens.prompt);

@@ -113,8 +113,8 @@ impl Runs {
         self.newest
     }
 
-    /// Puts a branch on the screen, which leaves the run there before `step`, and that run beside it: what changes is best
-    /// seen beside what it was. Returns the branch's number and its parent's.
+    /// Puts a branch on the screen, which leaves the run there before `step`, and that run beside it: what changes is
+    /// best seen beside what it was. Returns the branch's number and its parent's.
     pub fn branch(&mut self, step: usize, request: Request) -> Option<(u64, u64)> {
         let parent = self.current.as_ref()?;
         let origin = parent.id;
@@ -175,8 +175,8 @@ impl Runs {
         parent.map(|Origin { run, .. }| run).or_else(newest)
     }
 
-    /// Forgets attention maps of earlier runs, the oldest first, until those of all runs fit the budget together. Those of
-    /// the run on the screen stay: it keeps to the budget by itself.
+    /// Forgets attention maps of earlier runs, the oldest first, until those of all runs fit the budget together.
+    /// Those of the run on the screen stay: it keeps to the budget by itself.
     pub fn keep_to_budget(&mut self) {
         let mut used: usize = self.all().map(|run| run.attention_memory().0).sum();
         // The one beside the run on the screen is the last to lose them.

@@ -31,8 +31,8 @@ impl From<Job> for Task {
 /// For the model's thread, which carries out one command after the other, between two denoising steps.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Open another model, as `--model` names it, in the place of the one that is there, and start the next run on it. Runs
-    /// that were made by the model before are forgotten: its memory is given back.
+    /// Open another model, as `--model` names it, in the place of the one that is there, and start the next run on
+    /// it. Runs that were made by the model before are forgotten: its memory is given back.
     Open { model: String, request: Request },
     /// Start a run and let it go on to its end. A run that goes on is paused.
     Run { run: u64, request: Request },

@@ -44,7 +44,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the worker: it loads the model at once, and says with what to begin: `request`, over the model's defaults.
+    /// Starts the worker: it loads the model at once, and says with what to begin: `request`, over the model's
+    /// defaults.
     pub fn spawn(loader: Loader, request: RequestPatch) -> std::io::Result<Self> {
         Self::start(move |answers, commands, cancel| {
             model_thread::work(loader, &request, answers, commands, cancel);

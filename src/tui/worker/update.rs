@@ -91,8 +91,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The previews of what happened, where it is a step; `preview` makes a picture of latents, which it multiplies by a
-    /// factor.
+    /// The previews of what happened, where it is a step; `preview` makes a picture of latents, which it multiplies
+    /// by a factor.
     pub(super) fn of(event: &Event, preview: impl Fn(&[f32], f32) -> RgbImage) -> Option<Self> {
         let Event::Step(step) = event else {
             return None;

@@ -51,8 +51,8 @@ pub struct Messages {
     pub lessons: &'static str,
     /// How far a reader is, and how long a lesson takes.
     pub progress: fn(solved: usize, all: usize, minutes: u32) -> String,
-    /// Short names of keys and of parts of a solution, where they differ from the English ones; `{}` is where a part's value
-    /// stands, if it is not at the end.
+    /// Short names of keys and of parts of a solution, where they differ from the English ones; `{}` is where a
+    /// part's value stands, if it is not at the end.
     names: &'static [(&'static str, &'static str)],
     /// A lesson, a claim or an exercise is about one model, and another one is open.
     pub lesson_elsewhere: fn(about: &str, open: &str) -> String,

@@ -60,8 +60,8 @@ impl LessonState {
         Messages::of(self.language)
     }
 
-    /// Opens the program's own lessons and what was solved of them, where no others are open. Returns the row of the lesson
-    /// that is read or to go on with.
+    /// Opens the program's own lessons and what was solved of them, where no others are open. Returns the row of the
+    /// lesson that is read or to go on with.
     pub(in crate::tui::state) fn row(&mut self) -> usize {
         if self.library.is_none() {
             self.library = Some(Arc::new(Library::embedded()));
