@@ -120,6 +120,24 @@ impl Theme {
         }
     }
 
+    /// The selection where something is selected; else `otherwise`.
+    pub fn accent_if(self, is_selected: bool, otherwise: Style) -> Style {
+        if is_selected {
+            self.accent()
+        } else {
+            otherwise
+        }
+    }
+
+    /// The same, as a bar.
+    pub fn selected_if(self, is_selected: bool, otherwise: Style) -> Style {
+        if is_selected {
+            self.selected()
+        } else {
+            otherwise
+        }
+    }
+
     /// Something finished.
     pub fn good(self) -> Style {
         self.foreground(GOOD, Modifier::empty())

@@ -47,11 +47,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
         let right = (words.progress)(solved, all, lesson.minutes);
         let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
         let row = format!("{}{right}", fit(&title, room.saturating_sub(width(&right))));
-        let style = if index == selected {
-            theme.selected()
-        } else {
-            theme.text()
-        };
+        let style = theme.selected_if(index == selected, theme.text());
         buffer.set_stringn(area.x, y, row, room, style);
     }
 }

@@ -126,11 +126,9 @@ impl Writer {
         match tag {
             Tag::Heading { level, .. } => {
                 self.gap();
-                let style = if *level == HeadingLevel::H1 {
-                    self.theme.accent()
-                } else {
-                    self.theme.title()
-                };
+                let style = self
+                    .theme
+                    .accent_if(*level == HeadingLevel::H1, self.theme.title());
                 self.push(|_| style);
             }
             Tag::Paragraph if self.marker.is_none() => self.gap(),

@@ -267,11 +267,7 @@ fn draw_title(
         area.y
     };
     for (name, each) in depths.iter().zip(Depth::ALL) {
-        let style = if each == depth {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
+        let style = theme.accent_if(each == depth, theme.muted());
         let room = usize::from(area.right().saturating_sub(x));
         (x, _) = buffer.set_stringn(x, y, format!(" {name}"), room, style);
     }

@@ -19,8 +19,8 @@ pub fn hit(app: &App, size: (u16, u16), x: u16, y: u16) -> Option<Action> {
     }
     let places = Places::new(area);
     let click = Position { x, y };
-    if places.rail.contains(click) {
-        let view = View::ALL.get(usize::from(y - places.rail.y))?;
+    if places.sidebar.contains(click) {
+        let view = View::ALL.get(usize::from(y - places.sidebar.y))?;
         return Some(Action::Show(*view));
     }
     if places.when.contains(click) {

@@ -50,7 +50,7 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
     let wide = places.wide;
     draw_header(buffer, places.header, app, theme);
     draw_rules(buffer, [places.upper, places.lower], places.rule, theme);
-    draw_rail(buffer, places.rail, app, theme, wide);
+    draw_sidebar(buffer, places.sidebar, app, theme, wide);
     let (middle, pane) = places.explained(app);
     // The form has the whole width.
     let is_edited = matches!(app.mode, Mode::Edit(_));
@@ -68,7 +68,7 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
         draw_highlights(buffer, app, reading, theme);
     }
     draw_timeline(buffer, places.when, app, theme);
-    draw_foot(buffer, places.keys, app, theme);
+    draw_footer(buffer, places.keys, app, theme);
     if overlays::draw(buffer, places.middle, app, theme) {
         pictures.clear();
     }
@@ -131,7 +131,7 @@ fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: 
 struct Places {
     header: Rect,
     upper: Rect,
-    rail: Rect,
+    sidebar: Rect,
     rule: Rect,
     middle: Rect,
     lower: Rect,
@@ -152,7 +152,7 @@ impl Places {
         ])
         .areas(area);
         let wide = area.width >= 100;
-        let [rail, rule, middle] = Layout::horizontal([
+        let [sidebar, rule, middle] = Layout::horizontal([
             Constraint::Length(if wide { 17 } else { 11 }),
             Constraint::Length(1),
             Constraint::Fill(1),
@@ -162,10 +162,10 @@ impl Places {
         Self {
             header,
             upper,
-            rail: Rect {
-                x: rail.x + margin,
-                width: rail.width - margin,
-                ..rail
+            sidebar: Rect {
+                x: sidebar.x + margin,
+                width: sidebar.width - margin,
+                ..sidebar
             },
             rule,
             middle: Rect {
@@ -196,11 +196,11 @@ impl Places {
 }
 
 fn too_small(buffer: &mut Buffer, area: Rect) {
-    let words = format!(
+    let caption = format!(
         "Diffuscope needs {}×{} characters; this window has {}×{}. Make it larger, or q to quit.",
         SMALLEST.0, SMALLEST.1, area.width, area.height
     );
-    Paragraph::new(words)
+    Paragraph::new(caption)
         .wrap(Wrap { trim: true })
         .render(area, buffer);
 }
@@ -211,9 +211,9 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let broken = app.run().and_then(Run::first_not_finite);
     let x = match broken {
         Some(step) => {
-            let words = format!("   NaN or infinite since step {}", step.index + 1);
+            let caption = format!("   NaN or infinite since step {}", step.index + 1);
             buffer
-                .set_stringn(x, area.y, words, room(x), theme.warning())
+                .set_stringn(x, area.y, caption, room(x), theme.warning())
                 .0
         }
         None => x,
@@ -241,8 +241,8 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             parts.insert(0, name);
         }
     }
-    let words = format!("   {}", parts.join(" · "));
-    let (end, _) = buffer.set_stringn(x, area.y, words, room(x), theme.muted());
+    let caption = format!("   {}", parts.join(" · "));
+    let (end, _) = buffer.set_stringn(x, area.y, caption, room(x), theme.muted());
     let start = area.right().saturating_sub(text::width(&right) as u16);
     if start > end + 2 {
         buffer.set_string(start, area.y, right, theme.muted());
@@ -286,7 +286,7 @@ fn draw_rules(buffer: &mut Buffer, across: [Rect; 2], down: Rect, theme: Theme) 
     }
 }
 
-fn draw_rail(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: bool) {
+fn draw_sidebar(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: bool) {
     for (index, view) in View::ALL.into_iter().enumerate() {
         let y = area.y + index as u16;
         if y >= area.bottom() {
@@ -358,8 +358,8 @@ fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
         .draw(buffer, area, theme);
     } else {
-        let words = format!(" {status}");
-        buffer.set_stringn(area.x, area.y, words, area.width.into(), theme.text());
+        let caption = format!(" {status}");
+        buffer.set_stringn(area.x, area.y, caption, area.width.into(), theme.text());
     }
 }
 
@@ -414,9 +414,9 @@ fn status(app: &App) -> String {
     }
 }
 
-fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+fn draw_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (bindings, always) = keys::active(app);
-    let words = match (&app.mode, &app.notice) {
+    let caption = match (&app.mode, &app.notice) {
         (Mode::Weight(line), _) => {
             let word = text::clean(app.selected_word().unwrap_or_default());
             let typed = text::clean(line.text());
@@ -424,19 +424,19 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
         (Mode::Answer(line), _) => {
             let typed = text::clean(line.text());
-            let words = Messages::of(app.lesson.language);
-            let words = joined(words.answer, &format!("{typed}▏"));
-            Some((format!(" {words}"), theme.accent()))
+            let caption = Messages::of(app.lesson.language);
+            let caption = joined(caption.answer, &format!("{typed}▏"));
+            Some((format!(" {caption}"), theme.accent()))
         }
         (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
-        (_, Some(Notice::Done(words, _))) => {
-            Some((format!(" ✓ {}", text::clean(words)), theme.good()))
+        (_, Some(Notice::Done(caption, _))) => {
+            Some((format!(" ✓ {}", text::clean(caption)), theme.good()))
         }
         _ => None,
     };
     let mut keys = area;
-    if let Some((words, style)) = words {
-        let (end, _) = buffer.set_stringn(area.x, area.y, words, area.width.into(), style);
+    if let Some((caption, style)) = caption {
+        let (end, _) = buffer.set_stringn(area.x, area.y, caption, area.width.into(), style);
         keys.x = (end + 2).min(area.right());
         keys.width = area.right() - keys.x;
     }

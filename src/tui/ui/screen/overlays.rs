@@ -63,13 +63,13 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, them
     let room = usize::from(area.width).saturating_sub(beside).max(12);
     let what = widest(|offer| &offer.what).unwrap_or(0).min(room);
     let rows = offers.iter().map(|offer| {
-        let words = text::fit(&offer.what, what);
-        let words = if is_narrow {
-            format!("{words}  {}", offer.name)
+        let caption = text::fit(&offer.what, what);
+        let caption = if is_narrow {
+            format!("{caption}  {}", offer.name)
         } else {
-            format!("{words}  {:<6}  {}", offer.format, offer.name)
+            format!("{caption}  {:<6}  {}", offer.format, offer.name)
         };
-        (words, theme.text())
+        (caption, theme.text())
     });
     draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), theme);
 }
@@ -84,18 +84,14 @@ fn draw_choice(
 ) {
     let visible = usize::from(area.height.saturating_sub(2)).max(1);
     let first = crate::tui::ui::views::scroll(selected, rows.len(), visible);
-    for (index, (words, style)) in rows.iter().enumerate().skip(first).take(visible) {
+    for (index, (caption, style)) in rows.iter().enumerate().skip(first).take(visible) {
         let y = area.y + 2 + (index - first) as u16;
         if y >= area.bottom() {
             break;
         }
-        let words = text::fit(words, area.width.into());
-        let style = if index == selected {
-            theme.selected()
-        } else {
-            *style
-        };
-        buffer.set_stringn(area.x, y, words, area.width.into(), style);
+        let caption = text::fit(caption, area.width.into());
+        let style = theme.selected_if(index == selected, *style);
+        buffer.set_stringn(area.x, y, caption, area.width.into(), style);
     }
 }
 
@@ -198,9 +194,9 @@ fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme
     let rows = (what.len() + advice.len() + 3) as u16;
     let area = overlay(buffer, body, columns + 4, rows + 2);
     let mut y = area.y;
-    let mut put = |words: &str, style| {
+    let mut put = |caption: &str, style| {
         if y < area.bottom() {
-            buffer.set_stringn(area.x, y, words, area.width.into(), style);
+            buffer.set_stringn(area.x, y, caption, area.width.into(), style);
             y += 1;
         }
     };

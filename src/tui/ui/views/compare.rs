@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, keeps_variance, line, top};
+use super::{below, keeps_variance, line, titled_map};
 use crate::trace::{StepTrace, TensorData};
 use crate::tui::state::View;
 use crate::tui::state::editor::changes;
@@ -12,7 +12,7 @@ use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::text::wrap_words;
-use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
 
 /// Columns of the difference's own picture.
 const DIFFERENCE: u16 = 30;
@@ -23,7 +23,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
         return Vec::new();
     };
     let found = difference(ctx.view, ctx.cursor.step, run, other);
-    let lines = wrap_words(&found.words, area.width.into());
+    let lines = wrap_words(&found.caption, area.width.into());
     let rows = (lines.len() as u16).min(3);
     let [upper, lower] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(area);
@@ -45,13 +45,9 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
     if let (true, Some(map)) = (with_map, &found.map) {
         draw_map(buffer, third, ctx, map);
     }
-    for (row, words) in lines.iter().enumerate() {
-        let style = if row == 0 {
-            ctx.theme.accent()
-        } else {
-            ctx.theme.text()
-        };
-        line(buffer, below(lower, row as u16), words, style);
+    for (row, caption) in lines.iter().enumerate() {
+        let style = ctx.theme.accent_if(row == 0, ctx.theme.text());
+        line(buffer, below(lower, row as u16), caption, style);
     }
     pictures
 }
@@ -71,8 +67,8 @@ fn draw_one(
     };
     let title = text::clean(&format!("run {}{asked}", run.id));
     let mut area = area;
-    for words in wrap_words(&title, area.width.into()).iter().take(2) {
-        area = line(buffer, area, words, ctx.theme.title());
+    for caption in wrap_words(&title, area.width.into()).iter().take(2) {
+        area = line(buffer, area, caption, ctx.theme.title());
     }
     super::draw_stage(buffer, below(area, u16::from(area.height > 24)), ctx)
 }
@@ -86,27 +82,19 @@ struct Map {
 
 /// What differs between two runs at a stage.
 struct Difference {
-    words: String,
+    caption: String,
     map: Option<Map>,
 }
 
 fn draw_map(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, map: &Map) {
-    let area = line(buffer, area, map.title, ctx.theme.title());
     let scale = Scale::magnitudes(map.values.iter().copied());
-    let heat = HeatMap {
-        values: &map.values,
-        width: map.size.0,
-        height: map.size.1,
-        scale,
-    };
-    let drawn = heat.draw(buffer, area, ctx.theme);
-    let place = top(below(area, drawn.height), 1);
-    legend(buffer, place, scale, "own scale", ctx.theme);
+    let heat_map = HeatMap::new(&map.values, map.size, scale);
+    titled_map(buffer, area, map.title, &heat_map, area.height, ctx.theme);
 }
 
 fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
     let mut map = None;
-    let words = match view {
+    let caption = match view {
         View::Prompt => {
             let changes = changes(&a.trace.request, &b.trace.request);
             match changes.len() {
@@ -142,14 +130,14 @@ fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
         },
         View::Denoising | View::Attention => match (a.step(step), b.step(step)) {
             (Some(a), Some(b)) => {
-                let mut words = Vec::new();
+                let mut caption = Vec::new();
                 for (name, what) in [
                     ("latents", "x_t"),
                     ("x0", "x0"),
                     ("noise_guided", "ε_guided"),
                 ] {
                     if let (Some(of_a), Some(of_b)) = (a.tensor(name), b.tensor(name)) {
-                        words.push(if name == "latents" {
+                        caption.push(if name == "latents" {
                             latents_between(what, (a, of_a), (b, of_b))
                         } else {
                             between(what, of_a, of_b)
@@ -159,20 +147,20 @@ fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
                 if let (Some(a), Some(b)) = (a.tensor("x0"), b.tensor("x0")) {
                     map = places(a, b);
                 }
-                words.join(" ")
+                caption.join(" ")
             }
             _ => not_yet(),
         },
         View::Image => match (&a.trace.image, &b.trace.image) {
             (Some(a), Some(b)) => {
-                let (words, places) = pixels(&a.image, &b.image);
+                let (caption, places) = pixels(&a.image, &b.image);
                 map = places;
-                words
+                caption
             }
             _ => not_yet(),
         },
     };
-    Difference { words, map }
+    Difference { caption, map }
 }
 
 fn not_yet() -> String {
@@ -270,7 +258,7 @@ fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> (String, Option<Map>) {
     }
     let count = values.len().max(1) as f64;
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-    let words = format!(
+    let caption = format!(
         "{} % of pixels differ, by {} of 255 levels on average.",
         text::fixed(100.0 * differing as f64 / count, 1),
         text::fixed(mean, 2)
@@ -280,5 +268,5 @@ fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> (String, Option<Map>) {
         values,
         size: (a.width() as usize, a.height() as usize),
     };
-    (words, Some(map))
+    (caption, Some(map))
 }

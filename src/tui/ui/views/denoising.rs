@@ -6,14 +6,17 @@ use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, fitting, keeps_variance, line, statistics, top};
+use super::{
+    below, columns, empty, fitting, fitting_of, keeps_variance, line, paragraph, statistics,
+    titled_map, top,
+};
 use crate::trace::{StepTrace, TensorData};
 use crate::tui::state::StepTensor;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
-use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
 use crate::tui::ui::widgets::{bars, picture};
 
 /// Draws the view.
@@ -36,12 +39,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         format!("step {number} · sigma {from} → {to}"),
         format!("{number} · σ {from} → {to}"),
     ];
-    let words = fitting(&forms.each_ref().map(String::as_str), area.width);
-    let area = line(buffer, area, words, theme.text());
+    let caption = fitting_of(&forms, area.width);
+    let area = line(buffer, area, caption, theme.text());
     let area = match gap(step) {
         Some(forms) if area.height > 12 => {
-            let words = fitting(&forms.each_ref().map(String::as_str), area.width);
-            line(buffer, area, words, theme.muted())
+            let caption = fitting_of(&forms, area.width);
+            line(buffer, area, caption, theme.muted())
         }
         _ => area,
     };
@@ -64,7 +67,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         &pictures.latents,
         ctx,
     );
-    caption(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
+    draw_statistics(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
 
     let decoded = run.decoded.get(&index).filter(|_| ctx.decode);
     let titles: &[&str] = match (decoded, ctx.decode) {
@@ -76,7 +79,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     // As large as the latents' picture, however large it could be.
     let size = (drawn.width, drawn.height);
     let area_x0 = draw_picture(buffer, places[1], size, titles, x0, ctx);
-    caption(buffer, places[1], room, area_x0, step.tensor("x0"), ctx);
+    draw_statistics(buffer, places[1], room, area_x0, step.tensor("x0"), ctx);
 
     draw_tensor(
         buffer,
@@ -164,7 +167,7 @@ fn draw_picture(
 }
 
 /// Statistics below a picture, always in the same row.
-fn caption(
+fn draw_statistics(
     buffer: &mut Buffer,
     place: Rect,
     room: u16,
@@ -174,8 +177,8 @@ fn caption(
 ) {
     let place = below(place, 1 + drawn.height.max(1).min(room));
     if let Some(tensor) = tensor {
-        let words = statistics(&tensor.stats, place.width);
-        line(buffer, place, &words, ctx.theme.muted());
+        let caption = statistics(&tensor.stats, place.width);
+        line(buffer, place, &caption, ctx.theme.muted());
     }
 }
 
@@ -206,17 +209,10 @@ fn draw_tensor(
         ),
     };
     let title = fitting(titles, place.width);
-    let inner = line(buffer, place, title, theme.title());
     let Some(tensor) = tensor else {
-        let words = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
-        for (row, words) in crate::tui::ui::text::wrap_words(words, inner.width.into())
-            .iter()
-            .enumerate()
-            .take(inner.height.into())
-        {
-            let y = inner.y + row as u16;
-            buffer.set_stringn(inner.x, y, words, inner.width.into(), theme.muted());
-        }
+        let inner = line(buffer, place, title, theme.title());
+        let caption = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
+        paragraph(buffer, inner, caption, theme.muted());
         return;
     };
     let [_, height, width] = tensor.shape[..] else {
@@ -224,22 +220,12 @@ fn draw_tensor(
     };
     let values = magnitudes(&tensor);
     let scale = Scale::magnitudes(values.iter().copied());
-    let map = HeatMap {
-        values: &values,
-        width,
-        height,
-        scale,
-    };
-    let drawn = map.draw(buffer, top(inner, room), theme);
-    let inner = below(inner, drawn.height);
-    legend(buffer, top(inner, 1), scale, "own scale", theme);
+    let map = HeatMap::new(&values, (width, height), scale);
+    let drawn = titled_map(buffer, place, title, &map, room, theme);
     if with_numbers {
-        line(
-            buffer,
-            below(inner, 1),
-            &statistics(&tensor.stats, inner.width),
-            theme.muted(),
-        );
+        let beneath = below(place, drawn.height + 2);
+        let numbers = statistics(&tensor.stats, beneath.width);
+        line(buffer, beneath, &numbers, theme.muted());
     }
 }
 

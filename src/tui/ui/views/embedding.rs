@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, fitting, line, matrix, scroll, strip, top};
+use super::{below, empty, fitting, fitting_of, line, matrix, right_of, scroll, split, strip, top};
 use crate::generation::{Neighbour, cosine};
 use crate::model::tokenizer::TokenKind;
 use crate::trace::{Stats, TensorData};
@@ -51,16 +51,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     };
     if area.height < LOW && area.width >= 2 * NEAREST {
         // What lies nearest stands beside the table where there is no room beneath it.
-        let left = Rect {
-            width: area.width - NEAREST - 2,
-            ..area
-        };
+        let (left, right) = split(area, area.width - NEAREST - 2, 2);
         draw_table(buffer, left, ctx, run, &embedding, &rows);
-        let right = Rect {
-            x: left.right() + 2,
-            width: NEAREST,
-            ..area
-        };
         draw_neighbours(buffer, right, ctx, run, &embedding);
         return;
     }
@@ -102,19 +94,15 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> 
         .filter_map(|part| Some(Stats::of(vectors(run, part)?.row(ctx.cursor.token)).norm))
         .collect();
     if let [token, position] = norms[..] {
-        let name = token_name(run, ctx.cursor.token);
+        let name = token_strip::name_at(run.tokens(), ctx.cursor.token);
         let lengths = format!("{} + {}", text::fixed(token, 3), text::fixed(position, 3));
-        let place = Rect {
-            x,
-            width: area.right().saturating_sub(x),
-            ..area
-        };
+        let place = right_of(area, x);
         let forms = [
             format!("   {name}: length {lengths}"),
             format!("   length {lengths}"),
             String::new(),
         ];
-        let words = fitting(&forms.each_ref().map(String::as_str), place.width);
+        let words = fitting_of(&forms, place.width);
         line(buffer, place, words, ctx.theme.muted());
     }
     below(area, 1 + u16::from(area.height > 24))
@@ -151,30 +139,14 @@ fn draw_table(
         let shown = rows.iter().skip(first_column).take(shown_columns);
         shown.enumerate()
     };
-    for (index, &column) in columns() {
-        let x = matrix_x + (index * cell) as u16;
-        let name = if cell >= 5 {
-            text::fit(&token_name(run, column), cell - 1)
-        } else {
-            matrix::heading(column, cell, ctx.cursor.token)
-        };
-        let style = if column == ctx.cursor.token {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
-        buffer.set_stringn(x, area.y, name, cell, style);
-    }
+    let shown = columns().map(|(_, &column)| column);
+    matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx, run);
     let scale = Scale::around_zero(1.0);
     for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
         let y = area.y + 1 + index as u16;
         let vector = embedding.row(row);
-        let style = if row == ctx.cursor.token {
-            theme.accent()
-        } else {
-            theme.text()
-        };
-        let name = text::fit(&token_name(run, row), NAMES - 1);
+        let style = theme.accent_if(row == ctx.cursor.token, theme.text());
+        let name = text::fit(&token_strip::name_at(run.tokens(), row), NAMES - 1);
         buffer.set_stringn(area.x, y, name, width, style);
         let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
         let (numbers, style) = if is_zero {
@@ -197,12 +169,14 @@ fn draw_table(
     }
     let y = area.y + 1 + shown_rows as u16;
     if y < area.bottom() {
-        let place = Rect {
-            x: matrix_x.min(area.right()),
-            y,
-            width: area.right().saturating_sub(matrix_x),
-            height: 1,
-        };
+        let place = right_of(
+            Rect {
+                y,
+                height: 1,
+                ..area
+            },
+            matrix_x,
+        );
         legend(buffer, place, scale, "cosine", theme);
         if shown_rows < rows.len() {
             let words = format!("{} of {} tokens", shown_rows, rows.len());
@@ -221,12 +195,6 @@ fn numbers(stats: &Stats, count: usize) -> String {
         .map(|number| format!("{number:>NUMBER$}"))
         .collect();
     numbers[numbers.len() - count..].concat()
-}
-
-fn token_name(run: &Run, position: usize) -> String {
-    run.tokens()
-        .get(position)
-        .map_or_else(String::new, token_strip::word)
 }
 
 /// How the selected token's numbers are distributed, and what lies nearest to it.
@@ -268,18 +236,14 @@ fn draw_selected(
     }
     .draw(buffer, place, ctx.theme);
     let x = area.x + histogram + 3;
-    let place = Rect {
-        x,
-        width: area.right().saturating_sub(x),
-        ..area
-    };
+    let place = right_of(area, x);
     draw_beside(buffer, place, ctx, run, embedding);
 }
 
 /// The selected token's vector: how long it is, and where it is from.
 fn described(ctx: &ViewContext, run: &Run, length: usize) -> String {
     let token = ctx.cursor.token;
-    let name = token_name(run, token);
+    let name = token_strip::name_at(run.tokens(), token);
     let id = run.tokens().get(token).map_or(0, |token| token.id);
     let whose = match ctx.cursor.detail.part {
         Part::Token => format!("row {id} of the table"),
@@ -362,10 +326,7 @@ fn draw_nearest(
     };
     let both = area.width >= 52;
     let width = if both { area.width * 3 / 5 } else { area.width };
-    let left = Rect {
-        width: width.saturating_sub(2),
-        ..area
-    };
+    let (left, right) = split(area, width.saturating_sub(2), 3);
     let known = nearest.known;
     let title = if nearest.known == nearest.rows || !both {
         format!("nearest of {known} words")
@@ -386,11 +347,6 @@ fn draw_nearest(
         draw_list(buffer, left, ctx, &title, &rows);
     }
     if both {
-        let right = Rect {
-            x: area.x + width + 1,
-            width: area.width.saturating_sub(width + 1),
-            ..area
-        };
         draw_alike(buffer, right, ctx, in_prompt);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, statistics};
+use super::{below, columns, empty, line, paragraph, right_of, statistics};
 use crate::tui::state::editor::scheduler_name;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
@@ -63,11 +63,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     let beside = if narrow {
         below(area, drawn.height + 1)
     } else {
-        Rect {
-            x,
-            width: area.right().saturating_sub(x),
-            ..area
-        }
+        right_of(area, x)
     };
     let rest = draw_request(
         buffer,
@@ -92,9 +88,7 @@ fn draw_request(
     let theme = ctx.theme;
     let request = &run.trace.request;
     let mut area = area;
-    for words in wrap_words(what, area.width.into()) {
-        area = line(buffer, area, &words, theme.title());
-    }
+    area = paragraph(buffer, area, what, theme.title());
     area = line(
         buffer,
         area,
@@ -102,16 +96,16 @@ fn draw_request(
         theme.muted(),
     );
     area = below(area, 1);
-    for words in wrap_words(&text::clean(&request.prompt), area.width.into())
+    for caption in wrap_words(&text::clean(&request.prompt), area.width.into())
         .iter()
         .take(8)
     {
-        area = line(buffer, area, words, theme.text());
+        area = line(buffer, area, caption, theme.text());
     }
     if !request.negative_prompt.is_empty() {
-        let words = format!("without: {}", text::clean(&request.negative_prompt));
-        for words in wrap_words(&words, area.width.into()).iter().take(4) {
-            area = line(buffer, area, words, theme.muted());
+        let caption = format!("without: {}", text::clean(&request.negative_prompt));
+        for caption in wrap_words(&caption, area.width.into()).iter().take(4) {
+            area = line(buffer, area, caption, theme.muted());
         }
     }
     area = below(area, 1);
@@ -157,10 +151,10 @@ fn draw_latents(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
         "x0 of this step"
     };
     let mut area = line(buffer, area, title, theme.title());
-    let words = format!("latents {channels}×{height}×{width}");
-    area = line(buffer, area, &words, theme.muted());
-    let words = statistics(&latents.stats, area.width);
-    area = line(buffer, area, &words, theme.muted());
+    let caption = format!("latents {channels}×{height}×{width}");
+    area = line(buffer, area, &caption, theme.muted());
+    let caption = statistics(&latents.stats, area.width);
+    area = line(buffer, area, &caption, theme.muted());
     let scale = Scale::signed(latents.data.iter().copied());
     let size = height * width;
     // Two in a row where two rows have room, else all in one.
@@ -180,12 +174,11 @@ fn draw_latents(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
         if usize::from(place.height) < (usize::from(place.width) * height / width).div_ceil(2) {
             break;
         }
-        let map = HeatMap {
-            values: &latents.data[channel * size..(channel + 1) * size],
-            width,
-            height,
+        let map = HeatMap::new(
+            &latents.data[channel * size..(channel + 1) * size],
+            (width, height),
             scale,
-        };
+        );
         let drawn = map.draw(buffer, place, theme);
         if (channel + 1) % usize::from(across) == 0 {
             bottom = drawn.bottom();

@@ -2,10 +2,12 @@
 
 use ratatui::buffer::Buffer;
 
+use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::half_blocks;
 use crate::tui::ui::widgets::heat_map::Scale;
+use crate::tui::ui::widgets::token_strip;
 
 /// Columns of one cell, so that `count` of them fit `room` columns: wide enough for a number where that is possible.
 pub fn cell_width(count: usize, room: usize) -> usize {
@@ -17,13 +19,35 @@ pub fn cell_width(count: usize, room: usize) -> usize {
 }
 
 /// The number of a narrow column: every second one, and the selected one, so that they do not run together.
-pub fn heading(column: usize, width: usize, selected: usize) -> String {
+fn heading(column: usize, width: usize, selected: usize) -> String {
     let shown = column == selected
         || column.is_multiple_of(2) && (column < 9 || column.abs_diff(selected) > 1);
     if width >= 2 && shown {
         format!("{column:>width$}")
     } else {
         String::new()
+    }
+}
+
+/// Draws the headings of `columns`, each a position of the prompt: its word where there is room, else its number.
+pub fn headings(
+    buffer: &mut Buffer,
+    (mut x, y): (u16, u16),
+    width: usize,
+    columns: impl Iterator<Item = usize>,
+    ctx: &ViewContext,
+    run: &Run,
+) {
+    let selected = ctx.cursor.token;
+    for column in columns {
+        let name = if width >= 5 {
+            text::fit(&token_strip::name_at(run.tokens(), column), width - 1)
+        } else {
+            heading(column, width, selected)
+        };
+        let style = ctx.theme.accent_if(column == selected, ctx.theme.muted());
+        buffer.set_stringn(x, y, name, width, style);
+        x += width as u16;
     }
 }
 
@@ -38,12 +62,12 @@ pub fn cell(
 ) {
     let pixel = scale.pixel(value, ctx.theme);
     let style = ctx.theme.on(pixel.rgb);
-    let words = if width >= 5 {
+    let caption = if width >= 5 {
         format!("{:>w$} ", text::fixed(f64::from(value), 2), w = width - 1)
     } else if ctx.theme.is_monochrome() {
         half_blocks::shade(pixel.level).repeat(width)
     } else {
         " ".repeat(width)
     };
-    buffer.set_stringn(x, y, words, width, style);
+    buffer.set_stringn(x, y, caption, width, style);
 }

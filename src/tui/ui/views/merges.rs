@@ -2,13 +2,11 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 
-use super::line;
+use super::{line, paragraph};
 use crate::generation::{MergeStep, MergedWord};
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::tui::ui::text;
-use crate::tui::ui::text::wrap_words;
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::token_strip::hexadecimal;
 
@@ -38,14 +36,7 @@ pub fn draw(
         (_, Some(Some(word))) => return draw_word(buffer, area, word, token, theme),
         (_, Some(None)) => return area,
     };
-    sentence(buffer, area, why, theme.muted())
-}
-
-fn sentence(buffer: &mut Buffer, mut area: Rect, words: &str, style: Style) -> Rect {
-    for words in wrap_words(words, area.width.into()) {
-        area = line(buffer, area, &words, style);
-    }
-    area
+    paragraph(buffer, area, why, theme.muted())
 }
 
 fn draw_word(
@@ -86,7 +77,7 @@ fn draw_word(
             word.bytes.len(),
             word.positions.len()
         );
-        area = sentence(buffer, area, &words, theme.muted());
+        area = paragraph(buffer, area, &words, theme.muted());
     }
     area
 }
@@ -117,7 +108,9 @@ fn draw_step(
             (_, Some(joined)) if joined == index => theme.accent(),
             _ => theme.text(),
         };
-        let name = format!("{}{mark}", spelling(bytes));
+        let read = std::str::from_utf8(bytes);
+        let name = read.map_or_else(|_| hexadecimal(bytes, ""), text::clean);
+        let name = format!("{name}{mark}");
         let left = usize::from(end.saturating_sub(x));
         if text::width(&name) > left {
             buffer.set_stringn(x.min(area.right() - 1), area.y, "…", 1, theme.muted());
@@ -128,12 +121,4 @@ fn draw_step(
     }
     let id_x = area.right().saturating_sub(text::width(&id) as u16);
     buffer.set_stringn(id_x, area.y, id, 7, theme.muted());
-}
-
-/// Bytes as text where they are some, else in hexadecimal.
-fn spelling(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(read) => text::clean(read),
-        Err(_) => hexadecimal(bytes, ""),
-    }
 }

@@ -20,6 +20,8 @@ use ratatui::style::Style;
 use super::context::ViewContext;
 use super::pixels::PlacedPicture;
 use super::text::{self, wrap_words};
+use super::theme::Theme;
+use super::widgets::heat_map::{HeatMap, legend};
 use crate::trace::{Stats, StepTrace};
 use crate::tui::state::run::{Run, RunState};
 use crate::tui::state::{Model, View};
@@ -56,11 +58,7 @@ pub fn place(area: Rect, view: View) -> Rect {
 
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
-    let lines = wrap_words(words(ctx.view), area.width.into());
-    for (row, line) in lines.iter().enumerate().take(area.height.into()) {
-        let y = area.y + row as u16;
-        buffer.set_stringn(area.x, y, line, area.width.into(), ctx.theme.muted());
-    }
+    paragraph(buffer, area, words(ctx.view), ctx.theme.muted());
     place(area, ctx.view)
 }
 
@@ -97,6 +95,19 @@ fn top(area: Rect, rows: u16) -> Rect {
     }
 }
 
+/// `area` from column `x` on.
+fn right_of(area: Rect, x: u16) -> Rect {
+    let x = x.min(area.right());
+    let width = area.right() - x;
+    Rect { x, width, ..area }
+}
+
+/// The first `width` columns of `area`, and what is left of it after a gap.
+fn split(area: Rect, width: u16, gap: u16) -> (Rect, Rect) {
+    let left = Rect { width, ..area };
+    (left, right_of(area, left.right() + gap))
+}
+
 /// `count` columns of equal width with gaps between them.
 fn columns(area: Rect, count: u16, gap: u16) -> Vec<Rect> {
     let width = (area.width + gap) / count.max(1);
@@ -115,6 +126,12 @@ fn fitting<'a>(forms: &[&'a str], columns: u16) -> &'a str {
     forms.iter().find(fits).or(forms.last()).unwrap_or(&"")
 }
 
+/// The same of forms that were put together.
+fn fitting_of(forms: &[String], columns: u16) -> &str {
+    let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
+    fitting(&forms, columns)
+}
+
 /// Does the run of `step` keep the variance of its latents, so that they are divided by √(σ²+1)? Karras et al. 2022, arXiv
 /// 2206.00364, appendix B: the schedulers of the DDPM family do, those of k-diffusion have x0 + σ·ε as it is.
 fn keeps_variance(step: &StepTrace) -> bool {
@@ -122,12 +139,20 @@ fn keeps_variance(step: &StepTrace) -> bool {
 }
 
 /// Puts one line of text at the top of `area` and returns the place beneath it.
-fn line(buffer: &mut Buffer, area: Rect, words: &str, style: Style) -> Rect {
+fn line(buffer: &mut Buffer, area: Rect, caption: &str, style: Style) -> Rect {
     if area.height > 0 {
-        let words = text::truncate(words, area.width.into());
-        buffer.set_stringn(area.x, area.y, words, area.width.into(), style);
+        let caption = text::truncate(caption, area.width.into());
+        buffer.set_stringn(area.x, area.y, caption, area.width.into(), style);
     }
     below(area, 1)
+}
+
+/// Puts a text of several lines at the top of `area` and returns the place beneath it.
+fn paragraph(buffer: &mut Buffer, mut area: Rect, text: &str, style: Style) -> Rect {
+    for caption in wrap_words(text, area.width.into()) {
+        area = line(buffer, area, &caption, style);
+    }
+    area
 }
 
 /// Says why there is nothing to see yet, and what brings it.
@@ -151,15 +176,8 @@ fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, what: &str) {
             RunState::Done => format!("{what} was not recorded: r runs again."),
         },
     };
-    let area = below(area, 1);
-    for (row, words) in wrap_words(&text::clean(&why), area.width.into())
-        .iter()
-        .enumerate()
-        .take(area.height.into())
-    {
-        let y = area.y + row as u16;
-        buffer.set_stringn(area.x, y, words, area.width.into(), ctx.theme.text());
-    }
+    let why = text::clean(&why);
+    paragraph(buffer, below(area, 1), &why, ctx.theme.text());
 }
 
 /// The statistics that stand below a tensor, in at most `columns` columns where that is possible.
@@ -176,6 +194,22 @@ fn statistics(stats: &Stats, columns: u16) -> String {
     );
     let least = format!("±{}", text::fixed(stats.std, 2));
     fitting(&[&long, &short, &least, ""], columns).to_owned()
+}
+
+/// Draws a heat map of at most `rows` rows with its title above and its scale beneath; returns the map's cells.
+fn titled_map(
+    buffer: &mut Buffer,
+    area: Rect,
+    title: &str,
+    map: &HeatMap,
+    rows: u16,
+    theme: Theme,
+) -> Rect {
+    let area = line(buffer, area, title, theme.title());
+    let drawn = map.draw(buffer, top(area, rows), theme);
+    let beneath = top(below(area, drawn.height), 1);
+    legend(buffer, beneath, map.scale, "own scale", theme);
+    drawn
 }
 
 /// The first of `rows` visible ones among `count`, so that `selected` is in their middle where that is possible.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, statistics, top};
+use super::{below, columns, empty, line, right_of, statistics, top};
 use crate::trace::{NoiseTrace, Stats};
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
@@ -50,7 +50,7 @@ fn draw_head(
     let noise = &info.initial_noise;
     let sigma = f64::from(info.schedule.init_noise_sigma);
     let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
-    let words = format!(
+    let caption = format!(
         "seed {} · {} numbers, {} · std {} × sigma {} = {}",
         run.trace.request.seed,
         noise.data.len(),
@@ -59,7 +59,7 @@ fn draw_head(
         text::fixed(sigma, 4),
         text::fixed(sigma * noise.stats.std, 2)
     );
-    let area = line(buffer, area, &words, ctx.theme.text());
+    let area = line(buffer, area, &caption, ctx.theme.text());
     let names = ["noise", "times sigma: the first latents"];
     let selected = usize::from(ctx.cursor.detail.scaled);
     tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
@@ -85,25 +85,16 @@ fn draw_channels(
     let mut used = 0;
     for (channel, place) in places.iter().enumerate() {
         let is_selected = channel == ctx.cursor.channel;
-        let style = if is_selected {
-            theme.accent()
-        } else {
-            theme.title()
-        };
+        let style = theme.accent_if(is_selected, theme.title());
         let mark = if is_selected { "▸ " } else { "" };
         let plane = line(buffer, *place, &format!("{mark}channel {channel}"), style);
         let values = times(noise.plane(channel), factor);
-        let map = HeatMap {
-            values: &values,
-            width,
-            height,
-            scale,
-        };
+        let map = HeatMap::new(&values, (width, height), scale);
         let drawn = map.draw(buffer, top(plane, room), theme);
         let stats = Stats::of(&values);
-        let caption = below(plane, drawn.height);
-        let words = statistics(&stats, place.width);
-        line(buffer, caption, &words, theme.muted());
+        let beneath = below(plane, drawn.height);
+        let caption = statistics(&stats, place.width);
+        line(buffer, beneath, &caption, theme.muted());
         used = used.max(drawn.height + 2);
     }
     let area = below(area, used);
@@ -131,11 +122,11 @@ fn draw_distribution(
     let spread = factor.map_or_else(String::new, |factor| {
         format!(" of std {}", text::fixed(f64::from(factor), 2))
     });
-    let words = format!(
+    let caption = format!(
         "channel {channel}: {} numbers   • the normal distribution{spread}",
         values.len()
     );
-    let area = line(buffer, area, &words, theme.title());
+    let area = line(buffer, area, &caption, theme.title());
     let beside = area.width >= 60 && area.height >= 6;
     let numbers = if beside { 29 } else { 0 };
     let left = Rect {
@@ -156,11 +147,7 @@ fn draw_distribution(
     .draw_times(buffer, place, theme, factor.unwrap_or(1.0));
     if beside {
         let x = place.right() + 3;
-        let place = Rect {
-            x,
-            width: area.right().saturating_sub(x),
-            ..area
-        };
+        let place = right_of(area, x);
         draw_shares(buffer, place, ctx, values, factor);
     }
 }
@@ -182,8 +169,8 @@ fn draw_shares(
             None => format!("±{limit}"),
             Some(factor) => format!("±{}", text::number(f64::from(limit * factor))),
         };
-        let words = format!("{limit:<7}{share:>7.1} {expected:>7.1} %");
-        area = line(buffer, area, &words, theme.text());
+        let caption = format!("{limit:<7}{share:>7.1} {expected:>7.1} %");
+        area = line(buffer, area, &caption, theme.text());
     }
     let stats = Stats::of(values);
     let factor = f64::from(factor.unwrap_or(1.0));
@@ -194,7 +181,7 @@ fn draw_shares(
     area = below(area, 1);
     for (name, value, expected) in rows {
         let (value, expected) = (text::fixed(value, 3), text::fixed(expected, 3));
-        let words = format!("{name:<7}{value:>7} {expected:>7}");
-        area = line(buffer, area, &words, theme.text());
+        let caption = format!("{name:<7}{value:>7} {expected:>7}");
+        area = line(buffer, area, &caption, theme.text());
     }
 }

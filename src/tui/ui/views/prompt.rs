@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, line};
+use super::{below, empty, line, paragraph, split};
 use crate::generation::Request;
 use crate::model::tokenizer::Token;
 use crate::tui::state::Mode;
@@ -35,26 +35,20 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     }
     area = below(area, 1);
     if let Some(editor) = editor {
-        let (words, style) = match &editor.error {
+        let (caption, style) = match &editor.error {
             Some(problem) => (text::clean(problem), ctx.theme.error()),
             None => (what_enter_does(editor), ctx.theme.muted()),
         };
-        for words in crate::tui::ui::text::wrap_words(&words, area.width.into()) {
-            area = line(buffer, area, &words, style);
-        }
+        area = paragraph(buffer, area, &caption, style);
     } else {
-        let words = "enter edits the selected field; it takes effect with the next run";
-        area = line(buffer, area, words, ctx.theme.muted());
+        let caption = "enter edits the selected field; it takes effect with the next run";
+        area = line(buffer, area, caption, ctx.theme.muted());
     }
     let area = below(area, 1);
     if area.width >= WIDE {
         let width = area.width / 2;
-        draw_model(buffer, Rect { width, ..area }, ctx);
-        let right = Rect {
-            x: area.x + width,
-            width: area.width - width,
-            ..area
-        };
+        let (left, right) = split(area, width, 0);
+        draw_model(buffer, left, ctx);
         draw_consequences(buffer, right, ctx);
     } else {
         let area = draw_model(buffer, area, ctx);
@@ -63,12 +57,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
 }
 
 fn what_enter_does(editor: &Editor) -> String {
-    let words = if editor.is_branch() {
+    let caption = if editor.is_branch() {
         "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was"
     } else {
         "enter runs this request from its first stage; esc leaves everything as it was"
     };
-    words.to_owned()
+    caption.to_owned()
 }
 
 fn draw_field(
@@ -84,11 +78,7 @@ fn draw_field(
         return area;
     }
     let is_selected = editor.map_or(ctx.cursor.field, |editor| editor.field) == field;
-    let style = if is_selected {
-        theme.accent()
-    } else {
-        theme.muted()
-    };
+    let style = theme.accent_if(is_selected, theme.muted());
     let name = editor.map_or(field.name(), |editor| editor.name(field));
     let name = format!("{} {name}", if is_selected { "▸" } else { " " });
     buffer.set_stringn(area.x, area.y, name, area.width.into(), style);
@@ -110,11 +100,11 @@ fn draw_field(
     let lines = text::wrap(&value, columns.saturating_sub(1));
     let mut start = 0;
     let mut cursor_row = 0;
-    for (row, words) in lines.iter().enumerate() {
+    for (row, caption) in lines.iter().enumerate() {
         if cursor >= start {
             cursor_row = row;
         }
-        start += words.len();
+        start += caption.len();
     }
     let first = if has_cursor {
         super::scroll(cursor_row, lines.len(), TEXT_ROWS)
@@ -122,21 +112,21 @@ fn draw_field(
         0
     };
     let rows = lines.len().min(TEXT_ROWS).min(area.height.into());
-    let mut start: usize = lines.iter().take(first).map(|words| words.len()).sum();
-    for (row, words) in lines.iter().skip(first).take(rows).enumerate() {
+    let mut start: usize = lines.iter().take(first).map(|caption| caption.len()).sum();
+    for (row, caption) in lines.iter().skip(first).take(rows).enumerate() {
         let y = area.y + row as u16;
         let style = if value.is_empty() {
             theme.muted()
         } else {
             theme.text()
         };
-        buffer.set_stringn(x, y, words, columns, style);
+        buffer.set_stringn(x, y, caption, columns, style);
         if has_cursor && first + row == cursor_row && typed.is_some() {
-            let column = text::width(&words[..(cursor - start).min(words.len())]);
+            let column = text::width(&caption[..(cursor - start).min(caption.len())]);
             let cell = (x + column as u16).min(area.right() - 1);
             buffer[(cell, y)].set_style(theme.selected());
         }
-        start += words.len();
+        start += caption.len();
     }
     if lines.len() > rows && !has_cursor {
         let y = area.y + rows as u16 - 1;
@@ -146,8 +136,8 @@ fn draw_field(
         buffer.set_stringn(x, area.y, "(none)", columns, theme.muted());
     }
     if field == Field::Scheduler && has_cursor {
-        let words = format!("‹ {value} ›   ←→ choose");
-        buffer.set_stringn(x, area.y, words, columns, theme.accent());
+        let caption = format!("‹ {value} ›   ←→ choose");
+        buffer.set_stringn(x, area.y, caption, columns, theme.accent());
     }
     let long = matches!(field, Field::Prompt | Field::Negative) && area.height > 20;
     below(area, rows as u16 + u16::from(long))

@@ -4,14 +4,13 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, empty, fitting, line, scroll, top};
+use super::{below, empty, fitting, fitting_of, line, paragraph, right_of, scroll, top};
 use crate::scheduler::{Schedule, SchedulerKind};
 use crate::tui::state::detail::{Axis, Curve};
 use crate::tui::state::editor::scheduler_name;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::text;
-use crate::tui::ui::text::wrap_words;
 use crate::tui::ui::widgets::curve::{Curves, GLYPHS};
 use crate::tui::ui::widgets::tabs;
 
@@ -91,11 +90,7 @@ fn draw_choices(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
     let names = Curve::ALL.map(Curve::name);
     let row = top(area, 1);
     let x = tabs::draw(buffer, row, "v", &names, detail.curve as usize, ctx.theme);
-    let place = Rect {
-        x: (x + 3).min(row.right()),
-        width: row.right().saturating_sub(x + 3),
-        ..row
-    };
+    let place = right_of(row, x + 3);
     let axes = match place.width {
         24.. => ["linear", "logarithmic"],
         11.. => ["lin", "log"],
@@ -157,25 +152,23 @@ fn draw_legend(
             "   o another schedule",
             "",
         ];
-        let words = fitting(&forms, room(x) as u16);
-        buffer.set_stringn(x, area.y, words, room(x), theme.muted());
+        let caption = fitting(&forms, room(x) as u16);
+        buffer.set_stringn(x, area.y, caption, room(x), theme.muted());
         return below(area, 1);
     };
-    let words = format!("   {} {}", GLYPHS[1], other.name());
+    let caption = format!("   {} {}", GLYPHS[1], other.name());
     let mut area = below(area, 1);
-    if text::width(&words) <= room(x) {
-        let (x, _) = buffer.set_stringn(x, area.y - 1, words, room(x), theme.good());
-        let words = fitting(&["   - + steps", ""], room(x) as u16);
-        buffer.set_stringn(x, area.y - 1, words, room(x), theme.muted());
+    if text::width(&caption) <= room(x) {
+        let (x, _) = buffer.set_stringn(x, area.y - 1, caption, room(x), theme.good());
+        let caption = fitting(&["   - + steps", ""], room(x) as u16);
+        buffer.set_stringn(x, area.y - 1, caption, room(x), theme.muted());
     } else {
         // A row of its own: its number of steps is what one changes.
-        area = line(buffer, area, words.trim_start(), theme.good());
+        area = line(buffer, area, caption.trim_start(), theme.good());
     }
     if let Err(why) = &other.schedule {
         let why = format!("There is no such schedule: {}.", text::clean(why));
-        for words in wrap_words(&why, area.width.into()) {
-            area = line(buffer, area, &words, theme.warning());
-        }
+        area = paragraph(buffer, area, &why, theme.warning());
     }
     area
 }
@@ -305,11 +298,7 @@ fn draw_table(
     let with_other = other.filter(|_| area.width >= TABLE.0 + OTHER);
     let other_x = area.x + TABLE.0;
     if let Some(other) = with_other {
-        let place = Rect {
-            x: other_x + 2,
-            width: area.right().saturating_sub(other_x + 2),
-            ..area
-        };
+        let place = right_of(area, other_x + 2);
         line(buffer, place, &other.name(), theme.good());
     }
     let area = line(buffer, area, &title, theme.title());
@@ -334,7 +323,7 @@ fn draw_table(
         let index = first + row;
         let place = top(below(area, row as u16), 1);
         if index < own_count {
-            let words = own_row(schedule, index, area.width);
+            let caption = own_row(schedule, index, area.width);
             let style = if ctx.has_steps() && index == ctx.cursor.step {
                 theme.selected()
             } else if index < run.trace.steps.len() {
@@ -344,19 +333,15 @@ fn draw_table(
             };
             let width = if wide { TABLE.0 } else { area.width };
             let place = Rect { width, ..place };
-            line(buffer, place, &text::fit(&words, width.into()), style);
+            line(buffer, place, &text::fit(&caption, width.into()), style);
         }
         if let Some(other) = shown.filter(|other| index < other.timesteps.len()) {
-            let words = format!(
+            let caption = format!(
                 "{:>9.3} {:>8.4}",
                 other.timesteps[index], other.sigmas[index]
             );
-            let place = Rect {
-                x: other_x + 1,
-                width: area.right().saturating_sub(other_x + 1),
-                ..place
-            };
-            line(buffer, place, &words, theme.text());
+            let place = right_of(place, other_x + 1);
+            line(buffer, place, &caption, theme.text());
         }
     }
     if foot > 0 {
@@ -425,8 +410,8 @@ fn draw_precise(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, schedule: &S
         ),
         ("input", input),
     ] {
-        let forms = forms.map(|words| format!("{name:<7} {words}"));
-        let words = fitting(&forms.each_ref().map(String::as_str), area.width);
-        area = line(buffer, area, words, theme.text());
+        let forms = forms.map(|caption| format!("{name:<7} {caption}"));
+        let caption = fitting_of(&forms, area.width);
+        area = line(buffer, area, caption, theme.text());
     }
 }

@@ -4,14 +4,15 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, fitting, line, matrix, scroll, strip, top};
+use super::{
+    below, empty, fitting, fitting_of, line, matrix, paragraph, right_of, scroll, split, strip, top,
+};
 use crate::generation::cosine;
-use crate::model::tokenizer::{Token, TokenKind};
+use crate::model::tokenizer::TokenKind;
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::text;
-use crate::tui::ui::text::wrap_words;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::ui::widgets::{bars, tabs, token_strip};
 
@@ -58,12 +59,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     let area = below(area, used + u16::from(area.height > used + 8));
     if area.width >= WIDE && area.height >= 8 {
         let width = area.width * 3 / 5;
-        let left = Rect { width, ..area };
-        let right = Rect {
-            x: area.x + width + 3,
-            width: area.width - width - 3,
-            ..area
-        };
+        let (left, right) = split(area, width, 3);
         draw_vectors(buffer, left, ctx, run, &state);
         let right = draw_looks_at(buffer, right, ctx, run, &state);
         draw_start(buffer, right, ctx, run);
@@ -125,13 +121,13 @@ fn draw_states(
             (theme.text(), theme.muted())
         };
         let columns = width(name);
-        let words = format!(" {}", text::fit(name, columns - 1));
-        let (end, _) = buffer.set_stringn(x, area.y, words, room(x), style);
+        let caption = format!(" {}", text::fit(name, columns - 1));
+        let (end, _) = buffer.set_stringn(x, area.y, caption, room(x), style);
         if with_moves && let Some(before) = index.checked_sub(1) {
             let (before, after) = (&states[before].1, &states[index].1);
             let moved = movement(before, after, ctx.cursor.token);
-            let words = format!(" {}", text::fixed(moved, 2));
-            buffer.set_stringn(x, area.y + 1, words, room(x).min(columns), quiet);
+            let caption = format!(" {}", text::fixed(moved, 2));
+            buffer.set_stringn(x, area.y + 1, caption, room(x).min(columns), quiet);
         }
         x = end;
         if index + 1 < names.len() {
@@ -139,10 +135,10 @@ fn draw_states(
         }
     }
     if with_moves {
-        let words = "moved by";
+        let caption = "moved by";
         let end = x + 2;
-        if usize::from(area.right().saturating_sub(end)) > words.len() {
-            buffer.set_string(end, area.y + 1, words, theme.muted());
+        if usize::from(area.right().saturating_sub(end)) > caption.len() {
+            buffer.set_string(end, area.y + 1, caption, theme.muted());
         }
     }
     below(area, 1 + u16::from(with_moves))
@@ -162,8 +158,8 @@ fn draw_heads(
     state: &State,
 ) -> Rect {
     let Some(heads) = heads_of(run, state.name).and_then(|heads| heads.shape.first()) else {
-        let words = "attention is within the layers";
-        return line(buffer, area, words, ctx.theme.muted());
+        let caption = "attention is within the layers";
+        return line(buffer, area, caption, ctx.theme.muted());
     };
     let mut names = vec!["mean of heads".to_owned()];
     names.extend((0..*heads).map(|head| {
@@ -270,29 +266,16 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
         map: crate::tui::ui::colour_map::ColourMap::Magnitude,
     };
     if has_attention {
-        for index in 0..columns {
-            let column = first_column + index;
-            let words = if cell >= 5 {
-                text::fit(&token_name(run, column), cell - 1)
-            } else {
-                matrix::heading(column, cell, ctx.cursor.token)
-            };
-            let style = if column == ctx.cursor.token {
-                theme.accent()
-            } else {
-                theme.muted()
-            };
-            let x = matrix_x + (index * cell) as u16;
-            buffer.set_stringn(x, area.y, words, cell, style);
-        }
+        let shown = first_column..first_column + columns;
+        matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx, run);
     } else {
         let forms = if state.before.is_none() {
             ["token + position: no attention yet", "no attention yet", ""]
         } else {
             ["normalised: no attention here", "no attention", ""]
         };
-        let words = fitting(&forms, room as u16);
-        buffer.set_stringn(matrix_x, area.y, words, room, theme.muted());
+        let caption = fitting(&forms, room as u16);
+        buffer.set_stringn(matrix_x, area.y, caption, room, theme.muted());
     }
     let moves: Vec<Option<f64>> = (0..count)
         .map(|row| Some(movement(state.before?, state.vectors, row)))
@@ -302,11 +285,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
         let row = first + index;
         let y = area.y + 1 + index as u16;
         let is_selected = row == ctx.cursor.token;
-        let style = if is_selected {
-            theme.accent()
-        } else {
-            theme.text()
-        };
+        let style = theme.accent_if(is_selected, theme.text());
         let moved = moves[row];
         let norm = if table.norm {
             text::fixed(Stats::of(state.vectors.row(row)).norm, 2)
@@ -314,9 +293,9 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
             String::new()
         };
         let moved_words = moved.map_or("–".to_owned(), |moved| text::fixed(moved, 3));
-        let name = text::fit(&token_name(run, row), NAMES);
-        let words = format!("{name}{norm:>norm_width$}{moved_words:>NUMBER$} ");
-        let (x, _) = buffer.set_stringn(area.x, y, words, table.width, style);
+        let name = text::fit(&token_strip::name_at(run.tokens(), row), NAMES);
+        let caption = format!("{name}{norm:>norm_width$}{moved_words:>NUMBER$} ");
+        let (x, _) = buffer.set_stringn(area.x, y, caption, table.width, style);
         if let (true, Some(moved)) = (table.bar, moved) {
             let style = if is_selected { style } else { theme.muted() };
             let bar = bars::share(moved / farthest, NUMBER - 2);
@@ -350,15 +329,17 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
         } else {
             usize::from(area.width)
         };
-        let words = text::truncate(fitting(&forms, room_left as u16), room_left);
-        buffer.set_stringn(area.x, y, words, room_left, theme.muted());
+        let caption = text::truncate(fitting(&forms, room_left as u16), room_left);
+        buffer.set_stringn(area.x, y, caption, room_left, theme.muted());
         if has_attention {
-            let place = Rect {
-                x: matrix_x,
-                y,
-                width: area.right().saturating_sub(matrix_x),
-                height: 1,
-            };
+            let place = right_of(
+                Rect {
+                    y,
+                    height: 1,
+                    ..area
+                },
+                matrix_x,
+            );
             let whose = match ctx.cursor.detail.text_head {
                 Some(head) => format!("row attends to column, head {head}"),
                 None => "row attends to column, mean of heads".to_owned(),
@@ -369,16 +350,10 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
     2 + shown as u16
 }
 
-fn token_name(run: &Run, position: usize) -> String {
-    run.tokens()
-        .get(position)
-        .map_or_else(String::new, token_strip::word)
-}
-
 /// The selected token's vector before and after, number by number, on one scale.
 fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, state: &State) {
     let token = ctx.cursor.token;
-    let name = token_name(run, token);
+    let name = token_strip::name_at(run.tokens(), token);
     let after = state.vectors.row(token);
     let vectors: Vec<(&str, &[f32])> = match state.before {
         Some(before) => vec![("before", before.row(token)), ("after", after)],
@@ -412,20 +387,11 @@ fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
             height: (rows_for_each as u16).min(area.height - 1),
             ..area
         };
-        let map = HeatMap {
-            values: &values,
-            width: columns,
-            height,
-            scale,
-        };
+        let map = HeatMap::new(&values, (columns, height), scale);
         let drawn = map.draw(buffer, place, ctx.theme);
         area = below(area, drawn.height.max(1));
     }
-    let place = Rect {
-        x: area.x + label as u16,
-        width: room as u16,
-        ..top(area, 1)
-    };
+    let place = right_of(top(area, 1), area.x + label as u16);
     legend(buffer, place, scale, "shared scale", ctx.theme);
 }
 
@@ -449,17 +415,20 @@ fn draw_looks_at(
         .enumerate()
         .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let title = format!("{} attends most to", token_name(run, token));
+    let title = format!(
+        "{} attends most to",
+        token_strip::name_at(run.tokens(), token)
+    );
     let mut area = line(buffer, area, &title, theme.title());
     let most = usize::from(area.height.saturating_sub(7)).clamp(1, 6);
     for (position, share) in shares.into_iter().take(most) {
-        let name = text::fit(&token_name(run, position), NAMES + 1);
-        let words = format!(
+        let name = text::fit(&token_strip::name_at(run.tokens(), position), NAMES + 1);
+        let caption = format!(
             "{name}{:>6} % {}",
             text::fixed(100.0 * share, 1),
             bars::share(share, 14)
         );
-        area = line(buffer, area, &words, theme.text());
+        area = line(buffer, area, &caption, theme.text());
     }
     below(area, 1)
 }
@@ -495,13 +464,13 @@ fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) {
             format!("start and the negative's: {verdict}"),
             format!("start, negative's: {short}"),
         ];
-        let words = fitting(&forms.each_ref().map(String::as_str), area.width);
-        line(buffer, area, words, theme.text());
+        let caption = fitting_of(&forms, area.width);
+        line(buffer, area, caption, theme.text());
         return;
     }
     let mut area = line(buffer, area, "against the negative prompt", theme.title());
-    let words = "largest difference of the outputs:";
-    area = line(buffer, area, words, theme.muted());
+    let caption = "largest difference of the outputs:";
+    area = line(buffer, area, caption, theme.muted());
     let mut shown: Vec<usize> = Vec::new();
     for position in [0, ctx.cursor.token, 1] {
         if shown.contains(&position) || area.height < 2 && position != 0 {
@@ -513,22 +482,16 @@ fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) {
         } else {
             (text::number(difference(position)), theme.text())
         };
-        let words = format!("{} {value}", text::fit(&pair(run, position), NAMES + 5));
-        area = line(buffer, area, &words, style);
+        let caption = format!("{} {value}", text::fit(&pair(run, position), NAMES + 5));
+        area = line(buffer, area, &caption, style);
     }
-    let words = "start is the same for every prompt";
-    for words in wrap_words(words, area.width.into()) {
-        area = line(buffer, area, &words, theme.muted());
-    }
+    let caption = "start is the same for every prompt";
+    paragraph(buffer, area, caption, theme.muted());
 }
 
 /// What stands at `position` in the prompt and in the negative prompt.
 fn pair(run: &Run, position: usize) -> String {
-    let name = |tokens: &[Token]| {
-        tokens
-            .get(position)
-            .map_or_else(String::new, token_strip::word)
-    };
+    let name = |tokens| token_strip::name_at(tokens, position);
     let negative = run
         .trace
         .tokens

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, merges, scroll, top};
+use super::{below, columns, empty, line, merges, scroll, split, top};
 use crate::generation::MergedWord;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::tui::state::detail::Side;
@@ -102,16 +102,7 @@ fn divide(area: Rect) -> (Rect, Rect) {
         (area.width * 2 / 5).clamp(20, 48)
     };
     let left = area.width.saturating_sub(merges + 2);
-    let table = Rect {
-        width: left,
-        ..area
-    };
-    let merges = Rect {
-        x: area.x + left + 2,
-        width: area.width.saturating_sub(left + 2),
-        ..area
-    };
-    (table, merges)
+    split(area, left, 2)
 }
 
 /// A text as it was typed, with the selected token's part of it marked, and how much room it takes.

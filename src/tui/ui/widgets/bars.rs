@@ -39,11 +39,7 @@ pub fn steps(
         } else {
             0
         };
-        let style = if is_current {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
+        let style = theme.accent_if(is_current, theme.muted());
         for row in 0..area.height {
             let beneath = 8 * usize::from(area.height - 1 - row);
             let eighths = filled.saturating_sub(beneath).min(8);

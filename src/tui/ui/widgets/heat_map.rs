@@ -91,7 +91,17 @@ pub struct HeatMap<'a> {
     pub scale: Scale,
 }
 
-impl HeatMap<'_> {
+impl<'a> HeatMap<'a> {
+    /// Values of a size `(width, height)`, on a scale.
+    pub fn new(values: &'a [f32], (width, height): (usize, usize), scale: Scale) -> Self {
+        Self {
+            values,
+            width,
+            height,
+            scale,
+        }
+    }
+
     /// Draws the map at the top left of `area` and returns the cells that it takes. Where there are more values than
     /// place, a pixel is the mean of those that it covers.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) -> Rect {

@@ -46,8 +46,8 @@ pub fn draw_named(
             left_out.push(*binding);
             continue;
         }
-        let words = (binding.keys, name(binding.label));
-        put(buffer, area.x + used as u16, area, words, theme);
+        let caption = (binding.keys, name(binding.label));
+        put(buffer, area.x + used as u16, area, caption, theme);
         used += needed + 2;
     }
     left_out

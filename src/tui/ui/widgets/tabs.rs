@@ -28,11 +28,7 @@ pub fn draw(
         if index > 0 {
             (x, _) = buffer.set_stringn(x, area.y, " · ", room(x), theme.rule());
         }
-        let style = if index == selected {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
+        let style = theme.accent_if(index == selected, theme.muted());
         (x, _) = buffer.set_stringn(x, area.y, name, room(x), style);
     }
     x

@@ -49,6 +49,11 @@ pub fn word(token: &Token) -> String {
     label.strip_suffix('␣').map(str::to_owned).unwrap_or(label)
 }
 
+/// The same of the token at `position`; nothing where there is none.
+pub fn name_at(tokens: &[Token], position: usize) -> String {
+    tokens.get(position).map_or_else(String::new, word)
+}
+
 /// Draws start, words, end and padding in one row, so that the selected token can always be seen.
 pub fn draw(
     buffer: &mut Buffer,

@@ -80,19 +80,9 @@ pub fn draw(
             width,
             height: rows,
         };
-        let style = if cells.selected == Some(*index) {
-            theme.accent()
-        } else {
-            theme.muted()
-        };
+        let style = theme.accent_if(cells.selected == Some(*index), theme.muted());
         let place = line(buffer, place, &map.name, style);
-        HeatMap {
-            values: &map.values,
-            width: map.size.0,
-            height: map.size.1,
-            scale,
-        }
-        .draw(buffer, place, theme);
+        HeatMap::new(&map.values, (map.size.0, map.size.1), scale).draw(buffer, place, theme);
     }
     let note = if shown.len() < cells.count {
         format!("shared; {} of {}", shown.len(), cells.count)
@@ -116,7 +106,7 @@ pub fn draw(
 fn cells(ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Cells {
     let cursor = &ctx.cursor;
     let tokens = super::tokens(ctx, run);
-    let word = (tokens.get(cursor.token)).map_or_else(String::new, token_strip::word);
+    let word = token_strip::name_at(tokens, cursor.token);
     match cursor.attention.grid {
         Grid::Words => {
             let words = words(ctx, run);

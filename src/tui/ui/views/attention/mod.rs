@@ -1,15 +1,15 @@
 //! Cross-attention: where in the picture which word is listened to, and what a place of the picture listens to.
 
 mod grid;
-mod listening;
 mod overlay;
+mod shares;
 
 use std::collections::BTreeSet;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as RatatuiLayout, Rect};
 
-use super::{below, columns, empty, fitting, line, top};
+use super::{below, columns, empty, fitting, fitting_of, line, paragraph, titled_map, top};
 use crate::model::tokenizer::Token;
 use crate::trace::Guidance;
 use crate::tui::state::Mode;
@@ -17,8 +17,7 @@ use crate::tui::state::attention::SelectedMaps;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
-use crate::tui::ui::text::wrap_words;
-use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
+use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
 use crate::tui::ui::widgets::token_strip;
 
 /// Draws the view.
@@ -31,34 +30,26 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     let area = strip(buffer, area, ctx, run);
     let (maps, with_heads) = ctx.attention();
     if maps.is_empty() {
-        for (row, words) in wrap_words(missing(ctx, run), area.width.into())
-            .iter()
-            .enumerate()
-        {
-            line(buffer, below(area, row as u16), words, ctx.theme.text());
-        }
+        paragraph(buffer, area, missing(ctx, run), ctx.theme.text());
         return Vec::new();
     }
     let selection = SelectedMaps::new(&ctx.cursor.attention, maps, with_heads);
     let forms = selection.describe(&ctx.cursor);
-    let words = fitting(&forms.each_ref().map(String::as_str), area.width);
-    let area = line(buffer, area, words, ctx.theme.text());
+    let caption = fitting_of(&forms, area.width);
+    let area = line(buffer, area, caption, ctx.theme.text());
     let layout = Layout::new(area);
     let map = selection.map(ctx.cursor.token, selection.size);
-    let heat_map = HeatMap {
-        values: &map,
-        width: selection.size.0,
-        height: selection.size.1,
-        scale: Scale::magnitudes(map.iter().copied()),
-    };
-    let drawn = draw_map(buffer, layout.columns[1], layout.room, ctx, &heat_map);
+    let heat_map = HeatMap::new(&map, selection.size, Scale::magnitudes(map.iter().copied()));
+    let place = layout.columns[1];
+    let title = fitting(&["attention alone", "alone"], place.width);
+    let drawn = titled_map(buffer, place, title, &heat_map, layout.room, ctx.theme);
     overlay::draw(buffer, layout.columns[0], drawn, ctx, run, &heat_map);
     let place = top(layout.columns[2], layout.room + 2);
     if *ctx.mode == Mode::Place {
         overlay::mark(buffer, drawn, ctx);
-        listening::draw_place(buffer, place, ctx, run, &selection);
+        shares::draw_place(buffer, place, ctx, run, &selection);
     } else {
-        listening::draw_shares(buffer, place, ctx, run, &selection, &map);
+        shares::draw_shares(buffer, place, ctx, run, &selection, &map);
     }
     grid::draw(buffer, layout.grid(drawn), ctx, run, &selection);
     Vec::new()
@@ -163,13 +154,4 @@ fn strip(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> Rect 
         );
     }
     below(area, super::strip_rows(area))
-}
-
-fn draw_map(buffer: &mut Buffer, place: Rect, room: u16, ctx: &ViewContext, map: &HeatMap) -> Rect {
-    let title = fitting(&["attention alone", "alone"], place.width);
-    let place = line(buffer, place, title, ctx.theme.title());
-    let drawn = map.draw(buffer, top(place, room), ctx.theme);
-    let below_map = top(below(place, drawn.height), 1);
-    legend(buffer, below_map, map.scale, "own scale", ctx.theme);
-    drawn
 }

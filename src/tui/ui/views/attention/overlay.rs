@@ -26,7 +26,7 @@ pub fn draw(
     map: &HeatMap,
 ) {
     let tokens = super::tokens(ctx, run);
-    let word = (tokens.get(ctx.cursor.token)).map_or_else(String::new, token_strip::word);
+    let word = token_strip::name_at(tokens, ctx.cursor.token);
     let title = format!("“{word}” over x0");
     let title = fitting(&[&title, "over x0", "x0"], place.width);
     let place = line(buffer, place, title, ctx.theme.title());
@@ -51,14 +51,19 @@ pub fn draw(
     if *ctx.mode == Mode::Place {
         mark(buffer, drawn, ctx);
     }
-    let words = if decoded.is_some() {
+    let caption = if decoded.is_some() {
         "decoded by the VAE"
     } else {
         "preview; d decodes"
     };
-    let short = words.split([';', ' ']).next().unwrap_or_default();
-    let words = fitting(&[words, short, ""], place.width);
-    line(buffer, below(place, drawn.height), words, ctx.theme.muted());
+    let short = caption.split([';', ' ']).next().unwrap_or_default();
+    let caption = fitting(&[caption, short, ""], place.width);
+    line(
+        buffer,
+        below(place, drawn.height),
+        caption,
+        ctx.theme.muted(),
+    );
 }
 
 /// Where the picture is, for a map of `size`.

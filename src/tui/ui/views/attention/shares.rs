@@ -9,7 +9,7 @@ use crate::tui::state::attention::{SelectedMaps, short_path};
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::text;
-use crate::tui::ui::views::{below, fitting, line};
+use crate::tui::ui::views::{below, fitting, fitting_of, line};
 use crate::tui::ui::widgets::{bars, token_strip};
 
 /// Where there are fewer columns, shares stand without bars and without their unit.
@@ -27,7 +27,7 @@ pub fn draw_shares(
     let theme = ctx.theme;
     let token = ctx.cursor.token;
     let tokens = super::tokens(ctx, run);
-    let name = (tokens.get(token)).map_or_else(String::new, token_strip::word);
+    let name = token_strip::name_at(tokens, token);
     let forms: &[&str] = if area.width < NARROW {
         &["share, %"]
     } else {
@@ -95,11 +95,7 @@ pub fn draw_place(
     ];
     let rows = usize::from(area.height).saturating_sub(others.len() + 1);
     for (token, share) in words.iter().take(rows) {
-        let style = if token.position == ctx.cursor.token {
-            theme.accent()
-        } else {
-            theme.text()
-        };
+        let style = theme.accent_if(token.position == ctx.cursor.token, theme.text());
         area = draw_share(buffer, area, &token_strip::word(token), *share, style);
     }
     if rows < words.len() {
@@ -168,10 +164,7 @@ fn draw_layers(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, selection: &S
                 [format!("{path} · {}×{}", map.width, map.height), path]
             }
         };
-        let words = fitting(
-            &forms.each_ref().map(String::as_str),
-            area.width.saturating_sub(2),
-        );
+        let words = fitting_of(&forms, area.width.saturating_sub(2));
         let (mark, style) = if index == selected {
             ("▸", theme.accent())
         } else {
