@@ -4,6 +4,7 @@
 //! What is written here is what [`trace`](crate::trace) keeps in memory, by the same names: the screen, the export and
 //! the lessons speak of the same numbers.
 
+pub(crate) mod colour_map;
 mod destination;
 pub mod document;
 mod json;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, Rgb, RgbImage};
 
+use super::colour_map::{ColourMap, NOT_FINITE};
 use super::png::encode_png;
 use super::{DestinationError, OutputFile};
 use crate::generation::Request;
@@ -38,9 +39,9 @@ impl HeatMap<'_> {
         scale_of(self.values)
     }
 
-    /// The map in matplotlib's "viridis", from dark purple at the scale's smallest value to yellow at its largest,
-    /// every value a square of at least one pixel, so that the longer side has 512 pixels or a little more. What is not
-    /// a number is black.
+    /// The map in the colours that it has on the screen, from black at the scale's smallest value to pale yellow at its
+    /// largest, every value a square of at least one pixel, so that the longer side has 512 pixels or a little more. What
+    /// is not a number is green.
     pub fn picture(&self, (low, high): Scale) -> RgbImage {
         let longer = self.width.max(self.height).max(1);
         let square = PIXELS.div_ceil(longer);
@@ -55,9 +56,9 @@ impl HeatMap<'_> {
                     } else {
                         0.0
                     };
-                    Rgb(viridis(position))
+                    Rgb(colour(position))
                 }
-                _ => Rgb([0, 0, 0]),
+                _ => Rgb(NOT_FINITE),
             }
         })
     }
@@ -135,55 +136,11 @@ pub fn save_animation(file: OutputFile, maps: &[HeatMap]) -> Result<PathBuf, Des
     })
 }
 
-/// One of 255 colours, at `position` from 0 to 1.
-fn viridis(position: f32) -> [u8; 3] {
+/// One of 255 colours of the screen's map of magnitudes, at `position` from 0 to 1.
+fn colour(position: f32) -> [u8; 3] {
     let steps = 254.0;
-    let position = (position.clamp(0.0, 1.0) * steps).round() / steps;
-    let place = position * (VIRIDIS.len() - 1) as f32;
-    let index = (place as usize).min(VIRIDIS.len() - 2);
-    let part = place - index as f32;
-    std::array::from_fn(|channel| {
-        let (from, to) = (VIRIDIS[index][channel], VIRIDIS[index + 1][channel]);
-        (f32::from(from) + (f32::from(to) - f32::from(from)) * part).round() as u8
-    })
+    ColourMap::Magnitude.at((position.clamp(0.0, 1.0) * steps).round() / steps)
 }
-
-/// matplotlib's "viridis" (CC0) at 33 equally spaced places.
-const VIRIDIS: [[u8; 3]; 33] = [
-    [68, 1, 84],
-    [71, 13, 96],
-    [72, 24, 106],
-    [72, 35, 116],
-    [71, 45, 123],
-    [69, 55, 129],
-    [66, 64, 134],
-    [62, 73, 137],
-    [59, 82, 139],
-    [55, 91, 141],
-    [51, 99, 141],
-    [47, 107, 142],
-    [44, 114, 142],
-    [41, 122, 142],
-    [38, 130, 142],
-    [35, 137, 142],
-    [33, 145, 140],
-    [31, 151, 139],
-    [31, 159, 136],
-    [33, 166, 133],
-    [39, 173, 129],
-    [49, 181, 123],
-    [61, 188, 116],
-    [76, 194, 108],
-    [92, 200, 99],
-    [110, 206, 88],
-    [129, 211, 77],
-    [149, 216, 64],
-    [170, 220, 50],
-    [192, 223, 37],
-    [213, 226, 26],
-    [234, 229, 26],
-    [253, 231, 37],
-];
 
 #[cfg(test)]
 mod tests {
@@ -204,15 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_value_is_purple_and_the_largest_yellow_in_sharp_squares() {
+    fn the_smallest_value_is_black_and_the_largest_yellow_in_sharp_squares() {
         let map = map(&[0.25, 0.5, f32::NAN, 0.375]);
         assert_eq!(map.scale(), (0.25, 0.5));
         let picture = map.picture(map.scale());
         assert_eq!(picture.dimensions(), (512, 512));
-        assert_eq!(picture[(255, 255)], Rgb(VIRIDIS[0]));
-        assert_eq!(picture[(256, 255)], Rgb(VIRIDIS[32]));
-        assert_eq!(picture[(0, 256)], Rgb([0, 0, 0]));
-        assert_eq!(picture[(511, 511)], Rgb(VIRIDIS[16]));
+        assert_eq!(picture[(255, 255)], Rgb(ColourMap::Magnitude.at(0.0)));
+        assert_eq!(picture[(256, 255)], Rgb(ColourMap::Magnitude.at(1.0)));
+        assert_eq!(picture[(0, 256)], Rgb(NOT_FINITE));
+        assert_eq!(picture[(511, 511)], Rgb(ColourMap::Magnitude.at(0.5)));
     }
 
     #[test]

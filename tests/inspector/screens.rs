@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use super::support::{
     PROMPT, Session, attention, draw, draw_in, find, has_picture, lines, loader, pipeline, text,
 };
+use diffuscope::export::colour_map::ColourMap;
 use diffuscope::model::AttentionDetail;
 use diffuscope::model::tokenizer::Tokens;
 use diffuscope::scheduler::SchedulerKind;
 use diffuscope::tui::keys;
 use diffuscope::tui::state::action::{Action, Typing};
 use diffuscope::tui::state::{App, Model, View};
-use diffuscope::tui::ui::colour_map::ColourMap;
 use diffuscope::tui::ui::theme::{Colours, Theme};
 use diffuscope::tui::worker::Loader;
 use ratatui::style::Color;

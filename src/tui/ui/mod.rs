@@ -1,6 +1,5 @@
 //! Drawing: the state, read through a small context, becomes cells. Nothing here is known to the state.
 
-pub mod colour_map;
 pub(crate) mod context;
 pub mod lesson;
 pub mod pixels;

@@ -6,10 +6,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use super::colour_map::ColourMap;
-
-/// Red, green and blue, each 0 to 255.
-pub type Rgb = [u8; 3];
+use crate::export::colour_map::{ColourMap, NOT_FINITE, Rgb, luminance};
 
 const ACCENT: Rgb = [32, 158, 186];
 const MUTED: Rgb = [124, 131, 143];
@@ -17,8 +14,6 @@ const RULE: Rgb = [84, 91, 104];
 const GOOD: Rgb = [62, 158, 98];
 const WARNING: Rgb = [200, 128, 28];
 const ERROR: Rgb = [220, 80, 74];
-/// Values that are not finite, in a heat map: a colour that neither colour map has.
-const NOT_FINITE: Rgb = [0, 214, 120];
 
 /// How many colours the terminal shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,11 +189,6 @@ impl Theme {
             None => Style::new().add_modifier(otherwise),
         }
     }
-}
-
-/// Perceived brightness of `rgb`, 0 to 1 (Rec. 709 weights on the encoded values).
-pub fn luminance([red, green, blue]: Rgb) -> f32 {
-    (0.2126 * f32::from(red) + 0.7152 * f32::from(green) + 0.0722 * f32::from(blue)) / 255.0
 }
 
 /// The entry of the 256-colour palette that is nearest to `rgb`: one of the 6x6x6 cube or of the 24 greys.

@@ -263,7 +263,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
     let scale = Scale {
         low: 0.0,
         high: 1.0,
-        map: crate::tui::ui::colour_map::ColourMap::Magnitude,
+        map: crate::export::colour_map::ColourMap::Magnitude,
     };
     if has_attention {
         let shown = first_column..first_column + columns;

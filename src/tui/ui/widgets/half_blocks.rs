@@ -4,7 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::tui::ui::theme::{Rgb, Theme};
+use crate::export::colour_map::Rgb;
+use crate::tui::ui::theme::Theme;
 
 /// One pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::half_blocks::{self, Pixel};
+use crate::export::colour_map::ColourMap;
 use crate::tui::state::plane::{Plane, covered};
-use crate::tui::ui::colour_map::ColourMap;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 

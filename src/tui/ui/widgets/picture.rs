@@ -6,7 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::half_blocks::{self, Pixel};
-use crate::tui::ui::theme::{Rgb, Theme, luminance};
+use crate::export::colour_map::{Rgb, luminance};
+use crate::tui::ui::theme::Theme;
 
 /// Draws `image` in `area`, centred across; returns the cells that it takes.
 pub fn draw(buffer: &mut Buffer, area: Rect, image: &RgbImage, theme: Theme) -> Rect {

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::Layout;
+use crate::export::colour_map::ColourMap;
+use crate::export::colour_map::Rgb;
 use crate::tui::state::Mode;
 use crate::tui::state::run::Run;
-use crate::tui::ui::colour_map::ColourMap;
 use crate::tui::ui::context::ViewContext;
-use crate::tui::ui::theme::Rgb;
 use crate::tui::ui::views::{below, fitting, line, top};
 use crate::tui::ui::widgets::heat_map::HeatMap;
 use crate::tui::ui::widgets::{half_blocks, picture, token_strip};

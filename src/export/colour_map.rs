@@ -1,6 +1,10 @@
-//! Colour maps: from a number's place on its scale to a colour.
+//! Colour maps of the screen and of files: from a number's place on its scale to a colour.
 
-use super::theme::Rgb;
+/// Red, green and blue, each 0 to 255.
+pub type Rgb = [u8; 3];
+
+/// Values that are not finite: a colour that neither colour map has.
+pub const NOT_FINITE: Rgb = [0, 214, 120];
 
 /// A perceptually uniform colour map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +108,14 @@ fn oklab_to_srgb(lightness: f32, a: f32, b: f32) -> Rgb {
     })
 }
 
+/// Perceived brightness of `rgb`, 0 to 1 (Rec. 709 weights on the encoded values).
+pub fn luminance([red, green, blue]: Rgb) -> f32 {
+    (0.2126 * f32::from(red) + 0.7152 * f32::from(green) + 0.0722 * f32::from(blue)) / 255.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::ui::theme::luminance;
 
     #[test]
     fn magnitudes_grow_lighter_all_the_way() {
