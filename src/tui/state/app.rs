@@ -56,7 +56,7 @@ pub enum Mode {
     Export(usize),
 }
 
-/// A message at the foot of the screen.
+/// A message in the footer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// Something went well; shown until the given time.

@@ -22,8 +22,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
         Language::En => "English · v 中文",
         Language::Zh => "中文 · v English",
     };
-    let words = Messages::of(app.lesson.language);
-    buffer.set_stringn(area.x, area.y, words.lessons, room, theme.accent());
+    let messages = Messages::of(app.lesson.language);
+    buffer.set_stringn(area.x, area.y, messages.lessons, room, theme.accent());
     let x = area.right().saturating_sub(width(language) as u16);
     buffer.set_string(x, area.y, language, theme.muted());
     let lessons = app.lesson.lessons();
@@ -44,7 +44,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
             (_, _, true) => "◐",
             _ => "○",
         };
-        let right = (words.progress)(solved, all, lesson.minutes);
+        let right = (messages.progress)(solved, all, lesson.minutes);
         let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
         let row = format!("{}{right}", fit(&title, room.saturating_sub(width(&right))));
         let style = theme.selected_if(index == selected, theme.text());

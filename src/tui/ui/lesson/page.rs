@@ -15,7 +15,7 @@ use crate::tui::ui::theme::Theme;
 
 /// The page, in lines of at most `columns` columns.
 pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Language) -> Lines {
-    let words = Messages::of(language);
+    let messages = Messages::of(language);
     let page = reading.page();
     let mut page_lines = Lines {
         written: Vec::new(),
@@ -28,7 +28,7 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
     page_lines.styled(&clean(&page.title), theme.accent());
     let about = &reading.lesson.subject;
     if let Some(open) = reading.elsewhere(about) {
-        let note = (words.lesson_elsewhere)(about.name(), open);
+        let note = (messages.lesson_elsewhere)(about.name(), open);
         page_lines.styled(&clean(&note), theme.warning());
     }
     let [always, part] = page.prose.at(reading.depth);
@@ -45,16 +45,16 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
             (Status::Good, Some(says)) => page_lines.marked("✓", says, theme.good()),
             (Status::Open, Some(says)) => page_lines.marked("…", says, theme.muted()),
             (Status::Bad(why), says) => {
-                page_lines.marked("✗", says.unwrap_or(words.claim), theme.error());
-                page_lines.noted(&joined(words.not_so, why), theme.error());
+                page_lines.marked("✗", says.unwrap_or(messages.claim), theme.error());
+                page_lines.noted(&joined(messages.not_so, why), theme.error());
             }
             (Status::Elsewhere(here), Some(says)) => {
                 page_lines.marked("○", says, theme.muted());
                 if let Some(open) = reading.elsewhere(&claim.subject) {
-                    let mut note = (words.claim_here)(open, here);
+                    let mut note = (messages.claim_here)(open, here);
                     // What the whole lesson is about has been said.
                     if claim.subject != *about {
-                        note = joined(&(words.about)(claim.subject.name()), &note);
+                        note = joined(&(messages.about)(claim.subject.name()), &note);
                     }
                     page_lines.noted(&note, theme.muted());
                 }
@@ -62,7 +62,7 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
             _ => {}
         }
     }
-    page_lines.exercise(reading, words);
+    page_lines.exercise(reading, messages);
     page_lines
 }
 
@@ -93,8 +93,8 @@ impl Lines {
         }
     }
 
-    fn styled(&mut self, words: &str, style: Style) {
-        let spans = [(words.to_owned(), style)];
+    fn styled(&mut self, text: &str, style: Style) {
+        let spans = [(text.to_owned(), style)];
         self.written.extend(wrap(&spans, self.columns, "", ""));
     }
 
@@ -113,8 +113,8 @@ impl Lines {
     }
 
     /// A remark beneath what has a mark.
-    fn noted(&mut self, words: &str, style: Style) {
-        let spans = [(clean(words), style)];
+    fn noted(&mut self, text: &str, style: Style) {
+        let spans = [(clean(text), style)];
         let lines = wrap(&spans, self.columns, "  ", "  ");
         self.written.extend(lines);
     }
@@ -135,7 +135,7 @@ impl Lines {
         }
     }
 
-    fn exercise(&mut self, reading: &OpenLesson, words: &Messages) {
+    fn exercise(&mut self, reading: &OpenLesson, messages: &Messages) {
         let theme = self.theme;
         let Some(exercise) = &reading.page().exercise else {
             return;
@@ -150,7 +150,7 @@ impl Lines {
         let start = self.written.len();
         self.marked(mark, &exercise.text, style);
         if let Some(open) = reading.elsewhere(&exercise.subject) {
-            let note = (words.exercise_elsewhere)(exercise.subject.name(), open);
+            let note = (messages.exercise_elsewhere)(exercise.subject.name(), open);
             self.noted(&note, theme.muted());
         }
         if let ExerciseKind::Question {
@@ -168,9 +168,9 @@ impl Lines {
             self.marked("·", hint, theme.muted());
         }
         let before = if reading.is_question() {
-            words.answered_before
+            messages.answered_before
         } else {
-            words.done_before
+            messages.done_before
         };
         let before = (reading.exercise == Status::Before).then_some(before);
         if let Some(remark) = reading.remark.as_deref().or(before) {
@@ -185,7 +185,7 @@ impl Lines {
         }
         if reading.solution {
             self.begins_news();
-            for act in solution(reading, words) {
+            for act in solution(reading, messages) {
                 self.marked("→", &act, theme.accent());
             }
         }

@@ -1,11 +1,11 @@
-//! Solutions in words.
+//! Solutions as text.
 
 use crate::generation::RequestPatch;
 use crate::lesson::{ExerciseKind, Form, LessonAction, Location, NumberOrWord};
 use crate::tui::state::lesson::{Messages, OpenLesson, joined};
 
 /// The solution of the page's exercise, a line each.
-pub fn solution(reading: &OpenLesson, words: &Messages) -> Vec<String> {
+pub fn solution(reading: &OpenLesson, messages: &Messages) -> Vec<String> {
     match reading
         .page()
         .exercise
@@ -13,7 +13,7 @@ pub fn solution(reading: &OpenLesson, words: &Messages) -> Vec<String> {
         .map(|exercise| &exercise.kind)
     {
         Some(ExerciseKind::Task { solution, .. }) => {
-            solution.iter().map(|act| words_of(act, words)).collect()
+            solution.iter().map(|act| describe(act, messages)).collect()
         }
         Some(ExerciseKind::Question { form, .. }) => {
             let value = reading.answer.clone().and_then(Result::ok);
@@ -37,17 +37,17 @@ pub fn solution(reading: &OpenLesson, words: &Messages) -> Vec<String> {
 }
 
 /// What an action of a solution does.
-fn words_of(act: &LessonAction, words: &Messages) -> String {
+fn describe(act: &LessonAction, messages: &Messages) -> String {
     match act {
-        LessonAction::Look(place) => words_of_place(place, words),
-        LessonAction::Run(ask) => words_of_ask(ask, words),
+        LessonAction::Look(place) => describe_place(place, messages),
+        LessonAction::Run(ask) => describe_ask(ask, messages),
         LessonAction::Branch(step, ask) => {
-            joined(&(words.branch)(*step), &words_of_ask(ask, words))
+            joined(&(messages.branch)(*step), &describe_ask(ask, messages))
         }
     }
 }
 
-fn words_of_place(place: &Location, words: &Messages) -> String {
+fn describe_place(place: &Location, messages: &Messages) -> String {
     let or = |value: &Option<NumberOrWord>| {
         value.as_ref().map(|value| match value {
             NumberOrWord::Number(number) => number.to_string(),
@@ -74,14 +74,14 @@ fn words_of_place(place: &Location, words: &Messages) -> String {
         ("decoded", name(place.decode)),
     ];
     let parts = parts.into_iter();
-    let parts = parts.filter_map(|(name, value)| Some(named(name, &value?, words)));
+    let parts = parts.filter_map(|(name, value)| Some(named(name, &value?, messages)));
     parts.collect::<Vec<_>>().join(", ")
 }
 
 /// A part of a solution, with its name in the reader's language; its value is that of the screen and of the file.
-fn named(name: &'static str, value: &str, words: &Messages) -> String {
+fn named(name: &'static str, value: &str, messages: &Messages) -> String {
     let value = format!("`{value}`");
-    match words.name(name) {
+    match messages.name(name) {
         name if name.contains("{}") => name.replace("{}", &value),
         name => format!("{name} {value}"),
     }
@@ -97,7 +97,7 @@ fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
     )
 }
 
-fn words_of_ask(ask: &RequestPatch, words: &Messages) -> String {
+fn describe_ask(ask: &RequestPatch, messages: &Messages) -> String {
     let scheduler = ask.scheduler.map(crate::tui::state::editor::scheduler_name);
     let plain = [
         ("prompt", ask.prompt.clone()),
@@ -111,14 +111,14 @@ fn words_of_ask(ask: &RequestPatch, words: &Messages) -> String {
         ("scheduler", scheduler),
     ];
     let plain = plain.into_iter();
-    let plain = plain.filter_map(|(name, value)| Some(named(name, &value?, words)));
+    let plain = plain.filter_map(|(name, value)| Some(named(name, &value?, messages)));
     let weights = ask.weight.iter().flatten();
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();
     let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
     let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
     if parts.is_empty() {
-        return words.again.to_owned();
+        return messages.again.to_owned();
     }
     parts.join(", ")
 }

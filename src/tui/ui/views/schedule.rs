@@ -313,8 +313,8 @@ fn draw_table(
         head.push_str("  timestep    sigma");
     }
     let area = line(buffer, area, &head, theme.muted());
-    let foot = if area.height > 24 { 6 } else { 0 };
-    let rows = usize::from(area.height.saturating_sub(foot));
+    let footer = if area.height > 24 { 6 } else { 0 };
+    let rows = usize::from(area.height.saturating_sub(footer));
     let shown = with_other.and_then(Other::schedule);
     let own_count = schedule.timesteps.len();
     let count = own_count.max(shown.map_or(0, |other| other.timesteps.len()));
@@ -344,7 +344,7 @@ fn draw_table(
             line(buffer, place, &caption, theme.text());
         }
     }
-    if foot > 0 {
+    if footer > 0 {
         let used = rows.min(count) as u16 + 1;
         draw_precise(buffer, below(area, used), ctx, schedule);
     }

@@ -1,4 +1,4 @@
-//! Cross-attention: where in the picture which word is listened to, and what a place of the picture listens to.
+//! Cross-attention: where in the picture which word is attended to, and what a place of the picture attends to.
 
 mod grid;
 mod overlay;

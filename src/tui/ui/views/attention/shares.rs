@@ -1,4 +1,4 @@
-//! What is listened to, in numbers: by the whole picture, or by one place of it.
+//! Shares of attention in numbers: of the whole picture, or of one place of it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,7 +15,7 @@ use crate::tui::ui::widgets::{bars, token_strip};
 /// Where there are fewer columns, shares stand without bars and without their unit.
 const NARROW: u16 = 16;
 
-/// What all places together listen to, and how evenly the selected word's attention is spread.
+/// What all places together attend to, and how evenly the selected word's attention is spread.
 pub fn draw_shares(
     buffer: &mut Buffer,
     area: Rect,
@@ -65,7 +65,7 @@ pub fn draw_shares(
     }
 }
 
-/// The words that one place listens to, the loudest first.
+/// The words that one place attends to, the largest share first.
 pub fn draw_place(
     buffer: &mut Buffer,
     area: Rect,
@@ -76,10 +76,10 @@ pub fn draw_place(
     let theme = ctx.theme;
     let place = ctx.cursor.attention.place;
     let tokens = super::tokens(ctx, run);
-    let heard = |token: &Token| selection.at(token.position, place);
+    let share_of = |token: &Token| selection.at(token.position, place);
     let is_word = |token: &&Token| token.kind == TokenKind::Word;
     let mut words: Vec<(&Token, f64)> = (tokens.iter().filter(is_word))
-        .map(|token| (token, heard(token)))
+        .map(|token| (token, share_of(token)))
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
     let title = format!(
@@ -105,7 +105,7 @@ pub fn draw_place(
     for (name, kind) in others {
         let share = (tokens.iter())
             .filter(|token| token.kind == kind)
-            .map(heard)
+            .map(share_of)
             .sum();
         area = draw_share(buffer, area, name, share, theme.muted());
     }
