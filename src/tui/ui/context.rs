@@ -1,8 +1,8 @@
 //! What a view is drawn from.
 
 use super::theme::Theme;
+use super::widgets::token_strip::name_at;
 use crate::generation::{ModelInfo, Request};
-use crate::trace::AttentionMaps;
 use crate::tui::state::run::Run;
 use crate::tui::state::{App, Cursor, Mode, Model, View};
 
@@ -53,13 +53,34 @@ impl<'a> ViewContext<'a> {
         self.model.of_run(self.run)
     }
 
+    /// The same with the run that is drawn, where there is one.
+    pub fn of_run(self) -> Option<RunContext<'a>> {
+        self.run.map(|run| RunContext { view: self, run })
+    }
+
     pub fn has_steps(&self) -> bool {
         self.run.is_some_and(|run| !run.trace.steps.is_empty())
     }
+}
 
-    /// The attention maps at the cursor, and whether they have heads.
-    pub fn attention(&self) -> (&'a [AttentionMaps], bool) {
-        self.run
-            .map_or((&[], false), |run| self.cursor.attention_maps(run))
+/// What a view is drawn from that has nothing to show without a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunContext<'a> {
+    view: ViewContext<'a>,
+    pub run: &'a Run,
+}
+
+impl<'a> std::ops::Deref for RunContext<'a> {
+    type Target = ViewContext<'a>;
+
+    fn deref(&self) -> &ViewContext<'a> {
+        &self.view
+    }
+}
+
+impl RunContext<'_> {
+    /// The word at `position` of the prompt.
+    pub fn word(&self, position: usize) -> String {
+        name_at(self.run.tokens(), position)
     }
 }

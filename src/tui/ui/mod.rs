@@ -1,5 +1,6 @@
 //! Drawing: the state, read through a small context, becomes cells. Nothing here is known to the state.
 
+mod area;
 pub(crate) mod context;
 pub mod lesson;
 pub mod pixels;

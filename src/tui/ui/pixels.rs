@@ -16,9 +16,7 @@ const SETTLED: Duration = Duration::from_millis(150);
 /// A picture and the cells that show it.
 #[derive(Debug, Clone)]
 pub struct PlacedPicture {
-    /// The cells.
     pub area: Rect,
-    /// The picture.
     pub image: Arc<RgbImage>,
 }
 
@@ -79,7 +77,6 @@ impl Pixels {
         waits.then(|| (self.since + SETTLED).saturating_duration_since(now))
     }
 
-    /// Prints what has settled.
     pub fn print_settled(&mut self, now: Instant) {
         if self.due(now) == Some(Duration::ZERO)
             && let Some(printer) = &mut self.printer
@@ -151,7 +148,6 @@ pub fn printer(mode: ImageMode) -> Option<Box<dyn PixelPrinter>> {
     available.then(|| Box::new(Viuer { protocol }) as Box<dyn PixelPrinter>)
 }
 
-/// Prints through the `viuer` crate.
 struct Viuer {
     protocol: Protocol,
 }
@@ -180,17 +176,13 @@ impl PixelPrinter for Viuer {
     }
 
     fn clear(&mut self) -> bool {
-        match self.protocol {
-            Protocol::Kitty => {
-                let mut stdout = std::io::stdout();
-                let _ = stdout.write_all(b"\x1b_Ga=d,d=A,q=2\x1b\\");
-                let _ = stdout.flush();
-                false
-            }
-            // These pictures replaced the cells beneath them.
-            Protocol::Iterm => true,
-            Protocol::None => false,
+        if self.protocol == Protocol::Kitty {
+            let mut stdout = std::io::stdout();
+            let _ = stdout.write_all(b"\x1b_Ga=d,d=A,q=2\x1b\\");
+            let _ = stdout.flush();
         }
+        // The others' pictures replaced the cells beneath them.
+        self.protocol == Protocol::Iterm
     }
 }
 

@@ -5,7 +5,6 @@ use unicode_width::UnicodeWidthStr;
 
 pub(crate) use crate::text::clean;
 
-/// Columns that `text` takes.
 pub fn width(text: &str) -> usize {
     text.width()
 }
@@ -34,10 +33,8 @@ pub fn truncate(text: &str, columns: usize) -> String {
 /// `text` in exactly `columns` columns, cut or padded on the right.
 pub fn fit(text: &str, columns: usize) -> String {
     let mut text = truncate(text, columns);
-    text.extend(std::iter::repeat_n(
-        ' ',
-        columns.saturating_sub(width(&text)),
-    ));
+    let pad = columns.saturating_sub(width(&text));
+    text.push_str(&" ".repeat(pad));
     text
 }
 
@@ -55,6 +52,17 @@ pub fn wrap(text: &str, columns: usize) -> Vec<&str> {
     }
     lines.push(&text[start..]);
     lines
+}
+
+/// Which of `lines`, cut from one text, byte `at` of that text stands in.
+pub fn row_of(lines: &[&str], at: usize) -> usize {
+    let mut start = 0;
+    let begin_before = lines.iter().take_while(|line| {
+        let begins = start <= at;
+        start += line.len();
+        begins
+    });
+    begin_before.count().saturating_sub(1)
 }
 
 /// `words` in lines of at most `columns` columns, broken between words; a word that is longer is broken itself.
@@ -79,27 +87,22 @@ pub fn wrap_words(words: &str, columns: usize) -> Vec<String> {
 
 /// A signed number in a column: four significant digits where they fit seven columns, a true minus sign.
 pub fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    let text = if value == 0.0 {
-        "0.000".to_owned()
-    } else if !value.is_finite() {
-        return if value.is_nan() {
-            "NaN".to_owned()
-        } else if value > 0.0 {
-            "∞".to_owned()
-        } else {
-            "−∞".to_owned()
+    if !value.is_finite() {
+        let name = match value {
+            f64::INFINITY => "∞",
+            f64::NEG_INFINITY => "−∞",
+            _ => "NaN",
         };
-    } else if !(0.0005..10_000.0).contains(&magnitude) {
-        format!("{magnitude:.1e}")
-    } else if magnitude >= 1000.0 {
-        format!("{magnitude:.0}")
-    } else if magnitude >= 100.0 {
-        format!("{magnitude:.1}")
-    } else if magnitude >= 10.0 {
-        format!("{magnitude:.2}")
-    } else {
-        format!("{magnitude:.3}")
+        return name.to_owned();
+    }
+    let magnitude = value.abs();
+    let text = match magnitude {
+        0.0 => "0.000".to_owned(),
+        0.0005..10.0 => format!("{magnitude:.3}"),
+        10.0..100.0 => format!("{magnitude:.2}"),
+        100.0..1000.0 => format!("{magnitude:.1}"),
+        1000.0..10_000.0 => format!("{magnitude:.0}"),
+        _ => format!("{magnitude:.1e}"),
     };
     if value < 0.0 {
         format!("−{text}")

@@ -6,7 +6,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::export::colour_map::{ColourMap, NOT_FINITE, Rgb, luminance};
+use crate::export::colour_map::{Rgb, luminance};
 
 const ACCENT: Rgb = [32, 158, 186];
 const MUTED: Rgb = [124, 131, 143];
@@ -51,7 +51,6 @@ impl Colours {
     }
 }
 
-/// Styles and colours for one kind of terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Theme {
     colours: Colours,
@@ -59,12 +58,10 @@ pub struct Theme {
 
 #[allow(clippy::unused_self)] // All styles are asked for alike.
 impl Theme {
-    /// The theme for a terminal that shows `colours`.
     pub fn new(colours: Colours) -> Self {
         Self { colours }
     }
 
-    /// Does the terminal show no colours?
     pub fn is_monochrome(self) -> bool {
         self.colours == Colours::None
     }
@@ -88,12 +85,10 @@ impl Theme {
         self.foreground(MUTED, Modifier::DIM)
     }
 
-    /// Rules between panes.
     pub fn rule(self) -> Style {
         self.foreground(RULE, Modifier::DIM)
     }
 
-    /// Titles of panes.
     pub fn title(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
@@ -133,44 +128,16 @@ impl Theme {
         }
     }
 
-    /// Something finished.
     pub fn good(self) -> Style {
         self.foreground(GOOD, Modifier::empty())
     }
 
-    /// Something to mind.
     pub fn warning(self) -> Style {
         self.foreground(WARNING, Modifier::BOLD)
     }
 
-    /// Something went wrong.
     pub fn error(self) -> Style {
         self.foreground(ERROR, Modifier::BOLD)
-    }
-
-    /// The colour of what is good, for curves.
-    pub fn good_colour(self) -> Color {
-        self.colour(GOOD).unwrap_or(Color::Reset)
-    }
-
-    /// The accent as a colour, for curves.
-    pub fn accent_colour(self) -> Color {
-        self.colour(ACCENT).unwrap_or(Color::Reset)
-    }
-
-    /// The muted colour, for curves.
-    pub fn muted_colour(self) -> Color {
-        self.colour(MUTED).unwrap_or(Color::Reset)
-    }
-
-    /// The warning colour, for curves.
-    pub fn warning_colour(self) -> Color {
-        self.colour(WARNING).unwrap_or(Color::Reset)
-    }
-
-    /// The colour of a heat map's value at `position`, 0 to 1 on its scale; of one that is not finite where that is `None`.
-    pub fn heat(self, map: ColourMap, position: Option<f32>) -> Rgb {
-        position.map_or(NOT_FINITE, |position| map.at(position))
     }
 
     /// Text that can be read on a cell of colour `background`.

@@ -15,7 +15,6 @@ use crate::tui::ui::theme::Theme;
 /// Rows that are left to the view above its explanation.
 const ROWS_OF_VIEW: u16 = 4;
 
-/// A view's explanation.
 pub struct Explanation {
     title: &'static str,
     markdown: &'static str,
@@ -24,7 +23,6 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// That of `view` at `depth`.
     pub fn of(view: View, depth: Depth, language: Language) -> Self {
         let (title, markdown) = explanation(view.name(), depth, language);
         Self {
@@ -46,7 +44,6 @@ impl Explanation {
         markdown::lines(self.markdown, columns.into(), theme)
     }
 
-    /// Draws it in `pane` over whatever was there.
     pub fn draw(&self, buffer: &mut Buffer, pane: Pane, theme: Theme) {
         let mut lines = self.lines(pane.columns(), theme);
         if lines.len() > pane.rows() {

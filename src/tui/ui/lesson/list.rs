@@ -8,12 +8,7 @@ use crate::tui::state::App;
 use crate::tui::state::lesson::Messages;
 use crate::tui::ui::text::{clean, fit, width};
 use crate::tui::ui::theme::Theme;
-use crate::tui::ui::views;
-
-/// Rows of the list for so many lessons.
-pub fn rows(lessons: usize) -> u16 {
-    lessons as u16 + 4
-}
+use crate::tui::ui::widgets::choice;
 
 /// Draws the list in `area`, with the row `selected` marked.
 pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: Theme) {
@@ -26,28 +21,29 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
     buffer.set_stringn(area.x, area.y, messages.lessons, room, theme.accent());
     let x = area.right().saturating_sub(width(language) as u16);
     buffer.set_string(x, area.y, language, theme.muted());
-    let lessons = app.lesson.lessons();
-    let visible = usize::from(area.height.saturating_sub(2)).max(1);
-    let first = views::scroll(selected, lessons.len(), visible);
-    let reading = app.lesson.open.as_ref();
-    for (index, lesson) in lessons.iter().enumerate().skip(first).take(visible) {
-        let y = area.y + 2 + (index - first) as u16;
-        if y >= area.bottom() {
-            break;
-        }
-        let progress = &app.lesson.progress;
-        let (solved, all) = progress.solved(lesson);
-        let is_read = reading.is_some_and(|reading| reading.lesson.id == lesson.id);
-        let mark = match (is_read, all > 0 && solved == all, progress.is_begun(lesson)) {
-            (true, _, _) => "●",
-            (_, true, _) => "✓",
-            (_, _, true) => "◐",
-            _ => "○",
-        };
-        let right = (messages.progress)(solved, all, lesson.minutes);
-        let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
-        let row = format!("{}{right}", fit(&title, room.saturating_sub(width(&right))));
-        let style = theme.selected_if(index == selected, theme.text());
-        buffer.set_stringn(area.x, y, row, room, style);
-    }
+    let (reading, progress) = (app.lesson.open.as_ref(), &app.lesson.progress);
+    let rows = app
+        .lesson
+        .lessons()
+        .into_iter()
+        .enumerate()
+        .map(|(index, lesson)| {
+            let (solved, all) = progress.solved(&lesson);
+            let is_read = reading.is_some_and(|reading| reading.lesson.id == lesson.id);
+            let mark = match (
+                is_read,
+                all > 0 && solved == all,
+                progress.is_begun(&lesson),
+            ) {
+                (true, _, _) => "●",
+                (_, true, _) => "✓",
+                (_, _, true) => "◐",
+                _ => "○",
+            };
+            let right = (messages.progress)(solved, all, lesson.minutes);
+            let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
+            let title = fit(&title, room.saturating_sub(width(&right)));
+            (format!("{title}{right}"), theme.text())
+        });
+    choice::draw(buffer, area, selected, rows, theme);
 }

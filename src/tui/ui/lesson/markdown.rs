@@ -1,6 +1,6 @@
 //! Markdown as lines of a given width.
 
-use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
@@ -15,15 +15,7 @@ pub fn lines(markdown: &str, columns: usize, theme: Theme) -> Vec<Line<'static>>
     let mut writer = Writer {
         columns: columns.max(8),
         theme,
-        lines: Vec::new(),
-        spans: Vec::new(),
-        styles: vec![Style::new()],
-        lists: Vec::new(),
-        marker: None,
-        quotes: 0,
-        table: None,
-        code: false,
-        broken: false,
+        ..Writer::default()
     };
     for event in Parser::new_ext(markdown, MARKDOWN) {
         writer.event(event);
@@ -35,6 +27,7 @@ pub fn lines(markdown: &str, columns: usize, theme: Theme) -> Vec<Line<'static>>
     writer.lines
 }
 
+#[derive(Default)]
 struct Writer {
     columns: usize,
     theme: Theme,
@@ -58,9 +51,13 @@ impl Writer {
         self.styles.last().copied().unwrap_or_default()
     }
 
-    fn push(&mut self, change: impl FnOnce(Style) -> Style) {
-        let style = change(self.style());
-        self.styles.push(style);
+    /// What follows is emphasised, too.
+    fn emphasise(&mut self, modifier: Modifier) {
+        self.styles.push(self.style().add_modifier(modifier));
+    }
+
+    fn line(&mut self, text: String, style: Style) {
+        self.lines.push(Line::from(Span::styled(text, style)));
     }
 
     fn text(&mut self, text: &str, style: Style) {
@@ -87,9 +84,7 @@ impl Writer {
             Event::Text(text) if self.code => {
                 for line in text.lines() {
                     let line = truncate(&clean(line), self.columns.saturating_sub(2));
-                    let style = self.theme.title();
-                    self.lines
-                        .push(Line::from(Span::styled(format!("  {line}"), style)));
+                    self.line(format!("  {line}"), self.theme.title());
                 }
             }
             Event::Text(text) => self.text(&text, self.style()),
@@ -111,14 +106,9 @@ impl Writer {
             Event::HardBreak => self.flush(),
             Event::Rule => {
                 self.flush();
-                let rule = "─".repeat(self.columns);
-                self.lines
-                    .push(Line::from(Span::styled(rule, self.theme.rule())));
+                self.line("─".repeat(self.columns), self.theme.rule());
             }
-            Event::Html(_)
-            | Event::InlineHtml(_)
-            | Event::FootnoteReference(_)
-            | Event::TaskListMarker(_) => {}
+            _ => {}
         }
     }
 
@@ -126,14 +116,13 @@ impl Writer {
         match tag {
             Tag::Heading { level, .. } => {
                 self.gap();
-                let style = self
-                    .theme
-                    .accent_if(*level == HeadingLevel::H1, self.theme.title());
-                self.push(|_| style);
+                let is_first = *level == HeadingLevel::H1;
+                self.styles
+                    .push(self.theme.accent_if(is_first, self.theme.title()));
             }
             Tag::Paragraph if self.marker.is_none() => self.gap(),
-            Tag::Emphasis => self.push(|style| style.add_modifier(Modifier::ITALIC)),
-            Tag::Strong => self.push(|style| style.add_modifier(Modifier::BOLD)),
+            Tag::Emphasis => self.emphasise(Modifier::ITALIC),
+            Tag::Strong => self.emphasise(Modifier::BOLD),
             Tag::List(number) => {
                 self.flush();
                 if self.lists.is_empty() {
@@ -151,7 +140,7 @@ impl Writer {
                     _ => "• ".to_owned(),
                 });
             }
-            Tag::CodeBlock(CodeBlockKind::Fenced(_) | CodeBlockKind::Indented) => {
+            Tag::CodeBlock(_) => {
                 self.gap();
                 self.code = true;
             }
@@ -220,38 +209,28 @@ impl Writer {
         let spans = std::mem::take(&mut self.spans);
         let depth = self.lists.len().saturating_sub(1);
         let indent = format!("{}{}", "│ ".repeat(self.quotes), "  ".repeat(depth));
-        let (first, rest) = match self.marker.take() {
-            Some(marker) => {
-                let under = " ".repeat(width(&marker));
-                (format!("{indent}{marker}"), format!("{indent}{under}"))
-            }
-            None if !self.lists.is_empty() => (format!("{indent}  "), format!("{indent}  ")),
-            None => (indent.clone(), indent),
-        };
+        let beneath = if self.lists.is_empty() { "" } else { "  " };
+        let marker = self.marker.take().unwrap_or_else(|| beneath.to_owned());
+        let rest = format!("{indent}{}", " ".repeat(width(&marker)));
+        let first = format!("{indent}{marker}");
         self.lines.extend(wrap(&spans, self.columns, &first, &rest));
     }
 
     /// A table: columns as wide as they need to be, the widest ones narrower where there is no room.
     fn draw_table(&mut self, rows: &[Vec<String>]) {
-        let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-        if count == 0 {
-            return;
-        }
-        let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
-        let mut widths: Vec<usize> = (0..count)
-            .map(|column| {
-                let cells = rows.iter().map(|row| width(&cell(row, column)));
-                cells.max().unwrap_or(0)
-            })
-            .collect();
-        let room = self.columns.saturating_sub(2 * (count - 1));
-        while widths.iter().sum::<usize>() > room {
-            let Some(widest) = widths.iter_mut().max_by_key(|width| **width) else {
-                break;
-            };
-            if *widest <= 4 {
-                break;
+        // Every row of a table has the head's number of cells.
+        let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
+        for row in rows {
+            for (most, cell) in widths.iter_mut().zip(row) {
+                *most = width(cell).max(*most);
             }
+        }
+        let room = self
+            .columns
+            .saturating_sub(2 * widths.len().saturating_sub(1));
+        while widths.iter().sum::<usize>() > room
+            && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > 4)
+        {
             *widest -= 1;
         }
         for (index, row) in rows.iter().enumerate() {
@@ -260,29 +239,22 @@ impl Writer {
             } else {
                 self.theme.text()
             };
-            let cells: Vec<Vec<String>> = widths
-                .iter()
-                .enumerate()
-                .map(|(column, width)| {
-                    let spans = [(cell(row, column), Style::new())];
-                    let lines = wrap(&spans, *width, "", "");
-                    lines.iter().map(ToString::to_string).collect()
-                })
-                .collect();
-            let height = cells.iter().map(Vec::len).max().unwrap_or(1);
-            for line in 0..height {
-                let columns = cells.iter().zip(&widths);
-                let parts: Vec<String> = columns
-                    .map(|(cell, width)| fit(cell.get(line).map_or("", String::as_str), *width))
-                    .collect();
-                let words = parts.join("  ").trim_end().to_owned();
-                self.lines.push(Line::from(Span::styled(words, style)));
+            let cells = row.iter().zip(&widths).map(|(cell, width)| {
+                let lines = wrap(&[(cell.clone(), style)], *width, "", "");
+                lines.iter().map(ToString::to_string).collect()
+            });
+            let cells: Vec<Vec<String>> = cells.collect();
+            for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
+                let parts = cells.iter().zip(&widths).map(|(cell, width)| {
+                    let words = cell.get(line).map_or("", String::as_str);
+                    fit(words, *width)
+                });
+                let words = parts.collect::<Vec<_>>().join("  ");
+                self.line(words.trim_end().to_owned(), style);
             }
             if index == 0 {
-                let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
-                let rules = rules.join("  ");
-                self.lines
-                    .push(Line::from(Span::styled(rules, self.theme.rule())));
+                let rules = widths.iter().map(|width| "─".repeat(*width));
+                self.line(rules.collect::<Vec<_>>().join("  "), self.theme.rule());
             }
         }
     }
@@ -295,11 +267,7 @@ mod tests {
     fn rendered(markdown: &str, columns: usize) -> Vec<String> {
         let lines = lines(markdown, columns, Theme::default());
         for line in &lines {
-            assert!(
-                line.width() <= columns,
-                "{:?} is too wide",
-                line.to_string()
-            );
+            assert!(line.width() <= columns, "“{line}” is too wide");
         }
         lines.iter().map(ToString::to_string).collect()
     }

@@ -68,7 +68,6 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
 
 /// A page in lines, and where on it is what.
 pub struct Lines {
-    /// The lines.
     pub written: Vec<Line<'static>>,
     columns: usize,
     theme: Theme,

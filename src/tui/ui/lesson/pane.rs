@@ -2,15 +2,16 @@
 //! the page that it shows, and its keys.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Offset, Rect};
 use ratatui::text::Line;
-use ratatui::widgets::{Clear, Widget};
+use ratatui::widgets::{Block, Borders, Clear, Widget};
 
 use super::page::{Lines, lines};
 use crate::lesson::{Depth, Language};
 use crate::tui::keys;
 use crate::tui::state::App;
 use crate::tui::state::lesson::{Messages, OpenLesson, Scroll};
+use crate::tui::ui::area;
 use crate::tui::ui::text::{clean, truncate, width};
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::key_line;
@@ -50,29 +51,14 @@ pub(super) fn divide(area: Rect, least: u16, needed: impl FnOnce() -> u16) -> (R
         return beneath(area, least, needed());
     }
     let columns = COLUMNS + (area.width - WIDE) / 5;
-    let view = Rect {
-        width: area.width - columns - 2,
-        ..area
-    };
-    let area = Rect {
-        x: view.right() + 2,
-        width: columns,
-        ..area
-    };
+    let (view, area) = area::split(area, area.width - columns - 2, 2);
     (view, Pane { area, beside: true })
 }
 
 fn beneath(area: Rect, least: u16, needed: u16) -> (Rect, Pane) {
     let rows = needed.min(area.height.saturating_sub(least));
-    let view = Rect {
-        height: area.height - rows,
-        ..area
-    };
-    let area = Rect {
-        y: view.bottom(),
-        height: rows,
-        ..area
-    };
+    let view = area::top(area, area.height - rows);
+    let area = area::below(area, view.height);
     let beside = false;
     (view, Pane { area, beside })
 }
@@ -80,12 +66,8 @@ fn beneath(area: Rect, least: u16, needed: u16) -> (Rect, Pane) {
 impl Pane {
     /// The place of a lesson's text: without the rule, the title and the keys.
     fn text(self) -> Rect {
-        let inner = self.inner();
-        Rect {
-            y: inner.y + self.frame(),
-            height: inner.height.saturating_sub(2 * self.frame()),
-            ..inner
-        }
+        let height = self.inner().height.saturating_sub(2 * self.frame());
+        area::top(area::below(self.inner(), self.frame()), height)
     }
 
     /// Rows of the title, and of the keys.
@@ -95,18 +77,9 @@ impl Pane {
 
     /// Beneath the view, the title stands on the rule.
     fn inner(self) -> Rect {
-        if self.beside {
-            Rect {
-                x: self.area.x + 2,
-                width: self.area.width.saturating_sub(2),
-                ..self.area
-            }
-        } else {
-            self.area
-        }
+        area::right_of(self.area, self.area.x + if self.beside { 2 } else { 0 })
     }
 
-    /// Columns of its text.
     pub(super) fn columns(self) -> u16 {
         self.text().width
     }
@@ -140,7 +113,6 @@ impl Pane {
         }
     }
 
-    /// Draws the lesson over whatever was there.
     pub fn draw(self, buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: Theme) {
         let language = app.lesson.language;
         let messages = Messages::of(language);
@@ -171,36 +143,26 @@ impl Pane {
             return false;
         }
         Clear.render(area, buffer);
-        if self.beside {
-            for y in area.top()..area.bottom() {
-                buffer.set_string(area.x, y, "│", theme.rule());
-            }
+        let side = if self.beside {
+            Borders::LEFT
         } else {
-            for x in area.left()..area.right() {
-                buffer.set_string(x, area.y, "─", theme.rule());
-            }
-        }
-        let inner = self.inner();
-        let heading = Rect {
-            height: self.frame().min(inner.height),
-            ..inner
+            Borders::TOP
         };
+        Block::new()
+            .borders(side)
+            .border_style(theme.rule())
+            .render(area, buffer);
+        let heading = area::top(self.inner(), self.frame());
         draw_title(buffer, heading, title, depths, theme);
-        let text = self.text();
-        for (row, line) in lines.iter().take(self.rows()).enumerate() {
-            buffer.set_line(text.x, text.y + row as u16, line, text.width);
+        for (place, line) in self.text().rows().zip(lines) {
+            buffer.set_line(place.x, place.y, line, place.width);
         }
         true
     }
 
     /// The last row of the pane: keys.
     pub(super) fn footer(self) -> Rect {
-        let inner = self.inner();
-        Rect {
-            y: inner.bottom() - 1,
-            height: 1,
-            ..inner
-        }
+        area::below(self.inner(), self.area.height - 1)
     }
 
     /// The lesson's keys, and whether there is more of the page above or below what is shown.
@@ -220,11 +182,8 @@ impl Pane {
             bindings.retain(|binding| binding.keys != "pgdn");
         }
         if self.beside {
-            let upper = Rect {
-                y: keys.y - 1,
-                ..keys
-            };
-            bindings = key_line::draw_named(buffer, upper, (&bindings, &[]), name, theme);
+            let upper = keys.offset(Offset::new(0, -1));
+            bindings = key_line::draw(buffer, upper, (&bindings, &[]), name, theme);
         }
         let more = match (scroll > 0, scroll < last) {
             (true, true) => " pgdn ↑↓",
@@ -233,11 +192,8 @@ impl Pane {
             (false, false) => "",
         };
         let x = keys.right().saturating_sub(width(more) as u16).max(keys.x);
-        let room = Rect {
-            width: x - keys.x,
-            ..keys
-        };
-        key_line::draw_named(buffer, room, (&bindings, &[]), name, theme);
+        let room = area::left(keys, x - keys.x);
+        key_line::draw(buffer, room, (&bindings, &[]), name, theme);
         let room = usize::from(keys.right() - x);
         buffer.set_stringn(x, keys.y, more, room, theme.accent());
     }

@@ -6,37 +6,27 @@ use crate::tui::state::lesson::{Messages, OpenLesson, joined};
 
 /// The solution of the page's exercise, a line each.
 pub fn solution(reading: &OpenLesson, messages: &Messages) -> Vec<String> {
-    match reading
-        .page()
-        .exercise
-        .as_ref()
-        .map(|exercise| &exercise.kind)
-    {
+    let exercise = reading.page().exercise.as_ref();
+    match exercise.map(|exercise| &exercise.kind) {
         Some(ExerciseKind::Task { solution, .. }) => {
             solution.iter().map(|act| describe(act, messages)).collect()
         }
         Some(ExerciseKind::Question { form, .. }) => {
             let value = reading.answer.clone().and_then(Result::ok);
             let answer = value.and_then(|value| form.shown(&value).ok());
-            answer
-                .into_iter()
-                .map(|answer| match form {
-                    Form::Choice(choices) => {
-                        let choice = answer
-                            .parse()
-                            .ok()
-                            .and_then(|at: usize| choices.get(at - 1));
-                        format!("{answer}\\. {}", choice.map_or("", String::as_str))
-                    }
-                    _ => format!("`{answer}`"),
-                })
-                .collect()
+            answer.map_or_else(Vec::new, |answer| match form {
+                Form::Choice(choices) => {
+                    let at = answer.parse().ok();
+                    let choice = at.and_then(|at: usize| choices.get(at - 1));
+                    vec![format!("{answer}\\. {}", choice.map_or("", String::as_str))]
+                }
+                _ => vec![format!("`{answer}`")],
+            })
         }
         None => Vec::new(),
     }
 }
 
-/// What an action of a solution does.
 fn describe(act: &LessonAction, messages: &Messages) -> String {
     match act {
         LessonAction::Look(place) => describe_place(place, messages),
@@ -73,9 +63,13 @@ fn describe_place(place: &Location, messages: &Messages) -> String {
         ("small maps", name(place.grid)),
         ("decoded", name(place.decode)),
     ];
-    let parts = parts.into_iter();
-    let parts = parts.filter_map(|(name, value)| Some(named(name, &value?, messages)));
-    parts.collect::<Vec<_>>().join(", ")
+    all_named(&parts, messages).join(", ")
+}
+
+fn all_named(parts: &[(&'static str, Option<String>)], messages: &Messages) -> Vec<String> {
+    let parts = parts.iter();
+    let given = parts.filter_map(|(name, value)| Some(named(name, value.as_ref()?, messages)));
+    given.collect()
 }
 
 /// A part of a solution, with its name in the reader's language; its value is that of the screen and of the file.
@@ -90,11 +84,8 @@ fn named(name: &'static str, value: &str, messages: &Messages) -> String {
 /// What the file calls it, which is what the screen calls it.
 fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
     let value = serde_json::to_value(value?).ok()?;
-    Some(
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned),
-    )
+    let text = value.as_str().map(str::to_owned);
+    Some(text.unwrap_or_else(|| value.to_string()))
 }
 
 fn describe_ask(ask: &RequestPatch, messages: &Messages) -> String {
@@ -106,12 +97,11 @@ fn describe_ask(ask: &RequestPatch, messages: &Messages) -> String {
         ("steps", ask.steps.map(|steps| steps.to_string())),
         (
             "guidance",
-            ask.guidance_scale.map(|guidance| guidance.to_string()),
+            ask.guidance_scale.map(|scale| scale.to_string()),
         ),
         ("scheduler", scheduler),
     ];
-    let plain = plain.into_iter();
-    let plain = plain.filter_map(|(name, value)| Some(named(name, &value?, messages)));
+    let plain = all_named(&plain, messages).into_iter();
     let weights = ask.weight.iter().flatten();
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();

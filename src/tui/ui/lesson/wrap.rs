@@ -13,55 +13,58 @@ pub fn wrap(
     first: &str,
     rest: &str,
 ) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    let mut line = vec![Span::raw(first.to_owned())];
+    let mut lines = vec![Line::raw(first.to_owned())];
     let indent = width(first).max(width(rest));
     let room = columns.saturating_sub(indent).max(4);
     let mut used = 0;
     let mut gap: Option<Style> = None;
-    for word in words_of(spans) {
-        match word {
-            Piece::Gap(style) => gap = Some(style),
-            Piece::Word(word) => {
-                let columns: usize = word.iter().map(|(text, _)| width(text)).sum();
-                let space = usize::from(gap.is_some() && used > 0);
-                if used > 0 && used + space + columns > room {
-                    lines.push(Line::from(std::mem::take(&mut line)));
-                    line.push(Span::raw(rest.to_owned()));
+    for piece in words_of(spans) {
+        let word = match piece {
+            Piece::Gap(style) => {
+                gap = Some(style);
+                continue;
+            }
+            Piece::Word(word) => word,
+        };
+        let columns: usize = word.iter().map(|(text, _)| width(text)).sum();
+        match gap.take().filter(|_| used > 0) {
+            space if used > 0 && used + usize::from(space.is_some()) + columns > room => {
+                lines.push(Line::raw(rest.to_owned()));
+                used = 0;
+            }
+            Some(style) => {
+                append(&mut lines, " ", style);
+                used += 1;
+            }
+            None => {}
+        }
+        for (text, style) in word {
+            for grapheme in text.graphemes(true) {
+                let grapheme = if grapheme == KEPT { " " } else { grapheme };
+                // Only a word that is longer than a line is broken itself.
+                if used + width(grapheme) > room {
+                    lines.push(Line::raw(rest.to_owned()));
                     used = 0;
-                } else if let (1, Some(style)) = (space, gap) {
-                    line.push(Span::styled(" ", style));
-                    used += 1;
                 }
-                gap = None;
-                for (text, style) in word {
-                    for grapheme in text.graphemes(true) {
-                        let grapheme = if grapheme == KEPT { " " } else { grapheme };
-                        // Only a word that is longer than a line is broken itself.
-                        if used + width(grapheme) > room {
-                            lines.push(Line::from(std::mem::take(&mut line)));
-                            line.push(Span::raw(rest.to_owned()));
-                            used = 0;
-                        }
-                        used += width(grapheme);
-                        match line.last_mut() {
-                            Some(last) if last.style == style && line_is_text(last) => {
-                                last.content.to_mut().push_str(grapheme);
-                            }
-                            _ => line.push(Span::styled(grapheme.to_owned(), style)),
-                        }
-                    }
-                }
+                used += width(grapheme);
+                append(&mut lines, grapheme, style);
             }
         }
     }
-    lines.push(Line::from(line));
     lines
 }
 
-/// Is it no indentation, which stays apart?
-fn line_is_text(span: &Span) -> bool {
-    !span.content.trim().is_empty()
+fn append(lines: &mut [Line<'static>], text: &str, style: Style) {
+    let Some(line) = lines.last_mut() else {
+        return;
+    };
+    match line.spans.last_mut() {
+        // Indentation stays apart.
+        Some(last) if last.style == style && !last.content.trim().is_empty() => {
+            last.content.to_mut().push_str(text);
+        }
+        _ => line.push_span(Span::styled(text.to_owned(), style)),
+    }
 }
 
 /// A space that is shown however many there are: a space without a break.
@@ -130,25 +133,10 @@ fn is_wide(grapheme: &str) -> bool {
 
 /// Does it belong to what is before it?
 fn closes(grapheme: &str) -> bool {
-    matches!(
-        grapheme,
-        "，" | "。"
-            | "、"
-            | "；"
-            | "："
-            | "？"
-            | "！"
-            | "）"
-            | "」"
-            | "』"
-            | "”"
-            | "’"
-            | "》"
-            | "…"
-    )
+    "，。、；：？！）」』”’》…".contains(grapheme)
 }
 
 /// Does it belong to what comes after it?
 fn opens(grapheme: &str) -> bool {
-    matches!(grapheme, "（" | "「" | "『" | "“" | "‘" | "《")
+    "（「『“‘《".contains(grapheme)
 }

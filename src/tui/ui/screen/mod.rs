@@ -16,10 +16,12 @@ mod hit;
 mod overlays;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Modifier;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use super::area::right_of;
 use super::context::ViewContext;
 use super::lesson::{self, Explanation, Pane};
 use super::pixels::PlacedPicture;
@@ -83,7 +85,6 @@ pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
     !found(&buffer, app, wanted).is_empty()
 }
 
-/// Where a lesson stands on a screen of `size` (columns, rows).
 fn lesson_pane(size: (u16, u16), reading: &OpenLesson, language: Language) -> Pane {
     let places = Places::new(Rect::new(0, 0, size.0, size.1));
     lesson::split(places.middle, reading, language).1
@@ -112,7 +113,6 @@ fn found(buffer: &Buffer, app: &App, wanted: &str) -> Vec<Rect> {
     found
 }
 
-/// Marks what a lesson points at.
 fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: Theme) {
     if !app.script.is_empty() {
         return;
@@ -127,7 +127,6 @@ fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: 
     }
 }
 
-/// Where the parts of the screen are.
 struct Places {
     header: Rect,
     upper: Rect,
@@ -142,37 +141,20 @@ struct Places {
 
 impl Places {
     fn new(area: Rect) -> Self {
-        let [header, upper, body, lower, when, keys] = Layout::vertical([
-            Constraint::Length(1),
-            Constraint::Length(1),
-            Constraint::Fill(1),
-            Constraint::Length(1),
-            Constraint::Length(1),
-            Constraint::Length(1),
-        ])
-        .areas(area);
+        let row = Length(1);
+        let [header, upper, body, lower, when, keys] =
+            Layout::vertical([row, row, Fill(1), row, row, row]).areas(area);
         let wide = area.width >= 100;
-        let [sidebar, rule, middle] = Layout::horizontal([
-            Constraint::Length(if wide { 17 } else { 11 }),
-            Constraint::Length(1),
-            Constraint::Fill(1),
-        ])
-        .areas(body);
         let margin = u16::from(wide);
+        let (gap, names) = (Length(margin), Length(if wide { 16 } else { 11 }));
+        let [_, sidebar, rule, _, middle, _] =
+            Layout::horizontal([gap, names, row, row, Fill(1), gap]).areas(body);
         Self {
             header,
             upper,
-            sidebar: Rect {
-                x: sidebar.x + margin,
-                width: sidebar.width - margin,
-                ..sidebar
-            },
+            sidebar,
             rule,
-            middle: Rect {
-                x: middle.x + 1,
-                width: middle.width.saturating_sub(1 + margin),
-                ..middle
-            },
+            middle,
             lower,
             when,
             keys,
@@ -209,15 +191,10 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let room = |x: u16| usize::from(area.right().saturating_sub(x));
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
     let broken = app.run().and_then(Run::first_not_finite);
-    let x = match broken {
-        Some(step) => {
-            let caption = format!("   NaN or infinite since step {}", step.index + 1);
-            buffer
-                .set_stringn(x, area.y, caption, room(x), theme.warning())
-                .0
-        }
-        None => x,
-    };
+    let broken = broken.map_or_else(String::new, |step| {
+        format!("   NaN or infinite since step {}", step.index + 1)
+    });
+    let (x, _) = buffer.set_stringn(x, area.y, broken, room(x), theme.warning());
     let mut right = String::new();
     let mut parts = Vec::new();
     if let Some(info) = app.info() {
@@ -252,12 +229,10 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 /// Which run this is, where there are several: `run 3`, `run 4 from 3 at step 12`.
 fn name_of(run: &Run, app: &App) -> String {
     match run.origin {
-        Some(origin) => format!(
-            "run {} from {} at step {}",
-            run.id,
-            origin.run,
-            origin.step + 1
-        ),
+        Some(origin) => {
+            let step = origin.step + 1;
+            format!("run {} from {} at step {step}", run.id, origin.run)
+        }
         None if app.runs.others.is_empty() => String::new(),
         None => format!("run {}", run.id),
     }
@@ -293,9 +268,9 @@ fn draw_sidebar(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: 
             break;
         }
         let (mark, style) = match progress(app, view) {
-            Progress::Done => ("✓", theme.good()),
-            Progress::Running => ("●", theme.warning()),
-            Progress::Waiting => ("·", theme.muted()),
+            (true, _) => ("✓", theme.good()),
+            (false, true) => ("●", theme.warning()),
+            (false, false) => ("·", theme.muted()),
         };
         let name = match view {
             View::TextEncoder if !wide => "Encoder",
@@ -312,37 +287,23 @@ fn draw_sidebar(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: 
     }
 }
 
-enum Progress {
-    Waiting,
-    Running,
-    Done,
-}
-
-/// How far the stage is that `view` shows.
-fn progress(app: &App, view: View) -> Progress {
+/// Is the stage done that `view` shows, and is it being computed?
+fn progress(app: &App, view: View) -> (bool, bool) {
     let Some(run) = app.run() else {
-        return Progress::Waiting;
+        return (false, false);
     };
+    let trace = &run.trace;
     let working = app.work.map(|(work, _)| work);
-    let (done, running) = match view {
+    match view {
         View::Prompt => (true, false),
-        View::Tokens => (run.trace.tokens.is_some(), working == Some(Work::Tokens)),
-        View::Embedding | View::TextEncoder => {
-            (run.trace.text.is_some(), working == Some(Work::Text))
-        }
-        View::Noise | View::Schedule => (run.trace.noise.is_some(), working == Some(Work::Noise)),
+        View::Tokens => (trace.tokens.is_some(), working == Some(Work::Tokens)),
+        View::Embedding | View::TextEncoder => (trace.text.is_some(), working == Some(Work::Text)),
+        View::Noise | View::Schedule => (trace.noise.is_some(), working == Some(Work::Noise)),
         View::Denoising | View::Attention => (
-            run.trace.steps.len() >= run.total_steps(),
+            trace.steps.len() >= run.total_steps(),
             matches!(working, Some(Work::Step(_))),
         ),
-        View::Image => (run.trace.image.is_some(), working == Some(Work::Image)),
-    };
-    if done {
-        Progress::Done
-    } else if running {
-        Progress::Running
-    } else {
-        Progress::Waiting
+        View::Image => (trace.image.is_some(), working == Some(Work::Image)),
     }
 }
 
@@ -386,10 +347,10 @@ fn status(app: &App) -> String {
     if app.is_playing_back() {
         return "▶ playing back".to_owned();
     }
-    let a_step = run
-        .seconds_a_step()
-        .map(|seconds| format!("{} a step", text::seconds(seconds)));
-    let a_step = a_step.unwrap_or_default();
+    let a_step = run.seconds_a_step();
+    let a_step = a_step.map_or_else(String::new, |each| {
+        format!("{} a step", text::seconds(each))
+    });
     match (&run.state, app.work) {
         (_, Some((Work::Attention(_), since))) => format!("computing heads …{}", elapsed(since)),
         (_, Some((Work::Decode(_), since))) => format!("decoding x0 …{}", elapsed(since)),
@@ -437,8 +398,7 @@ fn draw_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut keys = area;
     if let Some((caption, style)) = caption {
         let (end, _) = buffer.set_stringn(area.x, area.y, caption, area.width.into(), style);
-        keys.x = (end + 2).min(area.right());
-        keys.width = area.right() - keys.x;
+        keys = right_of(area, end + 2);
     }
-    key_line::draw(buffer, keys, &bindings, always, theme);
+    key_line::draw(buffer, keys, (&bindings, always), |word| word, theme);
 }

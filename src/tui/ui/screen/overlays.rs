@@ -1,9 +1,9 @@
 //! What lies over the view: the help, the runs of this sitting, an error.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::widgets::{Block, BorderType, Clear, Widget};
+use ratatui::layout::{Rect, Size};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
 use crate::tui::keys::{self, Binding};
 use crate::tui::state::editor::{changes, scheduler_name};
@@ -12,6 +12,7 @@ use crate::tui::state::{App, Branch, ExportItem, Mode, Notice};
 use crate::tui::ui::lesson;
 use crate::tui::ui::text::{self, wrap_words};
 use crate::tui::ui::theme::Theme;
+use crate::tui::ui::widgets::choice;
 use crate::tui::worker::Failure;
 
 /// Draws what lies over the view, if anything does.
@@ -21,8 +22,7 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
         (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, theme),
         (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app, theme),
         (Mode::Lessons(row), _) => {
-            let rows = lesson::list::rows(app.lesson.lessons().len());
-            let area = overlay(buffer, body, 84, rows);
+            let area = overlay(buffer, body, 84, app.lesson.lessons().len() as u16 + 4);
             lesson::list::draw(buffer, area, *row, app, theme);
         }
         (Mode::Export(row), _) => draw_offers(buffer, body, *row, app, theme),
@@ -36,7 +36,7 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme:
     let rows = app.runs.tree();
     let area = overlay(buffer, body, 100, rows.len() as u16 + 4);
     buffer.set_stringn(area.x, area.y, "Runs", area.width.into(), theme.accent());
-    let rows = rows.iter().map(|row| {
+    let lines = rows.iter().map(|row| {
         let style = if row.is_current {
             theme.title()
         } else {
@@ -44,7 +44,7 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme:
         };
         (describe(row, &rows), style)
     });
-    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), theme);
+    choice::draw(buffer, area, selected, lines, theme);
 }
 
 /// What can be written to a file, with its format and the file's name.
@@ -71,28 +71,7 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, them
         };
         (caption, theme.text())
     });
-    draw_choice(buffer, area, selected, &rows.collect::<Vec<_>>(), theme);
-}
-
-/// Rows to choose from, below the title at the top of `area`.
-fn draw_choice(
-    buffer: &mut Buffer,
-    area: Rect,
-    selected: usize,
-    rows: &[(String, Style)],
-    theme: Theme,
-) {
-    let visible = usize::from(area.height.saturating_sub(2)).max(1);
-    let first = crate::tui::ui::views::scroll(selected, rows.len(), visible);
-    for (index, (caption, style)) in rows.iter().enumerate().skip(first).take(visible) {
-        let y = area.y + 2 + (index - first) as u16;
-        if y >= area.bottom() {
-            break;
-        }
-        let caption = text::fit(caption, area.width.into());
-        let style = theme.selected_if(index == selected, *style);
-        buffer.set_stringn(area.x, y, caption, area.width.into(), style);
-    }
+    choice::draw(buffer, area, selected, rows, theme);
 }
 
 fn describe(row: &Branch, rows: &[Branch]) -> String {
@@ -114,30 +93,24 @@ fn describe(row: &Branch, rows: &[Branch]) -> String {
         Some((origin, &parent.run.trace.request))
     });
     let asked = match parent {
-        None => format!(
-            "{}  · {} · {} steps · seed {} · guidance {}",
-            request.prompt,
-            scheduler_name(request.scheduler),
-            request.steps,
-            request.seed,
-            request.guidance_scale
-        ),
+        None => {
+            let scheduler = scheduler_name(request.scheduler);
+            let (steps, seed) = (request.steps, request.seed);
+            let (prompt, guidance) = (&request.prompt, request.guidance_scale);
+            format!("{prompt}  · {scheduler} · {steps} steps · seed {seed} · guidance {guidance}")
+        }
         Some((origin, before)) => {
-            let changes = changes(request, before).join(" · ");
-            let changes = if changes.is_empty() {
-                "nothing changed".to_owned()
-            } else {
-                changes
-            };
+            let mut changes = changes(request, before).join(" · ");
+            if changes.is_empty() {
+                changes.push_str("nothing changed");
+            }
             format!("from step {}: {changes}", origin.step + 1)
         }
     };
     let branch = if row.depth > 0 { "└ " } else { "" };
     let indent = "  ".repeat(row.depth.saturating_sub(1));
-    text::clean(&format!(
-        "{mark} {:>2} {indent}{branch}{asked}  {state}",
-        run.id
-    ))
+    let id = run.id;
+    text::clean(&format!("{mark} {id:>2} {indent}{branch}{asked}  {state}"))
 }
 
 fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App, theme: Theme) {
@@ -193,42 +166,31 @@ fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme
     let advice = wrap_words(&text::clean(&failure.advice), columns.into());
     let rows = (what.len() + advice.len() + 3) as u16;
     let area = overlay(buffer, body, columns + 4, rows + 2);
-    let mut y = area.y;
-    let mut put = |caption: &str, style| {
-        if y < area.bottom() {
-            buffer.set_stringn(area.x, y, caption, area.width.into(), style);
-            y += 1;
-        }
+    let styled = |lines: Vec<String>, style| {
+        let lines = lines.into_iter();
+        lines.map(move |line| Line::from(Span::styled(line, style)))
     };
-    for line in &what {
-        put(line, theme.error());
-    }
-    put("", theme.text());
-    for line in &advice {
-        put(line, theme.text());
-    }
-    put("", theme.text());
-    put("esc closes this message", theme.muted());
+    let close = Line::from(Span::styled("esc closes this message", theme.muted()));
+    let lines = styled(what, theme.error()).chain([Line::default()]);
+    let lines = lines
+        .chain(styled(advice, theme.text()))
+        .chain([Line::default(), close]);
+    lines.collect::<Text>().render(area, buffer);
 }
 
 /// Clears a place for something that lies over `body`, and returns the room within its margin.
 fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
-    let width = width.min(body.width);
-    let height = height.min(body.height);
+    let size = Size::new(width.min(body.width), height.min(body.height));
     let area = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
+        x: body.x + (body.width - size.width) / 2,
+        y: body.y + (body.height - size.height) / 2,
+        ..body
     };
+    let area = area.resize(size);
     Clear.render(area, buffer);
-    Block::bordered()
-        .border_type(BorderType::Rounded)
-        .render(area, buffer);
-    Rect {
-        x: area.x + 2,
-        y: area.y + 1,
-        width: area.width.saturating_sub(4),
-        height: area.height.saturating_sub(2),
-    }
+    let block = Block::bordered().border_type(BorderType::Rounded);
+    let block = block.padding(Padding::horizontal(1));
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    inner
 }

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, keeps_variance, line, titled_map};
+use super::{below, first_lines, keeps_variance, line, titled_map};
 use crate::trace::{StepTrace, TensorData};
 use crate::tui::state::View;
 use crate::tui::state::editor::changes;
@@ -27,14 +27,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
     let rows = (lines.len() as u16).min(3);
     let [upper, lower] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(area);
-    let with_map = found.map.is_some() && area.width >= 110;
-    let [left, right, third] = Layout::horizontal([
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Length(if with_map { DIFFERENCE } else { 0 }),
-    ])
-    .spacing(2)
-    .areas(upper);
+    let map = found.map.filter(|_| area.width >= 110);
+    let difference = Constraint::Length(if map.is_some() { DIFFERENCE } else { 0 });
+    let columns = [Constraint::Fill(1), Constraint::Fill(1), difference];
+    let [left, right, third] = Layout::horizontal(columns).spacing(2).areas(upper);
     let mut pictures = draw_one(buffer, left, ctx, run, other);
     let mut beside = ctx.beside(other);
     // Beside the finished picture of the one stands that of the other, however many steps it took.
@@ -42,8 +38,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
         beside.cursor.step = other.total_steps().saturating_sub(1);
     }
     pictures.extend(draw_one(buffer, right, &beside, other, run));
-    if let (true, Some(map)) = (with_map, &found.map) {
-        draw_map(buffer, third, ctx, map);
+    if let Some(map) = map {
+        let scale = Scale::magnitudes(map.values.iter().copied());
+        let heat_map = HeatMap::new(&map.values, map.size, scale);
+        titled_map(buffer, third, map.title, &heat_map, third.height, ctx.theme);
     }
     for (row, caption) in lines.iter().enumerate() {
         let style = ctx.theme.accent_if(row == 0, ctx.theme.text());
@@ -66,30 +64,19 @@ fn draw_one(
         format!(": {}", asked.join(" · "))
     };
     let title = text::clean(&format!("run {}{asked}", run.id));
-    let mut area = area;
-    for caption in wrap_words(&title, area.width.into()).iter().take(2) {
-        area = line(buffer, area, caption, ctx.theme.title());
-    }
+    let area = first_lines(buffer, area, &title, 2, ctx.theme.title());
     super::draw_stage(buffer, below(area, u16::from(area.height > 24)), ctx)
 }
 
-/// A difference as a picture.
 struct Map {
     title: &'static str,
     values: Vec<f32>,
     size: (usize, usize),
 }
 
-/// What differs between two runs at a stage.
 struct Difference {
     caption: String,
     map: Option<Map>,
-}
-
-fn draw_map(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, map: &Map) {
-    let scale = Scale::magnitudes(map.values.iter().copied());
-    let heat_map = HeatMap::new(&map.values, map.size, scale);
-    titled_map(buffer, area, map.title, &heat_map, area.height, ctx.theme);
 }
 
 fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
@@ -121,27 +108,21 @@ fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
                 let most = text::number(f64::from(most));
                 format!("The sigmas differ by {most} at most.")
             }
-            (Some(a), Some(b)) => format!(
-                "{} steps and {} steps: different sigmas.",
-                a.timesteps.len(),
-                b.timesteps.len()
-            ),
+            (Some(a), Some(b)) => {
+                let [a, b] = [a, b].map(|schedule| schedule.timesteps.len());
+                format!("{a} steps and {b} steps: different sigmas.")
+            }
             _ => not_yet(),
         },
         View::Denoising | View::Attention => match (a.step(step), b.step(step)) {
             (Some(a), Some(b)) => {
                 let mut caption = Vec::new();
-                for (name, what) in [
-                    ("latents", "x_t"),
-                    ("x0", "x0"),
-                    ("noise_guided", "ε_guided"),
-                ] {
-                    if let (Some(of_a), Some(of_b)) = (a.tensor(name), b.tensor(name)) {
-                        caption.push(if name == "latents" {
-                            latents_between(what, (a, of_a), (b, of_b))
-                        } else {
-                            between(what, of_a, of_b)
-                        });
+                if let (Some(of_a), Some(of_b)) = (a.tensor("latents"), b.tensor("latents")) {
+                    caption.push(latents_between((a, of_a), (b, of_b)));
+                }
+                for (name, what) in [("x0", "x0"), ("noise_guided", "ε_guided")] {
+                    if let (Some(a), Some(b)) = (a.tensor(name), b.tensor(name)) {
+                        caption.push(between(what, a, b));
                     }
                 }
                 if let (Some(a), Some(b)) = (a.tensor("x0"), b.tensor("x0")) {
@@ -170,10 +151,8 @@ fn not_yet() -> String {
 fn text_difference(a: &Run, b: &Run, name: &str) -> String {
     let of = |run: &Run| {
         let text = run.trace.text.as_deref()?;
-        text.prompt
-            .iter()
-            .find(|state| &*state.name == name)
-            .cloned()
+        let mut states = text.prompt.iter();
+        states.find(|state| &*state.name == name).cloned()
     };
     match (of(a), of(b)) {
         (Some(a), Some(b)) => between(&name.replace('_', " "), &a, &b),
@@ -183,19 +162,15 @@ fn text_difference(a: &Run, b: &Run, name: &str) -> String {
 
 /// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other does
 /// not, both are compared with the variance that the first one has.
-fn latents_between(
-    what: &str,
-    a: (&StepTrace, &TensorData),
-    b: (&StepTrace, &TensorData),
-) -> String {
+fn latents_between(a: (&StepTrace, &TensorData), b: (&StepTrace, &TensorData)) -> String {
     if keeps_variance(a.0) == keeps_variance(b.0) {
-        return between(what, a.1, b.1);
+        return between("x_t", a.1, b.1);
     }
     let [a, b] = [a, b].map(|(step, latents)| {
         let scaled = latents.data.iter().map(|value| value / step.preview_scale);
         TensorData::from_values(&latents.name, latents.shape.clone(), scaled.collect())
     });
-    between(&format!("{what}, one of them divided by √(σ²+1)"), &a, &b)
+    between("x_t, one of them divided by √(σ²+1)", &a, &b)
 }
 
 /// How far apart two tensors are, as root mean square of their difference beside that of the first.
@@ -229,10 +204,9 @@ fn places(a: &TensorData, b: &TensorData) -> Option<Map> {
         return None;
     }
     let size = height * width;
+    let apart = |index: usize| a.data[index] - b.data[index];
     let at = |place: usize| {
-        let squares = (0..channels).map(|channel| {
-            (a.data[channel * size + place] - b.data[channel * size + place]).powi(2)
-        });
+        let squares = (0..channels).map(|channel| apart(channel * size + place).powi(2));
         squares.sum::<f32>().sqrt()
     };
     Some(Map {

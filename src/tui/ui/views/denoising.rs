@@ -1,35 +1,23 @@
 //! One denoising step: what goes in, what the network thinks lies behind it, and where the prompt matters.
 
-use std::sync::Arc;
-
 use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{
-    below, columns, empty, fitting, fitting_of, keeps_variance, line, paragraph, statistics,
-    titled_map, top,
-};
+use super::{below, columns, fitting, fitting_of, keeps_variance, left, line, paragraph};
+use super::{statistics, titled_map, top};
 use crate::trace::{StepTrace, TensorData};
 use crate::tui::state::StepTensor;
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
 use crate::tui::ui::widgets::{bars, picture};
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
     let index = ctx.cursor.step;
-    let found = ctx.run.and_then(|run| {
-        let pictures = run.pictures.get(index)?;
-        Some((run, run.step(index)?, pictures))
-    });
-    let Some((run, step, pictures)) = found else {
-        empty(buffer, area, ctx, "The latents of each step");
-        return Vec::new();
-    };
+    let run = ctx.run;
+    let (step, pictures) = (run.step(index)?, run.pictures.get(index)?);
     let theme = ctx.theme;
     let timestep = text::fixed(f64::from(step.timestep), 2);
     let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
@@ -81,34 +69,23 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     let area_x0 = draw_picture(buffer, places[1], size, titles, x0, ctx);
     draw_statistics(buffer, places[1], room, area_x0, step.tensor("x0"), ctx);
 
-    draw_tensor(
-        buffer,
-        places[2],
-        room,
-        ctx.cursor.tensor,
-        figures > 3,
-        ctx,
-        step,
-    );
+    let which = (ctx.cursor.tensor, figures > 3);
+    draw_tensor(buffer, places[2], room, which, ctx, step);
     let mut from = area_x0.bottom();
     if tall {
-        let others = StepTensor::ALL
-            .into_iter()
-            .filter(|&other| other != ctx.cursor.tensor);
+        let others = (StepTensor::ALL.into_iter()).filter(|&other| other != ctx.cursor.tensor);
         let rest = below(area, (drawn.bottom() + 2).saturating_sub(area.y));
         for (place, tensor) in columns(rest, 3, 2).into_iter().zip(others) {
-            draw_tensor(buffer, place, room, tensor, true, ctx, step);
+            draw_tensor(buffer, place, room, (tensor, true), ctx, step);
         }
         from = rest.y + 1 + drawn.height;
     }
     // Where the place is wide and low, the pictures end early and the curves get what is left.
     let from = from + 1 + u16::from(figures > 3);
-    draw_figures(buffer, &places, from.saturating_sub(area.y), ctx, run);
-    let pixels = decoded.map(|image| PlacedPicture {
-        area: area_x0,
-        image: Arc::clone(image),
-    });
-    pixels.into_iter().collect()
+    draw_figures(buffer, &places, from.saturating_sub(area.y), ctx);
+    let area = area_x0;
+    let pixels = decoded.cloned().map(|image| PlacedPicture { area, image });
+    Some(pixels.into_iter().collect())
 }
 
 /// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
@@ -118,10 +95,10 @@ fn gap(step: &StepTrace) -> Option<[String; 4]> {
     let noise = step.tensor("noise_guided")?;
     // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
     let sigma = f64::from(step.sigma);
-    let scale = if keeps_variance(step) {
-        (sigma * sigma + 1.0).sqrt()
+    let (scale, name) = if keeps_variance(step) {
+        ((sigma * sigma + 1.0).sqrt(), "√(σ²+1)·x_t")
     } else {
-        1.0
+        (1.0, "x_t")
     };
     let rms = |values: &mut dyn Iterator<Item = f64>, count: usize| {
         (values.map(|value| value * value).sum::<f64>() / count.max(1) as f64).sqrt()
@@ -135,17 +112,12 @@ fn gap(step: &StepTrace) -> Option<[String; 4]> {
     if (apart - sigma * size).abs() > 0.02 * apart.max(0.01) {
         return None;
     }
-    let x_t = if keeps_variance(step) {
-        "√(σ²+1)·x_t"
-    } else {
-        "x_t"
-    };
     let [apart, sigma, size] = [apart, sigma, size].map(|value| text::fixed(value, 3));
     Some([
-        format!("{x_t} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
-        format!("rms({x_t} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
-        format!("{x_t} − x0: {apart} = σ {sigma} × ε {size}"),
-        format!("{x_t} − x0: {apart}"),
+        format!("{name} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
+        format!("rms({name} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
+        format!("{name} − x0: {apart} = σ {sigma} × ε {size}"),
+        format!("{name} − x0: {apart}"),
     ])
 }
 
@@ -155,14 +127,11 @@ fn draw_picture(
     (columns, rows): (u16, u16),
     titles: &[&str],
     image: &RgbImage,
-    ctx: &ViewContext,
+    ctx: &RunContext,
 ) -> Rect {
     let title = fitting(titles, place.width);
     let place = line(buffer, place, title, ctx.theme.title());
-    let place = Rect {
-        width: columns.min(place.width),
-        ..top(place, rows)
-    };
+    let place = left(top(place, rows), columns);
     picture::draw(buffer, place, image, ctx.theme)
 }
 
@@ -173,7 +142,7 @@ fn draw_statistics(
     room: u16,
     drawn: Rect,
     tensor: Option<&TensorData>,
-    ctx: &ViewContext,
+    ctx: &RunContext,
 ) {
     let place = below(place, 1 + drawn.height.max(1).min(room));
     if let Some(tensor) = tensor {
@@ -187,26 +156,20 @@ fn draw_tensor(
     buffer: &mut Buffer,
     place: Rect,
     room: u16,
-    which: StepTensor,
-    with_numbers: bool,
-    ctx: &ViewContext,
+    (which, with_numbers): (StepTensor, bool),
+    ctx: &RunContext,
     step: &StepTrace,
 ) {
     let theme = ctx.theme;
+    let of = |name| step.tensor(name).cloned();
     let (titles, tensor): (&[&str], _) = match which {
         StepTensor::Difference => (
             &["|ε_text − ε_uncond|", "|ε_t − ε_u|", "|Δε|"],
             difference(step),
         ),
-        StepTensor::Text => (&["|ε_text|"], step.tensor("noise_text").cloned()),
-        StepTensor::Uncond => (
-            &["|ε_uncond|", "|ε_u|"],
-            step.tensor("noise_uncond").cloned(),
-        ),
-        StepTensor::Guided => (
-            &["|ε_guided|", "|ε_g|"],
-            step.tensor("noise_guided").cloned(),
-        ),
+        StepTensor::Text => (&["|ε_text|"], of("noise_text")),
+        StepTensor::Uncond => (&["|ε_uncond|", "|ε_u|"], of("noise_uncond")),
+        StepTensor::Guided => (&["|ε_guided|", "|ε_g|"], of("noise_guided")),
     };
     let title = fitting(titles, place.width);
     let Some(tensor) = tensor else {
@@ -235,11 +198,8 @@ fn difference(step: &StepTrace) -> Option<TensorData> {
     let uncond = step.tensor("noise_uncond")?;
     let data = text.data.iter().zip(uncond.data.iter());
     let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
-    Some(TensorData::from_values(
-        "difference",
-        text.shape.clone(),
-        data,
-    ))
+    let shape = text.shape.clone();
+    Some(TensorData::from_values("difference", shape, data))
 }
 
 /// For each place the length of the vector over channels, `(height, width)`.
@@ -255,7 +215,8 @@ fn magnitudes(tensor: &TensorData) -> Vec<f32> {
 }
 
 /// Curves over all steps, one below each picture.
-fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, ctx: &ViewContext, run: &Run) {
+fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, ctx: &RunContext) {
+    let run = ctx.run;
     let theme = ctx.theme;
     let index = ctx.cursor.step;
     let curve = |pick: fn(&crate::tui::state::run::StepFigures) -> f64| -> Vec<f64> {
@@ -277,13 +238,7 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, ctx: &ViewConte
         let name = text::fit(fitting(names, room), room.into());
         let place = line(buffer, place, &format!("{name} {number}"), theme.muted());
         let place = top(place, 9);
-        bars::steps(
-            buffer,
-            place,
-            &values,
-            run.total_steps(),
-            Some(index),
-            theme,
-        );
+        let total = run.total_steps();
+        bars::steps(buffer, place, &values, total, Some(index), theme);
     }
 }

@@ -6,13 +6,15 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, fitting, fitting_of, line, matrix, right_of, scroll, split, strip, top};
+use super::{DRAWN, below, fitting, fitting_of, left, line, matrix, right_of, scroll};
+use super::{split, strip, top};
 use crate::generation::{Neighbour, cosine};
 use crate::model::tokenizer::TokenKind;
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::detail::Part;
 use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::heat_map::{Scale, legend};
 use crate::tui::ui::widgets::{bars, histogram::Histogram, tabs, token_strip};
@@ -30,18 +32,11 @@ const WIDE: u16 = 90;
 const LOW: u16 = 9;
 const NEAREST: u16 = 30;
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let found = ctx
-        .run
-        .as_ref()
-        .and_then(|run| Some((run, vectors(run, ctx.cursor.detail.part)?)));
-    let Some((run, embedding)) = found else {
-        empty(buffer, area, ctx, "The tokens' vectors");
-        return;
-    };
-    let area = strip(buffer, area, ctx, run);
-    let area = draw_parts(buffer, area, ctx, run);
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    let run = ctx.run;
+    let embedding = vectors(run, ctx.cursor.detail.part)?;
+    let area = strip(buffer, area, ctx);
+    let area = draw_parts(buffer, area, ctx);
     let words = run.words();
     // Something to compare where the prompt is empty: start and end.
     let rows: Vec<usize> = if words.is_empty() {
@@ -52,15 +47,16 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     if area.height < LOW && area.width >= 2 * NEAREST {
         // What lies nearest stands beside the table where there is no room beneath it.
         let (left, right) = split(area, area.width - NEAREST - 2, 2);
-        draw_table(buffer, left, ctx, run, &embedding, &rows);
-        draw_neighbours(buffer, right, ctx, run, &embedding);
-        return;
+        draw_table(buffer, left, ctx, &embedding, &rows);
+        draw_neighbours(buffer, right, ctx, &embedding);
+        return DRAWN;
     }
     let least_below = if area.height > 24 { 15 } else { 5 };
     let room = usize::from(area.height.saturating_sub(least_below)).max(4);
-    let used = draw_table(buffer, top(area, room as u16), ctx, run, &embedding, &rows);
+    let used = draw_table(buffer, top(area, room as u16), ctx, &embedding, &rows);
     let area = below(area, used + u16::from(area.height > used + 6));
-    draw_selected(buffer, area, ctx, run, &embedding);
+    draw_selected(buffer, area, ctx, &embedding);
+    DRAWN
 }
 
 /// The selected part of what goes into the first layer, `(77, hidden)`.
@@ -78,23 +74,16 @@ fn vectors(run: &Run, part: Part) -> Option<Cow<'_, TensorData>> {
 }
 
 /// The parts to choose among, and how long each is for the selected token.
-fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> Rect {
-    let selected = ctx.cursor.detail.part;
+fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     let names = Part::ALL.map(Part::name);
-    let x = tabs::draw(
-        buffer,
-        top(area, 1),
-        "v",
-        &names,
-        selected as usize,
-        ctx.theme,
-    );
+    let selected = ctx.cursor.detail.part as usize;
+    let x = tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
     let norms: Vec<f64> = [Part::Token, Part::Position]
         .into_iter()
-        .filter_map(|part| Some(Stats::of(vectors(run, part)?.row(ctx.cursor.token)).norm))
+        .filter_map(|part| Some(Stats::of(vectors(ctx.run, part)?.row(ctx.cursor.token)).norm))
         .collect();
     if let [token, position] = norms[..] {
-        let name = token_strip::name_at(run.tokens(), ctx.cursor.token);
+        let name = ctx.word(ctx.cursor.token);
         let lengths = format!("{} + {}", text::fixed(token, 3), text::fixed(position, 3));
         let place = right_of(area, x);
         let forms = [
@@ -112,8 +101,7 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> 
 fn draw_table(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
+    ctx: &RunContext,
     embedding: &TensorData,
     rows: &[usize],
 ) -> u16 {
@@ -140,13 +128,13 @@ fn draw_table(
         shown.enumerate()
     };
     let shown = columns().map(|(_, &column)| column);
-    matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx, run);
+    matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx);
     let scale = Scale::around_zero(1.0);
     for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
         let y = area.y + 1 + index as u16;
         let vector = embedding.row(row);
         let style = theme.accent_if(row == ctx.cursor.token, theme.text());
-        let name = text::fit(&token_strip::name_at(run.tokens(), row), NAMES - 1);
+        let name = text::fit(&ctx.word(row), NAMES - 1);
         buffer.set_stringn(area.x, y, name, width, style);
         let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
         let (numbers, style) = if is_zero {
@@ -169,15 +157,13 @@ fn draw_table(
     }
     let y = area.y + 1 + shown_rows as u16;
     if y < area.bottom() {
-        let place = right_of(
-            Rect {
-                y,
-                height: 1,
-                ..area
-            },
-            matrix_x,
+        legend(
+            buffer,
+            right_of(below(area, y - area.y), matrix_x),
+            scale,
+            "cosine",
+            theme,
         );
-        legend(buffer, place, scale, "cosine", theme);
         if shown_rows < rows.len() {
             let words = format!("{} of {} tokens", shown_rows, rows.len());
             buffer.set_stringn(area.x, y, words, statistics_end, theme.muted());
@@ -186,7 +172,6 @@ fn draw_table(
     2 + shown_rows as u16
 }
 
-/// A row's last `count` statistics in columns.
 fn numbers(stats: &Stats, count: usize) -> String {
     let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
     let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
@@ -198,20 +183,14 @@ fn numbers(stats: &Stats, count: usize) -> String {
 }
 
 /// How the selected token's numbers are distributed, and what lies nearest to it.
-fn draw_selected(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    embedding: &TensorData,
-) {
+fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
     let token = ctx.cursor.token;
     let vector = embedding.row(token);
     if vector.is_empty() || area.height < 3 {
         return;
     }
     let stats = Stats::of(vector);
-    let mut title = described(ctx, run, vector.len());
+    let mut title = described(ctx, vector.len());
     if area.width >= WIDE {
         let precise = format!(
             " · mean {:.6}  std {:.6}  norm {:.6}",
@@ -223,11 +202,7 @@ fn draw_selected(
     let wide = area.width >= WIDE;
     let area = below(area, u16::from(wide && area.height > 12));
     let histogram = area.width * if wide { 2 } else { 1 } / 5;
-    let place = Rect {
-        width: histogram,
-        height: area.height.min(12),
-        ..area
-    };
+    let place = top(left(area, histogram), 12);
     let limit = Scale::signed(vector.iter().copied()).high.max(0.01);
     Histogram {
         values: vector,
@@ -235,16 +210,15 @@ fn draw_selected(
         normal: false,
     }
     .draw(buffer, place, ctx.theme);
-    let x = area.x + histogram + 3;
-    let place = right_of(area, x);
-    draw_beside(buffer, place, ctx, run, embedding);
+    let place = right_of(area, area.x + histogram + 3);
+    draw_beside(buffer, place, ctx, embedding);
 }
 
 /// The selected token's vector: how long it is, and where it is from.
-fn described(ctx: &ViewContext, run: &Run, length: usize) -> String {
+fn described(ctx: &RunContext, length: usize) -> String {
     let token = ctx.cursor.token;
-    let name = token_strip::name_at(run.tokens(), token);
-    let id = run.tokens().get(token).map_or(0, |token| token.id);
+    let name = ctx.word(token);
+    let id = id(ctx);
     let whose = match ctx.cursor.detail.part {
         Part::Token => format!("row {id} of the table"),
         Part::Position => format!("position {token}"),
@@ -253,40 +227,29 @@ fn described(ctx: &ViewContext, run: &Run, length: usize) -> String {
     format!("{name}: {length} numbers, {whose}")
 }
 
+fn id(ctx: &RunContext) -> u32 {
+    let token = ctx.run.tokens().get(ctx.cursor.token);
+    token.map_or(0, |token| token.id)
+}
+
 /// What lies nearest to the selected token's vector.
-fn draw_beside(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    embedding: &TensorData,
-) {
-    let token = ctx.cursor.token;
-    let in_prompt = alike(run, embedding, token);
+fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
+    let in_prompt = alike(ctx.run, embedding, ctx.cursor.token);
     if ctx.cursor.detail.part == Part::Token {
-        let id = run.tokens().get(token).map_or(0, |token| token.id);
-        draw_nearest(buffer, area, ctx, run, id, &in_prompt);
+        draw_nearest(buffer, area, ctx, &in_prompt);
     } else {
         draw_alike(buffer, area, ctx, &in_prompt);
     }
 }
 
 /// The same beneath the vector's description.
-fn draw_neighbours(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    embedding: &TensorData,
-) {
+fn draw_neighbours(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
     let length = embedding.row(ctx.cursor.token).len();
-    let title = described(ctx, run, length);
-    let title = fitting(
-        &[&title, title.trim_end_matches(" of the table")],
-        area.width,
-    );
+    let title = described(ctx, length);
+    let forms = [&title, title.trim_end_matches(" of the table")];
+    let title = fitting(&forms, area.width);
     let area = line(buffer, area, title, ctx.theme.title());
-    draw_beside(buffer, area, ctx, run, embedding);
+    draw_beside(buffer, area, ctx, embedding);
 }
 
 /// The prompt's other tokens with their cosines, the most alike first.
@@ -307,23 +270,14 @@ fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> 
 }
 
 /// The nearest words of the whole vocabulary; beside them, where there is room, those of this prompt.
-fn draw_nearest(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    id: u32,
-    in_prompt: &[(String, f64)],
-) {
+fn draw_nearest(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(String, f64)]) {
     let theme = ctx.theme;
-    let Some(nearest) = run
-        .vocabulary
-        .as_deref()
-        .map(|vocabulary| &vocabulary.nearest)
-    else {
+    let id = id(ctx);
+    let Some(vocabulary) = ctx.run.vocabulary.as_deref() else {
         draw_alike(buffer, area, ctx, in_prompt);
         return;
     };
+    let nearest = &vocabulary.nearest;
     let both = area.width >= 52;
     let width = if both { area.width * 3 / 5 } else { area.width };
     let (left, right) = split(area, width.saturating_sub(2), 3);
@@ -333,13 +287,9 @@ fn draw_nearest(
     } else {
         format!("nearest of the {known} it has learnt")
     };
-    let rows: Vec<(String, f64)> = nearest
-        .of
-        .get(&id)
-        .into_iter()
-        .flatten()
-        .map(|neighbour| (label(neighbour), f64::from(neighbour.cosine)))
-        .collect();
+    let rows = nearest.of.get(&id).into_iter().flatten();
+    let rows = rows.map(|neighbour| (label(neighbour), f64::from(neighbour.cosine)));
+    let rows: Vec<(String, f64)> = rows.collect();
     if rows.is_empty() {
         let rest = line(buffer, left, &title, theme.muted());
         line(buffer, rest, "none: it has no vector", theme.warning());
@@ -351,7 +301,7 @@ fn draw_nearest(
     }
 }
 
-fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, in_prompt: &[(String, f64)]) {
+fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(String, f64)]) {
     let title = if ctx.recorded {
         "in this prompt (a recording has no vocabulary to search)"
     } else {
@@ -360,21 +310,15 @@ fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, in_prompt: &[(
     draw_list(buffer, area, ctx, title, in_prompt);
 }
 
-/// A piece of the vocabulary, as the token strip writes it.
 fn label(neighbour: &Neighbour) -> String {
-    let mark = if neighbour.piece.ends_with("</w>") {
-        "␣"
-    } else {
-        ""
-    };
-    format!("{}{mark}", token_strip::spelling(&neighbour.bytes))
+    token_strip::piece(&neighbour.piece, &neighbour.bytes)
 }
 
 /// Words and their cosines, in as many columns as the place is wide and the rows are short of.
 fn draw_list(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
+    ctx: &RunContext,
     title: &str,
     rows: &[(String, f64)],
 ) {

@@ -2,12 +2,10 @@
 
 use ratatui::buffer::Buffer;
 
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::{RunContext, ViewContext};
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::half_blocks;
 use crate::tui::ui::widgets::heat_map::Scale;
-use crate::tui::ui::widgets::token_strip;
 
 /// Columns of one cell, so that `count` of them fit `room` columns: wide enough for a number where that is possible.
 pub fn cell_width(count: usize, room: usize) -> usize {
@@ -35,13 +33,12 @@ pub fn headings(
     (mut x, y): (u16, u16),
     width: usize,
     columns: impl Iterator<Item = usize>,
-    ctx: &ViewContext,
-    run: &Run,
+    ctx: &RunContext,
 ) {
     let selected = ctx.cursor.token;
     for column in columns {
         let name = if width >= 5 {
-            text::fit(&token_strip::name_at(run.tokens(), column), width - 1)
+            text::fit(&ctx.word(column), width - 1)
         } else {
             heading(column, width, selected)
         };
@@ -60,7 +57,7 @@ pub fn cell(
     scale: Scale,
     ctx: &ViewContext,
 ) {
-    let pixel = scale.pixel(value, ctx.theme);
+    let pixel = scale.pixel(value);
     let style = ctx.theme.on(pixel.rgb);
     let caption = if width >= 5 {
         format!("{:>w$} ", text::fixed(f64::from(value), 2), w = width - 1)

@@ -18,11 +18,8 @@ pub fn draw(
     token: &Token,
     theme: Theme,
 ) -> Rect {
-    let word = words.map(|words| {
-        words
-            .iter()
-            .find(|word| word.positions.contains(&token.position))
-    });
+    let is_of = |word: &&MergedWord| word.positions.contains(&token.position);
+    let word = words.map(|words| words.iter().find(is_of));
     let why = match (token.kind, word) {
         (TokenKind::Start, _) => "start is put before every text: it stands for no letters",
         (TokenKind::End, _) => "end is put behind every text: it stands for no letters",
@@ -72,10 +69,9 @@ fn draw_word(
         area = super::below(area, 1);
     }
     if last == 0 && word.bytes.len() > 1 {
+        let (bytes, tokens) = (word.bytes.len(), word.positions.len());
         let words = format!(
-            "No two neighbours stand in the list of merges: its {} bytes stay {} tokens.",
-            word.bytes.len(),
-            word.positions.len()
+            "No two neighbours stand in the list of merges: its {bytes} bytes stay {tokens} tokens."
         );
         area = paragraph(buffer, area, &words, theme.muted());
     }

@@ -13,17 +13,22 @@ mod schedule;
 mod text_encoder;
 mod tokens;
 
+use std::collections::BTreeSet;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::context::ViewContext;
+use super::area::{below, columns, left, right_of, scroll, split, top};
+use super::context::{RunContext, ViewContext};
 use super::pixels::PlacedPicture;
 use super::text::{self, wrap_words};
 use super::theme::Theme;
 use super::widgets::heat_map::{HeatMap, legend};
+use super::widgets::token_strip;
+use crate::model::tokenizer::Token;
 use crate::trace::{Stats, StepTrace};
-use crate::tui::state::run::{Run, RunState};
+use crate::tui::state::run::RunState;
 use crate::tui::state::{Model, View};
 
 /// Draws the view on the screen in `area`; returns its pictures.
@@ -34,18 +39,19 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
 
 /// Draws what belongs to the view's stage, without its sentence.
 fn draw_stage(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
-    match ctx.view {
-        View::Prompt => prompt::draw(buffer, area, ctx),
-        View::Tokens => tokens::draw(buffer, area, ctx),
-        View::Embedding => embedding::draw(buffer, area, ctx),
-        View::TextEncoder => text_encoder::draw(buffer, area, ctx),
-        View::Noise => noise::draw(buffer, area, ctx),
-        View::Schedule => schedule::draw(buffer, area, ctx),
-        View::Denoising => return denoising::draw(buffer, area, ctx),
-        View::Attention => return attention::draw(buffer, area, ctx),
-        View::Image => return image::draw(buffer, area, ctx),
-    }
-    Vec::new()
+    let draw = match ctx.view {
+        View::Prompt => return prompt::draw(buffer, area, ctx),
+        View::Tokens => tokens::draw,
+        View::Embedding => embedding::draw,
+        View::TextEncoder => text_encoder::draw,
+        View::Noise => noise::draw,
+        View::Schedule => schedule::draw,
+        View::Denoising => denoising::draw,
+        View::Attention => attention::draw,
+        View::Image => image::draw,
+    };
+    let drawn = ctx.of_run().and_then(|of_run| draw(buffer, area, &of_run));
+    drawn.unwrap_or_else(|| empty(buffer, area, ctx))
 }
 
 /// The place beneath the view's sentence: where its own part begins.
@@ -77,48 +83,8 @@ fn words(view: View) -> &'static str {
     }
 }
 
-/// `area` without its first `rows` rows.
-fn below(area: Rect, rows: u16) -> Rect {
-    let rows = rows.min(area.height);
-    Rect {
-        y: area.y + rows,
-        height: area.height - rows,
-        ..area
-    }
-}
-
-/// The first `rows` rows of `area`.
-fn top(area: Rect, rows: u16) -> Rect {
-    Rect {
-        height: rows.min(area.height),
-        ..area
-    }
-}
-
-/// `area` from column `x` on.
-fn right_of(area: Rect, x: u16) -> Rect {
-    let x = x.min(area.right());
-    let width = area.right() - x;
-    Rect { x, width, ..area }
-}
-
-/// The first `width` columns of `area`, and what is left of it after a gap.
-fn split(area: Rect, width: u16, gap: u16) -> (Rect, Rect) {
-    let left = Rect { width, ..area };
-    (left, right_of(area, left.right() + gap))
-}
-
-/// `count` columns of equal width with gaps between them.
-fn columns(area: Rect, count: u16, gap: u16) -> Vec<Rect> {
-    let width = (area.width + gap) / count.max(1);
-    (0..count)
-        .map(|index| Rect {
-            x: area.x + index * width,
-            width: width.saturating_sub(gap),
-            ..area
-        })
-        .collect()
-}
+/// What a view returns that was drawn, and has no pictures.
+const DRAWN: Option<Vec<PlacedPicture>> = Some(Vec::new());
 
 /// The first of `forms`, from the longest to the shortest, that fits `columns` columns; the last where none does.
 fn fitting<'a>(forms: &[&'a str], columns: u16) -> &'a str {
@@ -148,15 +114,31 @@ fn line(buffer: &mut Buffer, area: Rect, caption: &str, style: Style) -> Rect {
 }
 
 /// Puts a text of several lines at the top of `area` and returns the place beneath it.
-fn paragraph(buffer: &mut Buffer, mut area: Rect, text: &str, style: Style) -> Rect {
-    for caption in wrap_words(text, area.width.into()) {
-        area = line(buffer, area, &caption, style);
+fn paragraph(buffer: &mut Buffer, area: Rect, text: &str, style: Style) -> Rect {
+    first_lines(buffer, area, text, usize::MAX, style)
+}
+
+/// The same of the first `most` lines.
+fn first_lines(buffer: &mut Buffer, mut area: Rect, text: &str, most: usize, style: Style) -> Rect {
+    for caption in wrap_words(text, area.width.into()).iter().take(most) {
+        area = line(buffer, area, caption, style);
     }
     area
 }
 
 /// Says why there is nothing to see yet, and what brings it.
-fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, what: &str) {
+fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
+    let what = match ctx.view {
+        View::Prompt => "The request",
+        View::Tokens => "The prompt's tokens",
+        View::Embedding => "The tokens' vectors",
+        View::TextEncoder => "The text encoder's layers",
+        View::Noise => "The noise",
+        View::Schedule => "The schedule",
+        View::Denoising => "The latents of each step",
+        View::Attention => "Attention maps",
+        View::Image => "The picture",
+    };
     let why = match (ctx.model, ctx.run) {
         (Model::Failed(failure), _) => format!("{}. {}", failure.what, failure.advice),
         (Model::Loading, _) => format!("{what} will stand here: the model is being loaded."),
@@ -178,6 +160,7 @@ fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, what: &str) {
     };
     let why = text::clean(&why);
     paragraph(buffer, below(area, 1), &why, ctx.theme.text());
+    Vec::new()
 }
 
 /// The statistics that stand below a tensor, in at most `columns` columns where that is possible.
@@ -187,12 +170,12 @@ fn statistics(stats: &Stats, columns: u16) -> String {
         0 => format!("mean {mean}  std {std}"),
         count => format!("mean {mean}  std {std}  {count} not finite"),
     };
-    let short = format!(
-        "{} ± {}",
-        text::fixed(stats.mean, 2),
-        text::fixed(stats.std, 2)
-    );
     let least = format!("±{}", text::fixed(stats.std, 2));
+    let short = format!(
+        "{} {}",
+        text::fixed(stats.mean, 2),
+        least.replace('±', "± ")
+    );
     fitting(&[&long, &short, &least, ""], columns).to_owned()
 }
 
@@ -212,23 +195,26 @@ fn titled_map(
     drawn
 }
 
-/// The first of `rows` visible ones among `count`, so that `selected` is in their middle where that is possible.
-pub(super) fn scroll(selected: usize, count: usize, rows: usize) -> usize {
-    selected
-        .saturating_sub(rows / 2)
-        .min(count.saturating_sub(rows))
+/// Draws the token strip at the top of `area` and returns the place beneath it.
+fn strip(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
+    strip_of(buffer, area, ctx, ctx.run.tokens(), ctx.run.unseen())
 }
 
-/// Draws the token strip at the top of `area` and returns the place beneath it.
-fn strip(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> Rect {
-    let row = top(area, 1);
-    if row.height > 0 {
-        super::widgets::token_strip::draw(
+/// The same of `tokens`, those of the ids `unseen` with a warning.
+fn strip_of(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    tokens: &[Token],
+    unseen: &BTreeSet<u32>,
+) -> Rect {
+    if area.height > 0 {
+        token_strip::draw(
             buffer,
-            row,
-            run.tokens(),
+            top(area, 1),
+            tokens,
             ctx.cursor.token,
-            run.unseen(),
+            unseen,
             ctx.theme,
         );
     }

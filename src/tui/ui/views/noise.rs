@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, right_of, statistics, top};
-use crate::trace::{NoiseTrace, Stats};
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use super::{DRAWN, below, columns, left, line, right_of, statistics, top};
+use crate::trace::{NoiseTrace, Stats, TensorData};
+use crate::tui::ui::context::RunContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::ui::widgets::histogram::Histogram;
@@ -17,42 +17,25 @@ use crate::tui::ui::widgets::{half_blocks, tabs};
 /// Shares of a normal distribution within one, two and three standard deviations, in percent.
 const WITHIN: [(f32, f64); 3] = [(1.0, 68.27), (2.0, 95.45), (3.0, 99.73)];
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let found = ctx
-        .run
-        .as_ref()
-        .and_then(|run| Some((run, run.trace.noise.as_deref()?)));
-    let Some((run, info)) = found else {
-        empty(buffer, area, ctx, "The noise");
-        return;
-    };
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    let info = ctx.run.trace.noise.as_deref()?;
     let noise = &info.initial_noise;
-    let [channels, height, width] = noise.shape[..] else {
-        return;
-    };
     let scaled = ctx.cursor.detail.scaled;
     let factor = scaled.then_some(info.schedule.init_noise_sigma);
-    let area = draw_head(buffer, area, ctx, run, info);
-    let area = draw_channels(buffer, area, ctx, info, (channels, height, width), factor);
-    let channel = ctx.cursor.channel.min(channels.saturating_sub(1));
-    draw_distribution(buffer, area, ctx, noise.plane(channel), (channel, factor));
+    let area = draw_head(buffer, area, ctx, info);
+    let area = draw_channels(buffer, area, ctx, info, factor)?;
+    draw_distribution(buffer, area, ctx, noise, factor);
+    DRAWN
 }
 
 /// Seed, shape, and the choice between the noise and the first latents.
-fn draw_head(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    info: &NoiseTrace,
-) -> Rect {
+fn draw_head(buffer: &mut Buffer, area: Rect, ctx: &RunContext, info: &NoiseTrace) -> Rect {
     let noise = &info.initial_noise;
     let sigma = f64::from(info.schedule.init_noise_sigma);
     let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
     let caption = format!(
         "seed {} · {} numbers, {} · std {} × sigma {} = {}",
-        run.trace.request.seed,
+        ctx.run.trace.request.seed,
         noise.data.len(),
         shape.join("×"),
         text::fixed(noise.stats.std, 3),
@@ -70,13 +53,15 @@ fn draw_head(
 fn draw_channels(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
+    ctx: &RunContext,
     info: &NoiseTrace,
-    (channels, height, width): (usize, usize, usize),
     factor: Option<f32>,
-) -> Rect {
+) -> Option<Rect> {
     let theme = ctx.theme;
     let noise = &info.initial_noise;
+    let [channels, height, width] = noise.shape[..] else {
+        return None;
+    };
     let largest = Scale::signed(noise.data.iter().copied()).high.max(1.0);
     let scale = Scale::around_zero(largest * factor.unwrap_or(1.0));
     let least_below = if area.height > 24 { 13 } else { 5 };
@@ -91,16 +76,14 @@ fn draw_channels(
         let values = times(noise.plane(channel), factor);
         let map = HeatMap::new(&values, (width, height), scale);
         let drawn = map.draw(buffer, top(plane, room), theme);
-        let stats = Stats::of(&values);
-        let beneath = below(plane, drawn.height);
-        let caption = statistics(&stats, place.width);
-        line(buffer, beneath, &caption, theme.muted());
+        let caption = statistics(&Stats::of(&values), place.width);
+        line(buffer, below(plane, drawn.height), &caption, theme.muted());
         used = used.max(drawn.height + 2);
     }
     let area = below(area, used);
     let place = top(area, 1);
     legend(buffer, place, scale, "one scale for all channels", theme);
-    below(area, 1 + u16::from(area.height > 8))
+    Some(below(area, 1 + u16::from(area.height > 8)))
 }
 
 fn times(values: &[f32], factor: Option<f32>) -> Cow<'_, [f32]> {
@@ -114,31 +97,24 @@ fn times(values: &[f32], factor: Option<f32>) -> Cow<'_, [f32]> {
 fn draw_distribution(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
-    values: &[f32],
-    (channel, factor): (usize, Option<f32>),
+    ctx: &RunContext,
+    noise: &TensorData,
+    factor: Option<f32>,
 ) {
     let theme = ctx.theme;
+    let channels = noise.shape.first().copied().unwrap_or(0);
+    let channel = ctx.cursor.channel.min(channels.saturating_sub(1));
+    let values = noise.plane(channel);
     let spread = factor.map_or_else(String::new, |factor| {
         format!(" of std {}", text::fixed(f64::from(factor), 2))
     });
-    let caption = format!(
-        "channel {channel}: {} numbers   • the normal distribution{spread}",
-        values.len()
-    );
+    let count = values.len();
+    let caption = format!("channel {channel}: {count} numbers   • the normal distribution{spread}");
     let area = line(buffer, area, &caption, theme.title());
     let beside = area.width >= 60 && area.height >= 6;
     let numbers = if beside { 29 } else { 0 };
-    let left = Rect {
-        width: area.width - numbers,
-        ..area
-    };
-    let width = half_blocks::cells((96, 2), left).width;
-    let place = Rect {
-        width,
-        height: area.height.min(16),
-        ..area
-    };
+    let width = half_blocks::cells((96, 2), left(area, area.width - numbers)).width;
+    let place = top(left(area, width), 16);
     Histogram {
         values,
         range: (-4.0, 4.0),
@@ -146,8 +122,7 @@ fn draw_distribution(
     }
     .draw_times(buffer, place, theme, factor.unwrap_or(1.0));
     if beside {
-        let x = place.right() + 3;
-        let place = right_of(area, x);
+        let place = right_of(area, place.right() + 3);
         draw_shares(buffer, place, ctx, values, factor);
     }
 }
@@ -156,7 +131,7 @@ fn draw_distribution(
 fn draw_shares(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
+    ctx: &RunContext,
     values: &[f32],
     factor: Option<f32>,
 ) {

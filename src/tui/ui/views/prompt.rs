@@ -3,12 +3,13 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, line, paragraph, split};
+use super::{below, empty, line, paragraph, right_of, split};
 use crate::generation::Request;
 use crate::model::tokenizer::Token;
 use crate::tui::state::Mode;
 use crate::tui::state::editor::{Editor, Field, scheduler_name};
 use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 
 /// Columns of the fields' names.
@@ -18,11 +19,9 @@ const TEXT_ROWS: usize = 5;
 /// The least columns for the model and what the request becomes side by side.
 const WIDE: u16 = 90;
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
     let Some(request) = ctx.request else {
-        empty(buffer, area, ctx, "The request");
-        return;
+        return empty(buffer, area, ctx);
     };
     let editor = match ctx.mode {
         Mode::Edit(editor) => Some(editor.as_ref()),
@@ -37,7 +36,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     if let Some(editor) = editor {
         let (caption, style) = match &editor.error {
             Some(problem) => (text::clean(problem), ctx.theme.error()),
-            None => (what_enter_does(editor), ctx.theme.muted()),
+            None => (what_enter_does(editor).to_owned(), ctx.theme.muted()),
         };
         area = paragraph(buffer, area, &caption, style);
     } else {
@@ -54,15 +53,15 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
         let area = draw_model(buffer, area, ctx);
         draw_consequences(buffer, below(area, 1), ctx);
     }
+    Vec::new()
 }
 
-fn what_enter_does(editor: &Editor) -> String {
-    let caption = if editor.is_branch() {
+fn what_enter_does(editor: &Editor) -> &'static str {
+    if editor.is_branch() {
         "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was"
     } else {
         "enter runs this request from its first stage; esc leaves everything as it was"
-    };
-    caption.to_owned()
+    }
 }
 
 fn draw_field(
@@ -98,14 +97,7 @@ fn draw_field(
     let has_cursor = editor.is_some() && is_selected;
     let cursor = text::clean(before).len();
     let lines = text::wrap(&value, columns.saturating_sub(1));
-    let mut start = 0;
-    let mut cursor_row = 0;
-    for (row, caption) in lines.iter().enumerate() {
-        if cursor >= start {
-            cursor_row = row;
-        }
-        start += caption.len();
-    }
+    let cursor_row = text::row_of(&lines, cursor);
     let first = if has_cursor {
         super::scroll(cursor_row, lines.len(), TEXT_ROWS)
     } else {
@@ -115,12 +107,7 @@ fn draw_field(
     let mut start: usize = lines.iter().take(first).map(|caption| caption.len()).sum();
     for (row, caption) in lines.iter().skip(first).take(rows).enumerate() {
         let y = area.y + row as u16;
-        let style = if value.is_empty() {
-            theme.muted()
-        } else {
-            theme.text()
-        };
-        buffer.set_stringn(x, y, caption, columns, style);
+        buffer.set_stringn(x, y, caption, columns, theme.text());
         if has_cursor && first + row == cursor_row && typed.is_some() {
             let column = text::width(&caption[..(cursor - start).min(caption.len())]);
             let cell = (x + column as u16).min(area.right() - 1);
@@ -149,13 +136,14 @@ fn value_of(ctx: &ViewContext, request: &Request, field: Field) -> String {
         Field::Negative => request.negative_prompt.clone(),
         Field::Seed => request.seed.to_string(),
         Field::Steps => request.steps.to_string(),
-        Field::Guidance if !request.is_guided() => {
-            format!(
-                "{} (off: the negative prompt is not used)",
-                request.guidance_scale
-            )
+        Field::Guidance => {
+            let off = if request.is_guided() {
+                ""
+            } else {
+                " (off: the negative prompt is not used)"
+            };
+            format!("{}{off}", request.guidance_scale)
         }
-        Field::Guidance => request.guidance_scale.to_string(),
         Field::Scheduler => scheduler_name(request.scheduler),
         Field::Model => ctx
             .info()
@@ -170,6 +158,8 @@ fn draw_model(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
     };
     let [channels, height, width] = info.latent_shape;
     let layers = info.cross_attention.len();
+    let (across, down) = info.image_size;
+    let (text_layers, hidden) = (info.text_layers, info.hidden_size);
     let rows = [
         (
             "its size",
@@ -178,20 +168,14 @@ fn draw_model(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
         ("", format!("{} {}", info.device, info.dtype)),
         (
             "text encoder",
-            format!(
-                "{} layers, {} numbers a token",
-                info.text_layers, info.hidden_size
-            ),
+            format!("{text_layers} layers, {hidden} numbers a token"),
         ),
         (
             "latents",
             format!("{channels} channels of {width}×{height}"),
         ),
         ("UNet", format!("{layers} layers of cross-attention")),
-        (
-            "picture",
-            format!("{}×{} pixels", info.image_size.0, info.image_size.1),
-        ),
+        ("picture", format!("{across}×{down} pixels")),
     ];
     draw_rows(buffer, area, ctx, &rows, NAMES)
 }
@@ -206,13 +190,8 @@ fn draw_consequences(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     let mut rows: Vec<(&str, String)> = Vec::new();
     if let Some(tokens) = trace.tokens.as_deref() {
         let places = tokens.prompt.tokens.len().saturating_sub(2);
-        rows.push((
-            "becomes",
-            format!(
-                "{} tokens in {places} places",
-                tokens.prompt.content().len()
-            ),
-        ));
+        let count = tokens.prompt.content().len();
+        rows.push(("becomes", format!("{count} tokens in {places} places")));
         let cut_off = tokens.prompt.truncated.len();
         if cut_off > 0 {
             rows.push(("", format!("{cut_off} tokens were cut off")));
@@ -261,15 +240,24 @@ fn draw_rows(
     names: u16,
 ) -> Rect {
     for (name, value) in rows {
-        if area.height == 0 {
-            break;
+        if area.height > 0 {
+            let width = area.width.into();
+            buffer.set_stringn(
+                area.x,
+                area.y,
+                format!("  {name}"),
+                width,
+                ctx.theme.muted(),
+            );
+            let place = right_of(area, area.x + names);
+            buffer.set_stringn(
+                place.x,
+                place.y,
+                value,
+                place.width.into(),
+                ctx.theme.text(),
+            );
         }
-        let width = usize::from(area.width);
-        let name = format!("  {name}");
-        buffer.set_stringn(area.x, area.y, name, width, ctx.theme.muted());
-        let x = area.x + names.min(area.width);
-        let columns = usize::from(area.right().saturating_sub(x));
-        buffer.set_stringn(x, area.y, value, columns, ctx.theme.text());
         area = below(area, 1);
     }
     area

@@ -4,12 +4,12 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{below, empty, fitting, fitting_of, line, paragraph, right_of, scroll, top};
+use super::{DRAWN, below, fitting, fitting_of, left, line, paragraph, right_of, scroll, top};
 use crate::scheduler::{Schedule, SchedulerKind};
 use crate::tui::state::detail::{Axis, Curve};
 use crate::tui::state::editor::scheduler_name;
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::curve::{Curves, GLYPHS};
 use crate::tui::ui::widgets::tabs;
@@ -39,17 +39,9 @@ impl Other {
     }
 }
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let found = ctx
-        .run
-        .as_ref()
-        .and_then(|run| Some((run, run.schedule()?)));
-    let Some((run, schedule)) = found else {
-        empty(buffer, area, ctx, "The schedule");
-        return;
-    };
-    let other = other(ctx, run);
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    let schedule = ctx.run.schedule()?;
+    let other = other(ctx);
     let area = draw_choices(buffer, area, ctx);
     let wide = area.width >= WIDE;
     let table = match (&other, wide) {
@@ -58,19 +50,20 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
         (_, false) => TABLE.1,
     };
     let table = table.min(area.width * 3 / 5);
-    let [left, _, right] = Layout::horizontal([
-        Constraint::Fill(1),
-        Constraint::Length(2),
-        Constraint::Length(table),
-    ])
-    .areas(area);
-    draw_curves(buffer, left, ctx, schedule, other.as_ref());
-    draw_table(buffer, right, ctx, run, schedule, other.as_ref());
+    let columns = [Constraint::Fill(1), Constraint::Length(table)];
+    let [left, right] = Layout::horizontal(columns).spacing(2).areas(area);
+    let both = (schedule, other.as_ref());
+    draw_curves(buffer, left, ctx, both);
+    draw_table(buffer, right, ctx, both);
+    DRAWN
 }
 
+/// The run's schedule, and the one laid over it.
+type Both<'a> = (&'a Schedule, Option<&'a Other>);
+
 /// The schedule to lay over this run's, where one is chosen and the model that made the run is known.
-fn other(ctx: &ViewContext, run: &Run) -> Option<Other> {
-    let detail = &ctx.cursor.detail;
+fn other(ctx: &RunContext) -> Option<Other> {
+    let (run, detail) = (ctx.run, &ctx.cursor.detail);
     let kind = detail.other?;
     let steps = detail.other_steps.unwrap_or(run.trace.request.steps);
     let schedule = match run.scheduler_config.as_deref() {
@@ -85,7 +78,7 @@ fn other(ctx: &ViewContext, run: &Run) -> Option<Other> {
 }
 
 /// The curves and the axes to choose among.
-fn draw_choices(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
+fn draw_choices(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     let detail = &ctx.cursor.detail;
     let names = Curve::ALL.map(Curve::name);
     let row = top(area, 1);
@@ -100,44 +93,25 @@ fn draw_choices(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
     below(area, 1 + u16::from(area.height > 16))
 }
 
-fn draw_curves(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    schedule: &Schedule,
-    other: Option<&Other>,
-) {
+fn draw_curves(buffer: &mut Buffer, area: Rect, ctx: &RunContext, both: Both) {
     let chosen = ctx.cursor.detail.curve;
-    let area = draw_legend(buffer, area, ctx, schedule, other);
+    let area = draw_legend(buffer, area, ctx, both);
     if area.height < 26 {
-        draw_curve(buffer, area, ctx, (schedule, other), chosen);
+        draw_curve(buffer, area, ctx, both, chosen);
         return;
     }
-    let [upper, _, lower] = Layout::vertical([
-        Constraint::Fill(5),
-        Constraint::Length(1),
-        Constraint::Fill(3),
-    ])
-    .areas(area);
-    draw_curve(buffer, upper, ctx, (schedule, other), chosen);
-    let rest: Vec<Curve> = Curve::ALL
-        .into_iter()
-        .filter(|&curve| curve != chosen)
-        .collect();
-    let places = super::columns(lower, rest.len() as u16, 2);
-    for (curve, place) in rest.into_iter().zip(places) {
-        draw_curve(buffer, place, ctx, (schedule, other), curve);
+    let rows = [Constraint::Fill(5), Constraint::Fill(3)];
+    let [upper, lower] = Layout::vertical(rows).spacing(1).areas(area);
+    draw_curve(buffer, upper, ctx, both, chosen);
+    let rest = (Curve::ALL.into_iter()).filter(|&curve| curve != chosen);
+    let places = super::columns(lower, Curve::ALL.len() as u16 - 1, 2);
+    for (curve, place) in rest.zip(places) {
+        draw_curve(buffer, place, ctx, both, curve);
     }
 }
 
 /// Which marks are whose; beneath, why the other schedule is missing.
-fn draw_legend(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    schedule: &Schedule,
-    other: Option<&Other>,
-) -> Rect {
+fn draw_legend(buffer: &mut Buffer, area: Rect, ctx: &RunContext, (schedule, other): Both) -> Rect {
     let theme = ctx.theme;
     let room = |x: u16| usize::from(area.right().saturating_sub(x));
     if area.height < 5 {
@@ -177,8 +151,8 @@ fn draw_legend(
 fn draw_curve(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
-    (schedule, other): (&Schedule, Option<&Other>),
+    ctx: &RunContext,
+    (schedule, other): Both,
     curve: Curve,
 ) {
     let theme = ctx.theme;
@@ -242,11 +216,8 @@ fn draw_curve(
     };
     Curves {
         title,
-        lines: &[(&training, theme.muted_colour())],
-        points: &[
-            (&own, theme.warning_colour()),
-            (&others, theme.good_colour()),
-        ],
+        lines: &[(&training, theme.muted())],
+        points: &[(&own, theme.warning()), (&others, theme.good())],
         x: (last, 0.0),
         y: (low, high),
         x_labels: (&x_label, "0"),
@@ -256,7 +227,6 @@ fn draw_curve(
     .draw(buffer, area, theme);
 }
 
-/// What a training timestep has of `curve`.
 fn of_training(schedule: &Schedule, curve: Curve, timestep: usize) -> f64 {
     let at = |values: &[f32]| values.get(timestep).copied().map_or(f64::NAN, f64::from);
     let alpha = at(&schedule.alphas_cumprod);
@@ -280,21 +250,12 @@ fn at(axis: Axis, value: f64) -> f64 {
     }
 }
 
-fn draw_table(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    schedule: &Schedule,
-    other: Option<&Other>,
-) {
+fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, (schedule, other): Both) {
     let theme = ctx.theme;
     let wide = area.width >= TABLE.0;
-    let title = format!(
-        "{} · {} steps",
-        scheduler_name(run.trace.request.scheduler),
-        schedule.timesteps.len()
-    );
+    let run = ctx.run;
+    let name = scheduler_name(run.trace.request.scheduler);
+    let title = format!("{name} · {} steps", schedule.timesteps.len());
     let with_other = other.filter(|_| area.width >= TABLE.0 + OTHER);
     let other_x = area.x + TABLE.0;
     if let Some(other) = with_other {
@@ -331,15 +292,17 @@ fn draw_table(
             } else {
                 theme.muted()
             };
-            let width = if wide { TABLE.0 } else { area.width };
-            let place = Rect { width, ..place };
-            line(buffer, place, &text::fit(&caption, width.into()), style);
+            let place = if wide { left(place, TABLE.0) } else { place };
+            line(
+                buffer,
+                place,
+                &text::fit(&caption, place.width.into()),
+                style,
+            );
         }
         if let Some(other) = shown.filter(|other| index < other.timesteps.len()) {
-            let caption = format!(
-                "{:>9.3} {:>8.4}",
-                other.timesteps[index], other.sigmas[index]
-            );
+            let (timestep, sigma) = (other.timesteps[index], other.sigmas[index]);
+            let caption = format!("{timestep:>9.3} {sigma:>8.4}");
             let place = right_of(place, other_x + 1);
             line(buffer, place, &caption, theme.text());
         }
@@ -367,8 +330,7 @@ fn own_row(schedule: &Schedule, index: usize, columns: u16) -> String {
     }
 }
 
-/// The selected step's numbers in full.
-fn draw_precise(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, schedule: &Schedule) {
+fn draw_precise(buffer: &mut Buffer, area: Rect, ctx: &RunContext, schedule: &Schedule) {
     let theme = ctx.theme;
     let step = ctx.cursor.step;
     let (Some(timestep), Some(&sigma), Some(&next)) = (
@@ -391,25 +353,17 @@ fn draw_precise(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, schedule: &S
         ],
         _ => ["", "", ""].map(|_| "x as it is".to_owned()),
     };
-    for (name, forms) in [
-        (
-            "sigma",
-            [
-                format!("{sigma} to {next}"),
-                format!("{sigma:.5} to {next:.5}"),
-                format!("{} to {}", short(sigma), short(next)),
-            ],
-        ),
-        (
-            "signal",
-            [
-                format!("{signal} % of the variance, noise {noise} %"),
-                format!("{signal} %, noise {noise} %"),
-                format!("{signal} %"),
-            ],
-        ),
-        ("input", input),
-    ] {
+    let sigmas = [
+        format!("{sigma} to {next}"),
+        format!("{sigma:.5} to {next:.5}"),
+        format!("{} to {}", short(sigma), short(next)),
+    ];
+    let shares = [
+        format!("{signal} % of the variance, noise {noise} %"),
+        format!("{signal} %, noise {noise} %"),
+        format!("{signal} %"),
+    ];
+    for (name, forms) in [("sigma", sigmas), ("signal", shares), ("input", input)] {
         let forms = forms.map(|caption| format!("{name:<7} {caption}"));
         let caption = fitting_of(&forms, area.width);
         area = line(buffer, area, caption, theme.text());

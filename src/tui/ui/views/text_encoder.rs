@@ -4,14 +4,14 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{
-    below, empty, fitting, fitting_of, line, matrix, paragraph, right_of, scroll, split, strip, top,
-};
+use super::{DRAWN, below, fitting, fitting_of, left, line, matrix, paragraph, right_of, scroll};
+use super::{split, strip, top};
 use crate::generation::cosine;
-use crate::model::tokenizer::TokenKind;
+use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::ui::widgets::{bars, tabs, token_strip};
@@ -25,25 +25,19 @@ const MATRIX: usize = 8;
 /// The least columns for the panel at the right of the vectors.
 const WIDE: u16 = 90;
 
-/// The state that is looked at.
 struct State<'a> {
     name: &'a str,
     before: Option<&'a TensorData>,
     vectors: &'a TensorData,
 }
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let found = ctx.run.and_then(|run| {
-        let states = run.text_states();
-        (!states.is_empty()).then_some((run, states))
-    });
-    let Some((run, states)) = found else {
-        empty(buffer, area, ctx, "The text encoder's layers");
-        return;
-    };
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    let states = ctx.run.text_states();
+    if states.is_empty() {
+        return None;
+    }
     let roomy = area.height > 24;
-    let area = strip(buffer, area, ctx, run);
+    let area = strip(buffer, area, ctx);
     let selected = ctx.cursor.text_layer.min(states.len() - 1);
     let area = draw_states(buffer, area, ctx, &states, selected);
     let state = State {
@@ -51,32 +45,33 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
         before: selected.checked_sub(1).map(|before| &states[before].1),
         vectors: &states[selected].1,
     };
-    let area = draw_heads(buffer, area, ctx, run, &state);
+    let area = draw_heads(buffer, area, ctx, &state);
     let area = below(area, u16::from(roomy));
     let least_below = if roomy { 13 } else { 5 };
     let table = top(area, area.height.saturating_sub(least_below).max(4));
-    let used = draw_table(buffer, table, ctx, run, &state);
+    let used = draw_table(buffer, table, ctx, &state);
     let area = below(area, used + u16::from(area.height > used + 8));
     if area.width >= WIDE && area.height >= 8 {
         let width = area.width * 3 / 5;
         let (left, right) = split(area, width, 3);
-        draw_vectors(buffer, left, ctx, run, &state);
-        let right = draw_looks_at(buffer, right, ctx, run, &state);
-        draw_start(buffer, right, ctx, run);
+        draw_vectors(buffer, left, ctx, &state);
+        let right = draw_looks_at(buffer, right, ctx, &state);
+        draw_start(buffer, right, ctx);
     } else {
         let rows = area.height.saturating_sub(1);
-        draw_vectors(buffer, top(area, rows), ctx, run, &state);
+        draw_vectors(buffer, top(area, rows), ctx, &state);
         if area.height > 0 {
-            draw_start(buffer, below(area, rows), ctx, run);
+            draw_start(buffer, below(area, rows), ctx);
         }
     }
+    DRAWN
 }
 
 /// The states in a row, from input to output; beneath them, where there is room, how far the selected token moved.
 fn draw_states(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
+    ctx: &RunContext,
     states: &[(String, TensorData)],
     selected: usize,
 ) -> Rect {
@@ -98,10 +93,8 @@ fn draw_states(
     } else {
         ((0..states.len()).map(short).collect(), "")
     };
-    let each: Vec<usize> = names
-        .iter()
-        .map(|name| width(name) + text::width(gap))
-        .collect();
+    let each = names.iter().map(|name| width(name) + text::width(gap));
+    let each: Vec<usize> = each.collect();
     // As many states as fit before the selected one.
     let mut first = selected;
     let mut used = each[selected];
@@ -134,12 +127,9 @@ fn draw_states(
             (x, _) = buffer.set_stringn(x, area.y, gap, room(x), theme.muted());
         }
     }
-    if with_moves {
-        let caption = "moved by";
-        let end = x + 2;
-        if usize::from(area.right().saturating_sub(end)) > caption.len() {
-            buffer.set_string(end, area.y + 1, caption, theme.muted());
-        }
+    let caption = "moved by";
+    if with_moves && usize::from(area.right().saturating_sub(x + 2)) > caption.len() {
+        buffer.set_string(x + 2, area.y + 1, caption, theme.muted());
     }
     below(area, 1 + u16::from(with_moves))
 }
@@ -149,25 +139,15 @@ fn movement(before: &TensorData, after: &TensorData, token: usize) -> f64 {
     1.0 - cosine(before.row(token), after.row(token))
 }
 
-/// The heads to choose among.
-fn draw_heads(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    state: &State,
-) -> Rect {
-    let Some(heads) = heads_of(run, state.name).and_then(|heads| heads.shape.first()) else {
+fn draw_heads(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) -> Rect {
+    let Some(heads) = heads_of(ctx.run, state.name).and_then(|heads| heads.shape.first()) else {
         let caption = "attention is within the layers";
         return line(buffer, area, caption, ctx.theme.muted());
     };
     let mut names = vec!["mean of heads".to_owned()];
-    names.extend((0..*heads).map(|head| {
-        if head == 0 {
-            "head 0".to_owned()
-        } else {
-            head.to_string()
-        }
+    names.extend((0..*heads).map(|head| match head {
+        0 => "head 0".to_owned(),
+        _ => head.to_string(),
     }));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let selected = ctx.cursor.detail.text_head.map_or(0, |head| head + 1);
@@ -188,19 +168,14 @@ fn attention_path(name: &str) -> Option<String> {
 }
 
 /// A position's row of the selected head's attention, or of the mean where none is selected.
-fn attention_row<'a>(
-    ctx: &ViewContext,
-    run: &'a Run,
-    name: &str,
-    position: usize,
-) -> Option<&'a [f32]> {
+fn attention_row<'a>(ctx: &RunContext<'a>, name: &str, position: usize) -> Option<&'a [f32]> {
     let row = if let Some(head) = ctx.cursor.detail.text_head {
-        let heads = heads_of(run, name)?;
+        let heads = heads_of(ctx.run, name)?;
         let plane = heads.plane(head);
         let keys = *heads.shape.last()?;
         plane.get(position * keys..(position + 1) * keys)?
     } else {
-        let text = run.trace.text.as_deref()?;
+        let text = ctx.run.trace.text.as_deref()?;
         let path = attention_path(name)?;
         let mut maps = text.attention.iter();
         maps.find(|map| *map.name == *path)?.row(position)
@@ -224,10 +199,8 @@ impl TableColumns {
             width: NAMES + NUMBER * (1 + usize::from(norm) + usize::from(bar)) + 1,
         };
         let all = [with(true, true), with(true, false), with(false, false)];
-        let mut fitting = all
-            .into_iter()
-            .filter(|table| table.width + MATRIX <= columns);
-        fitting.next().unwrap_or_else(|| Self {
+        let fits = |table: &Self| table.width + MATRIX <= columns;
+        all.into_iter().find(fits).unwrap_or_else(|| Self {
             width: columns.min(NAMES + NUMBER + 1),
             ..with(false, false)
         })
@@ -235,17 +208,16 @@ impl TableColumns {
 }
 
 /// One row a token: norm, movement, and whom it attended to. Returns the rows used.
-fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, state: &State) -> u16 {
+fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) -> u16 {
     let theme = ctx.theme;
     // Start, words and end: padding attends to all of these, too, and is left to the token strip.
-    let count = run
-        .tokens()
+    let count = (ctx.run.tokens())
         .iter()
         .take_while(|token| token.kind != TokenKind::Padding)
         .count();
     let shown = usize::from(area.height.saturating_sub(2)).min(count);
     let first = scroll(ctx.cursor.token, count, shown);
-    let has_attention = attention_row(ctx, run, state.name, 0).is_some();
+    let has_attention = attention_row(ctx, state.name, 0).is_some();
     let table = TableColumns::new(area.width.into());
     let room = usize::from(area.width).saturating_sub(table.width);
     let cell = matrix::cell_width(count, room);
@@ -267,7 +239,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
     };
     if has_attention {
         let shown = first_column..first_column + columns;
-        matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx, run);
+        matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx);
     } else {
         let forms = if state.before.is_none() {
             ["token + position: no attention yet", "no attention yet", ""]
@@ -293,7 +265,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
             String::new()
         };
         let moved_words = moved.map_or("–".to_owned(), |moved| text::fixed(moved, 3));
-        let name = text::fit(&token_strip::name_at(run.tokens(), row), NAMES);
+        let name = text::fit(&ctx.word(row), NAMES);
         let caption = format!("{name}{norm:>norm_width$}{moved_words:>NUMBER$} ");
         let (x, _) = buffer.set_stringn(area.x, y, caption, table.width, style);
         if let (true, Some(moved)) = (table.bar, moved) {
@@ -301,7 +273,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
             let bar = bars::share(moved / farthest, NUMBER - 2);
             buffer.set_stringn(x, y, bar, NUMBER - 2, style);
         }
-        let Some(attention) = attention_row(ctx, run, state.name, row) else {
+        let Some(attention) = attention_row(ctx, state.name, row) else {
             continue;
         };
         for index in 0..columns {
@@ -324,36 +296,28 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, sta
         } else {
             ["moved: 1 − cosine to before", "moved: 1 − cosine"]
         };
-        let room_left = if has_attention {
-            table.width - 1
+        let beneath = below(area, y - area.y);
+        let place = if has_attention {
+            left(beneath, table.width as u16 - 1)
         } else {
-            usize::from(area.width)
+            beneath
         };
-        let caption = text::truncate(fitting(&forms, room_left as u16), room_left);
-        buffer.set_stringn(area.x, y, caption, room_left, theme.muted());
+        line(buffer, place, fitting(&forms, place.width), theme.muted());
         if has_attention {
-            let place = right_of(
-                Rect {
-                    y,
-                    height: 1,
-                    ..area
-                },
-                matrix_x,
-            );
             let whose = match ctx.cursor.detail.text_head {
                 Some(head) => format!("row attends to column, head {head}"),
                 None => "row attends to column, mean of heads".to_owned(),
             };
-            legend(buffer, place, scale, &whose, theme);
+            legend(buffer, right_of(beneath, matrix_x), scale, &whose, theme);
         }
     }
     2 + shown as u16
 }
 
 /// The selected token's vector before and after, number by number, on one scale.
-fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, state: &State) {
+fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) {
     let token = ctx.cursor.token;
-    let name = token_strip::name_at(run.tokens(), token);
+    let name = ctx.word(token);
     let after = state.vectors.row(token);
     let vectors: Vec<(&str, &[f32])> = match state.before {
         Some(before) => vec![("before", before.row(token)), ("after", after)],
@@ -363,11 +327,10 @@ fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
     if length == 0 || area.height < 3 || area.width < 20 {
         return;
     }
-    let scale = Scale::signed(
-        vectors
-            .iter()
-            .flat_map(|(_, vector)| vector.iter().copied()),
-    );
+    let all = vectors
+        .iter()
+        .flat_map(|(_, vector)| vector.iter().copied());
+    let scale = Scale::signed(all);
     let title = format!("{name}: its {length} numbers");
     let mut area = line(buffer, area, &title, ctx.theme.title());
     let label = 8;
@@ -381,12 +344,8 @@ fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
         buffer.set_stringn(area.x, area.y, name, label, ctx.theme.muted());
         let mut values = vector.to_vec();
         values.resize(columns * height, 0.0);
-        let place = Rect {
-            x: area.x + label as u16,
-            width: room as u16,
-            height: (rows_for_each as u16).min(area.height - 1),
-            ..area
-        };
+        let place = right_of(area, area.x + label as u16);
+        let place = top(place, (rows_for_each as u16).min(area.height - 1));
         let map = HeatMap::new(&values, (columns, height), scale);
         let drawn = map.draw(buffer, place, ctx.theme);
         area = below(area, drawn.height.max(1));
@@ -396,33 +355,20 @@ fn draw_vectors(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, s
 }
 
 /// The positions that the selected token attends to most. Returns the place beneath.
-fn draw_looks_at(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    state: &State,
-) -> Rect {
+fn draw_looks_at(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) -> Rect {
     let theme = ctx.theme;
     let token = ctx.cursor.token;
-    let Some(row) = attention_row(ctx, run, state.name, token) else {
+    let Some(row) = attention_row(ctx, state.name, token) else {
         return area;
     };
-    let mut shares: Vec<(usize, f64)> = row
-        .iter()
-        .take(token + 1)
-        .map(|&share| f64::from(share))
-        .enumerate()
-        .collect();
+    let shares = row.iter().take(token + 1).map(|&share| f64::from(share));
+    let mut shares: Vec<(usize, f64)> = shares.enumerate().collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let title = format!(
-        "{} attends most to",
-        token_strip::name_at(run.tokens(), token)
-    );
+    let title = format!("{} attends most to", ctx.word(token));
     let mut area = line(buffer, area, &title, theme.title());
     let most = usize::from(area.height.saturating_sub(7)).clamp(1, 6);
     for (position, share) in shares.into_iter().take(most) {
-        let name = text::fit(&token_strip::name_at(run.tokens(), position), NAMES + 1);
+        let name = text::fit(&ctx.word(position), NAMES + 1);
         let caption = format!(
             "{name}{:>6} % {}",
             text::fixed(100.0 * share, 1),
@@ -434,16 +380,13 @@ fn draw_looks_at(
 }
 
 /// What is the same for every prompt: the start token's row, seen beside the negative prompt's.
-fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) {
+fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
     let theme = ctx.theme;
-    let Some(text) = run.trace.text.as_deref() else {
+    let Some(text) = ctx.run.trace.text.as_deref() else {
         return;
     };
-    let Some(prompt) = text
-        .prompt
-        .iter()
-        .find(|state| &*state.name == "prompt_embedding")
-    else {
+    let mut states = text.prompt.iter();
+    let Some(prompt) = states.find(|state| &*state.name == "prompt_embedding") else {
         return;
     };
     let negative = &text.negative_prompt_embedding;
@@ -482,7 +425,7 @@ fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) {
         } else {
             (text::number(difference(position)), theme.text())
         };
-        let caption = format!("{} {value}", text::fit(&pair(run, position), NAMES + 5));
+        let caption = format!("{} {value}", text::fit(&pair(ctx.run, position), NAMES + 5));
         area = line(buffer, area, &caption, style);
     }
     let caption = "start is the same for every prompt";
@@ -491,13 +434,14 @@ fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) {
 
 /// What stands at `position` in the prompt and in the negative prompt.
 fn pair(run: &Run, position: usize) -> String {
-    let name = |tokens| token_strip::name_at(tokens, position);
+    let name = |tokens: &[Token]| token_strip::name_at(tokens, position);
     let negative = run
         .trace
         .tokens
         .as_deref()
-        .map_or(&[][..], |tokens| tokens.negative_prompt.tokens.as_slice());
-    let (prompt, negative) = (name(run.tokens()), name(negative));
+        .map(|tokens| &tokens.negative_prompt.tokens);
+    let negative = name(negative.map_or(&[], Vec::as_slice));
+    let prompt = name(run.tokens());
     if prompt == negative {
         prompt
     } else {

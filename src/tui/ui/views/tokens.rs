@@ -6,12 +6,12 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, columns, empty, line, merges, scroll, split, top};
+use super::{DRAWN, below, columns, left, line, merges, right_of, scroll, split, top};
 use crate::generation::MergedWord;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::tui::state::detail::Side;
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
+use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::token_strip;
 
@@ -38,26 +38,18 @@ impl Text<'_> {
     }
 }
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let found = ctx
-        .run
-        .as_ref()
-        .and_then(|run| Some((run, texts(ctx, run)?)));
-    let Some((run, texts)) = found else {
-        empty(buffer, area, ctx, "The prompt's tokens");
-        return;
-    };
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    let texts = texts(ctx)?;
     let roomy = area.height > 24;
     let mut area = area;
     for text in &texts {
-        area = draw_text(buffer, area, ctx, run, text);
+        area = draw_text(buffer, area, ctx, text);
         area = below(area, u16::from(roomy));
     }
     let [prompt, negative] = &texts;
     let shown = if negative.is_shown { negative } else { prompt };
     let Some(token) = shown.tokens.tokens.get(ctx.cursor.token) else {
-        return;
+        return DRAWN;
     };
     let area = draw_selected(buffer, area, ctx, shown, token);
     let area = draw_warnings(buffer, area, ctx, shown);
@@ -67,30 +59,35 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
     let rest = merges::draw(buffer, right, shown.words, token, ctx.theme);
     let beside = if negative.is_shown { prompt } else { negative };
     draw_beside(buffer, below(rest, 1), ctx, beside);
+    DRAWN
 }
 
-fn texts<'a>(ctx: &ViewContext, run: &'a Run) -> Option<[Text<'a>; 2]> {
+fn texts<'a>(ctx: &RunContext<'a>) -> Option<[Text<'a>; 2]> {
+    let run = ctx.run;
     let tokens = run.trace.tokens.as_deref()?;
     let request = &run.trace.request;
     let words = run.vocabulary.as_deref();
     let side = ctx.cursor.detail.side;
+    let text = |name, typed, tokens, words, of| Text {
+        name,
+        typed,
+        tokens,
+        unseen: run.unseen(),
+        words,
+        is_shown: side == of,
+    };
+    let prompt = words.map(|words| words.prompt.as_slice());
+    let negative = words.map(|words| words.negative_prompt.as_slice());
+    let (typed, other) = (&request.prompt, &request.negative_prompt);
     Some([
-        Text {
-            name: "prompt",
-            typed: &request.prompt,
-            tokens: &tokens.prompt,
-            unseen: &tokens.unseen,
-            words: words.map(|words| words.prompt.as_slice()),
-            is_shown: side == Side::Prompt,
-        },
-        Text {
-            name: "negative prompt",
-            typed: &request.negative_prompt,
-            tokens: &tokens.negative_prompt,
-            unseen: &tokens.unseen,
-            words: words.map(|words| words.negative_prompt.as_slice()),
-            is_shown: side == Side::Negative,
-        },
+        text("prompt", typed, &tokens.prompt, prompt, Side::Prompt),
+        text(
+            "negative prompt",
+            other,
+            &tokens.negative_prompt,
+            negative,
+            Side::Negative,
+        ),
     ])
 }
 
@@ -106,7 +103,7 @@ fn divide(area: Rect) -> (Rect, Rect) {
 }
 
 /// A text as it was typed, with the selected token's part of it marked, and how much room it takes.
-fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, shown: &Text) -> Rect {
+fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) -> Rect {
     let theme = ctx.theme;
     if area.height == 0 {
         return area;
@@ -133,13 +130,12 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, show
         buffer.set_string(x, area.y, &count, theme.muted());
     }
     let taken = columns + if counts { count_width + 2 } else { 0 };
-    let place = Rect {
-        x: area.x + columns,
-        width: area.width.saturating_sub(taken),
-        ..area
-    };
+    let place = left(
+        right_of(area, area.x + columns),
+        area.width.saturating_sub(taken),
+    );
     let rows = if shown.typed.is_empty() {
-        let unused = shown.name != "prompt" && !run.trace.request.is_guided();
+        let unused = shown.name != "prompt" && !ctx.run.trace.request.is_guided();
         let words = if unused {
             "(empty, and not used: guidance is off)"
         } else {
@@ -148,8 +144,7 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, show
         line(buffer, place, words, theme.muted());
         1
     } else if shown.is_shown {
-        let most = if area.height > 24 { 6 } else { 3 };
-        draw_typed(buffer, place, ctx, shown, most)
+        draw_typed(buffer, place, ctx, shown)
     } else {
         line(buffer, place, &text::clean(shown.typed), theme.muted());
         1
@@ -157,14 +152,9 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run, show
     below(area, rows)
 }
 
-/// At most `most` rows of what was typed, around the selected token's part. Returns the rows used.
-fn draw_typed(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    shown: &Text,
-    most: usize,
-) -> u16 {
+/// A few rows of what was typed, around the selected token's part. Returns the rows used.
+fn draw_typed(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) -> u16 {
+    let most = if area.height > 24 { 6 } else { 3 };
     let theme = ctx.theme;
     let typed = shown.typed;
     let token = shown.tokens.tokens.get(ctx.cursor.token);
@@ -177,17 +167,8 @@ fn draw_typed(
     let whole = format!("{before}{marked}{}", text::clean(&typed[span.end..]));
     let marked: Range<usize> = before.len()..before.len() + marked.len();
     let lines = text::wrap(&whole, area.width.into());
-    let mut starts = Vec::with_capacity(lines.len());
-    let mut length = 0;
-    for words in &lines {
-        starts.push(length);
-        length += words.len();
-    }
-    let marked_row = starts
-        .partition_point(|&start| start <= marked.start)
-        .saturating_sub(1);
-    let first = scroll(marked_row, lines.len(), most);
-    let mut start = starts.get(first).copied().unwrap_or(0);
+    let first = scroll(text::row_of(&lines, marked.start), lines.len(), most);
+    let mut start: usize = lines.iter().take(first).map(|words| words.len()).sum();
     let mut y = area.y;
     for words in lines.iter().skip(first).take(most) {
         if y >= area.bottom() {
@@ -210,11 +191,10 @@ fn draw_typed(
     y - area.y
 }
 
-/// Everything about the selected token.
 fn draw_selected(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
+    ctx: &RunContext,
     shown: &Text,
     token: &Token,
 ) -> Rect {
@@ -232,12 +212,8 @@ fn draw_selected(
     } else {
         ctx.theme.accent()
     };
-    let words = format!(
-        "{} · position {} · id {} · {role}",
-        token_strip::label(token),
-        token.position,
-        token.id
-    );
+    let (label, position, id) = (token_strip::label(token), token.position, token.id);
+    let words = format!("{label} · position {position} · id {id} · {role}");
     let area = line(buffer, area, &words, style);
     let piece = text::clean(&token.piece);
     let bytes = match token.bytes.len() {
@@ -245,17 +221,17 @@ fn draw_selected(
         count => format!("{count} bytes"),
     };
     let words = match token.kind {
-        TokenKind::Word => format!(
-            "{} · {bytes} · spelt {piece}",
-            token_strip::hexadecimal(&token.bytes, " ")
-        ),
+        TokenKind::Word => {
+            let digits = token_strip::hexadecimal(&token.bytes, " ");
+            format!("{digits} · {bytes} · spelt {piece}")
+        }
         _ => format!("spelt {piece}"),
     };
     line(buffer, area, &words, ctx.theme.text())
 }
 
 /// What found no place in the 77 positions, and what the model has no vector for.
-fn draw_warnings(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) -> Rect {
+fn draw_warnings(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) -> Rect {
     let theme = ctx.theme;
     let mut area = area;
     let truncated = &shown.tokens.truncated;
@@ -276,16 +252,14 @@ fn draw_warnings(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Tex
         }
     }
     if !unseen.is_empty() {
-        let words = format!(
-            "never seen in training, so without a vector: {}",
-            unseen.join(" ")
-        );
+        let unseen = unseen.join(" ");
+        let words = format!("never seen in training, so without a vector: {unseen}");
         area = line(buffer, area, &words, theme.warning());
     }
     area
 }
 
-fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) {
+fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) {
     if area.height < 2 {
         return;
     }
@@ -310,7 +284,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text) 
 }
 
 /// The tokens of the text that is not shown, without its padding.
-fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, beside: &Text) {
+fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text) {
     let theme = ctx.theme;
     if area.height < 5 || beside.tokens.content().is_empty() {
         return;
@@ -318,21 +292,12 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, beside: &Text
     let mut area = line(buffer, area, beside.name, theme.title());
     let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
     let padding = beside.tokens.tokens.iter().filter(is_padding).count();
-    let shown = beside
-        .tokens
-        .tokens
-        .iter()
-        .filter(|token| !is_padding(token));
-    for token in shown {
+    for token in (beside.tokens.tokens.iter()).filter(|token| !is_padding(token)) {
         if area.height < 2 {
             break;
         }
-        let words = format!(
-            "{:>4} {:>6}  {}",
-            token.position,
-            token.id,
-            token_strip::label(token)
-        );
+        let label = token_strip::label(token);
+        let words = format!("{:>4} {:>6}  {label}", token.position, token.id);
         let style = if beside.is_unseen(token) {
             theme.warning()
         } else {
@@ -346,25 +311,19 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, beside: &Text
     }
 }
 
-fn draw_row(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, shown: &Text, token: &Token) {
+fn draw_row(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text, token: &Token) {
     let theme = ctx.theme;
     let is_unseen = shown.is_unseen(token);
+    let bytes = token_strip::hexadecimal(&token.bytes, " ");
     let bytes = match token.kind {
-        _ if area.width < WITH_BYTES => String::new(),
+        TokenKind::Word if area.width < WITH_BYTES => String::new(),
         TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
-        TokenKind::Word if is_unseen => format!(
-            "never seen  {}",
-            token_strip::hexadecimal(&token.bytes, " ")
-        ),
-        TokenKind::Word => token_strip::hexadecimal(&token.bytes, " "),
+        TokenKind::Word if is_unseen => format!("never seen  {bytes}"),
+        TokenKind::Word => bytes,
         _ => String::new(),
     };
-    let words = format!(
-        "{:>4} {:>6}  {} {bytes}",
-        token.position,
-        token.id,
-        text::fit(&token_strip::label(token), 14),
-    );
+    let label = text::fit(&token_strip::label(token), 14);
+    let words = format!("{:>4} {:>6}  {label} {bytes}", token.position, token.id);
     let style = if token.position == ctx.cursor.token {
         theme.selected()
     } else if is_unseen {

@@ -2,7 +2,9 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
+use crate::tui::ui::area::right_of;
 use crate::tui::ui::theme::Theme;
 
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
@@ -19,11 +21,8 @@ pub fn steps(
     theme: Theme,
 ) {
     let total = total.max(values.len()).max(1);
-    let largest = values
-        .iter()
-        .copied()
-        .filter(|value| value.is_finite())
-        .fold(0.0, f64::max);
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    let largest = finite.fold(0.0, f64::max);
     let columns = usize::from(area.width);
     for column in 0..columns {
         let index = column * total / columns;
@@ -40,16 +39,21 @@ pub fn steps(
             0
         };
         let style = theme.accent_if(is_current, theme.muted());
-        for row in 0..area.height {
-            let beneath = 8 * usize::from(area.height - 1 - row);
-            let eighths = filled.saturating_sub(beneath).min(8);
-            let lowest = row + 1 == area.height;
-            let eighths = if lowest { eighths.max(1) } else { eighths };
-            let x = area.x + column as u16;
-            buffer[(x, area.y + row)]
-                .set_symbol(EIGHTHS[eighths])
-                .set_style(style);
-        }
+        upright(
+            buffer,
+            right_of(area, area.x + column as u16),
+            filled.max(1),
+            style,
+        );
+    }
+}
+
+/// A bar of `eighths` of a row in the first column of `area`, from its lowest row up.
+pub fn upright(buffer: &mut Buffer, area: Rect, eighths: usize, style: Style) {
+    for (row, place) in area.rows().enumerate() {
+        let beneath = 8 * (usize::from(area.height) - 1 - row);
+        let symbol = EIGHTHS[eighths.saturating_sub(beneath).min(8)];
+        buffer.set_string(place.x, place.y, symbol, style);
     }
 }
 

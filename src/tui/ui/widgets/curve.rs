@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier};
+use ratatui::style::{Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line};
@@ -13,46 +13,31 @@ use crate::tui::ui::theme::Theme;
 /// How points are marked: the first set, the second, and so on.
 pub const GLYPHS: [&str; 2] = ["●", "◇"];
 
-/// A set of curves in one place.
 pub struct Curves<'a> {
-    /// What it shows, at its top left.
     pub title: &'a str,
     /// Lines through points `(x, y)`, and their colours.
-    pub lines: &'a [(&'a [(f64, f64)], Color)],
+    pub lines: &'a [(&'a [(f64, f64)], Style)],
     /// Single points and their colours, each set with a mark of its own ([`GLYPHS`]).
-    pub points: &'a [(&'a [(f64, f64)], Color)],
+    pub points: &'a [(&'a [(f64, f64)], Style)],
     /// The ends of the horizontal axis. The first may be the larger: then it runs from right to left.
     pub x: (f64, f64),
-    /// The ends of the vertical axis.
     pub y: (f64, f64),
-    /// What stands at the ends of the horizontal axis.
     pub x_labels: (&'a str, &'a str),
     /// What stands at the ends of the vertical axis, lower end first.
     pub y_labels: (&'a str, &'a str),
-    /// Where a vertical line marks the current place.
     pub mark: Option<f64>,
 }
 
 impl Curves<'_> {
-    /// Draws title, curves and labels in `area`.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) {
         if area.height < 4 || area.width < 16 {
             return;
         }
-        buffer.set_stringn(
-            area.x,
-            area.y,
-            self.title,
-            usize::from(area.width),
-            theme.title(),
-        );
+        let columns = usize::from(area.width);
+        buffer.set_stringn(area.x, area.y, self.title, columns, theme.title());
         let labels = text::width(self.y_labels.0).max(text::width(self.y_labels.1)) as u16 + 1;
-        let plot = Rect {
-            x: area.x + labels,
-            y: area.y + 1,
-            width: area.width - labels,
-            height: area.height - 2,
-        };
+        let (width, height) = (area.width - labels, area.height - 2);
+        let plot = Rect::new(area.x + labels, area.y + 1, width, height);
         let right_aligned =
             |label: &str| format!("{label:>width$} ", width = usize::from(labels) - 1);
         let style = theme.muted();
@@ -60,43 +45,31 @@ impl Curves<'_> {
         let bottom = plot.bottom() - 1;
         buffer.set_string(area.x, bottom, right_aligned(self.y_labels.0), style);
         buffer.set_string(plot.x, plot.bottom(), self.x_labels.0, style);
-        let right = text::width(self.x_labels.1) as u16;
-        buffer.set_string(
-            plot.right().saturating_sub(right),
-            plot.bottom(),
-            self.x_labels.1,
-            style,
-        );
+        let (_, right) = self.x_labels;
+        let x = plot.right().saturating_sub(text::width(right) as u16);
+        buffer.set_string(x, plot.bottom(), right, style);
         let flip = |x: f64| if self.x.0 > self.x.1 { -x } else { x };
+        let between = |from: (f64, f64), to: (f64, f64), style: Style| {
+            let colour = style.fg.unwrap_or_default();
+            Line::new(flip(from.0), from.1, flip(to.0), to.1, colour)
+        };
         Canvas::default()
             .marker(Marker::Braille)
             .x_bounds([flip(self.x.0), flip(self.x.1)])
             .y_bounds([self.y.0, self.y.1])
             .paint(|context| {
-                for (points, colour) in self.lines {
+                for (points, style) in self.lines {
                     for pair in points.windows(2) {
-                        context.draw(&Line {
-                            x1: flip(pair[0].0),
-                            y1: pair[0].1,
-                            x2: flip(pair[1].0),
-                            y2: pair[1].1,
-                            color: *colour,
-                        });
+                        context.draw(&between(pair[0], pair[1], *style));
                     }
                 }
                 if let Some(x) = self.mark {
                     context.layer();
-                    context.draw(&Line {
-                        x1: flip(x),
-                        y1: self.y.0,
-                        x2: flip(x),
-                        y2: self.y.1,
-                        color: theme.accent_colour(),
-                    });
+                    context.draw(&between((x, self.y.0), (x, self.y.1), theme.accent()));
                 }
             })
             .render(plot, buffer);
-        for ((points, colour), glyph) in self.points.iter().zip(GLYPHS.iter().cycle()) {
+        for ((points, style), glyph) in self.points.iter().zip(GLYPHS.iter().cycle()) {
             for &(x, y) in *points {
                 let across = (flip(x) - flip(self.x.0)) / (flip(self.x.1) - flip(self.x.0));
                 let up = (y - self.y.0) / (self.y.1 - self.y.0);
@@ -112,10 +85,8 @@ impl Curves<'_> {
                 };
                 let column = plot.x + cell(across, plot.width);
                 let row = plot.y + cell(1.0 - up, plot.height);
-                buffer[(column, row)]
-                    .set_symbol(glyph)
-                    .set_fg(*colour)
-                    .modifier = Modifier::BOLD;
+                let cell = buffer[(column, row)].set_symbol(glyph);
+                cell.set_fg(style.fg.unwrap_or_default()).modifier = Modifier::BOLD;
             }
         }
     }

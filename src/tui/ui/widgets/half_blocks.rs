@@ -7,16 +7,13 @@ use ratatui::style::Style;
 use crate::export::colour_map::Rgb;
 use crate::tui::ui::theme::Theme;
 
-/// One pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pixel {
-    /// Its colour.
     pub rgb: Rgb,
     /// Its strength for terminals without colours, 0 to 1.
     pub level: f32,
 }
 
-/// Shades from nothing to all.
 pub const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
 
 /// The size in pixels, `(width, height)`, at which an image of `image` pixels fills `area` best without changing its

@@ -1,10 +1,10 @@
 //! A heat map of a matrix, and its scale with numbers.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Rect, Size};
 
 use super::half_blocks::{self, Pixel};
-use crate::export::colour_map::ColourMap;
+use crate::export::colour_map::{ColourMap, NOT_FINITE};
 use crate::tui::state::plane::{Plane, covered};
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
@@ -12,11 +12,8 @@ use crate::tui::ui::theme::Theme;
 /// From numbers to places on a colour map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// The number at the map's lower end.
     pub low: f32,
-    /// The number at the map's upper end.
     pub high: f32,
-    /// The colours.
     pub map: ColourMap,
 }
 
@@ -35,7 +32,6 @@ impl Scale {
         Self::around_zero(largest(values))
     }
 
-    /// Signed values from `-limit` to `limit`.
     pub fn around_zero(limit: f32) -> Self {
         Self {
             low: -limit,
@@ -47,19 +43,15 @@ impl Scale {
     /// Where `value` lies, from 0 to 1; `None` where it is not finite.
     pub fn position(&self, value: f32) -> Option<f32> {
         let range = self.high - self.low;
-        if !value.is_finite() {
-            None
-        } else if range > 0.0 {
-            Some(((value - self.low) / range).clamp(0.0, 1.0))
-        } else if self.map == ColourMap::Signed {
-            Some(0.5)
-        } else {
-            Some(0.0)
-        }
+        let position = match self.map {
+            _ if range > 0.0 => ((value - self.low) / range).clamp(0.0, 1.0),
+            ColourMap::Signed => 0.5,
+            ColourMap::Magnitude => 0.0,
+        };
+        value.is_finite().then_some(position)
     }
 
-    /// The pixel for `value`.
-    pub fn pixel(&self, value: f32, theme: Theme) -> Pixel {
+    pub fn pixel(&self, value: f32) -> Pixel {
         let position = self.position(value);
         let level = match (self.map, position) {
             (_, None) => 1.0,
@@ -67,7 +59,7 @@ impl Scale {
             (ColourMap::Signed, Some(position)) => (2.0 * position - 1.0).abs(),
         };
         Pixel {
-            rgb: theme.heat(self.map, position),
+            rgb: position.map_or(NOT_FINITE, |position| self.map.at(position)),
             level,
         }
     }
@@ -81,60 +73,40 @@ fn largest(values: impl IntoIterator<Item = f32>) -> f32 {
 /// A matrix of values, row-major.
 #[derive(Debug, Clone, Copy)]
 pub struct HeatMap<'a> {
-    /// The values; as many as `width * height`.
-    pub values: &'a [f32],
-    /// Values in a row.
-    pub width: usize,
-    /// Number of rows.
-    pub height: usize,
-    /// What the colours mean.
+    plane: Plane<'a>,
     pub scale: Scale,
 }
 
 impl<'a> HeatMap<'a> {
     /// Values of a size `(width, height)`, on a scale.
     pub fn new(values: &'a [f32], (width, height): (usize, usize), scale: Scale) -> Self {
-        Self {
+        let plane = Plane {
             values,
             width,
             height,
-            scale,
-        }
+        };
+        Self { plane, scale }
     }
 
     /// Draws the map at the top left of `area` and returns the cells that it takes. Where there are more values than
     /// place, a pixel is the mean of those that it covers.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) -> Rect {
-        let size = half_blocks::fit((self.width, self.height), area);
+        let (width, height) = (self.plane.width, self.plane.height);
+        let size = half_blocks::fit((width, height), area);
         let area = half_blocks::cells(size, area);
-        if self.values.len() < self.width * self.height || area.is_empty() {
-            return Rect {
-                width: 0,
-                height: 0,
-                ..area
-            };
+        if self.plane.values.len() < width * height || area.is_empty() {
+            return area.resize(Size::ZERO);
         }
         half_blocks::draw(buffer, area, size, theme, |x, y| {
-            let mean = self.plane().mean(
-                covered(x, size.0, self.width),
-                covered(y, size.1, self.height),
-            );
-            self.scale.pixel(mean, theme)
+            let (across, down) = (covered(x, size.0, width), covered(y, size.1, height));
+            self.scale.pixel(self.plane.mean(across, down))
         });
         area
     }
 
     /// The value at `across` and `down`, both from 0 to 1, interpolated between the values around it.
     pub fn sample(&self, across: f32, down: f32) -> f32 {
-        self.plane().sample(across, down)
-    }
-
-    fn plane(&self) -> Plane<'_> {
-        Plane {
-            values: self.values,
-            width: self.width,
-            height: self.height,
-        }
+        self.plane.sample(across, down)
     }
 }
 

@@ -3,12 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::tui::ui::area::{left, right_of, top};
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
+use crate::tui::ui::widgets::bars;
 
-const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
-
-/// How values are distributed.
 pub struct Histogram<'a> {
     /// The values; those that are not finite are left out.
     pub values: &'a [f32],
@@ -33,10 +32,7 @@ impl Histogram<'_> {
         let most_columns = (self.values.len() / 4).clamp(8, 64);
         let each = usize::from(area.width).div_ceil(most_columns).max(1);
         let columns = usize::from(area.width) / each;
-        let area = Rect {
-            width: (columns * each) as u16,
-            ..area
-        };
+        let area = left(area, (columns * each) as u16);
         let counts = counts(self.values, self.range, columns);
         let total: f64 = counts.iter().map(|&count| count as f64).sum();
         // The curve has a point in every column, also where a bar is several columns wide.
@@ -54,20 +50,15 @@ impl Histogram<'_> {
         for column in 0..columns * each {
             let x = area.x + column as u16;
             let filled = eighths(counts[column / each] as f64);
-            for row in 0..rows {
-                let beneath = 8 * usize::from(rows - 1 - row);
-                let part = filled.saturating_sub(beneath).min(8);
-                buffer[(x, area.y + row)]
-                    .set_symbol(EIGHTHS[part])
-                    .set_style(theme.muted());
-            }
+            let place = right_of(top(area, rows), x);
+            bars::upright(buffer, place, filled, theme.muted());
             if self.normal {
                 let height = eighths(expected[column]);
                 let row = rows - 1 - ((height / 8) as u16).min(rows - 1);
                 let cell = &mut buffer[(x, area.y + row)];
                 // On a full bar the dot lies on the bar's colour.
                 if cell.symbol() == "█" && !theme.is_monochrome() {
-                    cell.set_bg(theme.muted_colour());
+                    cell.set_bg(theme.muted().fg.unwrap_or_default());
                 }
                 cell.set_symbol("•").set_style(theme.accent());
             }

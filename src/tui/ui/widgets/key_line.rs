@@ -7,19 +7,9 @@ use crate::tui::keys::Binding;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 
-/// Draws `bindings` from the left as far as they fit, and `always` at the right end. Returns those that did not fit.
+/// Draws `bindings` from the left as far as they fit, and `always` at the right end, with the words that `name` has for
+/// what the keys do. Returns those that did not fit.
 pub fn draw(
-    buffer: &mut Buffer,
-    area: Rect,
-    bindings: &[&'static Binding],
-    always: &[Binding],
-    theme: Theme,
-) -> Vec<&'static Binding> {
-    draw_named(buffer, area, (bindings, always), |word| word, theme)
-}
-
-/// The same with the words that `name` has for what the keys do.
-pub fn draw_named(
     buffer: &mut Buffer,
     area: Rect,
     (bindings, always): (&[&'static Binding], &[Binding]),

@@ -1,6 +1,7 @@
 //! The parts that views are made of.
 
 pub mod bars;
+pub mod choice;
 pub mod curve;
 pub mod half_blocks;
 pub mod heat_map;

@@ -10,17 +10,12 @@ use crate::tui::ui::theme::Theme;
 pub struct Timeline<'a> {
     /// The step looked at, from 0; `None` before the first.
     pub current: Option<usize>,
-    /// Steps done.
     pub done: usize,
-    /// Steps in all.
     pub total: usize,
-    /// Is the picture there?
     pub finished: bool,
-    /// What stands at the right.
     pub status: &'a str,
 }
 
-/// What stands before the line.
 const START: &str = " noise ├";
 
 impl Timeline<'_> {
@@ -35,7 +30,6 @@ impl Timeline<'_> {
         Some((across * (total - 1) as f64).round() as usize)
     }
 
-    /// Draws the line in one row.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) {
         if area.width < 30 || area.height == 0 {
             return;
@@ -58,18 +52,15 @@ impl Timeline<'_> {
         let column = |step: usize| step * (length - 1) / (self.total.max(2) - 1);
         let reached = self.done.checked_sub(1).map(column);
         for index in 0..length {
-            let cell = &mut buffer[(start + index as u16, area.y)];
-            if reached.is_some_and(|reached| index <= reached) {
-                cell.set_symbol("━").set_style(theme.muted());
-            } else {
-                cell.set_symbol("─").set_style(theme.rule());
-            }
+            let (symbol, style) = match reached {
+                Some(reached) if index <= reached => ("━", theme.muted()),
+                _ => ("─", theme.rule()),
+            };
+            buffer.set_string(start + index as u16, area.y, symbol, style);
         }
         if let Some(current) = self.current {
             let x = start + column(current) as u16;
-            buffer[(x, area.y)]
-                .set_symbol("●")
-                .set_style(theme.accent());
+            buffer.set_string(x, area.y, "●", theme.accent());
         }
         let style = if self.finished {
             theme.text()

@@ -18,15 +18,14 @@ pub fn label(token: &Token) -> String {
         TokenKind::Start => "start".to_owned(),
         TokenKind::End => "end".to_owned(),
         TokenKind::Padding => "padding".to_owned(),
-        TokenKind::Word => {
-            let mark = if token.piece.ends_with("</w>") {
-                "␣"
-            } else {
-                ""
-            };
-            format!("{}{mark}", spelling(&token.bytes))
-        }
+        TokenKind::Word => piece(&token.piece, &token.bytes),
     }
+}
+
+/// A piece of the vocabulary, which spells `bytes`.
+pub fn piece(piece: &str, bytes: &[u8]) -> String {
+    let mark = if piece.ends_with("</w>") { "␣" } else { "" };
+    format!("{}{mark}", spelling(bytes))
 }
 
 /// Bytes as text where they are some, else in hexadecimal: `‹e8›`.
@@ -64,10 +63,8 @@ pub fn draw(
     theme: Theme,
 ) {
     let mut parts: Vec<(String, Style)> = Vec::new();
-    let padding = tokens
-        .iter()
-        .filter(|token| token.kind == TokenKind::Padding);
-    let padding = padding.count();
+    let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
+    let padding = tokens.iter().filter(is_padding).count();
     let mut chosen = 0;
     for token in tokens {
         let is_selected = token.position == selected;

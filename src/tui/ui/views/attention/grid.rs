@@ -8,10 +8,9 @@ use crate::model::tokenizer::TokenKind;
 use crate::trace::Guidance;
 use crate::tui::state::Grid;
 use crate::tui::state::attention::{SelectedMaps, short_path};
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
-use crate::tui::ui::views::{line, scroll};
+use crate::tui::ui::views::{line, right_of, scroll};
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale, legend};
 use crate::tui::ui::widgets::token_strip;
 use crate::tui::worker::AttentionKey;
@@ -26,23 +25,15 @@ struct Cells {
     selected: Option<usize>,
 }
 
-/// A small map with its name.
 struct Small {
     name: String,
     size: (usize, usize),
     values: Vec<f32>,
 }
 
-/// Draws the grid.
-pub fn draw(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    selection: &SelectedMaps,
-) {
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &SelectedMaps) {
     let theme = ctx.theme;
-    let cells = cells(ctx, run, selection);
+    let cells = cells(ctx, selection);
     if cells.count == 0 || area.height < 4 || area.width < 8 {
         return;
     }
@@ -69,20 +60,17 @@ pub fn draw(
     let first = scroll(cells.selected.unwrap_or(0), cells.count, visible);
     let shown = first..cells.count.min(first + visible);
     let maps: Vec<(usize, Small)> = (shown.clone())
-        .filter_map(|index| Some((index, small(index, ctx, run, selection)?)))
+        .filter_map(|index| Some((index, small(index, ctx, selection)?)))
         .collect();
     let scale = Scale::magnitudes(maps.iter().flat_map(|(_, map)| map.values.iter().copied()));
     for (index, map) in &maps {
         let at = index - first;
-        let place = Rect {
-            x: area.x + (at % across) as u16 * (width + 1),
-            y: area.y + (at / across) as u16 * rows,
-            width,
-            height: rows,
-        };
+        let x = area.x + (at % across) as u16 * (width + 1);
+        let y = area.y + (at / across) as u16 * rows;
+        let place = Rect::new(x, y, width, rows);
         let style = theme.accent_if(cells.selected == Some(*index), theme.muted());
         let place = line(buffer, place, &map.name, style);
-        HeatMap::new(&map.values, (map.size.0, map.size.1), scale).draw(buffer, place, theme);
+        HeatMap::new(&map.values, map.size, scale).draw(buffer, place, theme);
     }
     let note = if shown.len() < cells.count {
         format!("shared; {} of {}", shown.len(), cells.count)
@@ -94,22 +82,17 @@ pub fn draw(
     if legend_width < 16 {
         return;
     }
-    let place = Rect {
-        x: title.right() - legend_width,
-        width: legend_width,
-        height: 1,
-        ..title
-    };
+    let place = right_of(title, title.right() - legend_width);
     legend(buffer, place, scale, &note, theme);
 }
 
-fn cells(ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Cells {
+fn cells(ctx: &RunContext, selection: &SelectedMaps) -> Cells {
     let cursor = &ctx.cursor;
-    let tokens = super::tokens(ctx, run);
+    let tokens = super::tokens(ctx);
     let word = token_strip::name_at(tokens, cursor.token);
     match cursor.attention.grid {
         Grid::Words => {
-            let words = words(ctx, run);
+            let words = words(ctx);
             Cells {
                 title: "every word".to_owned(),
                 count: words.len(),
@@ -118,7 +101,7 @@ fn cells(ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Cells {
         }
         Grid::Steps => Cells {
             title: format!("“{word}” at every step"),
-            count: run.trace.steps.len(),
+            count: ctx.run.trace.steps.len(),
             selected: Some(cursor.step),
         },
         Grid::Layers => Cells {
@@ -147,8 +130,7 @@ fn cells(ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Cells {
     }
 }
 
-/// The small map `index`; `None` where it is not there.
-fn small(index: usize, ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -> Option<Small> {
+fn small(index: usize, ctx: &RunContext, selection: &SelectedMaps) -> Option<Small> {
     let cursor = &ctx.cursor;
     let of = |name: String, selection: &SelectedMaps, token: usize| Small {
         name,
@@ -157,8 +139,8 @@ fn small(index: usize, ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -
     };
     match cursor.attention.grid {
         Grid::Words => {
-            let token = *words(ctx, run).get(index)?;
-            let name = token_strip::word(super::tokens(ctx, run).get(token)?);
+            let token = *words(ctx).get(index)?;
+            let name = token_strip::word(super::tokens(ctx).get(token)?);
             Some(of(name, selection, token))
         }
         Grid::Steps => {
@@ -167,19 +149,18 @@ fn small(index: usize, ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -
                 half: cursor.attention.half,
                 detail: AttentionDetail::Mean,
             };
-            let maps = run.attention(key);
+            let maps = ctx.run.attention(key);
             let name = format!("{}", index + 1);
             if maps.is_empty() {
-                let size = (1, 1);
-                let values = vec![f32::NAN];
-                let name = format!("{name} –");
-                return Some(Small { name, size, values });
+                let (name, values) = (format!("{name} –"), vec![f32::NAN]);
+                return Some(Small {
+                    name,
+                    size: (1, 1),
+                    values,
+                });
             }
-            Some(of(
-                name,
-                &SelectedMaps::new(&ctx.cursor.attention, maps, false),
-                cursor.token,
-            ))
+            let one = SelectedMaps::new(&cursor.attention, maps, false);
+            Some(of(name, &one, cursor.token))
         }
         Grid::Layers => {
             let layer = selection.all.get(index)?;
@@ -188,19 +169,16 @@ fn small(index: usize, ctx: &ViewContext, run: &Run, selection: &SelectedMaps) -
         }
         Grid::Heads => {
             let layers = selection.layers.clone();
-            layers
-                .iter()
-                .all(|layer| layer.heads.is_some())
-                .then_some(())?;
+            let have_heads = layers.iter().all(|layer| layer.heads.is_some());
             let one = SelectedMaps::of(selection.all, layers, Some(index));
-            Some(of(format!("head {index}"), &one, cursor.token))
+            have_heads.then(|| of(format!("head {index}"), &one, cursor.token))
         }
     }
 }
 
 /// The positions that have a small map each: the words, or in an empty prompt start, end and the first padding.
-fn words(ctx: &ViewContext, run: &Run) -> Vec<usize> {
-    let tokens = super::tokens(ctx, run);
+fn words(ctx: &RunContext) -> Vec<usize> {
+    let tokens = super::tokens(ctx);
     let of_words = tokens.iter().filter(|token| token.kind == TokenKind::Word);
     let words: Vec<usize> = of_words.map(|token| token.position).collect();
     if words.is_empty() && ctx.cursor.attention.half == Guidance::Uncond {

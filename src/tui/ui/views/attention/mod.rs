@@ -9,29 +9,22 @@ use std::collections::BTreeSet;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as RatatuiLayout, Rect};
 
-use super::{below, columns, empty, fitting, fitting_of, line, paragraph, titled_map, top};
+use super::{DRAWN, below, columns, fitting, fitting_of, line, paragraph, titled_map, top};
 use crate::model::tokenizer::Token;
 use crate::trace::Guidance;
 use crate::tui::state::Mode;
 use crate::tui::state::attention::SelectedMaps;
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::{RunContext, ViewContext};
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
-use crate::tui::ui::widgets::token_strip;
 
-/// Draws the view.
-pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
-    let index = ctx.cursor.step;
-    let Some(run) = ctx.run.filter(|run| run.step(index).is_some()) else {
-        empty(buffer, area, ctx, "Attention maps");
-        return Vec::new();
-    };
-    let area = strip(buffer, area, ctx, run);
-    let (maps, with_heads) = ctx.attention();
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
+    ctx.run.step(ctx.cursor.step)?;
+    let area = strip(buffer, area, ctx);
+    let (maps, with_heads) = ctx.cursor.attention_maps(ctx.run);
     if maps.is_empty() {
-        paragraph(buffer, area, missing(ctx, run), ctx.theme.text());
-        return Vec::new();
+        paragraph(buffer, area, missing(ctx), ctx.theme.text());
+        return DRAWN;
     }
     let selection = SelectedMaps::new(&ctx.cursor.attention, maps, with_heads);
     let forms = selection.describe(&ctx.cursor);
@@ -43,27 +36,26 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     let place = layout.columns[1];
     let title = fitting(&["attention alone", "alone"], place.width);
     let drawn = titled_map(buffer, place, title, &heat_map, layout.room, ctx.theme);
-    overlay::draw(buffer, layout.columns[0], drawn, ctx, run, &heat_map);
+    overlay::draw(buffer, layout.columns[0], drawn, ctx, &heat_map);
     let place = top(layout.columns[2], layout.room + 2);
     if *ctx.mode == Mode::Place {
         overlay::mark(buffer, drawn, ctx);
-        shares::draw_place(buffer, place, ctx, run, &selection);
+        shares::draw_place(buffer, place, ctx, &selection);
     } else {
-        shares::draw_shares(buffer, place, ctx, run, &selection, &map);
+        shares::draw_shares(buffer, place, ctx, &selection, &map);
     }
-    grid::draw(buffer, layout.grid(drawn), ctx, run, &selection);
-    Vec::new()
+    grid::draw(buffer, layout.grid(drawn), ctx, &selection);
+    DRAWN
 }
 
 /// Where the picture that the map lies over is, if it is on the screen: what a click on it means.
 pub fn picture_area(area: Rect, ctx: &ViewContext) -> Option<Rect> {
     let run = ctx.run?;
     run.step(ctx.cursor.step)?;
-    let (maps, with_heads) = ctx.attention();
+    let (maps, with_heads) = ctx.cursor.attention_maps(run);
     let selection =
         (!maps.is_empty()).then(|| SelectedMaps::new(&ctx.cursor.attention, maps, with_heads))?;
-    let area = below(area, super::strip_rows(area) + 1);
-    let layout = Layout::new(area);
+    let layout = Layout::new(below(area, super::strip_rows(area) + 1));
     Some(overlay::area(&layout, selection.size))
 }
 
@@ -93,11 +85,8 @@ impl Layout {
             area,
             columns: if area.width < NARROW {
                 // Where there are few columns there are few rows, too: the maps are small, and the numbers need room.
-                let [picture, map, numbers] =
-                    RatatuiLayout::horizontal([1, 1, 2].map(Constraint::Fill))
-                        .spacing(2)
-                        .areas(area);
-                vec![picture, map, numbers]
+                let columns = RatatuiLayout::horizontal([1, 1, 2].map(Constraint::Fill));
+                columns.spacing(2).split(area).to_vec()
             } else {
                 columns(area, 3, 2)
             },
@@ -116,42 +105,31 @@ impl Layout {
     }
 }
 
-/// Why there are no maps.
-fn missing(ctx: &ViewContext, run: &Run) -> &'static str {
-    if ctx.cursor.attention.half == Guidance::Uncond {
-        if run.trace.request.is_guided() {
+fn missing(ctx: &RunContext) -> &'static str {
+    match ctx.cursor.attention.half {
+        Guidance::Cond => {
+            "The memory for attention was full at this step: its maps are being computed again …"
+        }
+        Guidance::Uncond if ctx.run.trace.request.is_guided() => {
             "The unconditional half of this step is being computed again …"
-        } else {
+        }
+        Guidance::Uncond => {
             "Guidance is off (1 or less), so there is no unconditional half. u goes back to the prompt's."
         }
-    } else {
-        "The memory for attention was full at this step: its maps are being computed again …"
     }
 }
 
 /// The tokens whose maps are shown: the prompt's, or the negative prompt's in the unconditional half.
-fn tokens<'a>(ctx: &ViewContext, run: &'a Run) -> &'a [Token] {
-    match (ctx.cursor.attention.half, &run.trace.tokens) {
+fn tokens<'a>(ctx: &RunContext<'a>) -> &'a [Token] {
+    match (ctx.cursor.attention.half, &ctx.run.trace.tokens) {
         (Guidance::Uncond, Some(tokens)) => &tokens.negative_prompt.tokens,
-        _ => run.tokens(),
+        _ => ctx.run.tokens(),
     }
 }
 
-fn strip(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, run: &Run) -> Rect {
-    if ctx.cursor.attention.half == Guidance::Cond {
-        return super::strip(buffer, area, ctx, run);
+fn strip(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
+    match ctx.cursor.attention.half {
+        Guidance::Cond => super::strip(buffer, area, ctx),
+        Guidance::Uncond => super::strip_of(buffer, area, ctx, tokens(ctx), &BTreeSet::new()),
     }
-    let row = top(area, 1);
-    if row.height > 0 {
-        let tokens = tokens(ctx, run);
-        token_strip::draw(
-            buffer,
-            row,
-            tokens,
-            ctx.cursor.token,
-            &BTreeSet::new(),
-            ctx.theme,
-        );
-    }
-    below(area, super::strip_rows(area))
 }

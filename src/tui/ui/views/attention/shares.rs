@@ -6,10 +6,9 @@ use ratatui::style::Style;
 
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::tui::state::attention::{SelectedMaps, short_path};
-use crate::tui::state::run::Run;
-use crate::tui::ui::context::ViewContext;
+use crate::tui::ui::context::{RunContext, ViewContext};
 use crate::tui::ui::text;
-use crate::tui::ui::views::{below, fitting, fitting_of, line};
+use crate::tui::ui::views::{below, fitting, fitting_of, line, scroll};
 use crate::tui::ui::widgets::{bars, token_strip};
 
 /// Where there are fewer columns, shares stand without bars and without their unit.
@@ -19,14 +18,13 @@ const NARROW: u16 = 16;
 pub fn draw_shares(
     buffer: &mut Buffer,
     area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
+    ctx: &RunContext,
     selection: &SelectedMaps,
     map: &[f32],
 ) {
     let theme = ctx.theme;
     let token = ctx.cursor.token;
-    let tokens = super::tokens(ctx, run);
+    let tokens = super::tokens(ctx);
     let name = token_strip::name_at(tokens, token);
     let forms: &[&str] = if area.width < NARROW {
         &["share, %"]
@@ -66,27 +64,18 @@ pub fn draw_shares(
 }
 
 /// The words that one place attends to, the largest share first.
-pub fn draw_place(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &ViewContext,
-    run: &Run,
-    selection: &SelectedMaps,
-) {
+pub fn draw_place(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &SelectedMaps) {
     let theme = ctx.theme;
     let place = ctx.cursor.attention.place;
-    let tokens = super::tokens(ctx, run);
+    let tokens = super::tokens(ctx);
     let share_of = |token: &Token| selection.at(token.position, place);
     let is_word = |token: &&Token| token.kind == TokenKind::Word;
     let mut words: Vec<(&Token, f64)> = (tokens.iter().filter(is_word))
         .map(|token| (token, share_of(token)))
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let title = format!(
-        "here, {} % across, {} % down",
-        text::fixed(f64::from(place.0) * 100.0, 0),
-        text::fixed(f64::from(place.1) * 100.0, 0)
-    );
+    let [across, down] = [place.0, place.1].map(|part| text::fixed(f64::from(part) * 100.0, 0));
+    let title = format!("here, {across} % across, {down} % down");
     let mut area = line(buffer, area, &title, theme.title());
     let others = [
         ("start", TokenKind::Start),
@@ -103,10 +92,8 @@ pub fn draw_place(
         area = draw_share(buffer, area, "other words", rest, theme.muted());
     }
     for (name, kind) in others {
-        let share = (tokens.iter())
-            .filter(|token| token.kind == kind)
-            .map(share_of)
-            .sum();
+        let of_kind = tokens.iter().filter(|token| token.kind == kind);
+        let share = of_kind.map(share_of).sum();
         area = draw_share(buffer, area, name, share, theme.muted());
     }
 }
@@ -118,23 +105,15 @@ fn name_width(columns: u16) -> usize {
 }
 
 fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
-    let room = usize::from(area.width);
-    if area.width < NARROW {
+    let name = text::fit(name, name_width(area.width));
+    let percent = text::fixed(100.0 * share, 1);
+    let words = if area.width < NARROW {
         // Two runs side by side on a small screen.
-        let words = format!(
-            "{}{:>5}",
-            text::fit(name, name_width(area.width)),
-            text::fixed(100.0 * share, 1)
-        );
-        return line(buffer, area, &words, style);
-    }
-    let bar = room.saturating_sub(22).min(16);
-    let words = format!(
-        "{}{:>6} % {}",
-        text::fit(name, name_width(area.width)),
-        text::fixed(100.0 * share, 1),
-        bars::share(share, bar)
-    );
+        format!("{name}{percent:>5}")
+    } else {
+        let bar = usize::from(area.width).saturating_sub(22).min(16);
+        format!("{name}{percent:>6} % {}", bars::share(share, bar))
+    };
     line(buffer, area, words.trim_end(), style)
 }
 
@@ -148,14 +127,13 @@ fn entropy(map: &[f32]) -> (f64, f64) {
     (bits.sum(), (map.len().max(1) as f64).log2())
 }
 
-/// The layers, to choose from.
 fn draw_layers(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, selection: &SelectedMaps) {
     let theme = ctx.theme;
     let maps = selection.all;
     let mut area = line(buffer, area, "layers ↑↓", theme.title());
     let selected = ctx.cursor.attention.layer.map_or(0, |layer| layer + 1);
     let rows = usize::from(area.height).min(maps.len() + 1);
-    let first = crate::tui::ui::views::scroll(selected, maps.len() + 1, rows);
+    let first = scroll(selected, maps.len() + 1, rows);
     for index in first..first + rows {
         let forms = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
             None => [format!("mean of all {}", maps.len()), "mean".to_owned()],
