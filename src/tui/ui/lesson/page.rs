@@ -25,11 +25,11 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
         exercise: 0..0,
         news: 0..0,
     };
-    page_lines.styled(&clean(&page.title), theme.accent());
+    page_lines.styled(&page.title, theme.accent());
     let about = &reading.lesson.subject;
     if let Some(open) = reading.elsewhere(about) {
         let note = (messages.lesson_elsewhere)(about.name(), open);
-        page_lines.styled(&clean(&note), theme.warning());
+        page_lines.styled(&note, theme.warning());
     }
     let [always, part] = page.prose.at(reading.depth);
     page_lines.markdown(always);
@@ -93,15 +93,20 @@ impl Lines {
     }
 
     fn styled(&mut self, text: &str, style: Style) {
-        let spans = [(text.to_owned(), style)];
-        self.written.extend(wrap(&spans, self.columns, "", ""));
+        self.indented("", text, style);
+    }
+
+    fn indented(&mut self, indent: &str, text: &str, style: Style) {
+        let spans = [(clean(text), style)];
+        let lines = wrap(&spans, self.columns, indent, indent);
+        self.written.extend(lines);
     }
 
     fn markdown(&mut self, text: &str) {
         if !text.trim().is_empty() {
             self.gap();
-            self.written
-                .extend(markdown::lines(text, self.columns, self.theme));
+            let lines = markdown::lines(text, self.columns, self.theme);
+            self.written.extend(lines);
         }
     }
 
@@ -113,9 +118,7 @@ impl Lines {
 
     /// A remark beneath what has a mark.
     fn noted(&mut self, text: &str, style: Style) {
-        let spans = [(clean(text), style)];
-        let lines = wrap(&spans, self.columns, "  ", "  ");
-        self.written.extend(lines);
+        self.indented("  ", text, style);
     }
 
     /// What is written from here on is news, in the place of what was before.
@@ -180,7 +183,7 @@ impl Lines {
             } else {
                 theme.warning()
             };
-            self.styled(&clean(remark), style);
+            self.styled(remark, style);
         }
         if reading.solution {
             self.begins_news();

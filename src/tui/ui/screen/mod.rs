@@ -18,7 +18,6 @@ mod overlays;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
-use ratatui::style::Modifier;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::area::right_of;
@@ -65,8 +64,7 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
         explanation.draw(buffer, pane, theme);
     }
     if let Some(reading) = &app.lesson.open {
-        let size = (area.width, area.height);
-        lesson_pane(size, reading, app.lesson.language).draw(buffer, app, reading, theme);
+        lesson_pane(area, reading, app.lesson.language).draw(buffer, app, reading, theme);
         draw_highlights(buffer, app, reading, theme);
     }
     draw_timeline(buffer, places.when, app, theme);
@@ -85,9 +83,8 @@ pub fn shows(app: &App, size: (u16, u16), wanted: &str) -> bool {
     !found(&buffer, app, wanted).is_empty()
 }
 
-fn lesson_pane(size: (u16, u16), reading: &OpenLesson, language: Language) -> Pane {
-    let places = Places::new(Rect::new(0, 0, size.0, size.1));
-    lesson::split(places.middle, reading, language).1
+fn lesson_pane(screen: Rect, reading: &OpenLesson, language: Language) -> Pane {
+    lesson::split(Places::new(screen).middle, reading, language).1
 }
 
 /// Scrolls the lesson's page as the state asks for, on a screen of `size` (columns, rows).
@@ -96,7 +93,8 @@ pub fn settle_scroll(app: &mut App, size: (u16, u16)) {
     if let Some(reading) = &mut app.lesson.open
         && reading.scrolling.is_some()
     {
-        reading.scroll = lesson_pane(size, reading, language).scroll(reading, language);
+        let screen = Rect::new(0, 0, size.0, size.1);
+        reading.scroll = lesson_pane(screen, reading, language).scroll(reading, language);
         reading.scrolling = None;
     }
 }
@@ -106,8 +104,7 @@ fn found(buffer: &Buffer, app: &App, wanted: &str) -> Vec<Rect> {
     let area = buffer.area;
     let mut found = lesson::find(buffer, area, wanted);
     if let Some(reading) = &app.lesson.open {
-        let size = (area.width, area.height);
-        let pane = lesson_pane(size, reading, app.lesson.language);
+        let pane = lesson_pane(area, reading, app.lesson.language);
         found.retain(|place| place.intersection(pane.area).is_empty());
     }
     found
@@ -117,9 +114,7 @@ fn draw_highlights(buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: 
     if !app.script.is_empty() {
         return;
     }
-    let style = theme
-        .warning()
-        .add_modifier(Modifier::UNDERLINED | Modifier::BOLD);
+    let style = theme.warning().underlined().bold();
     for wanted in &reading.page().goto.highlight {
         for place in found(buffer, app, wanted) {
             buffer.set_style(place, style);
@@ -182,9 +177,8 @@ fn too_small(buffer: &mut Buffer, area: Rect) {
         "Diffuscope needs {}×{} characters; this window has {}×{}. Make it larger, or q to quit.",
         SMALLEST.0, SMALLEST.1, area.width, area.height
     );
-    Paragraph::new(caption)
-        .wrap(Wrap { trim: true })
-        .render(area, buffer);
+    let caption = Paragraph::new(caption).wrap(Wrap { trim: true });
+    caption.render(area, buffer);
 }
 
 fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, fitting, fitting_of, left, line, matrix, right_of, scroll};
+use super::{DRAWN, below, fitting, left, line, matrix, right_of, scroll};
 use super::{split, strip, top};
 use crate::generation::{Neighbour, cosine};
-use crate::model::tokenizer::TokenKind;
+use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::detail::Part;
 use crate::tui::state::run::Run;
@@ -39,11 +39,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let area = draw_parts(buffer, area, ctx);
     let words = run.words();
     // Something to compare where the prompt is empty: start and end.
-    let rows: Vec<usize> = if words.is_empty() {
-        vec![0, 1]
-    } else {
-        words.collect()
-    };
+    let words = if words.is_empty() { 0..2 } else { words };
+    let rows: Vec<usize> = words.collect();
     if area.height < LOW && area.width >= 2 * NEAREST {
         // What lies nearest stands beside the table where there is no room beneath it.
         let (left, right) = split(area, area.width - NEAREST - 2, 2);
@@ -78,20 +75,15 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     let names = Part::ALL.map(Part::name);
     let selected = ctx.cursor.detail.part as usize;
     let x = tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
-    let norms: Vec<f64> = [Part::Token, Part::Position]
-        .into_iter()
-        .filter_map(|part| Some(Stats::of(vectors(ctx.run, part)?.row(ctx.cursor.token)).norm))
-        .collect();
-    if let [token, position] = norms[..] {
-        let name = ctx.word(ctx.cursor.token);
-        let lengths = format!("{} + {}", text::fixed(token, 3), text::fixed(position, 3));
+    let token = ctx.cursor.token;
+    let vectors = [Part::Token, Part::Position].map(|part| vectors(ctx.run, part));
+    if let [Some(of_token), Some(of_position)] = vectors {
+        let norms = [of_token, of_position].map(|vectors| Stats::of(vectors.row(token)).norm);
+        let lengths = norms.map(|norm| text::fixed(norm, 3)).join(" + ");
+        let long = format!("   {}: length {lengths}", ctx.word(token));
         let place = right_of(area, x);
-        let forms = [
-            format!("   {name}: length {lengths}"),
-            format!("   length {lengths}"),
-            String::new(),
-        ];
-        let words = fitting_of(&forms, place.width);
+        let short = format!("   length {lengths}");
+        let words = fitting(&[&long, &short, ""], place.width);
         line(buffer, place, words, ctx.theme.muted());
     }
     below(area, 1 + u16::from(area.height > 24))
@@ -157,13 +149,8 @@ fn draw_table(
     }
     let y = area.y + 1 + shown_rows as u16;
     if y < area.bottom() {
-        legend(
-            buffer,
-            right_of(below(area, y - area.y), matrix_x),
-            scale,
-            "cosine",
-            theme,
-        );
+        let beneath = right_of(below(area, y - area.y), matrix_x);
+        legend(buffer, beneath, scale, "cosine", theme);
         if shown_rows < rows.len() {
             let words = format!("{} of {} tokens", shown_rows, rows.len());
             buffer.set_stringn(area.x, y, words, statistics_end, theme.muted());
@@ -255,16 +242,12 @@ fn draw_neighbours(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding:
 /// The prompt's other tokens with their cosines, the most alike first.
 fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> {
     let selected = embedding.row(token);
-    let mut others: Vec<(String, f64)> = run
-        .tokens()
-        .iter()
-        .filter(|other| other.kind != TokenKind::Padding && other.position != token)
-        .map(|other| {
-            let cosine = cosine(selected, embedding.row(other.position));
-            (token_strip::word(other), cosine)
-        })
-        .filter(|(_, cosine)| cosine.is_finite())
-        .collect();
+    let is_other = |other: &&Token| other.kind != TokenKind::Padding && other.position != token;
+    let others = run.tokens().iter().filter(is_other).map(|other| {
+        let cosine = cosine(selected, embedding.row(other.position));
+        (token_strip::word(other), cosine)
+    });
+    let mut others: Vec<_> = others.filter(|(_, cosine)| cosine.is_finite()).collect();
     others.sort_by(|a, b| b.1.total_cmp(&a.1));
     others
 }
@@ -288,7 +271,10 @@ fn draw_nearest(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[
         format!("nearest of the {known} it has learnt")
     };
     let rows = nearest.of.get(&id).into_iter().flatten();
-    let rows = rows.map(|neighbour| (label(neighbour), f64::from(neighbour.cosine)));
+    let rows = rows.map(|neighbour: &Neighbour| {
+        let name = token_strip::piece(&neighbour.piece, &neighbour.bytes);
+        (name, f64::from(neighbour.cosine))
+    });
     let rows: Vec<(String, f64)> = rows.collect();
     if rows.is_empty() {
         let rest = line(buffer, left, &title, theme.muted());
@@ -310,10 +296,6 @@ fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(S
     draw_list(buffer, area, ctx, title, in_prompt);
 }
 
-fn label(neighbour: &Neighbour) -> String {
-    token_strip::piece(&neighbour.piece, &neighbour.bytes)
-}
-
 /// Words and their cosines, in as many columns as the place is wide and the rows are short of.
 fn draw_list(
     buffer: &mut Buffer,
@@ -332,11 +314,8 @@ fn draw_list(
     }
     let most = (usize::from(area.width) / PART).max(1);
     let columns = rows.len().div_ceil(height).clamp(1, most);
-    let bar = if columns == 1 {
-        usize::from(area.width).saturating_sub(PART + 1).min(12)
-    } else {
-        0
-    };
+    let most = if columns == 1 { 12 } else { 0 };
+    let bar = usize::from(area.width).saturating_sub(PART + 1).min(most);
     for (index, (name, cosine)) in rows.iter().take(columns * height).enumerate() {
         let x = area.x + ((index / height) * PART) as u16;
         let y = area.y + (index % height) as u16;

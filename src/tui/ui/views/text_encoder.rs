@@ -76,22 +76,21 @@ fn draw_states(
     selected: usize,
 ) -> Rect {
     let theme = ctx.theme;
-    let long = |index: usize| states[index].0.clone();
+    let long = states.iter().map(|(name, _)| name.as_str());
     // Twelve layers have room only by their numbers.
-    let short = |index: usize| match states[index].0.strip_prefix("layer ") {
-        Some(number) => number.to_owned(),
-        None => states[index].0.clone(),
-    };
+    let short = long
+        .clone()
+        .map(|name| name.strip_prefix("layer ").unwrap_or(name));
     let with_moves = area.height > 20;
     // A number stands beneath the name, or nothing.
     let least = if with_moves { 4 } else { 1 };
     let width = |name: &str| text::width(name).max(least) + 2;
     let room = usize::from(area.width);
-    let needed: usize = (0..states.len()).map(|index| width(&long(index)) + 3).sum();
-    let (names, gap): (Vec<String>, &str) = if needed <= room + 3 {
-        ((0..states.len()).map(long).collect(), " → ")
+    let needed: usize = long.clone().map(|name| width(name) + 3).sum();
+    let (names, gap): (Vec<&str>, &str) = if needed <= room + 3 {
+        (long.collect(), " → ")
     } else {
-        ((0..states.len()).map(short).collect(), "")
+        (short.collect(), "")
     };
     let each = names.iter().map(|name| width(name) + text::width(gap));
     let each: Vec<usize> = each.collect();
@@ -211,10 +210,9 @@ impl TableColumns {
 fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) -> u16 {
     let theme = ctx.theme;
     // Start, words and end: padding attends to all of these, too, and is left to the token strip.
-    let count = (ctx.run.tokens())
-        .iter()
-        .take_while(|token| token.kind != TokenKind::Padding)
-        .count();
+    let is_padding = |token: &Token| token.kind == TokenKind::Padding;
+    let count = (ctx.run.tokens().iter()).take_while(|token| !is_padding(token));
+    let count = count.count();
     let shown = usize::from(area.height.saturating_sub(2)).min(count);
     let first = scroll(ctx.cursor.token, count, shown);
     let has_attention = attention_row(ctx, state.name, 0).is_some();
@@ -225,18 +223,11 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) 
     let first_column = scroll(ctx.cursor.token, count, columns);
     let norm_head = if table.norm { "norm" } else { "" };
     let norm_width = if table.norm { NUMBER } else { 0 };
-    let head = format!(
-        "{}{norm_head:>norm_width$}{:>NUMBER$}",
-        text::fit("token", NAMES),
-        "moved"
-    );
+    let head = text::fit("token", NAMES);
+    let head = format!("{head}{norm_head:>norm_width$}{:>NUMBER$}", "moved");
     buffer.set_stringn(area.x, area.y, head, table.width, theme.muted());
     let matrix_x = area.x + table.width as u16;
-    let scale = Scale {
-        low: 0.0,
-        high: 1.0,
-        map: crate::export::colour_map::ColourMap::Magnitude,
-    };
+    let scale = Scale::magnitudes([1.0]);
     if has_attention {
         let shown = first_column..first_column + columns;
         matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx);

@@ -61,22 +61,15 @@ pub fn draw(
             let top = at(x, y);
             let bottom = (y + 1 < size.1).then(|| at(x, y + 1));
             let cell = &mut buffer[(covered.x + column, covered.y + row)];
-            match (theme.colour(top.rgb), bottom) {
-                (Some(colour), Some(bottom)) => {
-                    cell.set_symbol("▀").set_fg(colour);
-                    if let Some(colour) = theme.colour(bottom.rgb) {
-                        cell.set_bg(colour);
-                    }
+            if let Some(colour) = theme.colour(top.rgb) {
+                cell.set_symbol("▀").set_fg(colour);
+                if let Some(colour) = bottom.and_then(|bottom| theme.colour(bottom.rgb)) {
+                    cell.set_bg(colour);
                 }
-                (Some(colour), None) => {
-                    cell.set_symbol("▀").set_fg(colour);
-                }
-                (None, bottom) => {
-                    let level = bottom.map_or(top.level / 2.0, |bottom| {
-                        f32::midpoint(top.level, bottom.level)
-                    });
-                    cell.set_symbol(shade(level)).set_style(Style::new());
-                }
+            } else {
+                let bottom = bottom.map_or(0.0, |bottom| bottom.level);
+                let level = f32::midpoint(top.level, bottom);
+                cell.set_symbol(shade(level)).set_style(Style::new());
             }
         }
     }

@@ -22,17 +22,12 @@ pub fn label(token: &Token) -> String {
     }
 }
 
-/// A piece of the vocabulary, which spells `bytes`.
+/// A piece of the vocabulary that spells `bytes`: as text where they are some, else in hexadecimal, `‹e8›`.
 pub fn piece(piece: &str, bytes: &[u8]) -> String {
     let mark = if piece.ends_with("</w>") { "␣" } else { "" };
-    format!("{}{mark}", spelling(bytes))
-}
-
-/// Bytes as text where they are some, else in hexadecimal: `‹e8›`.
-pub fn spelling(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(read) => text::clean(read),
-        Err(_) => format!("‹{}›", hexadecimal(bytes, "")),
+        Ok(read) => format!("{}{mark}", text::clean(read)),
+        Err(_) => format!("‹{}›{mark}", hexadecimal(bytes, "")),
     }
 }
 
