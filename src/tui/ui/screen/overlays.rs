@@ -2,7 +2,6 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
-use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
 use crate::tui::keys::{self, Binding};
@@ -64,12 +63,12 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, them
     let what = widest(|offer| &offer.what).unwrap_or(0).min(room);
     let rows = offers.iter().map(|offer| {
         let caption = text::fit(&offer.what, what);
-        let caption = if is_narrow {
-            format!("{caption}  {}", offer.name)
+        let format = if is_narrow {
+            String::new()
         } else {
-            format!("{caption}  {:<6}  {}", offer.format, offer.name)
+            format!("{:<6}  ", offer.format)
         };
-        (caption, theme.text())
+        (format!("{caption}  {format}{}", offer.name), theme.text())
     });
     choice::draw(buffer, area, selected, rows, theme);
 }
@@ -166,16 +165,14 @@ fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme
     let advice = wrap_words(&text::clean(&failure.advice), columns.into());
     let rows = (what.len() + advice.len() + 3) as u16;
     let area = overlay(buffer, body, columns + 4, rows + 2);
-    let styled = |lines: Vec<String>, style| {
-        let lines = lines.into_iter();
-        lines.map(move |line| Line::from(Span::styled(line, style)))
-    };
-    let close = Line::from(Span::styled("esc closes this message", theme.muted()));
-    let lines = styled(what, theme.error()).chain([Line::default()]);
-    let lines = lines
-        .chain(styled(advice, theme.text()))
-        .chain([Line::default(), close]);
-    lines.collect::<Text>().render(area, buffer);
+    let what = what.into_iter().map(|line| (line, theme.error()));
+    let advice = advice.into_iter().map(|line| (line, theme.text()));
+    let gap = || [(String::new(), theme.text())];
+    let close = ("esc closes this message".to_owned(), theme.muted());
+    let lines = what.chain(gap()).chain(advice).chain(gap()).chain([close]);
+    for (place, (line, style)) in area.rows().zip(lines) {
+        buffer.set_stringn(place.x, place.y, line, area.width.into(), style);
+    }
 }
 
 /// Clears a place for something that lies over `body`, and returns the room within its margin.

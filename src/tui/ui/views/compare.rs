@@ -22,12 +22,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
     let Some(run) = ctx.run else {
         return Vec::new();
     };
-    let found = difference(ctx.view, ctx.cursor.step, run, other);
-    let lines = wrap_words(&found.caption, area.width.into());
+    let (caption, map) = difference(ctx.view, ctx.cursor.step, run, other);
+    let lines = wrap_words(&caption, area.width.into());
     let rows = (lines.len() as u16).min(3);
     let [upper, lower] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(area);
-    let map = found.map.filter(|_| area.width >= 110);
+    let map = map.filter(|_| area.width >= 110);
     let difference = Constraint::Length(if map.is_some() { DIFFERENCE } else { 0 });
     let columns = [Constraint::Fill(1), Constraint::Fill(1), difference];
     let [left, right, third] = Layout::horizontal(columns).spacing(2).areas(upper);
@@ -58,12 +58,9 @@ fn draw_one(
     other: &Run,
 ) -> Vec<PlacedPicture> {
     let asked = changes(&run.trace.request, &other.trace.request);
-    let asked = if asked.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", asked.join(" · "))
-    };
-    let title = text::clean(&format!("run {}{asked}", run.id));
+    let colon = if asked.is_empty() { "" } else { ": " };
+    let title = format!("run {}{colon}{}", run.id, asked.join(" · "));
+    let title = text::clean(&title);
     let area = first_lines(buffer, area, &title, 2, ctx.theme.title());
     super::draw_stage(buffer, below(area, u16::from(area.height > 24)), ctx)
 }
@@ -74,12 +71,8 @@ struct Map {
     size: (usize, usize),
 }
 
-struct Difference {
-    caption: String,
-    map: Option<Map>,
-}
-
-fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
+/// What differs between two runs at a stage, and where.
+fn difference(view: View, step: usize, a: &Run, b: &Run) -> (String, Option<Map>) {
     let mut map = None;
     let caption = match view {
         View::Prompt => {
@@ -133,15 +126,11 @@ fn difference(view: View, step: usize, a: &Run, b: &Run) -> Difference {
             _ => not_yet(),
         },
         View::Image => match (&a.trace.image, &b.trace.image) {
-            (Some(a), Some(b)) => {
-                let (caption, places) = pixels(&a.image, &b.image);
-                map = places;
-                caption
-            }
+            (Some(a), Some(b)) => return pixels(&a.image, &b.image),
             _ => not_yet(),
         },
     };
-    Difference { caption, map }
+    (caption, map)
 }
 
 fn not_yet() -> String {

@@ -31,8 +31,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let area = line(buffer, area, caption, theme.text());
     let area = match gap(step) {
         Some(forms) if area.height > 12 => {
-            let caption = fitting_of(&forms, area.width);
-            line(buffer, area, caption, theme.muted())
+            line(buffer, area, fitting_of(&forms, area.width), theme.muted())
         }
         _ => area,
     };
@@ -47,14 +46,9 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
         area.height.saturating_sub(figures + 3).max(3)
     };
 
-    let drawn = draw_picture(
-        buffer,
-        places[0],
-        (places[0].width, room),
-        &["x_t: what goes in", "x_t: input", "x_t"],
-        &pictures.latents,
-        ctx,
-    );
+    let titles = &["x_t: what goes in", "x_t: input", "x_t"];
+    let size = (places[0].width, room);
+    let drawn = draw_picture(buffer, places[0], size, titles, &pictures.latents, ctx);
     draw_statistics(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
 
     let decoded = run.decoded.get(&index).filter(|_| ctx.decode);

@@ -115,11 +115,8 @@ fn draw_table(
     let names: Vec<String> = names.map(|name| format!("{name:>NUMBER$}")).collect();
     let head = format!("{}{}", text::fit("token", NAMES), names.concat());
     buffer.set_stringn(area.x, area.y, head, width, theme.muted());
-    let columns = || {
-        let shown = rows.iter().skip(first_column).take(shown_columns);
-        shown.enumerate()
-    };
-    let shown = columns().map(|(_, &column)| column);
+    let columns = &rows[first_column..first_column + shown_columns];
+    let shown = columns.iter().copied();
     matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx);
     let scale = Scale::around_zero(1.0);
     for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
@@ -137,7 +134,7 @@ fn draw_table(
             (numbers(&Stats::of(vector), count), style)
         };
         buffer.set_stringn(area.x + NAMES as u16, y, numbers, count * NUMBER, style);
-        for (index, &column) in columns() {
+        for (index, &column) in columns.iter().enumerate() {
             let x = matrix_x + (index * cell) as u16;
             let value = cosine(vector, embedding.row(column));
             if value.is_finite() {
@@ -162,11 +159,9 @@ fn draw_table(
 fn numbers(stats: &Stats, count: usize) -> String {
     let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
     let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
-    let numbers: Vec<String> = numbers
-        .chain([text::fixed(stats.norm, 2)])
-        .map(|number| format!("{number:>NUMBER$}"))
-        .collect();
-    numbers[numbers.len() - count..].concat()
+    let numbers = numbers.chain([text::fixed(stats.norm, 2)]);
+    let numbers = numbers.map(|number| format!("{number:>NUMBER$}"));
+    numbers.skip(STATISTICS.len() - count).collect()
 }
 
 /// How the selected token's numbers are distributed, and what lies nearest to it.
@@ -178,15 +173,13 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &
     }
     let stats = Stats::of(vector);
     let mut title = described(ctx, vector.len());
-    if area.width >= WIDE {
-        let precise = format!(
-            " · mean {:.6}  std {:.6}  norm {:.6}",
-            stats.mean, stats.std, stats.norm
-        );
+    let wide = area.width >= WIDE;
+    if wide {
+        let (mean, std, norm) = (stats.mean, stats.std, stats.norm);
+        let precise = format!(" · mean {mean:.6}  std {std:.6}  norm {norm:.6}");
         title.push_str(&precise.replace('-', "−"));
     }
     let area = line(buffer, area, &title, ctx.theme.title());
-    let wide = area.width >= WIDE;
     let area = below(area, u16::from(wide && area.height > 12));
     let histogram = area.width * if wide { 2 } else { 1 } / 5;
     let place = top(left(area, histogram), 12);

@@ -165,23 +165,20 @@ fn draw_curve(
         .map(|t| (t as f64, at(axis, of_training(schedule, curve, t))))
         .collect();
     let points = |of: &Schedule| -> Vec<(f64, f64)> {
-        let steps = of.timesteps.iter().zip(&of.sigmas);
-        steps
-            .map(|(&t, &sigma)| {
-                let nearest = (t.round() as usize).min(last as usize);
-                let value = match curve {
-                    Curve::Sigma => f64::from(sigma),
-                    Curve::Alphas => alpha(f64::from(sigma)),
-                    Curve::Betas => of_training(schedule, curve, nearest),
-                };
-                (f64::from(t), at(axis, value))
-            })
-            .collect()
+        let steps = of.timesteps.iter().zip(&of.sigmas).map(|(&t, &sigma)| {
+            let nearest = (t.round() as usize).min(last as usize);
+            let value = match curve {
+                Curve::Sigma => f64::from(sigma),
+                Curve::Alphas => alpha(f64::from(sigma)),
+                Curve::Betas => of_training(schedule, curve, nearest),
+            };
+            (f64::from(t), at(axis, value))
+        });
+        steps.collect()
     };
     let own = points(schedule);
-    let others = other
-        .and_then(Other::schedule)
-        .map_or_else(Vec::new, points);
+    let others = other.and_then(Other::schedule);
+    let others = others.map_or_else(Vec::new, points);
     let finite = || {
         let all = training.iter().chain(&own).chain(&others);
         all.map(|&(_, y)| y).filter(|y| y.is_finite())
@@ -197,11 +194,8 @@ fn draw_curve(
             Axis::Logarithmic => 10_f64.powf(y),
         })
     });
-    let mark = ctx
-        .has_steps()
-        .then(|| schedule.timesteps.get(ctx.cursor.step))
-        .flatten()
-        .map(|&t| f64::from(t));
+    let now = schedule.timesteps.get(ctx.cursor.step);
+    let mark = now.filter(|_| ctx.has_steps()).map(|&t| f64::from(t));
     let narrow = area.width < 38;
     let title = match curve {
         _ if narrow => curve.name(),

@@ -240,9 +240,8 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) 
         let caption = fitting(&forms, room as u16);
         buffer.set_stringn(matrix_x, area.y, caption, room, theme.muted());
     }
-    let moves: Vec<Option<f64>> = (0..count)
-        .map(|row| Some(movement(state.before?, state.vectors, row)))
-        .collect();
+    let moves = (0..count).map(|row| Some(movement(state.before?, state.vectors, row)));
+    let moves: Vec<Option<f64>> = moves.collect();
     let farthest = moves.iter().flatten().copied().fold(0.0, f64::max);
     for index in 0..shown {
         let row = first + index;
@@ -250,11 +249,8 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) 
         let is_selected = row == ctx.cursor.token;
         let style = theme.accent_if(is_selected, theme.text());
         let moved = moves[row];
-        let norm = if table.norm {
-            text::fixed(Stats::of(state.vectors.row(row)).norm, 2)
-        } else {
-            String::new()
-        };
+        let norm = text::fixed(Stats::of(state.vectors.row(row)).norm, 2);
+        let norm = if table.norm { norm.as_str() } else { "" };
         let moved_words = moved.map_or("–".to_owned(), |moved| text::fixed(moved, 3));
         let name = text::fit(&ctx.word(row), NAMES);
         let caption = format!("{name}{norm:>norm_width$}{moved_words:>NUMBER$} ");
@@ -386,17 +382,17 @@ fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         pairs.fold(0.0_f64, |most, (a, b)| most.max(f64::from((a - b).abs())))
     };
     let mut starts = prompt.row(0).iter().zip(negative.row(0));
-    let (verdict, short) = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
-        ("0, exactly the same".to_owned(), "0, the same".to_owned())
+    let verdict = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
+        "0, exactly the same".to_owned()
     } else {
-        (text::number(difference(0)), text::number(difference(0)))
+        text::number(difference(0))
     };
     if area.height < 4 {
         let forms = [
             format!("start, output against the negative prompt's: {verdict}"),
             format!("start, against the negative prompt's: {verdict}"),
             format!("start and the negative's: {verdict}"),
-            format!("start, negative's: {short}"),
+            format!("start, negative's: {}", verdict.replace("exactly ", "")),
         ];
         let caption = fitting_of(&forms, area.width);
         line(buffer, area, caption, theme.text());

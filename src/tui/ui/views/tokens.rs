@@ -79,15 +79,10 @@ fn texts<'a>(ctx: &RunContext<'a>) -> Option<[Text<'a>; 2]> {
     let prompt = words.map(|words| words.prompt.as_slice());
     let negative = words.map(|words| words.negative_prompt.as_slice());
     let (typed, other) = (&request.prompt, &request.negative_prompt);
+    let (own, others) = (&tokens.prompt, &tokens.negative_prompt);
     Some([
-        text("prompt", typed, &tokens.prompt, prompt, Side::Prompt),
-        text(
-            "negative prompt",
-            other,
-            &tokens.negative_prompt,
-            negative,
-            Side::Negative,
-        ),
+        text("prompt", typed, own, prompt, Side::Prompt),
+        text("negative prompt", other, others, negative, Side::Negative),
     ])
 }
 
@@ -130,10 +125,8 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) ->
         buffer.set_string(x, area.y, &count, theme.muted());
     }
     let taken = columns + if counts { count_width + 2 } else { 0 };
-    let place = left(
-        right_of(area, area.x + columns),
-        area.width.saturating_sub(taken),
-    );
+    let place = right_of(area, area.x + columns);
+    let place = left(place, area.width.saturating_sub(taken));
     let rows = if shown.typed.is_empty() {
         let unused = shown.name != "prompt" && !ctx.run.trace.request.is_guided();
         let words = if unused {

@@ -90,13 +90,8 @@ pub fn draw(
     let total: usize = widths.iter().sum();
     let before: usize = widths.iter().take(chosen).sum();
     let width = widths.get(chosen).copied().unwrap_or(0);
-    let skip = if total <= room {
-        0
-    } else {
-        (before + width / 2)
-            .saturating_sub(room / 2)
-            .min(total - room)
-    };
+    let skip = (before + width / 2).saturating_sub(room / 2);
+    let skip = skip.min(total.saturating_sub(room));
     let mut column = 0;
     for (name, style) in &parts {
         for grapheme in name.graphemes(true) {
