@@ -31,9 +31,6 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
-/// The screen is gone: nobody listens any more.
-struct Disconnected;
-
 /// The screen's end of the worker.
 pub struct Worker {
     pub updates: Receiver<Update>,
@@ -80,8 +77,7 @@ impl Worker {
         match task {
             Task::Job(job) => {
                 let answers = self.answers.clone();
-                // Whoever is gone does not miss the answer.
-                thread::spawn(move || answers.send(job.run()).is_ok());
+                thread::spawn(move || send(&answers, job.run()));
             }
             Task::Command(command) => {
                 if command.interrupts() {
@@ -91,6 +87,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Where the screen is gone nobody listens, and no command comes any more either.
+fn send(answers: &Sender<Update>, update: Update) {
+    let _ = answers.send(update);
 }
 
 impl Drop for Worker {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::command::Command;
 use super::update::{AttentionKey, Failure, Pictures, Update, Work};
-use super::{Disconnected, Loader, Opened};
+use super::{Loader, Opened, send};
 use crate::export::{ExportOptions, save_run};
 use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
 use crate::model::{self, AttentionDetail};
@@ -44,8 +44,7 @@ pub(super) fn work(
     let opened = match load(&mut loader, None) {
         Ok(opened) => opened,
         Err(failure) => {
-            let _ = answers.send(Update::LoadFailed(failure));
-            return;
+            return send(&answers, Update::LoadFailed(failure));
         }
     };
     let request = request.apply(&opened.pipeline.default_request(""));
@@ -58,42 +57,38 @@ pub(super) fn work(
         recorders: BTreeMap::new(),
         active: None,
     };
-    if thread.send_loaded(opened, request).is_ok() {
-        // It serves until the screen is gone, which is no failure.
-        let _ = thread.serve();
-    }
+    thread.send_loaded(opened, request);
+    thread.serve();
 }
 
 impl ModelThread {
-    fn serve(&mut self) -> Result<(), Disconnected> {
+    /// Serves until the screen is gone.
+    fn serve(&mut self) {
         loop {
             let command = match self.active {
-                Some(active) => match self.commands.try_recv() {
-                    Ok(command) => command,
-                    Err(TryRecvError::Empty) => {
-                        self.advance(active.run)?;
-                        continue;
-                    }
-                    Err(TryRecvError::Disconnected) => return Err(Disconnected),
-                },
-                None => self.commands.recv().map_err(|_| Disconnected)?,
+                Some(_) => self.commands.try_recv(),
+                None => self.commands.recv().map_err(TryRecvError::from),
             };
-            self.carry_out(command)?;
+            match (command, self.active) {
+                (Ok(command), _) => self.carry_out(command),
+                (Err(TryRecvError::Empty), Some(active)) => self.advance(active.run),
+                (Err(_), _) => return,
+            }
         }
     }
 
-    fn carry_out(&mut self, command: Command) -> Result<(), Disconnected> {
+    fn carry_out(&mut self, command: Command) {
         if command.interrupts() {
             self.cancel.reset();
         }
         match command {
             Command::Open { model, request } => {
-                self.pause(false)?;
-                self.open(&model, request)
+                self.pause(false);
+                self.open(&model, request);
             }
             Command::Run { run, request } => {
-                self.pause(false)?;
-                self.start(run, request)
+                self.pause(false);
+                self.start(run, request);
             }
             Command::Branch {
                 run,
@@ -101,31 +96,29 @@ impl ModelThread {
                 step,
                 request,
             } => {
-                self.pause(false)?;
-                self.branch(run, (parent, step), request)
+                self.pause(false);
+                self.branch(run, (parent, step), request);
             }
             Command::Play { run, until } => {
                 if self.active.is_some_and(|active| active.run != run) {
-                    self.pause(false)?;
+                    self.pause(false);
                 }
                 if !self.recorders.contains_key(&run) {
                     return self.fail(run, forgotten());
                 }
                 self.active = Some(ActiveRun { run, until });
-                Ok(())
             }
             Command::Pause => self.pause(false),
             Command::Cancel => self.pause(true),
             Command::Step { run } => {
-                self.pause(false)?;
+                self.pause(false);
                 self.active = Some(ActiveRun { run, until: None });
-                self.advance(run)?;
-                self.pause(false)
+                self.advance(run);
+                self.pause(false);
             }
             Command::Forget { run } => {
                 self.recorders.remove(&run);
                 self.active = self.active.filter(|active| active.run != run);
-                Ok(())
             }
             Command::Attention { run, key } => self.attention(run, key),
             Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
@@ -133,22 +126,21 @@ impl ModelThread {
         }
     }
 
-    fn open(&mut self, model: &str, request: Request) -> Result<(), Disconnected> {
+    fn open(&mut self, model: &str, request: Request) {
         match load(&mut self.loader, Some(model)) {
             Ok(opened) => {
                 let request = adapted(request, &self.pipeline, &opened.pipeline);
                 let pipeline = Arc::clone(&opened.pipeline);
-                self.send_loaded(opened, request)?;
+                self.send_loaded(opened, request);
                 // The runs hold the model before.
                 self.recorders.clear();
                 self.pipeline = pipeline;
-                Ok(())
             }
             Err(failure) => self.send(Update::LoadFailed(failure)),
         }
     }
 
-    fn start(&mut self, run: u64, request: Request) -> Result<(), Disconnected> {
+    fn start(&mut self, run: u64, request: Request) {
         let options = RecordOptions {
             layers: true,
             attention: AttentionDetail::Mean,
@@ -160,40 +152,33 @@ impl ModelThread {
             Ok(recorder) => {
                 self.recorders.insert(run, recorder);
                 self.active = Some(ActiveRun { run, until: None });
-                Ok(())
             }
             Err(failure) => self.fail(run, failure),
         }
     }
 
-    fn branch(
-        &mut self,
-        run: u64,
-        (parent, step): (u64, usize),
-        request: Request,
-    ) -> Result<(), Disconnected> {
+    fn branch(&mut self, run: u64, (parent, step): (u64, usize), request: Request) {
         let Some(recorder) = self.recorders.get(&parent) else {
             return self.fail(run, forgotten());
         };
         let work = Work::Text;
-        self.send(Update::Begins { run, work })?;
+        self.send(Update::Begins { run, work });
         match catch_panic(|| recorder.fork(step, request)) {
             Ok((recorder, events)) => {
                 let branches = recorder.branches().to_vec();
-                self.send(Update::Branched { run, branches })?;
+                self.send(Update::Branched { run, branches });
                 for event in events {
-                    self.send_recorded(run, event)?;
+                    self.send_recorded(run, event);
                 }
                 self.recorders.insert(run, recorder);
                 self.active = Some(ActiveRun { run, until: None });
-                Ok(())
             }
             Err(failure) => self.fail(run, failure),
         }
     }
 
     /// One stage or step of `run`, which waits afterwards when there is no more to do.
-    fn advance(&mut self, run: u64) -> Result<(), Disconnected> {
+    fn advance(&mut self, run: u64) {
         let Some(recorder) = self.recorders.get_mut(&run) else {
             return self.fail(run, forgotten());
         };
@@ -209,20 +194,17 @@ impl ModelThread {
             Stage::Image => Work::Image,
             Stage::Done => return self.pause(false),
         };
-        let begins = Update::Begins { run, work };
-        self.answers.send(begins).map_err(|_| Disconnected)?;
+        send(&self.answers, Update::Begins { run, work });
         let advanced = catch_panic(|| match recorder.advance() {
             // Not a failure, and told apart from one before it becomes words.
             Err(generation::Error::Cancelled) => Ok(None),
             advanced => advanced.map(Some),
         });
-        let is_done = matches!(recorder.stage(), Stage::Done);
         match advanced {
             Ok(Some(event)) => {
                 if let Some(event) = event {
-                    self.send_recorded(run, event)?;
+                    self.send_recorded(run, event);
                 }
-                if is_done { self.pause(false) } else { Ok(()) }
             }
             Ok(None) => self.pause(true),
             Err(failure) => self.fail(run, failure),
@@ -230,35 +212,37 @@ impl ModelThread {
     }
 
     /// `run` cannot go on.
-    fn fail(&mut self, run: u64, failure: Failure) -> Result<(), Disconnected> {
+    fn fail(&mut self, run: u64, failure: Failure) {
         self.active = self.active.filter(|active| active.run != run);
-        self.send(Update::RunFailed { run, failure })
+        self.send(Update::RunFailed { run, failure });
     }
 
-    fn attention(&self, run: u64, key: AttentionKey) -> Result<(), Disconnected> {
-        let work = Work::Attention(key.step);
-        self.send(Update::Begins { run, work })?;
+    fn attention(&self, run: u64, key: AttentionKey) {
+        self.send(Update::Begins {
+            run,
+            work: Work::Attention(key.step),
+        });
         let maps = self.recorder(run).and_then(|recorder| {
             catch_panic(|| recorder.attention_at(key.step, key.detail, key.half))
         });
-        self.send(Update::Attention { run, key, maps })
+        self.send(Update::Attention { run, key, maps });
     }
 
-    fn decode(&self, run: u64, step: usize, x0: &TensorData) -> Result<(), Disconnected> {
+    fn decode(&self, run: u64, step: usize, x0: &TensorData) {
         let work = Work::Decode(step);
-        self.send(Update::Begins { run, work })?;
+        self.send(Update::Begins { run, work });
         let image = catch_panic(|| self.pipeline.decode_values(&x0.data)).map(Arc::new);
-        self.send(Update::Decoded { run, step, image })
+        self.send(Update::Decoded { run, step, image });
     }
 
-    fn export(&self, run: u64, plan: &ExportOptions, trace: &Trace) -> Result<(), Disconnected> {
+    fn export(&self, run: u64, plan: &ExportOptions, trace: &Trace) {
         let write = |recorder| {
             save_run(plan, recorder, trace).map_err(|error| Failure::not_written(&error))
         };
         let saved = self
             .recorder(run)
             .and_then(|recorder| catch_panic(|| write(recorder)));
-        self.send(Update::Saved(saved))
+        self.send(Update::Saved(saved));
     }
 
     fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
@@ -266,29 +250,29 @@ impl ModelThread {
     }
 
     /// Lets the run that goes on wait, if one does, and says so.
-    fn pause(&mut self, cancelled: bool) -> Result<(), Disconnected> {
+    fn pause(&mut self, cancelled: bool) {
         let Some(ActiveRun { run, .. }) = self.active.take() else {
-            return Ok(());
+            return;
         };
         let recorder = self.recorders.get(&run);
         if recorder.is_some_and(|recorder| matches!(recorder.stage(), Stage::Done)) {
-            self.send(Update::Done { run })
+            self.send(Update::Done { run });
         } else {
-            self.send(Update::Paused { run, cancelled })
+            self.send(Update::Paused { run, cancelled });
         }
     }
 
-    fn send_loaded(&self, opened: Opened, request: Request) -> Result<(), Disconnected> {
+    fn send_loaded(&self, opened: Opened, request: Request) {
         self.send(Update::Loaded {
             info: Arc::new(opened.pipeline.info().clone()),
             request,
             note: opened.note,
             recorded: false,
-        })
+        });
     }
 
     /// Says what was recorded, with what only the model can say about it.
-    fn send_recorded(&self, run: u64, event: Event) -> Result<(), Disconnected> {
+    fn send_recorded(&self, run: u64, event: Event) {
         let tokens = match &event {
             Event::Tokens(tokens) => Some(Arc::clone(tokens)),
             _ => None,
@@ -301,26 +285,25 @@ impl ModelThread {
             run,
             event,
             pictures,
-        })?;
+        });
         let Some(tokens) = tokens else {
-            return Ok(());
+            return;
         };
         let vocabulary =
             catch_panic(|| pipeline.vocabulary(&tokens.prompt, &tokens.negative_prompt));
         // A failure is not shown: the run itself goes on without this.
-        let Ok(vocabulary) = vocabulary else {
-            return Ok(());
-        };
-        self.send(Update::Vocabulary {
-            run,
-            vocabulary: Arc::new(vocabulary),
-            // Not with the noise: a branch begins with its tokens and draws none.
-            scheduler_config: Arc::new(pipeline.scheduler_config().clone()),
-        })
+        if let Ok(vocabulary) = vocabulary {
+            self.send(Update::Vocabulary {
+                run,
+                vocabulary: Arc::new(vocabulary),
+                // Not with the noise: a branch begins with its tokens and draws none.
+                scheduler_config: Arc::new(pipeline.scheduler_config().clone()),
+            });
+        }
     }
 
-    fn send(&self, update: Update) -> Result<(), Disconnected> {
-        self.answers.send(update).map_err(|_| Disconnected)
+    fn send(&self, update: Update) {
+        send(&self.answers, update);
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::Disconnected;
 use super::command::Command;
+use super::send;
 use super::update::{AttentionKey, Failure, Pictures, Update};
 use crate::export::{ExportError, ExportOptions, Replay, ReplayError, save_trace};
 use crate::model::AttentionDetail;
@@ -19,17 +19,13 @@ pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receive
         note: None,
         recorded: true,
     };
-    let mut served = send(answers, loaded);
-    while let (Ok(()), Ok(command)) = (&served, commands.recv()) {
-        served = carry_out(replay, command, answers);
+    send(answers, loaded);
+    while let Ok(command) = commands.recv() {
+        carry_out(replay, command, answers);
     }
 }
 
-fn carry_out(
-    replay: &Replay,
-    command: Command,
-    answers: &Sender<Update>,
-) -> Result<(), Disconnected> {
+fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
     let update = match command {
         Command::Run { run, .. } => return read(replay, run, answers),
         Command::Attention { run, key } => Update::Attention {
@@ -51,9 +47,9 @@ fn carry_out(
         Command::Export { plan, trace, .. } => Update::Saved(export(replay, &plan, &trace)),
         Command::Open { .. } => Update::LoadFailed(missing("A model to run")),
         // Nothing goes on that could be stopped, and nothing is kept for a run.
-        Command::Pause | Command::Cancel | Command::Forget { .. } => return Ok(()),
+        Command::Pause | Command::Cancel | Command::Forget { .. } => return,
     };
-    send(answers, update)
+    send(answers, update);
 }
 
 /// What was recorded of the prompt's half, as fine as it was recorded.
@@ -86,7 +82,7 @@ fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<Pa
 }
 
 /// Reads the whole run, event by event.
-fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Disconnected> {
+fn read(replay: &Replay, run: u64, answers: &Sender<Update>) {
     for event in replay.events(true) {
         let update = match event {
             Ok(event) => Update::Recorded {
@@ -101,13 +97,9 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) -> Result<(), Disco
                 return send(answers, Update::RunFailed { run, failure });
             }
         };
-        send(answers, update)?;
+        send(answers, update);
     }
-    send(answers, Update::Done { run })
-}
-
-fn send(answers: &Sender<Update>, update: Update) -> Result<(), Disconnected> {
-    answers.send(update).map_err(|_| Disconnected)
+    send(answers, Update::Done { run });
 }
 
 impl From<ReplayError> for Failure {
