@@ -7,7 +7,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::state::action::{Action, Typing};
 use super::state::lesson::OpenLesson;
-use super::state::{App, Mode, View};
+use super::state::{App, Cursor, Mode, View};
 
 /// One or two keys that belong together, and what they do.
 pub struct Binding {
@@ -51,29 +51,29 @@ pub const BROWSE: &[Binding] = &[
     key("←→", "step", |app| app.has_steps() || app.can_continue(),
         &[(Left, Action::StepBack), (Right, Action::StepForward)],
         "one denoising step back or forward; at the newest step of a paused run, make the next one"),
-    key("↑↓", "select", App::can_select, UP_DOWN,
+    key("↑↓", "select", |app| app.shows(Cursor::can_select), UP_DOWN,
         "select in this view: a token, a layer, a channel, a tensor"),
-    key("[]", "token", App::shows_tokens,
+    key("[]", "token", |app| app.shows(Cursor::shows_tokens),
         &[(Char('['), Action::PreviousToken), (Char(']'), Action::NextToken)],
         "the token before or after, in every view"),
-    key("v", "switch", App::can_switch, &[(Char('v'), Action::Switch)],
+    key("v", "switch", |app| app.shows(Cursor::can_switch), &[(Char('v'), Action::Switch)],
         "what else this view can show: the negative prompt, an embedding's token and position part, noise times \
          sigma, another curve; small attention maps of every word, or of the selected word at every step, in every \
          layer, in every head"),
-    key("o", "overlay", |app| app.cursor.view == View::Schedule && app.can_switch(), &[(Char('o'), Action::NextSchedule)],
+    key("o", "overlay", |app| app.shows(Cursor::shows_schedule), &[(Char('o'), Action::NextSchedule)],
         "lay another scheduler's schedule over this run's: one after the other, then none"),
-    key("-+", "less/more", App::can_adjust,
+    key("-+", "less/more", |app| app.shows(Cursor::can_adjust),
         &[(Char('-'), Action::Less), (Char('+'), Action::More), (Char('='), Action::More)],
         "fewer or more steps for the schedule that lies over this run's; an attention map that covers the picture \
          less or more"),
-    key("a", "axis", |app| app.cursor.view == View::Schedule && app.can_switch(), &[(Char('a'), Action::SwitchAxis)],
+    key("a", "axis", |app| app.shows(Cursor::shows_schedule), &[(Char('a'), Action::SwitchAxis)],
         "the schedule's axis: linear or logarithmic"),
     key("w", "weight", App::can_weigh, &[(Char('w'), Action::Weight)],
         "what if the picture listened more or less to the selected word (a factor, 0 to 100), or to another word \
          in its place"),
     key("x", "place", App::shows_attention, &[(Char('x'), Action::Place)],
         "move over the picture and see which words that place listens to"),
-    key("h", "head", App::has_heads, &[(Char('h'), Action::NextHead)],
+    key("h", "head", |app| app.shows(Cursor::has_heads), &[(Char('h'), Action::NextHead)],
         "another attention head: the mean of all, then one after the other; the UNet's are computed anew from the \
          step's latents"),
     key("u", "half", App::shows_attention, &[(Char('u'), Action::OtherHalf)],

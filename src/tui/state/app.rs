@@ -23,18 +23,19 @@ pub(super) const PLAYBACK: Duration = Duration::from_millis(160);
 /// How long a message about something that went well is shown.
 const NOTICE: Duration = Duration::from_secs(6);
 
-/// The model's state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Model {
+    #[default]
     Loading,
     Ready(Arc<ModelInfo>),
     Failed(Failure),
 }
 
 /// What the keys mean.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Mode {
     /// Looking around.
+    #[default]
     Browse,
     /// Editing the request: of a new run, or of a branch.
     Edit(Box<Editor>),
@@ -66,7 +67,7 @@ pub enum Notice {
 }
 
 /// The inspector's state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)] // Independent of one another: no two of them are one state.
 pub struct App {
     pub model: Model,
@@ -111,28 +112,9 @@ impl App {
     /// The state at the start: the model is being loaded. Attention maps of all runs may take so many bytes.
     pub fn new(attention_budget: usize) -> Self {
         Self {
-            model: Model::Loading,
-            opening: None,
-            recorded: false,
             runs: Runs::new(attention_budget),
-            cursor: Cursor::default(),
-            mode: Mode::Browse,
-            lesson: LessonState::default(),
-            script: Script::default(),
-            export: ExportMenu::default(),
-            waits: false,
-            explain: None,
-            notice: None,
-            clock: Duration::ZERO,
-            work: None,
             mouse: true,
-            quit: false,
-            suspend: false,
-            came_from: None,
-            playback: None,
-            requests: Requests::default(),
-            queries: 0,
-            tasks: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -430,9 +412,7 @@ impl App {
         self.playback = None;
         self.work = None;
         self.cursor.step = self.cursor.step.min(self.newest().unwrap_or(0));
-        if let Some(run) = &self.runs.current {
-            self.cursor.settle(run, false);
-        }
+        self.with_run(|cursor, run| cursor.settle(run, false));
     }
 
     /// Tells the worker to do something with the run on the screen, which is then in `state`.
@@ -447,9 +427,7 @@ impl App {
     /// Lets the run go on, to its end or until the step `until` is the next one.
     pub(super) fn go_on(&mut self, until: Option<usize>) {
         self.cursor.follow = true;
-        if let Some(run) = &self.runs.current {
-            self.cursor.follow(run);
-        }
+        self.with_run(Cursor::follow);
         self.advance(RunState::Running, |run| Command::Play { run, until });
     }
 
@@ -528,10 +506,8 @@ impl App {
                     field: self.cursor.field,
                     ..Cursor::default()
                 };
-                if let Some(run) = &self.runs.current {
-                    self.cursor.settle(run, true);
-                    self.cursor.follow(run);
-                }
+                self.with_run(|cursor, run| cursor.settle(run, true));
+                self.with_run(Cursor::follow);
                 self.look(&place)?;
             }
         }
@@ -540,9 +516,8 @@ impl App {
 
     fn look(&mut self, place: &Location) -> Result<(), LocationError> {
         self.playback = None;
-        let run = self.runs.current.as_ref();
-        self.cursor
-            .apply_location(place, run, self.model.of_run(run))
+        let run = self.runs.current.as_ref().ok_or(LocationError::NoRun)?;
+        self.cursor.apply_location(place, run)
     }
 
     /// Asks what a page wants to know now.
@@ -610,7 +585,7 @@ impl App {
     fn seen(&self) -> Seen {
         let run = self.runs.current.as_ref();
         Seen {
-            selection: selection(&self.cursor, &self.runs, self.info()),
+            selection: selection(&self.cursor, &self.runs),
             steps: run.map(|run| run.trace.steps.len()),
             compared: self.runs.compared().map(|run| run.id),
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::app::{App, Mode, PLAYBACK};
-use super::cursor::{View, moved};
+use super::cursor::{Cursor, View, moved};
 use super::editor::{Editor, LineEditor};
 use super::lesson::{Purpose, Scroll, Spot};
-use super::run::RunState;
+use super::run::{Run, RunState};
 use super::script::Script;
 use crate::lesson::Depth;
 use crate::tui::worker::Command;
@@ -26,9 +26,7 @@ impl App {
             Action::LastStep => {
                 self.playback = None;
                 self.cursor.follow = true;
-                if let Some(run) = &self.runs.current {
-                    self.cursor.follow(run);
-                }
+                self.with_run(Cursor::follow);
             }
             Action::GoTo(step) => self.go_to(step),
             Action::Jump if self.has_steps() || self.can_continue() => {
@@ -36,18 +34,15 @@ impl App {
             }
             Action::Up => self.select(false),
             Action::Down => self.select(true),
-            Action::PreviousToken => self.select_token(false),
-            Action::NextToken => self.select_token(true),
+            Action::PreviousToken => self.with_run(|cursor, run| cursor.select_token(run, false)),
+            Action::NextToken => self.with_run(|cursor, run| cursor.select_token(run, true)),
             Action::OtherHalf => self.cursor.other_half(),
             Action::NextHead
             | Action::Switch
             | Action::SwitchAxis
             | Action::NextSchedule
             | Action::Less
-            | Action::More => {
-                let run = self.runs.current.as_ref();
-                self.cursor.switch(action, run, self.model.of_run(run));
-            }
+            | Action::More => self.with_run(|cursor, run| cursor.switch(action, run)),
             Action::Weight if self.can_weigh() => self.mode = Mode::Weight(LineEditor::default()),
             Action::Place if self.shows_attention() => self.mode = Mode::Place,
             Action::PlaceAt(across, down) => {
@@ -182,13 +177,14 @@ impl App {
             }
             return;
         }
-        let run = self.runs.current.as_ref();
-        self.cursor.select(run, self.model.of_run(run), forward);
+        self.with_run(|cursor, run| cursor.select(run, forward));
     }
 
-    fn select_token(&mut self, forward: bool) {
-        self.cursor
-            .select_token(self.runs.current.as_ref(), forward);
+    /// Moves the cursor by what there is in the run on the screen.
+    pub(super) fn with_run(&mut self, change: impl FnOnce(&mut Cursor, &Run)) {
+        if let Some(run) = &self.runs.current {
+            change(&mut self.cursor, run);
+        }
     }
 
     /// Carries out what belongs to the lesson that is read.

@@ -1,7 +1,7 @@
 //! What is looked at: the one selection that all views share, and how keys move it.
 
 use super::action::Action;
-use super::detail::Detail;
+use super::detail::{Detail, after, next_head};
 use super::editor::Field;
 use super::run::Run;
 use crate::generation::ModelInfo;
@@ -144,16 +144,7 @@ impl Default for AttentionCursor {
 }
 
 impl Grid {
-    /// The one after this.
-    #[must_use]
-    pub fn next(self) -> Self {
-        match self {
-            Self::Words => Self::Steps,
-            Self::Steps => Self::Layers,
-            Self::Layers => Self::Heads,
-            Self::Heads => Self::Words,
-        }
-    }
+    const ALL: [Self; 4] = [Self::Words, Self::Steps, Self::Layers, Self::Heads];
 }
 
 impl Cursor {
@@ -205,7 +196,7 @@ impl Cursor {
     }
 
     /// Selects what is below (`forward`) or above in the view; the step is moved by whoever plays back.
-    pub(super) fn select(&mut self, run: Option<&Run>, info: Option<&ModelInfo>, forward: bool) {
+    pub(super) fn select(&mut self, run: &Run, forward: bool) {
         match self.view {
             View::Prompt => {
                 let at = moved(self.field as usize, Field::ALL.len(), forward);
@@ -213,54 +204,44 @@ impl Cursor {
             }
             View::Tokens | View::Embedding => self.select_token(run, forward),
             View::TextEncoder => {
-                let count = run.map_or(0, |run| run.text_states().len());
+                let count = run.text_states().len();
                 let at = self.text_layer.min(count.saturating_sub(1));
                 self.text_layer = moved(at, count, forward);
             }
             View::Noise => {
-                let noise = run.and_then(|run| run.trace.noise.as_ref());
-                let shape = noise.map(|noise| noise.initial_noise.shape.as_slice());
-                let channels = shape.and_then(<[usize]>::first).copied().unwrap_or(1);
-                self.channel = moved(self.channel, channels, forward);
+                self.channel = moved(self.channel, run.info.latent_shape[0], forward);
             }
             View::Denoising => {
                 let at = moved(self.tensor as usize, StepTensor::ALL.len(), forward);
                 self.tensor = StepTensor::ALL[at];
             }
             View::Attention => {
-                let layers = run.map_or(0, |run| self.attention_maps(run).0.len());
+                let layers = self.attention_maps(run).0.len();
                 let cursor = &mut self.attention;
                 let at = cursor.layer.map_or(0, |layer| layer + 1);
                 cursor.layer = moved(at, layers + 1, forward).checked_sub(1);
                 // Layers may differ in their number of heads.
-                let count = info.map_or(0, |info| cursor.head_count(info));
+                let count = cursor.head_count(&run.info);
                 cursor.head = cursor.head.filter(|&head| head < count);
             }
             View::Schedule | View::Image => {}
         }
     }
 
-    pub(super) fn select_token(&mut self, run: Option<&Run>, forward: bool) {
-        let count = run.map_or(0, |run| run.tokens().len());
-        self.token = moved(self.token, count, forward);
+    pub(super) fn select_token(&mut self, run: &Run, forward: bool) {
+        self.token = moved(self.token, run.tokens().len(), forward);
     }
 
     /// Carries out what switches between the things that a view can show.
-    pub(super) fn switch(&mut self, action: &Action, run: Option<&Run>, info: Option<&ModelInfo>) {
+    pub(super) fn switch(&mut self, action: &Action, run: &Run) {
         if self.view != View::Attention {
-            let heads = run.map_or(0, Run::text_heads);
-            let steps = run.map_or(0, |run| run.trace.request.steps);
-            self.detail.update(action, self.view, heads, steps);
-            return;
+            let (heads, steps) = (run.text_heads(), run.trace.request.steps);
+            return self.detail.update(action, self.view, heads, steps);
         }
         let cursor = &mut self.attention;
         match action {
-            Action::NextHead => {
-                let count = info.map_or(0, |info| cursor.head_count(info));
-                let next = cursor.head.map_or(0, |head| head + 1);
-                cursor.head = (next < count).then_some(next);
-            }
-            Action::Switch => cursor.grid = cursor.grid.next(),
+            Action::NextHead => cursor.head = next_head(cursor.head, cursor.head_count(&run.info)),
+            Action::Switch => cursor.grid = after(&Grid::ALL, cursor.grid),
             Action::Less => cursor.strength = cursor.strength.saturating_sub(1),
             Action::More => cursor.strength = (cursor.strength + 1).min(AttentionCursor::STRONGEST),
             _ => {}
@@ -276,7 +257,7 @@ impl Cursor {
     }
 
     /// Does selecting up and down do anything in the view?
-    pub(super) fn can_select(&self, run: &Run) -> bool {
+    pub fn can_select(&self, run: &Run) -> bool {
         match self.view {
             View::Prompt => true,
             View::Tokens | View::Embedding => self.shows_tokens(run),
@@ -288,7 +269,7 @@ impl Cursor {
     }
 
     /// Are there heads to choose among?
-    pub(super) fn has_heads(&self, run: &Run) -> bool {
+    pub fn has_heads(&self, run: &Run) -> bool {
         match self.view {
             View::Attention => run.newest().is_some(),
             View::TextEncoder => run.text_heads() > 0,
@@ -297,7 +278,7 @@ impl Cursor {
     }
 
     /// Can the view show something else, too?
-    pub(super) fn can_switch(&self, run: &Run) -> bool {
+    pub fn can_switch(&self, run: &Run) -> bool {
         match self.view {
             View::Tokens => run.trace.tokens.is_some(),
             View::Embedding => run.trace.text.is_some(),
@@ -307,17 +288,21 @@ impl Cursor {
         }
     }
 
+    pub fn shows_schedule(&self, run: &Run) -> bool {
+        self.view == View::Schedule && run.trace.noise.is_some()
+    }
+
     /// Is there something in the view of which there can be less or more?
-    pub(super) fn can_adjust(&self, run: &Run) -> bool {
+    pub fn can_adjust(&self, run: &Run) -> bool {
         match self.view {
-            View::Schedule => self.can_switch(run) && self.detail.other.is_some(),
+            View::Schedule => self.shows_schedule(run) && self.detail.other.is_some(),
             View::Attention => run.newest().is_some(),
             _ => false,
         }
     }
 
     /// Are there tokens to select in the view?
-    pub(super) fn shows_tokens(&self, run: &Run) -> bool {
+    pub fn shows_tokens(&self, run: &Run) -> bool {
         !run.tokens().is_empty()
             && !matches!(
                 self.view,

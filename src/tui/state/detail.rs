@@ -89,35 +89,31 @@ impl Detail {
                     Some(kind) => Some(after(&SchedulerKind::ALL, kind)),
                 }
             }
-            (Action::Less, View::Schedule) => self.step_down(steps),
-            (Action::More, View::Schedule) => self.step_up(steps),
+            (Action::Less | Action::More, View::Schedule) => {
+                let now = self.other_steps.unwrap_or(steps);
+                let mut all = OTHER_STEPS.into_iter();
+                let next = match action {
+                    Action::Less => all.rfind(|&steps| steps < now),
+                    _ => all.find(|&steps| steps > now),
+                };
+                self.other_steps = next.or(self.other_steps);
+            }
             (Action::NextHead, View::TextEncoder) => {
-                self.text_head = match self.text_head {
-                    None => Some(0),
-                    Some(head) => Some(head + 1),
-                }
-                .filter(|&head| head < heads);
+                self.text_head = next_head(self.text_head, heads);
             }
             _ => {}
         }
     }
+}
 
-    /// Fewer steps than `own`, those of the run, where nothing was chosen yet.
-    fn step_down(&mut self, own: usize) {
-        let now = self.other_steps.unwrap_or(own);
-        let next = OTHER_STEPS.iter().rfind(|&&steps| steps < now);
-        self.other_steps = next.copied().or(self.other_steps);
-    }
-
-    fn step_up(&mut self, own: usize) {
-        let now = self.other_steps.unwrap_or(own);
-        let next = OTHER_STEPS.iter().find(|&&steps| steps > now);
-        self.other_steps = next.copied().or(self.other_steps);
-    }
+/// The head after `now` of so many; the mean after the last, and the first after the mean.
+pub(super) fn next_head(now: Option<usize>, heads: usize) -> Option<usize> {
+    let next = now.map_or(0, |head| head + 1);
+    (next < heads).then_some(next)
 }
 
 /// The one after `now` in `all`; the first after the last.
-fn after<T: Copy + PartialEq>(all: &[T], now: T) -> T {
+pub(super) fn after<T: Copy + PartialEq>(all: &[T], now: T) -> T {
     let at = all.iter().position(|&one| one == now).unwrap_or(0);
     all[(at + 1) % all.len()]
 }

@@ -1,7 +1,7 @@
 //! What can be done now: the keys that are shown, and those that do something.
 
 use super::app::{App, Model, Notice};
-use super::cursor::View;
+use super::cursor::{Cursor, View};
 use super::export_menu::picture;
 use super::run::{Run, RunState};
 use crate::generation::{ModelInfo, Request};
@@ -85,24 +85,9 @@ impl App {
         self.is_running() || self.can_continue() || self.newest().is_some_and(|newest| newest > 0)
     }
 
-    pub fn can_select(&self) -> bool {
-        self.run().is_some_and(|run| self.cursor.can_select(run))
-    }
-
-    pub fn has_heads(&self) -> bool {
-        self.run().is_some_and(|run| self.cursor.has_heads(run))
-    }
-
-    pub fn can_switch(&self) -> bool {
-        self.run().is_some_and(|run| self.cursor.can_switch(run))
-    }
-
-    pub fn can_adjust(&self) -> bool {
-        self.run().is_some_and(|run| self.cursor.can_adjust(run))
-    }
-
-    pub fn shows_tokens(&self) -> bool {
-        self.run().is_some_and(|run| self.cursor.shows_tokens(run))
+    /// Is there a run, of which the view shows what `test` asks for?
+    pub fn shows(&self, test: fn(&Cursor, &Run) -> bool) -> bool {
+        self.run().is_some_and(|run| test(&self.cursor, run))
     }
 
     /// Does the view show attention of a step?
@@ -143,8 +128,7 @@ impl App {
 
     /// Is there a picture to save?
     pub fn can_save(&self) -> bool {
-        self.run()
-            .is_some_and(|run| picture(run, &self.cursor).is_some())
+        self.shows(|cursor, run| picture(run, cursor).is_some())
     }
 
     /// Is there anything to write to a file?

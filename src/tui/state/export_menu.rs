@@ -56,7 +56,7 @@ impl ExportMenu {
     }
 
     /// Closes the menu; returns what writes the item at `row`.
-    pub(super) fn choose(&mut self, row: usize) -> Option<Task> {
+    pub(super) fn close(&mut self, row: usize) -> Option<Task> {
         let items = std::mem::take(&mut self.items);
         items.into_iter().nth(row).map(|item| item.task)
     }

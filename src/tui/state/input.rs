@@ -7,11 +7,18 @@ use crate::generation::{AttentionChange, Intervention};
 
 impl App {
     pub(super) fn act_in_mode(&mut self, action: &Action) {
+        if let (Action::Up | Action::Down, Some((row, rows))) = (action, self.list()) {
+            *row = moved(*row, rows, *action == Action::Down);
+            return;
+        }
         match self.mode {
             Mode::Browse => self.browse(action),
             Mode::Edit(_) => self.edit(action),
             Mode::Jump(_) => self.jump(action),
-            Mode::Help(_) => self.scroll_help(action),
+            Mode::Help(_) if matches!(action, Action::Help | Action::Dismiss) => {
+                self.mode = Mode::Browse;
+            }
+            Mode::Help(_) => {}
             Mode::Runs(row) => self.choose_run(action, row),
             Mode::Lessons(row) => self.choose_lesson(action, row),
             Mode::Answer(_) => {
@@ -23,6 +30,18 @@ impl App {
             Mode::Place => self.move_place(action),
             Mode::Weight(_) => self.weigh(action),
             Mode::Export(row) => self.choose_export(action, row),
+        }
+    }
+
+    /// The selected row of the list or the text that lies over the view, and how many there are. The help is scrolled
+    /// by whoever draws it no further than its end.
+    fn list(&mut self) -> Option<(&mut usize, usize)> {
+        match &mut self.mode {
+            Mode::Help(row) => Some((row, usize::MAX)),
+            Mode::Runs(row) => Some((row, self.runs.all().count())),
+            Mode::Lessons(row) => Some((row, self.lesson.lessons().len())),
+            Mode::Export(row) => Some((row, self.export.items.len())),
+            _ => None,
         }
     }
 
@@ -71,12 +90,11 @@ impl App {
     }
 
     fn jump(&mut self, action: &Action) {
-        let typed = if let Action::Type(Typing::Insert(text)) = action {
-            let digits = text.chars().filter(char::is_ascii_digit).collect();
-            self.type_line(&Action::Type(Typing::Insert(digits)))
-        } else {
-            self.type_line(action)
-        };
+        let mut action = action.clone();
+        if let Action::Type(Typing::Insert(text)) = &mut action {
+            text.retain(|typed| typed.is_ascii_digit());
+        }
+        let typed = self.type_line(&action);
         let Some(Ok(number)) = typed.map(|typed| typed.parse::<usize>()) else {
             return;
         };
@@ -108,48 +126,23 @@ impl App {
         None
     }
 
-    fn scroll_help(&mut self, action: &Action) {
-        if let Mode::Help(scroll) = &mut self.mode {
-            match action {
-                Action::Up => *scroll = scroll.saturating_sub(1),
-                Action::Down => *scroll += 1,
-                Action::Help | Action::Dismiss => self.mode = Mode::Browse,
-                _ => {}
-            }
-        }
-    }
-
     fn choose_run(&mut self, action: &Action, row: usize) {
         let rows = self.runs.tree();
-        let chosen = rows
-            .get(row)
-            .map(|row| (row.run.id, row.is_current, row.is_compared));
-        let rows = rows.len();
-        match action {
-            Action::Up => self.mode = Mode::Runs(moved(row, rows, false)),
-            Action::Down => self.mode = Mode::Runs(moved(row, rows, true)),
-            Action::Choose => {
-                if let Some((id, false, _)) = chosen {
-                    self.switch_to(id);
-                }
-                self.mode = Mode::Browse;
+        let other = rows.get(row).filter(|row| !row.is_current);
+        match (action, other.map(|row| (row.run.id, row.is_compared))) {
+            (Action::Choose, Some((id, _))) => self.switch_to(id),
+            (Action::Compare, Some((id, is_compared))) => {
+                self.runs.compare((!is_compared).then_some(id));
             }
-            Action::Compare => {
-                if let Some((id, false, is_compared)) = chosen {
-                    self.runs.compare((!is_compared).then_some(id));
-                    self.mode = Mode::Browse;
-                }
-            }
-            Action::Runs | Action::Dismiss => self.mode = Mode::Browse,
-            _ => {}
+            (Action::Choose | Action::Runs | Action::Dismiss, _) => {}
+            _ => return,
         }
+        self.mode = Mode::Browse;
     }
 
     fn choose_lesson(&mut self, action: &Action, row: usize) {
         let mut lessons = self.lesson.lessons();
         match action {
-            Action::Up => self.mode = Mode::Lessons(moved(row, lessons.len(), false)),
-            Action::Down => self.mode = Mode::Lessons(moved(row, lessons.len(), true)),
             Action::Choose if row < lessons.len() => self.begin(lessons.swap_remove(row)),
             Action::Switch => self.lesson.translate(),
             Action::Lessons | Action::Dismiss => self.mode = Mode::Browse,
@@ -158,20 +151,10 @@ impl App {
     }
 
     fn choose_export(&mut self, action: &Action, row: usize) {
-        let rows = self.export.items.len();
-        match action {
-            Action::Up => self.mode = Mode::Export(moved(row, rows, false)),
-            Action::Down => self.mode = Mode::Export(moved(row, rows, true)),
-            Action::Choose => {
-                self.mode = Mode::Browse;
-                let task = self.export.choose(row);
-                self.tasks.extend(task);
-            }
-            Action::Export | Action::Dismiss => {
-                self.mode = Mode::Browse;
-                self.export.items.clear();
-            }
-            _ => {}
+        if matches!(action, Action::Choose | Action::Export | Action::Dismiss) {
+            self.mode = Mode::Browse;
+            let chosen = self.export.close(row).filter(|_| *action == Action::Choose);
+            self.tasks.extend(chosen);
         }
     }
 

@@ -4,7 +4,7 @@ use super::attention::short_path;
 use super::cursor::{Cursor, View};
 use super::run::Run;
 use super::runs::Runs;
-use crate::generation::{ModelInfo, words};
+use crate::generation::words;
 use crate::lesson::{Location, NumberOrWord, RunJson, Selection};
 use crate::model::tokenizer::TokenKind;
 
@@ -40,12 +40,11 @@ impl Cursor {
     pub(super) fn apply_location(
         &mut self,
         place: &Location,
-        run: Option<&Run>,
-        info: Option<&ModelInfo>,
+        run: &Run,
     ) -> Result<(), LocationError> {
         self.view = place.view.unwrap_or(self.view);
-        let count = run.map_or(0, |run| run.trace.steps.len());
         if let Some(step) = place.step {
+            let count = run.trace.steps.len();
             if step == 0 || step > count {
                 return Err(LocationError::Step { step, count });
             }
@@ -53,66 +52,43 @@ impl Cursor {
             self.follow = false;
         }
         if let Some(token) = &place.token {
-            self.token = position_of(token, run.ok_or(LocationError::NoTokens)?)?;
+            self.token = position_of(token, run)?;
         }
-        self.apply_text(place, run)?;
-        self.apply_noise(place, info)?;
-        self.apply_attention(place, run, info)?;
-        self.decode = place.decode.unwrap_or(self.decode);
-        Ok(())
-    }
-
-    fn apply_text(&mut self, place: &Location, run: Option<&Run>) -> Result<(), LocationError> {
-        let detail = &mut self.detail;
-        detail.side = place.side.unwrap_or(detail.side);
-        detail.part = place.part.unwrap_or(detail.part);
         if let Some(layer) = place.text_layer {
-            let count = run.map_or(0, |run| run.text_states().len());
+            let count = run.text_states().len();
             if layer >= count {
                 let last = count.saturating_sub(1);
                 return Err(LocationError::TextLayer { layer, last });
             }
             self.text_layer = layer;
         }
-        Ok(())
-    }
-
-    fn apply_noise(
-        &mut self,
-        place: &Location,
-        info: Option<&ModelInfo>,
-    ) -> Result<(), LocationError> {
-        let detail = &mut self.detail;
-        detail.scaled = place.scaled.unwrap_or(detail.scaled);
-        detail.curve = place.curve.unwrap_or(detail.curve);
-        detail.other = place.overlay.or(detail.other);
-        detail.other_steps = place.overlay_steps.or(detail.other_steps);
-        self.tensor = place.tensor.unwrap_or(self.tensor);
         if let Some(channel) = place.channel {
-            let count = info.map_or(0, |info| info.latent_shape[0]);
+            let count = run.info.latent_shape[0];
             if channel >= count {
                 return Err(LocationError::Channel { channel, count });
             }
             self.channel = channel;
         }
-        Ok(())
+        let detail = &mut self.detail;
+        detail.side = place.side.unwrap_or(detail.side);
+        detail.part = place.part.unwrap_or(detail.part);
+        detail.scaled = place.scaled.unwrap_or(detail.scaled);
+        detail.curve = place.curve.unwrap_or(detail.curve);
+        detail.other = place.overlay.or(detail.other);
+        detail.other_steps = place.overlay_steps.or(detail.other_steps);
+        self.tensor = place.tensor.unwrap_or(self.tensor);
+        self.decode = place.decode.unwrap_or(self.decode);
+        self.apply_attention(place, run)
     }
 
-    fn apply_attention(
-        &mut self,
-        place: &Location,
-        run: Option<&Run>,
-        info: Option<&ModelInfo>,
-    ) -> Result<(), LocationError> {
+    fn apply_attention(&mut self, place: &Location, run: &Run) -> Result<(), LocationError> {
         let cursor = &mut self.attention;
         match place.layer.as_deref() {
             None => {}
             Some("all") => cursor.layer = None,
             Some(layer) => {
-                let layers = info.map_or(&[][..], |info| &info.cross_attention);
-                let known: Vec<String> = (layers.iter())
-                    .map(|layer| short_path(&layer.path))
-                    .collect();
+                let layers = run.info.cross_attention.iter();
+                let known: Vec<_> = layers.map(|layer| short_path(&layer.path)).collect();
                 let found = known.iter().position(|name| name == layer);
                 cursor.layer = Some(found.ok_or_else(|| LocationError::Layer {
                     layer: layer.to_owned(),
@@ -122,25 +98,18 @@ impl Cursor {
         }
         cursor.half = place.half.unwrap_or(cursor.half);
         cursor.grid = place.grid.unwrap_or(cursor.grid);
-        let of_text = self.view == View::TextEncoder;
-        let count = if of_text {
-            run.map_or(0, Run::text_heads)
+        let (head, count) = if self.view == View::TextEncoder {
+            (&mut self.detail.text_head, run.text_heads())
         } else {
-            info.map_or(0, |info| cursor.head_count(info))
+            let count = cursor.head_count(&run.info);
+            (&mut cursor.head, count)
         };
-        let head = match &place.head {
-            None => return Ok(()),
-            Some(NumberOrWord::Word(word)) if word == "mean" => None,
+        match &place.head {
+            None => {}
+            Some(NumberOrWord::Word(word)) if word == "mean" => *head = None,
             Some(NumberOrWord::Word(word)) => return Err(LocationError::HeadWord(word.clone())),
-            Some(NumberOrWord::Number(head)) if *head < count => Some(*head),
-            Some(NumberOrWord::Number(head)) => {
-                return Err(LocationError::Head { head: *head, count });
-            }
-        };
-        if of_text {
-            self.detail.text_head = head;
-        } else {
-            cursor.head = head;
+            &Some(NumberOrWord::Number(named)) if named < count => *head = Some(named),
+            &Some(NumberOrWord::Number(head)) => return Err(LocationError::Head { head, count }),
         }
         Ok(())
     }
@@ -176,12 +145,12 @@ fn position_of(token: &NumberOrWord, run: &Run) -> Result<usize, LocationError> 
     })
 }
 
-/// What the reader looks at; `info` is the model that made the run on the screen.
-pub(super) fn selection(cursor: &Cursor, runs: &Runs, info: Option<&ModelInfo>) -> Selection {
+/// What the reader looks at.
+pub(super) fn selection(cursor: &Cursor, runs: &Runs) -> Selection {
     let detail = &cursor.detail;
     let run = runs.current.as_ref();
     let origin = run.and_then(|run| run.origin);
-    let layers = info.map_or(&[][..], |info| &info.cross_attention);
+    let layers = run.map_or(&[][..], |run| &run.info.cross_attention);
     let layer = cursor.attention.layer.and_then(|layer| layers.get(layer));
     let text_states = run.map_or(0, |run| run.text_states().len());
     let word = run.and_then(|run| run.word_at(cursor.token));

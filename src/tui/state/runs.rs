@@ -9,7 +9,7 @@ use crate::generation::{ModelInfo, Request};
 const KEPT: usize = 24;
 
 /// The run on the screen, the one beside it, and all others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Runs {
     /// The run on the screen.
     pub current: Option<Run>,
@@ -38,11 +38,8 @@ pub struct Branch<'a> {
 impl Runs {
     pub fn new(attention_budget: usize) -> Self {
         Self {
-            current: None,
-            others: Vec::new(),
-            compared: None,
-            newest: 0,
             attention_budget,
+            ..Self::default()
         }
     }
 
