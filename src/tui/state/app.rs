@@ -7,14 +7,14 @@ use super::action::{Action, Typing};
 use super::cursor::{Cursor, View};
 use super::editor::{Editor, LineEditor};
 use super::export_menu::ExportMenu;
-use super::lesson::{LessonState, Purpose, Seen, page_request};
-use super::location::{LocationError, run_json, selection};
+use super::lesson::{LessonState, Purpose, Seen};
+use super::location::{run_json, selection};
 use super::requests::{Requests, Wanted};
 use super::run::{Run, RunState};
 use super::runs::Runs;
-use super::script::{Instruction, Script};
-use crate::generation::{ModelInfo, Request, RequestPatch};
-use crate::lesson::{Depth, Goto, Lesson, LessonAction, Location, RunJson};
+use super::script::Script;
+use crate::generation::{ModelInfo, Request};
+use crate::lesson::{Depth, Lesson, RunJson};
 use crate::trace::Event;
 use crate::tui::worker::{Command, Failure, FilterQuery, Job, Pictures, Task, Update, Work};
 
@@ -445,79 +445,6 @@ impl App {
         self.notice = None;
         // Before the model is there, nothing is done; then the page is opened anew.
         self.go(&request, &goto);
-    }
-
-    /// Takes the reader to where a page begins, in place of whatever was still to be done.
-    pub fn go(&mut self, lesson: &RequestPatch, goto: &Goto) {
-        let Model::Ready(info) = &self.model else {
-            return;
-        };
-        let request = page_request(lesson, &goto.request, info);
-        self.script = Script::goto(&request, goto);
-        self.mode = Mode::Browse;
-        self.came_from = None;
-        self.proceed();
-    }
-
-    /// Does what a reader could do, after what is still to be done.
-    pub fn act(&mut self, acts: &[LessonAction]) {
-        self.script.add(acts);
-        self.proceed();
-    }
-
-    /// Does what can be done now of a lesson's script.
-    fn proceed(&mut self) {
-        while let Model::Ready(info) = &self.model {
-            let run = self.runs.current.as_ref();
-            if run.is_some_and(Run::is_advancing) {
-                break;
-            }
-            if run.is_some_and(|run| self.script.is_stopped_by(run)) {
-                let why = match &self.notice {
-                    Some(Notice::Failed(failure)) => failure.what.clone(),
-                    _ => "the run failed".to_owned(),
-                };
-                self.script.fail(why);
-                break;
-            }
-            let done = match self.script.next(&self.runs, info) {
-                Ok(None) => break,
-                Ok(Some(instruction)) => self.carry_out(instruction),
-                Err(problem) => Err(problem),
-            };
-            if let Err(problem) = done {
-                self.script.fail(problem.to_string());
-            }
-        }
-    }
-
-    fn carry_out(&mut self, instruction: Instruction) -> Result<(), LocationError> {
-        match instruction {
-            Instruction::Start(request) => self.start(request),
-            Instruction::Branch(step, request) => self.branch(step, request),
-            Instruction::Continue => self.go_on(None),
-            Instruction::SwitchTo(run) => self.switch_to(run),
-            Instruction::Compare(run) => self.runs.compare(run),
-            Instruction::Look(place) => self.look(&place)?,
-            Instruction::Arrive(place) => {
-                // A page looks the same however it was come to.
-                self.cursor = Cursor {
-                    view: self.cursor.view,
-                    field: self.cursor.field,
-                    ..Cursor::default()
-                };
-                self.with_run(|cursor, run| cursor.settle(run, true));
-                self.with_run(Cursor::follow);
-                self.look(&place)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn look(&mut self, place: &Location) -> Result<(), LocationError> {
-        self.playback = None;
-        let run = self.runs.current.as_ref().ok_or(LocationError::NoRun)?;
-        self.cursor.apply_location(place, run)
     }
 
     /// Asks what a page wants to know now.

@@ -172,7 +172,7 @@ impl Cursor {
 
     /// Shows the view that comes so many after this one.
     pub(super) fn turn(&mut self, by: usize) {
-        self.view = View::ALL[(self.view as usize + by) % View::ALL.len()];
+        self.view = after(&View::ALL, self.view, by);
     }
 
     /// To the newest step of `run`, if it follows it.
@@ -241,7 +241,7 @@ impl Cursor {
         let cursor = &mut self.attention;
         match action {
             Action::NextHead => cursor.head = next_head(cursor.head, cursor.head_count(&run.info)),
-            Action::Switch => cursor.grid = after(&Grid::ALL, cursor.grid),
+            Action::Switch => cursor.grid = after(&Grid::ALL, cursor.grid, 1),
             Action::Less => cursor.strength = cursor.strength.saturating_sub(1),
             Action::More => cursor.strength = (cursor.strength + 1).min(AttentionCursor::STRONGEST),
             _ => {}
@@ -249,11 +249,8 @@ impl Cursor {
     }
 
     pub(super) fn other_half(&mut self) {
-        let half = &mut self.attention.half;
-        *half = match half {
-            Guidance::Cond => Guidance::Uncond,
-            Guidance::Uncond => Guidance::Cond,
-        };
+        let halves = [Guidance::Cond, Guidance::Uncond];
+        self.attention.half = after(&halves, self.attention.half, 1);
     }
 
     /// Does selecting up and down do anything in the view?

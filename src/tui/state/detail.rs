@@ -68,26 +68,19 @@ impl Detail {
     pub fn update(&mut self, action: &Action, view: View, heads: usize, steps: usize) {
         match (action, view) {
             (Action::Switch, View::Tokens) => {
-                self.side = match self.side {
-                    Side::Prompt => Side::Negative,
-                    Side::Negative => Side::Prompt,
-                }
+                self.side = after(&[Side::Prompt, Side::Negative], self.side, 1);
             }
-            (Action::Switch, View::Embedding) => self.part = after(&Part::ALL, self.part),
+            (Action::Switch, View::Embedding) => self.part = after(&Part::ALL, self.part, 1),
             (Action::Switch, View::Noise) => self.scaled = !self.scaled,
-            (Action::Switch, View::Schedule) => self.curve = after(&Curve::ALL, self.curve),
+            (Action::Switch, View::Schedule) => self.curve = after(&Curve::ALL, self.curve, 1),
             (Action::SwitchAxis, View::Schedule) => {
-                self.axis = match self.axis {
-                    Axis::Linear => Axis::Logarithmic,
-                    Axis::Logarithmic => Axis::Linear,
-                }
+                self.axis = after(&[Axis::Linear, Axis::Logarithmic], self.axis, 1);
             }
             (Action::NextSchedule, View::Schedule) => {
-                self.other = match self.other {
-                    None => Some(SchedulerKind::ALL[0]),
-                    Some(last) if Some(&last) == SchedulerKind::ALL.last() => None,
-                    Some(kind) => Some(after(&SchedulerKind::ALL, kind)),
-                }
+                let mut all = SchedulerKind::ALL.into_iter();
+                // What is left of all of them begins with the next.
+                self.other.and_then(|kind| all.find(|&one| one == kind));
+                self.other = all.next();
             }
             (Action::Less | Action::More, View::Schedule) => {
                 let now = self.other_steps.unwrap_or(steps);
@@ -112,10 +105,10 @@ pub(super) fn next_head(now: Option<usize>, heads: usize) -> Option<usize> {
     (next < heads).then_some(next)
 }
 
-/// The one after `now` in `all`; the first after the last.
-pub(super) fn after<T: Copy + PartialEq>(all: &[T], now: T) -> T {
+/// The one that comes so many after `now` in `all`; the first after the last.
+pub(super) fn after<T: Copy + PartialEq>(all: &[T], now: T, by: usize) -> T {
     let at = all.iter().position(|&one| one == now).unwrap_or(0);
-    all[(at + 1) % all.len()]
+    all[(at + by) % all.len()]
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The form in which a request is edited, and the line of text that it is made of.
 
+use std::str::FromStr;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::action::Typing;
+use super::detail::after;
 use crate::generation::{Intervention, Request};
 use crate::scheduler::SchedulerKind;
 
@@ -13,38 +16,24 @@ pub fn scheduler_name(kind: SchedulerKind) -> String {
 
 /// What `request` asks for that `before` did not, a few words each: `guidance 3`.
 pub fn changes(request: &Request, before: &Request) -> Vec<String> {
-    let mut changes = Vec::new();
-    let mut add = |changed: bool, words: String| {
-        if changed {
-            changes.push(words);
-        }
+    let words = |request: &Request| {
+        [
+            request.prompt.clone(),
+            match request.negative_prompt.as_str() {
+                "" => "no negative prompt".to_owned(),
+                negative => format!("without “{negative}”"),
+            },
+            format!("seed {}", request.seed),
+            format!("{} steps", request.steps),
+            format!("guidance {}", request.guidance_scale),
+            request.scheduler.to_string(),
+        ]
     };
-    add(request.prompt != before.prompt, request.prompt.clone());
-    let negative = match request.negative_prompt.as_str() {
-        "" => "no negative prompt".to_owned(),
-        negative => format!("without “{negative}”"),
-    };
-    add(request.negative_prompt != before.negative_prompt, negative);
-    add(
-        request.seed != before.seed,
-        format!("seed {}", request.seed),
-    );
-    add(
-        request.steps != before.steps,
-        format!("{} steps", request.steps),
-    );
-    let guidance = format!("guidance {}", request.guidance_scale);
-    let [now, then] = [request, before].map(|request| request.guidance_scale.to_bits());
-    add(now != then, guidance);
-    add(
-        request.scheduler != before.scheduler,
-        request.scheduler.to_string(),
-    );
-    for intervention in &request.interventions {
-        let is_new = !before.interventions.contains(intervention);
-        add(is_new, intervention.to_string());
-    }
-    changes
+    let both = words(request).into_iter().zip(words(before));
+    let changed = both.filter(|(now, then)| now != then).map(|(now, _)| now);
+    let is_new = |change: &&Intervention| !before.interventions.contains(change);
+    let new = request.interventions.iter().filter(is_new);
+    changed.chain(new.map(ToString::to_string)).collect()
 }
 
 /// A field of a request.
@@ -95,9 +84,9 @@ pub struct Editor {
     pub field: Field,
     /// What is wrong with what was typed, once it was submitted.
     pub error: Option<String>,
-    lines: [LineEditor; 5],
+    /// By field; the scheduler is chosen and not typed.
+    lines: [LineEditor; Field::ALL.len()],
     scheduler: SchedulerKind,
-    model: LineEditor,
     model_before: String,
     /// Is it the form of a branch, which keeps the number of steps and asks for its first own step instead?
     is_branch: bool,
@@ -107,19 +96,20 @@ pub struct Editor {
 impl Editor {
     /// A form filled with `request` and the name of the model that is there, with the cursor in the field `field`.
     pub fn new(request: &Request, model: &str, field: Field) -> Self {
-        let line = |text: String| LineEditor::new(&text);
+        let lines = Field::ALL.map(|field| match field {
+            Field::Prompt => request.prompt.clone(),
+            Field::Negative => request.negative_prompt.clone(),
+            Field::Seed => request.seed.to_string(),
+            Field::Steps => request.steps.to_string(),
+            Field::Guidance => request.guidance_scale.to_string(),
+            Field::Scheduler => String::new(),
+            Field::Model => model.to_owned(),
+        });
         Self {
             field,
             error: None,
-            lines: [
-                line(request.prompt.clone()),
-                line(request.negative_prompt.clone()),
-                line(request.seed.to_string()),
-                line(request.steps.to_string()),
-                line(request.guidance_scale.to_string()),
-            ],
+            lines: lines.map(|text| LineEditor::new(&text)),
             scheduler: request.scheduler,
-            model: line(model.to_owned()),
             model_before: model.to_owned(),
             is_branch: false,
             before: request.clone(),
@@ -149,31 +139,38 @@ impl Editor {
 
     /// For a branch: the first step that will be its own, from 0, which must not be beyond `newest`.
     pub fn branches_at(&self, newest: usize) -> Result<usize, (Field, String)> {
-        let typed = self.lines[Field::Steps as usize].text();
-        match parse::<usize>(typed) {
-            Some(number) if (1..=newest + 1).contains(&number) => Ok(number - 1),
-            _ => {
-                let problem = format!(
-                    "a branch begins at a step from 1 to {}, and {typed:?} is not one",
-                    newest + 1
-                );
-                Err((Field::Steps, problem))
-            }
+        let typed = self.text(Field::Steps);
+        let number = typed.trim().parse::<usize>().unwrap_or(0);
+        let last = newest + 1;
+        if (1..=last).contains(&number) {
+            return Ok(number - 1);
         }
+        let expected = format!("a branch begins at a step from 1 to {last}");
+        Err((
+            Field::Steps,
+            format!("{expected}, and {typed:?} is not one"),
+        ))
     }
 
     /// The line of `field`; `None` for the scheduler, which is chosen and not typed.
     pub fn line(&self, field: Field) -> Option<&LineEditor> {
-        match field {
-            Field::Scheduler => None,
-            Field::Model => Some(&self.model),
-            field => self.lines.get(field as usize),
-        }
+        (field != Field::Scheduler).then(|| &self.lines[field as usize])
+    }
+
+    fn text(&self, field: Field) -> &str {
+        self.lines[field as usize].text()
+    }
+
+    fn number<T: FromStr>(&self, field: Field, expected: &str) -> Result<T, (Field, String)> {
+        let (name, typed) = (field.name(), self.text(field));
+        let problem = |_| format!("{name} must be {expected}, and {typed:?} is not");
+        let parsed = typed.trim().parse().map_err(problem);
+        parsed.map_err(|problem| (field, problem))
     }
 
     /// The model that was typed in the place of the one that is there, as `--model` names it.
     pub fn other_model(&self) -> Option<&str> {
-        let typed = self.model.text().trim();
+        let typed = self.text(Field::Model).trim();
         (!typed.is_empty() && typed != self.model_before).then_some(typed)
     }
 
@@ -185,43 +182,26 @@ impl Editor {
     pub fn apply(&mut self, typing: &Typing) {
         self.error = None;
         let all = Field::of(self.is_branch);
-        let position = self.field as usize;
-        let fields = all.len();
         match typing {
-            Typing::NextField => self.field = all[(position + 1) % fields],
-            Typing::PreviousField => self.field = all[(position + fields - 1) % fields],
-            _ => match self.field {
-                Field::Scheduler => self.choose_scheduler(typing),
-                Field::Model => self.model.apply(typing),
-                _ => self.lines[position].apply(typing),
-            },
+            Typing::NextField => self.field = after(all, self.field, 1),
+            Typing::PreviousField => self.field = after(all, self.field, all.len() - 1),
+            _ if self.field == Field::Scheduler => self.choose_scheduler(typing),
+            _ => self.lines[self.field as usize].apply(typing),
         }
     }
 
     /// The request that the form says, or what is wrong with it.
     pub fn request(&self) -> Result<Request, (Field, String)> {
-        let text = |field: Field| self.lines[field as usize].text();
-        let number = |field: Field, wanted: &str| {
-            let problem = format!(
-                "{} must be {wanted}, and {:?} is not",
-                field.name(),
-                text(field)
-            );
-            (field, problem)
-        };
         let request = Request {
-            prompt: text(Field::Prompt).to_owned(),
-            negative_prompt: text(Field::Negative).to_owned(),
-            seed: parse(text(Field::Seed))
-                .ok_or_else(|| number(Field::Seed, "a whole number such as 42"))?,
+            prompt: self.text(Field::Prompt).to_owned(),
+            negative_prompt: self.text(Field::Negative).to_owned(),
+            seed: self.number(Field::Seed, "a whole number such as 42")?,
             steps: if self.is_branch {
                 self.before.steps
             } else {
-                parse(text(Field::Steps))
-                    .ok_or_else(|| number(Field::Steps, "a whole number such as 25"))?
+                self.number(Field::Steps, "a whole number such as 25")?
             },
-            guidance_scale: parse(text(Field::Guidance))
-                .ok_or_else(|| number(Field::Guidance, "a number such as 7.5"))?,
+            guidance_scale: self.number(Field::Guidance, "a number such as 7.5")?,
             scheduler: self.scheduler,
             interventions: self.interventions(),
         };
@@ -240,7 +220,7 @@ impl Editor {
 
     /// Those of before, as far as the prompt still has their words.
     fn interventions(&self) -> Vec<Intervention> {
-        let prompt = self.lines[Field::Prompt as usize].text();
+        let prompt = self.text(Field::Prompt);
         let words = prompt.to_lowercase();
         let mut kept = self.before.with_prompt(prompt).interventions;
         kept.retain(|intervention| words.contains(&intervention.word.to_lowercase()));
@@ -249,30 +229,18 @@ impl Editor {
 
     fn choose_scheduler(&mut self, typing: &Typing) {
         let count = SchedulerKind::ALL.len();
-        let at = SchedulerKind::ALL
-            .iter()
-            .position(|&kind| kind == self.scheduler)
-            .unwrap_or(0);
-        match typing {
-            Typing::Right => self.scheduler = SchedulerKind::ALL[(at + 1) % count],
-            Typing::Left => self.scheduler = SchedulerKind::ALL[(at + count - 1) % count],
-            Typing::Insert(text) => {
-                // The next scheduler whose name begins so.
-                let found = (1..=count).map(|i| SchedulerKind::ALL[(at + i) % count]);
-                if let Some(kind) = found
-                    .into_iter()
-                    .find(|&kind| scheduler_name(kind).starts_with(text.trim()))
-                {
-                    self.scheduler = kind;
-                }
-            }
-            _ => {}
-        }
+        let at = |by| after(&SchedulerKind::ALL, self.scheduler, by);
+        let is_typed = |kind: &SchedulerKind| match typing {
+            Typing::Insert(text) => kind.to_string().starts_with(text.trim()),
+            _ => false,
+        };
+        self.scheduler = match typing {
+            Typing::Right => at(1),
+            Typing::Left => at(count - 1),
+            // The next one whose name begins so.
+            _ => (1..=count).map(at).find(is_typed).unwrap_or(self.scheduler),
+        };
     }
-}
-
-fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.trim().parse().ok()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -311,10 +279,8 @@ impl LineEditor {
             }
             Typing::DeleteWord => {
                 let before = self.text[..self.cursor].trim_end();
-                let start = before.rfind(char::is_whitespace).map_or(0, |index| {
-                    index + before[index..].chars().next().map_or(0, char::len_utf8)
-                });
-                self.delete_to(start);
+                let word = before.rsplit(char::is_whitespace).next().unwrap_or(before);
+                self.delete_to(before.len() - word.len());
             }
             Typing::DeleteToStart => self.delete_to(0),
             Typing::Left => self.cursor = self.before(),
@@ -333,13 +299,9 @@ impl LineEditor {
         self.text.insert_str(self.cursor, &text);
         self.cursor += text.len();
         // What was inserted may have joined its neighbours into one grapheme.
-        if self.cursor < self.text.len() {
-            let boundaries = self.text.grapheme_indices(true).map(|(index, _)| index);
-            self.cursor = boundaries
-                .into_iter()
-                .find(|&index| index >= self.cursor)
-                .unwrap_or(self.text.len());
-        }
+        let mut boundaries = self.text.grapheme_indices(true).map(|(index, _)| index);
+        let boundary = boundaries.find(|&index| index >= self.cursor);
+        self.cursor = boundary.unwrap_or(self.text.len());
     }
 
     fn delete_to(&mut self, start: usize) {

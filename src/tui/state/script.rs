@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::app::{App, Mode, Model, Notice};
+use super::cursor::Cursor;
+use super::lesson::page_request;
 use super::location::LocationError;
 use super::run::{Origin, Run, RunState};
-use super::runs::Runs;
 use crate::generation::{ModelInfo, Request, RequestPatch};
 use crate::lesson::{Goto, LessonAction, Location};
 
@@ -27,20 +29,15 @@ enum ScriptStep {
     Act(LessonAction),
 }
 
-/// What the next step of a script comes to.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Instruction {
-    Start(Request),
-    /// A branch of the run on the screen, from this step on.
-    Branch(usize, Request),
-    /// Let the run on the screen go on to its end.
-    Continue,
-    /// Put another run on the screen.
-    SwitchTo(u64),
-    /// Put this run, or none, beside the one on the screen.
-    Compare(Option<u64>),
-    Arrive(Location),
-    Look(Location),
+impl ScriptStep {
+    /// Does a run on the screen that failed stand in the way?
+    fn is_stopped_by(&self, run: &Run) -> bool {
+        run.state == RunState::Failed
+            && match self {
+                Self::Show(request) | Self::Beside { request, .. } => run.trace.request == *request,
+                Self::Arrive(_) | Self::Act(_) => true,
+            }
+    }
 }
 
 /// What is to be done, and what went wrong with the last of it.
@@ -61,81 +58,95 @@ impl Script {
         self.problem.take()
     }
 
-    /// What takes a reader to where a page begins.
-    pub(super) fn goto(request: &Request, goto: &Goto) -> Self {
-        let mut queue = VecDeque::from([ScriptStep::Show(request.clone())]);
-        queue.extend(goto.beside.as_ref().map(|beside| ScriptStep::Beside {
-            request: beside.request.apply(request),
-            branch: beside.branch.map(|step| step.saturating_sub(1)),
-            home: None,
-        }));
-        queue.push_back(ScriptStep::Arrive(goto.location.clone()));
-        Self {
-            queue,
-            problem: None,
-        }
-    }
-
-    /// Adds what a reader could do.
-    pub(super) fn add(&mut self, acts: &[LessonAction]) {
-        self.queue.extend(acts.iter().cloned().map(ScriptStep::Act));
-    }
-
     /// Nothing is done of what is left.
-    pub(super) fn fail(&mut self, problem: String) {
+    fn fail(&mut self, problem: String) {
         self.queue.clear();
         self.problem = Some(problem);
     }
+}
 
-    /// Does a run on the screen that failed stand in the way of the next step?
-    pub(super) fn is_stopped_by(&self, run: &Run) -> bool {
-        run.state == RunState::Failed
-            && self.queue.front().is_some_and(|step| match step {
-                ScriptStep::Show(request) | ScriptStep::Beside { request, .. } => {
-                    run.trace.request == *request
+impl App {
+    /// Takes the reader to where a page begins, in place of whatever was still to be done.
+    pub fn go(&mut self, lesson: &RequestPatch, goto: &Goto) {
+        let Model::Ready(info) = &self.model else {
+            return;
+        };
+        let request = page_request(lesson, &goto.request, info);
+        let beside = goto.beside.as_ref().map(|beside| ScriptStep::Beside {
+            request: beside.request.apply(&request),
+            branch: beside.branch.map(|step| step.saturating_sub(1)),
+            home: None,
+        });
+        let mut queue = VecDeque::from([ScriptStep::Show(request)]);
+        queue.extend(beside);
+        queue.push_back(ScriptStep::Arrive(goto.location.clone()));
+        self.script = Script {
+            queue,
+            problem: None,
+        };
+        self.mode = Mode::Browse;
+        self.came_from = None;
+        self.proceed();
+    }
+
+    /// Does what a reader could do, after what is still to be done.
+    pub fn act(&mut self, acts: &[LessonAction]) {
+        let steps = acts.iter().cloned().map(ScriptStep::Act);
+        self.script.queue.extend(steps);
+        self.proceed();
+    }
+
+    /// Does what can be done now of a lesson's script.
+    pub(super) fn proceed(&mut self) {
+        while let (Model::Ready(info), Some(step)) = (&self.model, self.script.queue.front()) {
+            let info = Arc::clone(info);
+            let run = self.runs.current.as_ref();
+            if run.is_some_and(Run::is_advancing) {
+                break;
+            }
+            if run.is_some_and(|run| step.is_stopped_by(run)) {
+                let why = match &self.notice {
+                    Some(Notice::Failed(failure)) => failure.what.clone(),
+                    _ => "the run failed".to_owned(),
+                };
+                self.script.fail(why);
+                break;
+            }
+            let done = match self.script.queue.pop_front() {
+                None => break,
+                Some(ScriptStep::Show(request)) => {
+                    self.show(request, &info);
+                    Ok(())
                 }
-                ScriptStep::Arrive(_) | ScriptStep::Act(_) => true,
-            })
+                Some(ScriptStep::Beside {
+                    request,
+                    branch,
+                    home,
+                }) => self.put_beside(request, branch, home, &info),
+                Some(ScriptStep::Arrive(place)) => self.arrive(&place),
+                Some(ScriptStep::Act(action)) => self.do_as_a_reader(action),
+            };
+            if let Err(problem) = done {
+                self.script.fail(problem.to_string());
+            }
+        }
     }
 
-    /// What comes next, on the open model; a step that needs a run stays until that is there.
-    pub(super) fn next(
-        &mut self,
-        runs: &Runs,
-        info: &Arc<ModelInfo>,
-    ) -> Result<Option<Instruction>, LocationError> {
-        let Some(step) = self.queue.pop_front() else {
-            return Ok(None);
-        };
-        let instruction = match step {
-            ScriptStep::Show(request) => self.show(request, runs, info),
-            ScriptStep::Beside {
-                request,
-                branch,
-                home,
-            } => self.put_beside(request, branch, home, runs, info)?,
-            ScriptStep::Arrive(place) => Instruction::Arrive(place),
-            ScriptStep::Act(act) => do_act(act, runs)?,
-        };
-        Ok(Some(instruction))
-    }
-
-    /// The run of `request`; what must still be done before it is on the screen and done comes first.
-    fn show(&mut self, request: Request, runs: &Runs, info: &Arc<ModelInfo>) -> Instruction {
+    /// Puts the run of `request` on the screen; what must still be done before it is there and done comes first.
+    fn show(&mut self, request: Request, info: &Arc<ModelInfo>) {
         let is_it = |run: &Run| {
             run.origin.is_none() && run.trace.request == request && run.is_made_by(info)
         };
         let found = |run: &&Run| is_it(run) && run.state != RunState::Failed;
-        let instruction = match &runs.current {
-            Some(run) if is_it(run) && run.is_waiting() => Instruction::Continue,
-            Some(run) if is_it(run) => return Instruction::Compare(None),
-            _ => match runs.others.iter().find(found) {
-                Some(run) => Instruction::SwitchTo(run.id),
-                None => Instruction::Start(request.clone()),
+        match &self.runs.current {
+            Some(run) if is_it(run) && run.is_waiting() => self.go_on(None),
+            Some(run) if is_it(run) => return self.runs.compare(None),
+            _ => match self.runs.others.iter().find(found) {
+                Some(run) => self.switch_to(run.id),
+                None => self.start(request.clone()),
             },
-        };
-        self.queue.push_front(ScriptStep::Show(request));
-        instruction
+        }
+        self.script.queue.push_front(ScriptStep::Show(request));
     }
 
     fn put_beside(
@@ -143,11 +154,10 @@ impl Script {
         request: Request,
         branch: Option<usize>,
         home: Option<u64>,
-        runs: &Runs,
         info: &Arc<ModelInfo>,
-    ) -> Result<Instruction, LocationError> {
-        let current = runs.current.as_ref().map_or(0, |run| run.id);
-        let home = home.filter(|&home| runs.find(home).is_some());
+    ) -> Result<(), LocationError> {
+        let current = self.runs.current.as_ref().map_or(0, |run| run.id);
+        let home = home.filter(|&home| self.runs.find(home).is_some());
         let home = home.unwrap_or(current);
         let origin = branch.map(|step| Origin { run: home, step });
         let is_it = |run: &&Run| {
@@ -156,50 +166,65 @@ impl Script {
                 && run.state == RunState::Done
                 && run.is_made_by(info)
         };
-        let instruction = if current != home {
-            Instruction::SwitchTo(home)
-        } else if let Some(run) = runs.others.iter().find(is_it) {
-            return Ok(Instruction::Compare(Some(run.id)));
+        if current != home {
+            self.switch_to(home);
+        } else if let Some(run) = self.runs.others.iter().find(is_it) {
+            self.runs.compare(Some(run.id));
+            return Ok(());
         } else if let Some(step) = branch {
-            leave_at(step, request.clone(), runs)?
+            self.leave_at(step, request.clone())?;
         } else {
-            Instruction::Start(request.clone())
-        };
-        self.queue.push_front(ScriptStep::Beside {
+            self.start(request.clone());
+        }
+        self.script.queue.push_front(ScriptStep::Beside {
             request,
             branch,
             home: Some(home),
         });
-        Ok(instruction)
+        Ok(())
     }
-}
 
-/// A branch of the run on the screen, which must have the step.
-fn leave_at(step: usize, request: Request, runs: &Runs) -> Result<Instruction, LocationError> {
-    let count = runs.current.as_ref().map_or(0, |run| run.trace.steps.len());
-    if step >= count {
-        return Err(LocationError::Step {
-            step: step + 1,
-            count,
-        });
-    }
-    Ok(Instruction::Branch(step, request))
-}
-
-fn do_act(act: LessonAction, runs: &Runs) -> Result<Instruction, LocationError> {
-    let asked = |ask: &RequestPatch| {
-        let run = runs.current.as_ref().ok_or(LocationError::NoRun)?;
-        Ok(ask.apply(&run.trace.request))
-    };
-    match act {
-        LessonAction::Look(place) => Ok(Instruction::Look(place)),
-        // A change of the attention to words stands beside what it changes, as it does with its key.
-        LessonAction::Run(ask) if ask.intervenes() => leave_at(0, asked(&ask)?, runs),
-        LessonAction::Run(ask) => Ok(Instruction::Start(asked(&ask)?)),
-        LessonAction::Branch(step, ask) => {
-            let request = asked(&ask)?;
-            let step = step.checked_sub(1).ok_or(LocationError::StepZero)?;
-            leave_at(step, request, runs)
+    /// A branch of the run on the screen, which must have the step.
+    fn leave_at(&mut self, step: usize, request: Request) -> Result<(), LocationError> {
+        let count = self.run().map_or(0, |run| run.trace.steps.len());
+        if step >= count {
+            let step = step + 1;
+            return Err(LocationError::Step { step, count });
         }
+        self.branch(step, request);
+        Ok(())
+    }
+
+    /// A page looks the same however it was come to.
+    fn arrive(&mut self, place: &Location) -> Result<(), LocationError> {
+        self.cursor = Cursor {
+            view: self.cursor.view,
+            field: self.cursor.field,
+            ..Cursor::default()
+        };
+        self.with_run(|cursor, run| cursor.settle(run, true));
+        self.with_run(Cursor::follow);
+        self.look(place)
+    }
+
+    fn look(&mut self, place: &Location) -> Result<(), LocationError> {
+        self.playback = None;
+        let run = self.runs.current.as_ref().ok_or(LocationError::NoRun)?;
+        self.cursor.apply_location(place, run)
+    }
+
+    fn do_as_a_reader(&mut self, action: LessonAction) -> Result<(), LocationError> {
+        let before = self.request().cloned().ok_or(LocationError::NoRun)?;
+        match action {
+            LessonAction::Look(place) => return self.look(&place),
+            // A change of the attention to words stands beside what it changes, as it does with its key.
+            LessonAction::Run(ask) if ask.intervenes() => self.leave_at(0, ask.apply(&before))?,
+            LessonAction::Run(ask) => self.start(ask.apply(&before)),
+            LessonAction::Branch(step, ask) => {
+                let step = step.checked_sub(1).ok_or(LocationError::StepZero)?;
+                self.leave_at(step, ask.apply(&before))?;
+            }
+        }
+        Ok(())
     }
 }
