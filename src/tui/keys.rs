@@ -168,13 +168,8 @@ pub const ALWAYS: &[Binding] = &[
 ];
 
 /// Out of what is typed; the keys that always work are letters there, and do not.
-const BACK: Binding = key(
-    "esc",
-    "back",
-    always,
-    &[(Esc, Action::Dismiss)],
-    "leave everything as it was",
-);
+#[rustfmt::skip]
+const BACK: Binding = key("esc", "back", always, &[(Esc, Action::Dismiss)], "leave everything as it was");
 
 const UP_DOWN: &[(KeyCode, Action)] = &[(Up, Action::Up), (Down, Action::Down)];
 
@@ -292,30 +287,24 @@ const TYPING: &[(KeyCode, KeyModifiers, Action)] = &[
     (Char('u'), CONTROL, Action::Type(Typing::DeleteToStart)),
 ];
 
-/// The table for `mode`, and whether the keys that always work belong to it.
-fn table(mode: &Mode) -> (&'static [Binding], bool) {
-    match mode {
-        Mode::Browse => (BROWSE, true),
-        Mode::Edit(_) => (EDIT, false),
-        Mode::Jump(_) => (JUMP, false),
-        Mode::Help { .. } => (HELP, true),
-        Mode::Weight(_) => (WEIGHT, false),
-        Mode::Runs(_) => (RUNS, true),
-        Mode::Lessons(_) => (LESSONS, true),
-        Mode::Answer(_) => (ANSWER, false),
-        Mode::Export(_) => (EXPORT, true),
-        Mode::Place => (PLACE, true),
-    }
-}
-
-/// The bindings that do something right now, in the table's order; those that always work come last.
+/// The bindings that do something right now, in their table's order; those that always work come last.
 pub fn active(app: &App) -> (Vec<&'static Binding>, &'static [Binding]) {
-    let (bindings, with_always) = table(&app.mode);
-    let active = bindings
-        .iter()
-        .filter(|binding| (binding.works)(app))
-        .collect();
-    (active, if with_always { ALWAYS } else { &[] })
+    let table = match app.mode {
+        Mode::Browse => BROWSE,
+        Mode::Edit(_) => EDIT,
+        Mode::Jump(_) => JUMP,
+        Mode::Help(_) => HELP,
+        Mode::Weight(_) => WEIGHT,
+        Mode::Runs(_) => RUNS,
+        Mode::Lessons(_) => LESSONS,
+        Mode::Answer(_) => ANSWER,
+        Mode::Export(_) => EXPORT,
+        Mode::Place => PLACE,
+    };
+    let active = table.iter().filter(|binding| (binding.works)(app));
+    // Where text is typed, the keys that always work are letters.
+    let always = if app.mode.is_typed() { &[] } else { ALWAYS };
+    (active.collect(), always)
 }
 
 /// The keys of the lesson that do something right now; none where no lesson is read.
@@ -333,31 +322,24 @@ pub fn action(app: &App, event: KeyEvent) -> Option<Action> {
     let modifiers = event.modifiers - KeyModifiers::SHIFT;
     let (active, always) = active(app);
     let bindings = in_lesson(app).into_iter().chain(active).chain(always);
-    let plain = bindings
-        .flat_map(|binding| binding.dispatch)
-        .filter(|_| modifiers == NONE)
-        .find(|(code, _)| *code == event.code);
-    if let Some((_, action)) = plain {
+    let mut plain = bindings.flat_map(|binding| binding.dispatch);
+    let is_plain = |(code, _): &&(KeyCode, Action)| modifiers == NONE && *code == event.code;
+    if let Some((_, action)) = plain.find(is_plain) {
         return Some(action.clone());
     }
-    // Where text is typed, the keys that always work are letters.
-    let typing = if always.is_empty() { TYPING } else { &[] };
-    let found = typing
-        .iter()
-        .chain(EVERYWHERE)
-        .find(|(code, wanted, _)| *code == event.code && *wanted == modifiers);
-    match (found, &app.mode, event.code) {
-        (Some((_, _, action)), _, _) => Some(action.clone()),
-        (None, Mode::Edit(_) | Mode::Weight(_) | Mode::Answer(_), Char(typed))
-            if !modifiers.intersects(CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER) =>
-        {
-            Some(Action::Type(Typing::Insert(typed.into())))
-        }
-        (None, Mode::Jump(_), Char(typed @ '0'..='9')) => {
-            Some(Action::Type(Typing::Insert(typed.into())))
-        }
-        _ => None,
+    let is_typed = app.mode.is_typed();
+    let typing = if is_typed { TYPING } else { &[] };
+    let is_pressed = |(code, wanted): (KeyCode, _)| code == event.code && wanted == modifiers;
+    let mut bound = typing.iter().chain(EVERYWHERE);
+    if let Some((_, _, action)) = bound.find(|(code, wanted, _)| is_pressed((*code, *wanted))) {
+        return Some(action.clone());
     }
+    let is_text = match (&app.mode, event.code) {
+        (Mode::Jump(_), Char(typed)) => typed.is_ascii_digit(),
+        _ => !modifiers.intersects(CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER),
+    };
+    let typed = event.code.as_char().filter(|_| is_typed && is_text);
+    typed.map(|typed| Action::Type(Typing::Insert(typed.into())))
 }
 
 #[cfg(test)]

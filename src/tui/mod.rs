@@ -30,9 +30,9 @@ pub(crate) use player::Player;
 
 use crate::export::Replay;
 use crate::lesson::{Language, Lesson};
+use state::App;
 use state::action::{Action, Typing};
 use state::lesson::LessonState;
-use state::{App, Mode};
 use terminal::Screen;
 use ui::pixels::{self, Pixels};
 use ui::screen;
@@ -51,17 +51,11 @@ const TICK: Duration = Duration::from_millis(80);
 /// # Errors
 /// Where the terminal cannot be used. A model that does not load is shown on the screen.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let Options {
-        loader,
-        request,
-        attention_budget,
-        images,
-        export,
-    } = options;
-    let mut app = App::new(attention_budget);
+    let mut app = App::new(options.attention_budget);
     app.lesson.language = Language::of_locale();
-    app.export.plan = export;
-    open(app, images, || Worker::spawn(loader, request))
+    app.export.plan = options.export;
+    let worker = || Worker::spawn(options.loader, options.request);
+    open(app, options.images, worker)
 }
 
 /// Opens the inspector with a lesson in it, and runs it until the user quits.
@@ -77,9 +71,8 @@ pub fn read_lesson(
     // The lesson says what is run.
     app.waits = true;
     app.begin(lesson);
-    open(app, options.images, || {
-        Worker::spawn(options.loader, options.request)
-    })
+    let worker = || Worker::spawn(options.loader, options.request);
+    open(app, options.images, worker)
 }
 
 /// Opens a recorded run in the inspector, with as much of its attention in memory as fits `attention_budget` bytes.
@@ -190,12 +183,10 @@ impl Inspector {
 
     /// How long nothing happens unless a key is pressed.
     fn poll_timeout(&self) -> Duration {
-        let timeout = if self.app.is_busy() {
-            BUSY
-        } else if self.app.wants_ticks() {
-            TICK
-        } else {
-            IDLE
+        let timeout = match (self.app.is_busy(), self.app.wants_ticks()) {
+            (true, _) => BUSY,
+            (false, true) => TICK,
+            (false, false) => IDLE,
         };
         let due = self.pixels.due(Instant::now());
         due.map_or(timeout, |due| due.min(timeout))
@@ -214,22 +205,20 @@ impl Inspector {
                 MouseEventKind::ScrollDown => Some(Action::Down),
                 _ => None,
             },
-            Event::Paste(text) => matches!(
-                self.app.mode,
-                Mode::Edit(_) | Mode::Jump(_) | Mode::Weight(_) | Mode::Answer(_)
-            )
-            .then(|| Action::Type(Typing::Insert(text.clone()))),
+            Event::Paste(text) => {
+                (self.app.mode.is_typed()).then(|| Action::Type(Typing::Insert(text.clone())))
+            }
             Event::Resize(..) => {
                 self.pixels.forget(Instant::now());
                 return true;
             }
             _ => None,
         };
-        let Some(action) = action else {
-            return false;
-        };
-        self.update(action, size);
-        true
+        let changes = action.is_some();
+        if let Some(action) = action {
+            self.update(action, size);
+        }
+        changes
     }
 
     fn tick(&mut self, size: (u16, u16)) -> bool {

@@ -57,6 +57,16 @@ pub enum Mode {
     Export(usize),
 }
 
+impl Mode {
+    /// Is text typed in it?
+    pub fn is_typed(&self) -> bool {
+        matches!(
+            self,
+            Self::Edit(_) | Self::Jump(_) | Self::Weight(_) | Self::Answer(_)
+        )
+    }
+}
+
 /// A message in the footer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -285,9 +295,8 @@ impl App {
             self.cursor.settle(run, tokenized);
             self.cursor.follow(run);
             if let (Some(what), true) = (broken, is_news) {
-                let advice =
-                    "In f16 numbers can grow too large: try --dtype f32, or bf16.".to_owned();
-                self.notice = Some(Notice::Failed(Failure { what, advice }));
+                let advice = "In f16 numbers can grow too large: try --dtype f32, or bf16.";
+                self.notice = Some(Notice::Failed(Failure::new(what, advice)));
             }
         }
     }
@@ -452,20 +461,15 @@ impl App {
         if let Some(problem) = self.script.take_problem() {
             self.lesson.cannot_open(&problem);
         }
-        let Some(open) = self
-            .lesson
-            .open
-            .as_ref()
-            .filter(|_| !self.is_run_unfinished())
-        else {
-            return;
-        };
-        match open.next_query() {
-            Some(Purpose::Opening) if self.is_at_page() => self.query(Purpose::Opening),
-            Some(Purpose::Watching) if open.seen.as_ref() != Some(&self.seen()) => {
-                self.query(Purpose::Watching);
+        let open = self.lesson.open.as_ref();
+        if let Some(open) = open.filter(|_| !self.is_run_unfinished())
+            && let Some(purpose) = open.next_query()
+            && match purpose {
+                Purpose::Opening => self.is_at_page(),
+                _ => open.seen.as_ref() != Some(&self.seen()),
             }
-            _ => {}
+        {
+            self.query(purpose);
         }
     }
 

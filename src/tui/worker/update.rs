@@ -139,7 +139,7 @@ impl Failure {
         )
     }
 
-    pub(super) fn new(what: impl Into<String>, advice: &str) -> Self {
+    pub fn new(what: impl Into<String>, advice: &str) -> Self {
         Self {
             what: what.into(),
             advice: advice.to_owned(),

@@ -273,10 +273,8 @@ impl LessonState {
     }
 
     fn not_kept(&mut self, error: &ProgressError) {
-        self.problem = Some(Failure {
-            what: error.to_string(),
-            advice: "Lessons can be read all the same; what you solve is not kept.".to_owned(),
-        });
+        let advice = "Lessons can be read all the same; what you solve is not kept.";
+        self.problem = Some(Failure::new(error.to_string(), advice));
     }
 }
 
