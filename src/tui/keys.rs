@@ -173,7 +173,6 @@ const BACK: Binding = key("esc", "back", always, &[(Esc, Action::Dismiss)], "lea
 
 const UP_DOWN: &[(KeyCode, Action)] = &[(Up, Action::Up), (Down, Action::Down)];
 
-/// Keys while the request is edited.
 #[rustfmt::skip]
 pub const EDIT: &[Binding] = &[
     key("enter", "run", always, &[(Enter, Action::Type(Typing::Submit))], "run what the form says"),
@@ -186,7 +185,6 @@ pub const EDIT: &[Binding] = &[
     BACK,
 ];
 
-/// Keys while a step's number is typed.
 #[rustfmt::skip]
 pub const JUMP: &[Binding] = &[
     key("0-9", "step", always, &[], "the step's number"),
@@ -194,7 +192,6 @@ pub const JUMP: &[Binding] = &[
     BACK,
 ];
 
-/// Keys while a weight is typed.
 #[rustfmt::skip]
 pub const WEIGHT: &[Binding] = &[
     key("0.5 2", "factor", always, &[], "the word's attention is multiplied by this"),
@@ -204,7 +201,6 @@ pub const WEIGHT: &[Binding] = &[
     BACK,
 ];
 
-/// Keys while a run is chosen.
 #[rustfmt::skip]
 pub const RUNS: &[Binding] = &[
     key("↑↓", "select", always, UP_DOWN, "the run before or after"),
@@ -214,7 +210,6 @@ pub const RUNS: &[Binding] = &[
     key("esc", "back", always, &[(Esc, Action::Dismiss), (Char('t'), Action::Runs)], "leave everything as it was"),
 ];
 
-/// Keys while choosing what to write to a file.
 #[rustfmt::skip]
 pub const EXPORT: &[Binding] = &[
     key("↑↓", "select", always, UP_DOWN, "the offer before or after"),
@@ -222,7 +217,6 @@ pub const EXPORT: &[Binding] = &[
     key("esc", "back", always, &[(Esc, Action::Dismiss), (Char('e'), Action::Export)], "write nothing"),
 ];
 
-/// Keys while a lesson is chosen.
 #[rustfmt::skip]
 pub const LESSONS: &[Binding] = &[
     key("↑↓", "select", always, UP_DOWN, "the lesson before or after"),
@@ -231,7 +225,6 @@ pub const LESSONS: &[Binding] = &[
     key("esc", "back", always, &[(Esc, Action::Dismiss), (Char('l'), Action::Lessons)], "leave everything as it was"),
 ];
 
-/// Keys while a question is answered.
 #[rustfmt::skip]
 pub const ANSWER: &[Binding] = &[
     key("enter", "answer", always, &[(Enter, Action::Type(Typing::Submit))], "that is the answer"),
@@ -239,7 +232,6 @@ pub const ANSWER: &[Binding] = &[
     key("esc", "back", always, &[(Esc, Action::Dismiss)], "answer later"),
 ];
 
-/// Keys while moving over the picture.
 #[rustfmt::skip]
 pub const PLACE: &[Binding] = &[
     key("←→↑↓", "move", always,
@@ -255,7 +247,6 @@ pub const PLACE: &[Binding] = &[
         "stop moving over the picture"),
 ];
 
-/// Keys while the help is open.
 #[rustfmt::skip]
 pub const HELP: &[Binding] = &[
     key("↑↓", "scroll", always, UP_DOWN, "scroll"),

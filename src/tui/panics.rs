@@ -29,7 +29,6 @@ pub fn take_message() -> String {
     message.unwrap_or_else(|| "the worker panicked".to_owned())
 }
 
-/// Puts the standard hook back when dropped.
 pub struct Guard;
 
 impl Drop for Guard {

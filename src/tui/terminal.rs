@@ -32,7 +32,6 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal over.
     pub fn open() -> io::Result<Self> {
         take_over()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
@@ -62,7 +61,6 @@ impl Screen {
         self.terminal.resize(size.into())
     }
 
-    /// The screen's columns and rows.
     pub fn size(&self) -> (u16, u16) {
         let size = self.terminal.size().unwrap_or_default();
         (size.width, size.height)
@@ -81,7 +79,6 @@ impl Screen {
         Ok(())
     }
 
-    /// Was the program asked to end by a signal?
     pub fn is_terminated(&self) -> bool {
         self.terminated.load(Ordering::Relaxed)
     }
@@ -96,7 +93,6 @@ impl Screen {
         self.clear()
     }
 
-    /// There is no such thing here.
     #[cfg(not(unix))]
     pub fn suspend(&mut self) -> io::Result<()> {
         Ok(())

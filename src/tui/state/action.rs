@@ -25,7 +25,6 @@ pub enum Action {
     LastStep,
     /// To this step, counted from 0.
     GoTo(usize),
-    /// Ask for a step's number.
     Jump,
     /// Select what is above: a token, a layer, a channel, a field.
     Up,
@@ -54,11 +53,9 @@ pub enum Action {
     PlaceAt(f32, f32),
     /// Run on, pause, or play back what was recorded.
     PlayPause,
-    /// Stop the run at once; what was done is kept.
     Cancel,
     /// Run the request once more, from its first stage.
     Run,
-    /// Edit the request.
     Edit,
     /// Leave the run before the step that is looked at, with a request of its own.
     Branch,
@@ -81,18 +78,15 @@ pub enum Action {
     Hint,
     /// Show the solution, and do it.
     Solution,
-    /// Open the page anew.
     Reset,
     /// The lesson's prose, deeper; the surface again after the deepest.
     Depth,
     /// Fold the lesson's pane away, or unfold it.
     Fold,
     LeaveLesson,
-    /// Give the mouse to the terminal, or take it back.
     Mouse,
     /// Decode the predicted x0 of each visited step with the autoencoder, or stop doing so.
     Decode,
-    /// Save the picture as PNG.
     Save,
     /// Show what can be written to a file from this view, or close the list.
     Export,
@@ -105,11 +99,9 @@ pub enum Action {
 /// What can be done to a line of text, and to a form of such lines.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Typing {
-    /// Text, typed or pasted.
     Insert(String),
     Backspace,
     Delete,
-    /// Delete the word before the cursor.
     DeleteWord,
     DeleteToStart,
     /// One character to the left; the choice before.
@@ -119,6 +111,5 @@ pub enum Typing {
     End,
     NextField,
     PreviousField,
-    /// Take what was typed.
     Submit,
 }

@@ -34,12 +34,10 @@ pub enum Model {
 /// What the keys mean.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Mode {
-    /// Looking around.
     #[default]
     Browse,
     /// Editing the request: of a new run, or of a branch.
     Edit(Box<Editor>),
-    /// Typing a step's number.
     Jump(LineEditor),
     /// Reading the help, scrolled down by so many lines.
     Help(usize),
@@ -47,7 +45,6 @@ pub enum Mode {
     Runs(usize),
     /// Choosing among the lessons: the row.
     Lessons(usize),
-    /// Answering a lesson's question.
     Answer(LineEditor),
     /// Moving over the picture, to see what a place attends to.
     Place,
@@ -58,7 +55,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Is text typed in it?
     pub fn is_typed(&self) -> bool {
         matches!(
             self,
@@ -76,20 +72,17 @@ pub enum Notice {
     Failed(Failure),
 }
 
-/// The inspector's state.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools)] // Independent of one another: no two of them are one state.
 pub struct App {
     pub model: Model,
     /// The model that is being opened in the place of the one that is there, and since when.
     pub opening: Option<(String, Duration)>,
-    /// Is it a recorded run, without the model that made it?
     pub recorded: bool,
     pub runs: Runs,
     pub cursor: Cursor,
     pub mode: Mode,
     pub lesson: LessonState,
-    /// What a lesson wants done.
     pub script: Script,
     pub export: ExportMenu,
     /// Does it wait, once the model is there, until it is told what to run?
@@ -97,15 +90,12 @@ pub struct App {
     /// The explanation beside the view, if it is open.
     pub explain: Option<Depth>,
     pub notice: Option<Notice>,
-    /// Time since the program's start.
     pub clock: Duration,
     /// What the worker is at, and since when.
     pub work: Option<(Work, Duration)>,
     /// Does the mouse select? Otherwise the terminal selects text with it.
     pub mouse: bool,
-    /// Should the program end?
     pub quit: bool,
-    /// Should the program be put to sleep?
     pub suspend: bool,
     /// The view to go back to from the form of a run or a branch.
     pub(super) came_from: Option<View>,
@@ -114,7 +104,6 @@ pub struct App {
     pub(super) requests: Requests,
     /// The number of the newest query of a lesson's filters.
     queries: u64,
-    /// What the worker is to be told.
     pub(super) tasks: Vec<Task>,
 }
 
@@ -265,7 +254,6 @@ impl App {
         }
     }
 
-    /// The worker is at something for the run on the screen.
     fn begin_work(&mut self, work: Work) {
         // The steps are one work: its time is that of all of them.
         let since = match (self.work, work) {
@@ -275,7 +263,6 @@ impl App {
         self.work = Some((work, since));
     }
 
-    /// Takes in what happened in a run.
     fn record(&mut self, id: u64, event: Event, pictures: Option<Pictures>) {
         let tokenized = matches!(event, Event::Tokens(_));
         let broken = match &event {
@@ -320,14 +307,12 @@ impl App {
         }
     }
 
-    /// Shows a failure of the run on the screen.
     fn fail(&mut self, run: u64, failure: Failure) {
         if self.runs.is_current(run) {
             self.notice = Some(Notice::Failed(failure));
         }
     }
 
-    /// Says that something went well.
     pub(super) fn say(&mut self, what: impl Into<String>) {
         self.notice = Some(Notice::Done(what.into(), self.clock + NOTICE));
     }
@@ -371,13 +356,11 @@ impl App {
         self.tasks.extend(request.map(Task::from));
     }
 
-    /// Opens another model, which then runs `request`.
     pub(super) fn open_model(&mut self, model: String, request: Request) {
         self.opening = Some((model.clone(), self.clock));
         self.send(Command::Open { model, request });
     }
 
-    /// Starts a run of `request` from its first stage.
     pub(super) fn start(&mut self, request: Request) {
         if let Model::Ready(info) = &self.model {
             let run = self.runs.start(request.clone(), Arc::clone(info));
@@ -410,7 +393,6 @@ impl App {
         self.send(command);
     }
 
-    /// Puts another run of this session on the screen.
     pub(super) fn switch_to(&mut self, id: u64) {
         self.runs.switch_to(id);
         self.turn_to_run();
@@ -473,7 +455,6 @@ impl App {
         }
     }
 
-    /// Asks the page's filters, where there are any.
     pub(super) fn query(&mut self, purpose: Purpose) {
         let seen = self.seen();
         let run_json = run_json(&self.runs, &seen.selection);

@@ -5,9 +5,7 @@ use super::{AttentionCursor, Cursor};
 use crate::text;
 use crate::trace::{AttentionMaps, Guidance};
 
-/// The layers and the head that are looked at.
 pub struct SelectedMaps<'a> {
-    /// The maps of every layer.
     pub all: &'a [AttentionMaps],
     /// The maps of the selected layer, or of all of them.
     pub layers: Vec<&'a AttentionMaps>,
@@ -29,7 +27,6 @@ impl<'a> SelectedMaps<'a> {
         )
     }
 
-    /// `layers` of `all`, at `head`.
     pub fn of(
         all: &'a [AttentionMaps],
         layers: Vec<&'a AttentionMaps>,

@@ -11,7 +11,6 @@ use crate::trace::{AttentionMaps, Guidance};
 use crate::tui::worker::AttentionKey;
 
 impl View {
-    /// Every view, in the order in which data flows.
     pub(crate) const ALL: [Self; 9] = [
         Self::Prompt,
         Self::Tokens,
@@ -38,19 +37,16 @@ impl View {
         }
     }
 
-    /// Does it show pictures of a step?
     pub(crate) fn shows_pictures(self) -> bool {
         matches!(self, Self::Denoising | Self::Attention | Self::Image)
     }
 }
 
-/// The one selection that all views share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cursor {
     pub view: View,
     /// The denoising step, from 0.
     pub step: usize,
-    /// Does the step follow the newest one?
     pub follow: bool,
     /// Is the predicted x0 of the step shown as the autoencoder decodes it?
     pub decode: bool,
@@ -58,12 +54,10 @@ pub struct Cursor {
     pub token: usize,
     /// The text encoder's state: 0 is its input, the last its output; beyond them where none was chosen yet.
     pub text_layer: usize,
-    /// The latents' channel.
     pub channel: usize,
     /// The denoising view's third picture.
     pub tensor: StepTensor,
     pub attention: AttentionCursor,
-    /// The request's field.
     pub field: Field,
     /// What the views of the text, the noise and the schedule show.
     pub detail: Detail,
@@ -88,7 +82,6 @@ impl Default for Cursor {
 }
 
 impl StepTensor {
-    /// All of them, in the order in which they are offered.
     pub const ALL: [Self; 4] = [Self::Difference, Self::Text, Self::Uncond, Self::Guided];
 }
 
@@ -253,7 +246,6 @@ impl Cursor {
         self.attention.half = after(&halves, self.attention.half, 1);
     }
 
-    /// Does selecting up and down do anything in the view?
     pub fn can_select(&self, run: &Run) -> bool {
         match self.view {
             View::Prompt => true,
@@ -265,7 +257,6 @@ impl Cursor {
         }
     }
 
-    /// Are there heads to choose among?
     pub fn has_heads(&self, run: &Run) -> bool {
         match self.view {
             View::Attention => run.newest().is_some(),
@@ -298,7 +289,6 @@ impl Cursor {
         }
     }
 
-    /// Are there tokens to select in the view?
     pub fn shows_tokens(&self, run: &Run) -> bool {
         !run.tokens().is_empty()
             && !matches!(

@@ -10,7 +10,6 @@ use crate::scheduler::SchedulerKind;
 pub const OTHER_STEPS: [usize; 9] = [4, 8, 10, 15, 20, 25, 30, 50, 100];
 
 impl Part {
-    /// All of them, in the order in which they are offered.
     pub(crate) const ALL: [Self; 3] = [Self::Token, Self::Position, Self::Sum];
 
     pub(crate) fn name(self) -> &'static str {
@@ -23,7 +22,6 @@ impl Part {
 }
 
 impl Curve {
-    /// All of them, in the order in which they are offered.
     pub(crate) const ALL: [Self; 3] = [Self::Sigma, Self::Alphas, Self::Betas];
 
     /// Its name in papers and in diffusers.
@@ -36,7 +34,6 @@ impl Curve {
     }
 }
 
-/// How a curve's vertical axis goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Axis {
     Linear,

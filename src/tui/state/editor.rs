@@ -36,7 +36,6 @@ pub fn changes(request: &Request, before: &Request) -> Vec<String> {
     changed.chain(new.map(ToString::to_string)).collect()
 }
 
-/// A field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Prompt,
@@ -49,7 +48,6 @@ pub enum Field {
 }
 
 impl Field {
-    /// Every field, from top to bottom.
     pub const ALL: [Self; 7] = [
         Self::Prompt,
         Self::Negative,
@@ -80,9 +78,7 @@ impl Field {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Editor {
-    /// The field that has the cursor.
     pub field: Field,
-    /// What is wrong with what was typed, once it was submitted.
     pub error: Option<String>,
     /// By field; the scheduler is chosen and not typed.
     lines: [LineEditor; Field::ALL.len()],
@@ -190,7 +186,6 @@ impl Editor {
         }
     }
 
-    /// The request that the form says, or what is wrong with it.
     pub fn request(&self) -> Result<Request, (Field, String)> {
         let request = Request {
             prompt: self.text(Field::Prompt).to_owned(),
@@ -263,7 +258,6 @@ impl LineEditor {
         &self.text
     }
 
-    /// What stands before the cursor, and what after it.
     pub fn parts(&self) -> (&str, &str) {
         self.text.split_at(self.cursor)
     }

@@ -21,7 +21,6 @@ impl App {
             || self.runs.all().any(Run::is_advancing)
     }
 
-    /// Is the run on the screen being advanced?
     pub fn is_running(&self) -> bool {
         matches!(
             self.run_state(),
@@ -29,7 +28,6 @@ impl App {
         )
     }
 
-    /// Is a finished run being played back?
     pub fn is_playing_back(&self) -> bool {
         self.playback.is_some()
     }
@@ -61,7 +59,6 @@ impl App {
         self.run().and_then(Run::newest)
     }
 
-    /// Is there a step to look at?
     pub fn has_steps(&self) -> bool {
         self.newest().is_some()
     }
@@ -76,7 +73,6 @@ impl App {
         self.run().is_some_and(|run| self.model.made(run))
     }
 
-    /// Does the run wait for being continued?
     pub fn can_continue(&self) -> bool {
         self.is_live() && self.run().is_some_and(Run::is_waiting)
     }
@@ -90,7 +86,6 @@ impl App {
         self.run().is_some_and(|run| test(&self.cursor, run))
     }
 
-    /// Does the view show attention of a step?
     pub fn shows_attention(&self) -> bool {
         self.cursor.view == View::Attention && self.has_steps()
     }
@@ -113,7 +108,6 @@ impl App {
         self.has_steps() && self.is_live() && !self.recorded
     }
 
-    /// Can the selected word's attention be changed?
     pub fn can_weigh(&self) -> bool {
         self.shows_attention()
             && self.cursor.attention.half == Guidance::Cond
@@ -126,12 +120,10 @@ impl App {
         !self.runs.others.is_empty()
     }
 
-    /// Is there a picture to save?
     pub fn can_save(&self) -> bool {
         self.shows(|cursor, run| picture(run, cursor).is_some())
     }
 
-    /// Is there anything to write to a file?
     pub fn can_export(&self) -> bool {
         self.run()
             .is_some_and(|run| run.newest().is_some() || run.trace.text.is_some())

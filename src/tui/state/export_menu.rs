@@ -28,7 +28,6 @@ pub struct ExportMenu {
     pub plan: ExportOptions,
 }
 
-/// Something that can be written.
 #[derive(Debug, Clone)]
 pub struct ExportItem {
     /// What it is, in a few words.

@@ -11,7 +11,6 @@ pub struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// The mean of a rectangle of values.
     pub fn mean(&self, columns: Range<usize>, rows: Range<usize>) -> f32 {
         let count = (columns.len() * rows.len()) as f32;
         let values = rows.flat_map(|row| &self.values[row * self.width..][columns.clone()]);

@@ -31,7 +31,6 @@ impl Requests {
         self.pending.is_some()
     }
 
-    /// An answer that comes later is not waited for.
     pub fn forget_pending(&mut self) {
         self.pending = None;
     }

@@ -19,7 +19,6 @@ const RECOMPUTED_STEPS: usize = 4;
 /// The share of the attention's memory that recomputed averages of the unconditional half may take.
 const UNCOND_SHARE: usize = 4;
 
-/// Where a branch left another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     pub run: u64,
@@ -27,7 +26,6 @@ pub struct Origin {
     pub step: usize,
 }
 
-/// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunState {
     /// The worker advances it.
@@ -40,9 +38,7 @@ pub enum RunState {
     Cancelling,
     /// It was stopped within a stage; what was done is kept and it can go on.
     Cancelled,
-    /// The picture is there.
     Done,
-    /// It cannot go on.
     Failed,
 }
 
@@ -57,13 +53,11 @@ pub struct StepFigures {
     pub sigma: f64,
 }
 
-/// A run: everything that was recorded of it.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Counts the runs of this session from 1.
     pub id: u64,
     pub info: Arc<ModelInfo>,
-    /// For a branch: where it began.
     pub origin: Option<Origin>,
     pub trace: Trace,
     pub state: RunState,
@@ -71,7 +65,6 @@ pub struct Run {
     pub vocabulary: Option<Arc<Vocabulary>>,
     /// What the model was trained with; a recording has none.
     pub scheduler_config: Option<Arc<SchedulerConfig>>,
-    /// The quick preview of each step.
     pub pictures: Vec<Pictures>,
     pub figures: Vec<StepFigures>,
     /// Predicted x0 of some steps, decoded by the autoencoder.
@@ -115,7 +108,6 @@ impl Run {
         branch
     }
 
-    /// Writes down what happened; `pictures` are the quick previews of a step.
     pub fn record(&mut self, event: Event, pictures: Option<Pictures>) {
         if let Event::Step(step) = &event {
             self.forget_from(step.index);
@@ -134,7 +126,6 @@ impl Run {
         drop(self.decoded.split_off(&first));
     }
 
-    /// Takes in attention maps that were computed anew.
     pub fn keep_attention(&mut self, key: AttentionKey, maps: Vec<AttentionMaps>) {
         if (key.half, key.detail) == (Guidance::Uncond, AttentionDetail::Mean)
             && self.uncond.insert(key.step, maps.clone())
@@ -202,7 +193,6 @@ impl Run {
         }
     }
 
-    /// The first step with values that are NaN or infinite.
     pub fn first_not_finite(&self) -> Option<&StepTrace> {
         let steps = self.trace.steps.iter().map(Arc::as_ref);
         steps.into_iter().find(|step| step.not_finite().is_some())
@@ -277,12 +267,10 @@ impl Run {
         self.trace.steps.len().checked_sub(1)
     }
 
-    /// Was it made by this very model?
     pub fn is_made_by(&self, info: &Arc<ModelInfo>) -> bool {
         Arc::ptr_eq(info, &self.info)
     }
 
-    /// Does it wait for being continued?
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, RunState::Paused | RunState::Cancelled)
     }

@@ -8,16 +8,13 @@ use crate::generation::{ModelInfo, Request};
 /// The most runs that are kept: beyond it the oldest is forgotten that is neither on the screen nor beside it.
 const KEPT: usize = 24;
 
-/// The run on the screen, the one beside it, and all others.
 #[derive(Debug, Clone, Default)]
 pub struct Runs {
-    /// The run on the screen.
     pub current: Option<Run>,
     /// The other ones, in the order of their numbers.
     pub others: Vec<Run>,
     /// Which of the others stands beside the one on the screen.
     compared: Option<u64>,
-    /// The number of the newest run.
     newest: u64,
     /// Memory for the attention maps of all runs together, in bytes.
     attention_budget: usize,
@@ -29,9 +26,7 @@ pub struct Branch<'a> {
     pub run: &'a Run,
     /// 0 for a run that left no other one.
     pub depth: usize,
-    /// Is it the one on the screen?
     pub is_current: bool,
-    /// Does it stand beside the one on the screen?
     pub is_compared: bool,
 }
 
@@ -60,7 +55,6 @@ impl Runs {
         self.current.as_ref().is_some_and(|run| run.id == id)
     }
 
-    /// The run that stands beside the one on the screen.
     pub fn compared(&self) -> Option<&Run> {
         let id = self.compared?;
         self.others.iter().find(|run| run.id == id)
@@ -81,7 +75,6 @@ impl Runs {
         rows
     }
 
-    /// Adds the runs that left `of`, each with those that left it.
     fn add_branches<'a>(
         &'a self,
         of: Option<u64>,
@@ -154,7 +147,6 @@ impl Runs {
         self.others.sort_by_key(|run| run.id);
     }
 
-    /// Puts this run beside the one on the screen, or none.
     pub fn compare(&mut self, id: Option<u64>) {
         self.compared = id;
     }

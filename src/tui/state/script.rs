@@ -48,7 +48,6 @@ pub struct Script {
 }
 
 impl Script {
-    /// Is nothing left to be done?
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -17,29 +17,23 @@ use crate::trace::{AttentionMaps, StepTrace, TensorData};
 pub struct NewFile {
     /// The file; a number is added to its name where there is one already.
     pub name: PathBuf,
-    /// The run that it is about.
     pub metadata: RunMetadata,
     pub content: Content,
 }
 
-/// What a file holds.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// A picture, as PNG.
     Picture(Arc<RgbImage>),
-    /// A tensor's values, as JSON.
     Tensor(TensorData),
     /// A layer's cross-attention, as JSON.
     Attention(AttentionMaps),
     /// A step with its tensors and its cross-attention, as JSON.
     Step(Arc<StepTrace>, Vec<AttentionMaps>),
-    /// A heat map, as PNG.
     Map(Map),
     /// Heat maps one after the other, as GIF.
     Animation(Vec<Map>),
 }
 
-/// A heat map on its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Map {
     /// What it shows, for the file's text.
@@ -61,7 +55,6 @@ impl Map {
 }
 
 impl NewFile {
-    /// Writes the file; returns its path.
     pub(super) fn write(&self) -> Result<PathBuf, Failure> {
         self.publish().map_err(|error| {
             Failure::new(

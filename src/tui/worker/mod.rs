@@ -23,7 +23,6 @@ pub use update::{AttentionKey, Failure, Pictures, Update, Work};
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
 pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;
 
-/// A model that was loaded.
 #[derive(Clone)]
 pub struct Opened {
     pub pipeline: Arc<Pipeline>,
@@ -31,7 +30,6 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
-/// The screen's end of the worker.
 pub struct Worker {
     pub updates: Receiver<Update>,
     commands: Sender<Command>,

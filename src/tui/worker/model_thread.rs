@@ -25,7 +25,6 @@ struct ModelThread {
     active: Option<ActiveRun>,
 }
 
-/// A run that goes on by itself.
 #[derive(Clone, Copy)]
 struct ActiveRun {
     run: u64,
@@ -211,7 +210,6 @@ impl ModelThread {
         }
     }
 
-    /// `run` cannot go on.
     fn fail(&mut self, run: u64, failure: Failure) {
         self.active = self.active.filter(|active| active.run != run);
         self.send(Update::RunFailed { run, failure });

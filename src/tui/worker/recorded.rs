@@ -11,7 +11,6 @@ use crate::export::{ExportError, ExportOptions, Replay, ReplayError, save_trace}
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, Guidance, Trace};
 
-/// Answers commands until the screen is gone.
 pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receiver<Command>) {
     let loaded = Update::Loaded {
         info: Arc::new(replay.info().clone()),
@@ -81,7 +80,6 @@ fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<Pa
     )?])
 }
 
-/// Reads the whole run, event by event.
 fn read(replay: &Replay, run: u64, answers: &Sender<Update>) {
     for event in replay.events(true) {
         let update = match event {

@@ -4,7 +4,6 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use unicode_width::UnicodeWidthStr;
 
-/// `before` and `after` as one text.
 pub fn joined(before: &str, after: &str) -> String {
     let gap = if needs_space(before, after) { " " } else { "" };
     format!("{before}{gap}{after}")

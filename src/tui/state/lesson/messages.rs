@@ -3,7 +3,6 @@
 use super::status::Here;
 use crate::lesson::Language;
 
-/// What the pane says of itself.
 pub struct Messages {
     /// The depths of a lesson's page, in their order.
     pub depths: [&'static str; 3],
@@ -190,7 +189,6 @@ const CHINESE: Messages = Messages {
 };
 
 impl Messages {
-    /// Those of `language`.
     pub fn of(language: Language) -> &'static Self {
         match language {
             Language::En => &ENGLISH,

@@ -27,7 +27,6 @@ pub struct LessonState {
     pub library: Option<Arc<Library>>,
     /// The language in which they are shown.
     pub language: Language,
-    /// What was solved.
     pub progress: Progress,
     /// The lesson that is being read.
     pub open: Option<OpenLesson>,
@@ -45,7 +44,6 @@ impl LessonState {
         }
     }
 
-    /// The lessons to choose from.
     pub fn lessons(&self) -> Vec<Lesson> {
         let Some(library) = &self.library else {
             return Vec::new();
@@ -100,7 +98,6 @@ impl LessonState {
         }
     }
 
-    /// Opens a page of `lesson`.
     pub(in crate::tui::state) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) {
         let depth = self.open.as_ref().map(|open| open.depth);
         let mut open = OpenLesson::new(lesson, page, depth.unwrap_or_default());
@@ -124,7 +121,6 @@ impl LessonState {
         Some(page_request(&open.lesson.request, page, info))
     }
 
-    /// Says something of the last try.
     pub(in crate::tui::state) fn remark(&mut self, remark: &str) {
         if let Some(open) = &mut self.open {
             open.remark = Some(remark.to_owned());
@@ -132,7 +128,6 @@ impl LessonState {
         }
     }
 
-    /// The open page cannot be shown.
     pub(in crate::tui::state) fn cannot_open(&mut self, problem: &str) {
         if let Some(open) = &mut self.open {
             open.opened = true;
@@ -213,7 +208,6 @@ impl LessonState {
         }
     }
 
-    /// The exercise of the page is solved.
     fn solved(&mut self, answer: Option<&str>) {
         let messages = self.messages();
         let Some(open) = &mut self.open else {

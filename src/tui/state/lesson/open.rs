@@ -9,11 +9,9 @@ use crate::generation::ModelInfo;
 use crate::lesson::filter::{Filter, FilterError, Value};
 use crate::lesson::{Depth, ExerciseKind, Form, Lesson, Page, Selection, Subject, Verdict, called};
 
-/// A lesson that is being read.
 #[derive(Debug, Clone)]
 pub struct OpenLesson {
     pub lesson: Arc<Lesson>,
-    /// The page, from 0.
     pub page: usize,
     /// The model whose run the page was opened with, once it was.
     pub model: Option<Arc<ModelInfo>>,
@@ -25,9 +23,7 @@ pub struct OpenLesson {
     pub scrolling: Option<Scroll>,
     /// Is the pane out of the view's way?
     pub folded: bool,
-    /// Hints that are shown.
     pub hints: usize,
-    /// Is the solution shown?
     pub solution: bool,
     pub claims: Vec<Status>,
     pub exercise: Status,
@@ -43,7 +39,6 @@ pub struct OpenLesson {
     pub seen: Option<Seen>,
 }
 
-/// What a query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Claims and exercise of a page that was opened.
@@ -121,12 +116,10 @@ impl OpenLesson {
         self.page().exercise.is_some() && !matches!(self.exercise, Status::Good)
     }
 
-    /// Is it a question, and not a task?
     pub fn is_question(&self) -> bool {
         self.form().is_some()
     }
 
-    /// The form of the answer to the page's question.
     fn form(&self) -> Option<&Form> {
         match &self.page().exercise.as_ref()?.kind {
             ExerciseKind::Question { form, .. } => Some(form),
@@ -140,7 +133,6 @@ impl OpenLesson {
         (!subject.covers(info)).then(|| called(&info.name))
     }
 
-    /// Are there hints that are not shown yet?
     pub fn has_hints(&self) -> bool {
         let exercise = self.page().exercise.as_ref();
         self.is_open() && exercise.is_some_and(|exercise| self.hints < exercise.hints.len())
