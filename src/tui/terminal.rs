@@ -68,14 +68,12 @@ impl Screen {
 
     /// Takes the mouse, or leaves it to the terminal, which selects text with it.
     pub fn capture_mouse(&mut self, wanted: bool) -> io::Result<()> {
-        if wanted != self.has_mouse {
-            if wanted {
-                execute!(io::stdout(), EnableMouseCapture)?;
-            } else {
-                execute!(io::stdout(), DisableMouseCapture)?;
-            }
-            self.has_mouse = wanted;
+        match (wanted, self.has_mouse) {
+            (true, false) => execute!(io::stdout(), EnableMouseCapture)?,
+            (false, true) => execute!(io::stdout(), DisableMouseCapture)?,
+            _ => {}
         }
+        self.has_mouse = wanted;
         Ok(())
     }
 

@@ -203,17 +203,15 @@ impl App {
                     run.trace.branches = branches;
                 }
             }
-            Update::Begins { run, work } if self.runs.is_current(run) => self.begin_work(work),
-            Update::Begins { .. } => {}
+            Update::Begins { run, work } => self.begin_work(run, work),
             Update::Recorded {
                 run,
                 event,
                 pictures,
             } => self.record(run, event, pictures),
-            Update::Paused {
-                run,
-                cancelled: true,
-            } => self.set_state(run, RunState::Cancelled),
+            Update::Paused { run, cancelled } if cancelled => {
+                self.set_state(run, RunState::Cancelled);
+            }
             Update::Paused { run, .. } => self.set_state(run, RunState::Paused),
             Update::Done { run } => {
                 self.set_state(run, RunState::Done);
@@ -254,13 +252,15 @@ impl App {
         }
     }
 
-    fn begin_work(&mut self, work: Work) {
-        // The steps are one work: its time is that of all of them.
-        let since = match (self.work, work) {
-            (Some((Work::Step(_), since)), Work::Step(_)) => since,
-            _ => self.clock,
-        };
-        self.work = Some((work, since));
+    fn begin_work(&mut self, run: u64, work: Work) {
+        if self.runs.is_current(run) {
+            // The steps are one work: its time is that of all of them.
+            let since = match (self.work, work) {
+                (Some((Work::Step(_), since)), Work::Step(_)) => since,
+                _ => self.clock,
+            };
+            self.work = Some((work, since));
+        }
     }
 
     fn record(&mut self, id: u64, event: Event, pictures: Option<Pictures>) {
@@ -332,8 +332,7 @@ impl App {
             self.notice = None;
         }
         if self.playback.is_some_and(|until| until <= clock) {
-            let newest = self.newest();
-            if newest.is_some_and(|newest| self.cursor.step < newest) {
+            if self.newest() > Some(self.cursor.step) {
                 self.cursor.step += 1;
                 self.playback = Some(clock + PLAYBACK);
             } else {

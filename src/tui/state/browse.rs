@@ -58,18 +58,11 @@ impl App {
                     self.start(request);
                 }
             }
-            Action::Edit if self.can_edit() => {
-                let model = self.info().map_or("", |info| info.name.as_str());
-                let field = self.cursor.field;
-                let editor = self
-                    .request()
-                    .map(|request| Editor::new(request, model, field));
-                self.open_form(editor);
-            }
+            Action::Edit if self.can_edit() => self.open_form(|run, cursor| {
+                Editor::new(&run.trace.request, &run.info.name, cursor.field)
+            }),
             Action::Branch if self.can_branch() => {
-                let step = self.cursor.step;
-                let editor = self.request().map(|request| Editor::branch(request, step));
-                self.open_form(editor);
+                self.open_form(|run, cursor| Editor::branch(&run.trace.request, cursor.step));
             }
             Action::Runs => {
                 let current = self.runs.tree().iter().position(|row| row.is_current);
@@ -133,10 +126,7 @@ impl App {
 
     fn step_forward(&mut self) {
         self.playback = None;
-        if self
-            .newest()
-            .is_some_and(|newest| self.cursor.step < newest)
-        {
+        if self.newest() > Some(self.cursor.step) {
             self.cursor.step += 1;
             return;
         }
@@ -162,9 +152,9 @@ impl App {
         }
     }
 
-    fn open_form(&mut self, editor: Option<Editor>) {
-        if let Some(editor) = editor {
-            self.mode = Mode::Edit(Box::new(editor));
+    fn open_form(&mut self, editor: impl FnOnce(&Run, &Cursor) -> Editor) {
+        if let Some(run) = &self.runs.current {
+            self.mode = Mode::Edit(Box::new(editor(run, &self.cursor)));
             self.came_from = Some(self.cursor.view);
             self.cursor.view = View::Prompt;
         }

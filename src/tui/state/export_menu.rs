@@ -224,13 +224,7 @@ impl<'a> ItemList<'a> {
     }
 
     fn embedding(&mut self, part: Part) {
-        let find = |name: &str| {
-            let text = self.run.trace.text.as_ref()?;
-            text.prompt
-                .iter()
-                .find(|state| &*state.name == name)
-                .cloned()
-        };
+        let find = |name| self.run.text_tensor(name).cloned();
         let (what, tensor) = match part {
             Part::Token => ("the token embedding", find("token_embedding")),
             Part::Position => ("the position embedding", find("position_embedding")),

@@ -134,13 +134,8 @@ impl Run {
         }
         self.recomputed.insert(key, maps);
         let is_alike = |other: &AttentionKey| (other.half, other.detail) == (key.half, key.detail);
-        if self
-            .recomputed
-            .keys()
-            .filter(|other| is_alike(other))
-            .count()
-            > RECOMPUTED_STEPS
-        {
+        let alike = self.recomputed.keys().filter(|other| is_alike(other));
+        if alike.count() > RECOMPUTED_STEPS {
             self.forget_farthest(key, is_alike);
         }
         let (_, budget) = self.attention_memory();
@@ -194,8 +189,8 @@ impl Run {
     }
 
     pub fn first_not_finite(&self) -> Option<&StepTrace> {
-        let steps = self.trace.steps.iter().map(Arc::as_ref);
-        steps.into_iter().find(|step| step.not_finite().is_some())
+        let mut steps = self.trace.steps.iter().map(Arc::as_ref);
+        steps.find(|step| step.not_finite().is_some())
     }
 
     /// Memory of the attention maps kept under the budget, in bytes: used, and the budget.
@@ -223,19 +218,15 @@ impl Run {
 
     /// The prompt's 77 positions; empty before it was tokenized.
     pub fn tokens(&self) -> &[Token] {
-        self.trace
-            .tokens
-            .as_deref()
-            .map_or(&[], |tokens| tokens.prompt.tokens.as_slice())
+        let tokens = self.trace.tokens.as_deref();
+        tokens.map_or(&[], |tokens| tokens.prompt.tokens.as_slice())
     }
 
     /// Ids of those tokens of both texts that the model never saw in its training.
     pub fn unseen(&self) -> &BTreeSet<u32> {
         static NONE: BTreeSet<u32> = BTreeSet::new();
-        self.trace
-            .tokens
-            .as_deref()
-            .map_or(&NONE, |tokens| &tokens.unseen)
+        let tokens = self.trace.tokens.as_deref();
+        tokens.map_or(&NONE, |tokens| &tokens.unseen)
     }
 
     /// The word of the prompt that the token at `position` is a part of, as it was typed; none for start, end and
@@ -297,24 +288,22 @@ impl Run {
     /// Hidden states of the prompt on its way through the text encoder, `(77, hidden)` each, with what to call them:
     /// what goes in, each layer's output, and the final normalised embedding.
     pub fn text_states(&self) -> Vec<(String, TensorData)> {
-        let Some(text) = self.trace.text.as_deref() else {
-            return Vec::new();
-        };
-        let find = |name: &str| text.prompt.iter().find(|state| &*state.name == name);
-        let mut states = Vec::new();
-        if let (Some(token), Some(position)) = (find("token_embedding"), find("position_embedding"))
-        {
-            states.push(("input".to_owned(), sum(token, position)));
-        }
-        for state in &text.prompt {
-            if let Some(layer) = state.name.strip_prefix("text_model.encoder.layers.") {
-                states.push((format!("layer {layer}"), state.clone()));
-            }
-        }
-        if let Some(last) = find("prompt_embedding") {
-            states.push(("output".to_owned(), last.clone()));
-        }
-        states
+        let find = |name| self.text_tensor(name);
+        let input = find("token_embedding").zip(find("position_embedding"));
+        let input = input.map(|(token, position)| ("input".to_owned(), sum(token, position)));
+        let text = self.trace.text.iter().flat_map(|text| &text.prompt);
+        let layers = text.filter_map(|state| {
+            let layer = state.name.strip_prefix("text_model.encoder.layers.")?;
+            Some((format!("layer {layer}"), state.clone()))
+        });
+        let output = find("prompt_embedding").map(|last| ("output".to_owned(), last.clone()));
+        input.into_iter().chain(layers).chain(output).collect()
+    }
+
+    /// What the text encoder made of the prompt under this name.
+    pub fn text_tensor(&self, name: &str) -> Option<&TensorData> {
+        let text = self.trace.text.as_deref()?;
+        text.prompt.iter().find(|state| &*state.name == name)
     }
 
     /// The mean time of the steps done so far, in seconds.

@@ -47,6 +47,7 @@ pub enum Command {
     Play { run: u64, until: Option<usize> },
     /// Wait after the stage at hand.
     Pause,
+    /// One stage or step.
     Step { run: u64 },
     /// Abandon the stage at hand and wait.
     Cancel,
@@ -54,11 +55,13 @@ pub enum Command {
     Forget { run: u64 },
     /// Compute the attention of a step again, from its latents.
     Attention { run: u64, key: AttentionKey },
+    /// Decode the predicted x0 of a step.
     Decode {
         run: u64,
         step: usize,
         x0: TensorData,
     },
+    /// Write a finished run, as the plan says.
     Export {
         run: u64,
         plan: Box<ExportOptions>,

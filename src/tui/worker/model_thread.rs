@@ -79,25 +79,17 @@ impl ModelThread {
     fn carry_out(&mut self, command: Command) {
         if command.interrupts() {
             self.cancel.reset();
+            self.pause(matches!(command, Command::Cancel));
         }
         match command {
-            Command::Open { model, request } => {
-                self.pause(false);
-                self.open(&model, request);
-            }
-            Command::Run { run, request } => {
-                self.pause(false);
-                self.start(run, request);
-            }
+            Command::Open { model, request } => self.open(&model, request),
+            Command::Run { run, request } => self.start(run, request),
             Command::Branch {
                 run,
                 parent,
                 step,
                 request,
-            } => {
-                self.pause(false);
-                self.branch(run, (parent, step), request);
-            }
+            } => self.branch(run, (parent, step), request),
             Command::Play { run, until } => {
                 if self.active.is_some_and(|active| active.run != run) {
                     self.pause(false);
@@ -108,7 +100,7 @@ impl ModelThread {
                 self.active = Some(ActiveRun { run, until });
             }
             Command::Pause => self.pause(false),
-            Command::Cancel => self.pause(true),
+            Command::Cancel => {}
             Command::Step { run } => {
                 self.pause(false);
                 self.active = Some(ActiveRun { run, until: None });
@@ -148,12 +140,14 @@ impl ModelThread {
         };
         let pipeline = Arc::clone(&self.pipeline);
         match catch_panic(|| Recorder::new(pipeline, request, options)) {
-            Ok(recorder) => {
-                self.recorders.insert(run, recorder);
-                self.active = Some(ActiveRun { run, until: None });
-            }
+            Ok(recorder) => self.go_on(run, recorder),
             Err(failure) => self.fail(run, failure),
         }
+    }
+
+    fn go_on(&mut self, run: u64, recorder: Recorder) {
+        self.recorders.insert(run, recorder);
+        self.active = Some(ActiveRun { run, until: None });
     }
 
     fn branch(&mut self, run: u64, (parent, step): (u64, usize), request: Request) {
@@ -169,8 +163,7 @@ impl ModelThread {
                 for event in events {
                     self.send_recorded(run, event);
                 }
-                self.recorders.insert(run, recorder);
-                self.active = Some(ActiveRun { run, until: None });
+                self.go_on(run, recorder);
             }
             Err(failure) => self.fail(run, failure),
         }
@@ -216,10 +209,8 @@ impl ModelThread {
     }
 
     fn attention(&self, run: u64, key: AttentionKey) {
-        self.send(Update::Begins {
-            run,
-            work: Work::Attention(key.step),
-        });
+        let work = Work::Attention(key.step);
+        self.send(Update::Begins { run, work });
         let maps = self.recorder(run).and_then(|recorder| {
             catch_panic(|| recorder.attention_at(key.step, key.detail, key.half))
         });

@@ -11,6 +11,7 @@ use crate::model::AttentionDetail;
 use crate::scheduler::SchedulerConfig;
 use crate::trace::{AttentionMaps, Event, Guidance, StepTrace};
 
+/// What the worker says.
 #[derive(Debug, Clone)]
 pub enum Update {
     /// What each filter of a query gave.
@@ -18,16 +19,19 @@ pub enum Update {
         query: u64,
         values: Vec<Result<Value, FilterError>>,
     },
+    /// The model is there.
     Loaded {
         info: Arc<ModelInfo>,
         /// What to run first.
         request: Request,
         /// What there is to say of the memory that it needs.
         note: Option<String>,
+        /// Is it a recorded run, without the model that made it?
         recorded: bool,
     },
     /// The model could not be loaded; one that was there before is still there.
     LoadFailed(Failure),
+    /// A stage begins.
     Begins { run: u64, work: Work },
     /// A branch has left the run that it comes from. Where its request was changed, its own beginning included.
     Branched {
@@ -48,18 +52,23 @@ pub enum Update {
     },
     /// The run waits; `cancelled` within a stage.
     Paused { run: u64, cancelled: bool },
+    /// The run is complete.
     Done { run: u64 },
+    /// The run cannot go on.
     RunFailed { run: u64, failure: Failure },
+    /// Attention that was asked for.
     Attention {
         run: u64,
         key: AttentionKey,
         maps: Result<Vec<AttentionMaps>, Failure>,
     },
+    /// A picture that was asked for.
     Decoded {
         run: u64,
         step: usize,
         image: Result<Arc<RgbImage>, Failure>,
     },
+    /// Files were written, or not.
     Saved(Result<Vec<PathBuf>, Failure>),
 }
 
@@ -100,6 +109,7 @@ impl Pictures {
     }
 }
 
+/// What the worker is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     Tokens,
@@ -107,7 +117,9 @@ pub enum Work {
     Noise,
     Step(usize),
     Image,
+    /// Computing attention of a step again.
     Attention(usize),
+    /// Decoding a step's predicted x0.
     Decode(usize),
 }
 
