@@ -100,7 +100,7 @@ pub struct App {
     /// The view to go back to from the form of a run or a branch.
     pub(super) came_from: Option<View>,
     /// Until when the step on the screen is shown, while a finished run is played back.
-    pub(super) playback: Option<Duration>,
+    pub playback: Option<Duration>,
     pub(super) requests: Requests,
     /// The number of the newest query of a lesson's filters.
     queries: u64,

@@ -81,10 +81,6 @@ impl Default for Cursor {
     }
 }
 
-impl StepTensor {
-    pub const ALL: [Self; 4] = [Self::Difference, Self::Text, Self::Uncond, Self::Guided];
-}
-
 /// Which cross-attention is looked at, and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionCursor {

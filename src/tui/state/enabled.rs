@@ -28,10 +28,6 @@ impl App {
         )
     }
 
-    pub fn is_playing_back(&self) -> bool {
-        self.playback.is_some()
-    }
-
     pub fn is_reading(&self) -> bool {
         self.lesson.open.is_some()
     }
@@ -55,7 +51,7 @@ impl App {
     }
 
     /// The newest step of the run on the screen.
-    pub(super) fn newest(&self) -> Option<usize> {
+    pub fn newest(&self) -> Option<usize> {
         self.run().and_then(Run::newest)
     }
 
@@ -77,10 +73,6 @@ impl App {
         self.is_live() && self.run().is_some_and(Run::is_waiting)
     }
 
-    pub fn can_play_or_pause(&self) -> bool {
-        self.is_running() || self.can_continue() || self.newest().is_some_and(|newest| newest > 0)
-    }
-
     /// Is there a run, of which the view shows what `test` asks for?
     pub fn shows(&self, test: fn(&Cursor, &Run) -> bool) -> bool {
         self.run().is_some_and(|run| test(&self.cursor, run))
@@ -98,11 +90,6 @@ impl App {
         self.can_edit() && !self.is_running()
     }
 
-    /// Is there a step that can be decoded, in a view that shows pictures?
-    pub fn can_decode(&self) -> bool {
-        self.can_branch() && self.cursor.view.shows_pictures()
-    }
-
     /// Can the run on the screen be left at the step that is looked at?
     pub fn can_branch(&self) -> bool {
         self.has_steps() && self.is_live() && !self.recorded
@@ -115,18 +102,8 @@ impl App {
             && self.selected_word().is_some()
     }
 
-    /// Is there another run to stand beside the one on the screen?
-    pub fn can_compare(&self) -> bool {
-        !self.runs.others.is_empty()
-    }
-
     pub fn can_save(&self) -> bool {
         self.shows(|cursor, run| picture(run, cursor).is_some())
-    }
-
-    pub fn can_export(&self) -> bool {
-        self.run()
-            .is_some_and(|run| run.newest().is_some() || run.trace.text.is_some())
     }
 }
 

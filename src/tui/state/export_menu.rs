@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::attention::SelectedMaps;
-use super::cursor::{Cursor, StepTensor, View};
+use super::cursor::{Cursor, View};
 use super::detail::Part;
 use super::run::{Run, RunState};
 use crate::export::{ExportOptions, OnExisting, RunMetadata};
@@ -259,16 +259,8 @@ impl<'a> ItemList<'a> {
             return;
         };
         let at = Some(step.index);
-        let selected = match cursor.tensor {
-            StepTensor::Difference => {
-                difference(step.tensor("noise_text"), step.tensor("noise_uncond"))
-            }
-            StepTensor::Text => step.tensor("noise_text").cloned(),
-            StepTensor::Uncond => step.tensor("noise_uncond").cloned(),
-            StepTensor::Guided => step.tensor("noise_guided").cloned(),
-        };
         let shown = ["latents", "x0"].map(|name| step.tensor(name).cloned());
-        for tensor in shown.into_iter().chain([selected]).flatten() {
+        for tensor in shown.into_iter().chain([cursor.tensor.of(step)]).flatten() {
             self.tensor(text::clean(&tensor.name), at, tensor);
         }
         if let Some(pictures) = self.run.pictures.get(step.index) {
@@ -324,14 +316,6 @@ impl<'a> ItemList<'a> {
             self.add("this layer's maps of every word", at, &name, content);
         }
     }
-}
-/// `noise_text - noise_uncond`: what guidance scales.
-fn difference(text: Option<&TensorData>, uncond: Option<&TensorData>) -> Option<TensorData> {
-    let (text, uncond) = (text?, uncond?);
-    let values = text.data.iter().zip(uncond.data.iter()).map(|(a, b)| a - b);
-    let values: Vec<f32> = values.collect();
-    (values.len() == text.data.len())
-        .then(|| TensorData::from_values("noise_difference", text.shape.clone(), values))
 }
 
 /// A small picture with every pixel a square, so that the shorter side has 256 pixels or a little more.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
+use crate::lesson::StepTensor;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
@@ -332,6 +333,30 @@ fn sum(token: &TensorData, position: &TensorData) -> TensorData {
         vec![data.len()]
     };
     TensorData::from_values("input", shape, data)
+}
+
+impl StepTensor {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: [Self; 4] = [Self::Difference, Self::Text, Self::Uncond, Self::Guided];
+
+    /// This tensor of `step`; some are there with guidance only.
+    pub fn of(self, step: &StepTrace) -> Option<TensorData> {
+        let name = match self {
+            Self::Difference => return difference(step),
+            Self::Text => "noise_text",
+            Self::Uncond => "noise_uncond",
+            Self::Guided => "noise_guided",
+        };
+        step.tensor(name).cloned()
+    }
+}
+
+/// `noise_text - noise_uncond`: what guidance scales.
+fn difference(step: &StepTrace) -> Option<TensorData> {
+    let (text, uncond) = (step.tensor("noise_text")?, step.tensor("noise_uncond")?);
+    let values = text.data.iter().zip(uncond.data.iter()).map(|(a, b)| a - b);
+    let (shape, values) = (text.shape.clone(), values.collect());
+    Some(TensorData::from_values("noise_difference", shape, values))
 }
 
 fn figures(step: &StepTrace) -> StepFigures {

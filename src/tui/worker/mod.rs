@@ -57,17 +57,16 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let (commands, inbox) = channel();
         let (answers, updates) = channel();
-        let cancel = CancelToken::default();
-        let of_thread = (answers.clone(), cancel.clone());
-        thread::Builder::new()
-            .name("worker".into())
-            .spawn(move || work(of_thread.0, inbox, of_thread.1))?;
-        Ok(Self {
+        let worker = Self {
             updates,
             commands,
             answers,
-            cancel,
-        })
+            cancel: CancelToken::default(),
+        };
+        let (answers, cancel) = (worker.answers.clone(), worker.cancel.clone());
+        let thread = thread::Builder::new().name("worker".into());
+        thread.spawn(move || work(answers, inbox, cancel))?;
+        Ok(worker)
     }
 
     /// Never blocks. A model's thread that is gone has said why before it went.

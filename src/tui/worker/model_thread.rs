@@ -1,6 +1,7 @@
 //! The thread that has the model: one command or one denoising step after the other.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
@@ -331,13 +332,11 @@ fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Resu
 impl From<generation::Error> for Failure {
     fn from(error: generation::Error) -> Self {
         let mut what = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !what.contains(&cause_text) {
-                what = format!("{what}: {cause_text}");
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        for cause in causes.map(ToString::to_string) {
+            if !what.contains(&cause) {
+                what = format!("{what}: {cause}");
             }
-            source = cause.source();
         }
         let advice = match error {
             generation::Error::Cancelled => "space goes on from there.",

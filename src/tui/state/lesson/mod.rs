@@ -7,6 +7,7 @@ mod status;
 
 use std::sync::Arc;
 
+use super::detail::after;
 use crate::generation::{ModelInfo, Request, RequestPatch};
 use crate::lesson::filter::{FilterError, Value};
 use crate::lesson::{
@@ -76,22 +77,17 @@ impl LessonState {
             let (solved, all) = self.progress.solved(lesson);
             solved < all || !self.progress.is_begun(lesson)
         };
-        let row = lessons.iter().position(is_current);
-        row.or_else(|| lessons.iter().position(is_undone))
-            .unwrap_or(0)
+        let undone = || lessons.iter().position(is_undone);
+        let row = lessons.iter().position(is_current).or_else(undone);
+        row.unwrap_or(0)
     }
 
     /// Shows the lessons in the other language, and the one that is being read at its page.
     pub(in crate::tui::state) fn translate(&mut self) {
-        self.language = match self.language {
-            Language::En => Language::Zh,
-            Language::Zh => Language::En,
-        };
-        let lessons = self.lessons();
+        self.language = after(&Language::ALL, self.language, 1);
+        let mut lessons = self.lessons().into_iter();
         if let Some(open) = &mut self.open
-            && let Some(lesson) = lessons
-                .into_iter()
-                .find(|lesson| lesson.id == open.lesson.id)
+            && let Some(lesson) = lessons.find(|lesson| lesson.id == open.lesson.id)
             && lesson.pages.len() == open.lesson.pages.len()
         {
             open.lesson = Arc::new(lesson);
@@ -101,11 +97,8 @@ impl LessonState {
     pub(in crate::tui::state) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) {
         let depth = self.open.as_ref().map(|open| open.depth);
         let mut open = OpenLesson::new(lesson, page, depth.unwrap_or_default());
-        let is_solved = self
-            .progress
-            .solution_of(&open.lesson, open.page())
-            .is_some();
-        if is_solved {
+        let solved = self.progress.solution_of(&open.lesson, open.page());
+        if solved.is_some() {
             open.exercise = Status::Before;
         }
         self.progress.turn_to(&open.lesson.id, open.page);
@@ -137,30 +130,25 @@ impl LessonState {
 
     /// Shows the solution; returns what does it, the first time, where it is a task.
     pub(in crate::tui::state) fn show_solution(&mut self) -> Vec<LessonAction> {
-        let Some(open) = &mut self.open else {
-            return Vec::new();
-        };
-        let Some(exercise) = &open.page().exercise else {
-            return Vec::new();
-        };
-        let acts = match &exercise.kind {
-            ExerciseKind::Task { solution, .. } if !open.solution => solution.clone(),
-            _ => Vec::new(),
-        };
-        open.solution = true;
-        open.remark = None;
-        open.scroll_to(Spot::News);
-        acts
+        let mut actions = Vec::new();
+        if let Some(open) = &mut self.open
+            && let Some(exercise) = &open.page().exercise
+        {
+            if let (ExerciseKind::Task { solution, .. }, false) = (&exercise.kind, open.solution) {
+                actions.clone_from(solution);
+            }
+            open.solution = true;
+            open.remark = None;
+            open.scroll_to(Spot::News);
+        }
+        actions
     }
 
     /// Says what `typed` is worth as an answer to the page's question.
     pub(in crate::tui::state) fn judge(&mut self, typed: &str) {
         let messages = self.messages();
-        let judged = self
-            .open
-            .as_ref()
-            .and_then(|open| open.judge(typed, messages));
-        match judged {
+        let open = self.open.as_ref();
+        match open.and_then(|open| open.judge(typed, messages)) {
             None => {}
             Some(Ok(())) => self.solved(Some(typed)),
             Some(Err(remark)) => self.remark(&remark),
@@ -177,14 +165,10 @@ impl LessonState {
         let Some(open) = &mut self.open else {
             return;
         };
-        let Some((asked, purpose)) = open.asked else {
+        // None where the reader has turned the page.
+        let Some((_, purpose)) = open.asked.take_if(|(asked, _)| *asked == query) else {
             return;
         };
-        // The reader has turned the page.
-        if asked != query {
-            return;
-        }
-        open.asked = None;
         if purpose == Purpose::Opening {
             let claims = open.claims.len().min(values.len());
             open.take_claims(values.drain(..claims).collect(), messages);

@@ -338,7 +338,7 @@ fn status(app: &App) -> String {
             Model::Failed(_) => "there is no model".to_owned(),
         };
     };
-    if app.is_playing_back() {
+    if app.playback.is_some() {
         return "▶ playing back".to_owned();
     }
     let a_step = run.seconds_a_step();

@@ -155,18 +155,14 @@ fn draw_tensor(
     step: &StepTrace,
 ) {
     let theme = ctx.theme;
-    let of = |name| step.tensor(name).cloned();
-    let (titles, tensor): (&[&str], _) = match which {
-        StepTensor::Difference => (
-            &["|ε_text − ε_uncond|", "|ε_t − ε_u|", "|Δε|"],
-            difference(step),
-        ),
-        StepTensor::Text => (&["|ε_text|"], of("noise_text")),
-        StepTensor::Uncond => (&["|ε_uncond|", "|ε_u|"], of("noise_uncond")),
-        StepTensor::Guided => (&["|ε_guided|", "|ε_g|"], of("noise_guided")),
+    let titles: &[&str] = match which {
+        StepTensor::Difference => &["|ε_text − ε_uncond|", "|ε_t − ε_u|", "|Δε|"],
+        StepTensor::Text => &["|ε_text|"],
+        StepTensor::Uncond => &["|ε_uncond|", "|ε_u|"],
+        StepTensor::Guided => &["|ε_guided|", "|ε_g|"],
     };
     let title = fitting(titles, place.width);
-    let Some(tensor) = tensor else {
+    let Some(tensor) = which.of(step) else {
         let inner = line(buffer, place, title, theme.title());
         let caption = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
         paragraph(buffer, inner, caption, theme.muted());
@@ -184,16 +180,6 @@ fn draw_tensor(
         let numbers = statistics(&tensor.stats, beneath.width);
         line(buffer, beneath, &numbers, theme.muted());
     }
-}
-
-/// `noise_text - noise_uncond`, where there are both.
-fn difference(step: &StepTrace) -> Option<TensorData> {
-    let text = step.tensor("noise_text")?;
-    let uncond = step.tensor("noise_uncond")?;
-    let data = text.data.iter().zip(uncond.data.iter());
-    let data: Vec<f32> = data.map(|(a, b)| a - b).collect();
-    let shape = text.shape.clone();
-    Some(TensorData::from_values("difference", shape, data))
 }
 
 /// For each place the length of the vector over channels, `(height, width)`.
