@@ -158,8 +158,8 @@ impl App {
         std::mem::take(&mut self.tasks)
     }
 
-    pub(super) fn send(&mut self, task: impl Into<Task>) {
-        self.tasks.push(task.into());
+    fn send(&mut self, command: Command) {
+        self.tasks.push(Task::Command(command));
     }
 
     /// Does the reader, with `action`, do something to a run, so that a lesson's script must not do any more to it?
@@ -352,7 +352,7 @@ impl App {
         let model = &self.model;
         let shown = shown.filter(|run| run.state != RunState::Failed && model.made(run));
         let request = self.requests.next(shown, &self.cursor);
-        self.tasks.extend(request.map(Task::from));
+        self.tasks.extend(request.map(Task::Command));
     }
 
     pub(super) fn open_model(&mut self, model: String, request: Request) {
@@ -466,11 +466,12 @@ impl App {
         if !filters.is_empty() {
             self.queries += 1;
             open.asked = Some((self.queries, purpose));
-            self.send(Job::Evaluate(Box::new(FilterQuery {
+            let query = FilterQuery {
                 number: self.queries,
                 run_json,
                 filters,
-            })));
+            };
+            self.tasks.push(Task::Job(Job::Evaluate(Box::new(query))));
         }
     }
 

@@ -87,12 +87,11 @@ pub(super) fn picture(run: &Run, cursor: &Cursor) -> Option<(Arc<RgbImage>, Opti
 }
 
 fn export(run: &Run, plan: ExportOptions) -> Task {
-    let command = Command::Export {
+    Task::Command(Command::Export {
         run: run.id,
         plan: Box::new(plan),
         trace: Box::new(run.trace.clone()),
-    };
-    command.into()
+    })
 }
 
 /// The items so far, and what all of them share.
@@ -137,7 +136,7 @@ impl<'a> ItemList<'a> {
             what: what.into(),
             format,
             name,
-            task: Job::WriteFile(Box::new(file)).into(),
+            task: Task::Job(Job::WriteFile(Box::new(file))),
         });
     }
 

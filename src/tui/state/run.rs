@@ -278,12 +278,9 @@ impl Run {
     /// Positions of the prompt's words: without start, end and padding.
     pub fn words(&self) -> Range<usize> {
         let is_word = |token: &Token| token.kind == TokenKind::Word;
-        let first = self.tokens().iter().position(is_word);
+        let first = self.tokens().iter().position(is_word).unwrap_or(0);
         let last = self.tokens().iter().rposition(is_word);
-        match (first, last) {
-            (Some(first), Some(last)) => first..last + 1,
-            _ => 0..0,
-        }
+        first..last.map_or(first, |last| last + 1)
     }
 
     /// Hidden states of the prompt on its way through the text encoder, `(77, hidden)` each, with what to call them:

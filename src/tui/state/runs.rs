@@ -64,34 +64,23 @@ impl Runs {
     pub fn tree(&self) -> Vec<Branch<'_>> {
         let mut runs: Vec<&Run> = self.all().collect();
         runs.sort_by_key(|run| run.id);
-        let parent = |run: &Run| {
-            let parent = run.origin?.run;
-            runs.iter()
-                .any(|other| other.id == parent)
-                .then_some(parent)
-        };
-        let mut rows = Vec::new();
-        self.add_branches(None, 0, &parent, &runs, &mut rows);
-        rows
-    }
-
-    fn add_branches<'a>(
-        &'a self,
-        of: Option<u64>,
-        depth: usize,
-        parent: &dyn Fn(&Run) -> Option<u64>,
-        runs: &[&'a Run],
-        rows: &mut Vec<Branch<'a>>,
-    ) {
-        for &run in runs.iter().filter(|run| parent(run) == of) {
-            rows.push(Branch {
+        let mut rows: Vec<Branch> = Vec::new();
+        // A branch is younger than what it left: that has its row already.
+        for run in runs {
+            let is_parent = |row: &Branch| run.origin.is_some_and(|from| from.run == row.run.id);
+            let parent = rows.iter().position(is_parent);
+            let depth = parent.map_or(0, |parent| rows[parent].depth + 1);
+            let below = parent.map_or(rows.len(), |parent| parent + 1);
+            let branches = rows[below..].iter().take_while(|row| row.depth >= depth);
+            let branch = Branch {
                 run,
                 depth,
                 is_current: self.is_current(run.id),
                 is_compared: self.compared == Some(run.id),
-            });
-            self.add_branches(Some(run.id), depth + 1, parent, runs, rows);
+            };
+            rows.insert(below + branches.count(), branch);
         }
+        rows
     }
 
     /// Puts a run of `request`, of which nothing is done yet, on the screen; returns its number.

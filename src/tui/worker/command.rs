@@ -16,18 +16,6 @@ pub enum Task {
     Job(Job),
 }
 
-impl From<Command> for Task {
-    fn from(command: Command) -> Self {
-        Self::Command(command)
-    }
-}
-
-impl From<Job> for Task {
-    fn from(job: Job) -> Self {
-        Self::Job(job)
-    }
-}
-
 /// For the model's thread, which carries out one command after the other, between two denoising steps.
 #[derive(Debug, Clone)]
 pub enum Command {

@@ -61,7 +61,7 @@ impl LessonState {
 
     /// Opens the program's own lessons and what was solved of them, where no others are open. Returns the row of the
     /// lesson that is read or to go on with.
-    pub(in crate::tui::state) fn row(&mut self) -> usize {
+    pub(super) fn row(&mut self) -> usize {
         if self.library.is_none() {
             self.library = Some(Arc::new(Library::embedded()));
             match Progress::open(Progress::default_path()) {
@@ -83,7 +83,7 @@ impl LessonState {
     }
 
     /// Shows the lessons in the other language, and the one that is being read at its page.
-    pub(in crate::tui::state) fn translate(&mut self) {
+    pub(super) fn translate(&mut self) {
         self.language = after(&Language::ALL, self.language, 1);
         let mut lessons = self.lessons().into_iter();
         if let Some(open) = &mut self.open
@@ -94,7 +94,7 @@ impl LessonState {
         }
     }
 
-    pub(in crate::tui::state) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) {
+    pub(super) fn open_page(&mut self, lesson: Arc<Lesson>, page: usize) {
         let depth = self.open.as_ref().map(|open| open.depth);
         let mut open = OpenLesson::new(lesson, page, depth.unwrap_or_default());
         let solved = self.progress.solution_of(&open.lesson, open.page());
@@ -108,20 +108,20 @@ impl LessonState {
     }
 
     /// What the open page's run asks for; the model gives what neither the page nor its lesson says.
-    pub(in crate::tui::state) fn request(&self, info: &ModelInfo) -> Option<Request> {
+    pub(super) fn request(&self, info: &ModelInfo) -> Option<Request> {
         let open = self.open.as_ref()?;
         let page = &open.page().goto.request;
         Some(page_request(&open.lesson.request, page, info))
     }
 
-    pub(in crate::tui::state) fn remark(&mut self, remark: &str) {
+    pub(super) fn remark(&mut self, remark: &str) {
         if let Some(open) = &mut self.open {
             open.remark = Some(remark.to_owned());
             open.scroll_to(Spot::News);
         }
     }
 
-    pub(in crate::tui::state) fn cannot_open(&mut self, problem: &str) {
+    pub(super) fn cannot_open(&mut self, problem: &str) {
         if let Some(open) = &mut self.open {
             open.opened = true;
         }
@@ -129,7 +129,7 @@ impl LessonState {
     }
 
     /// Shows the solution; returns what does it, the first time, where it is a task.
-    pub(in crate::tui::state) fn show_solution(&mut self) -> Vec<LessonAction> {
+    pub(super) fn show_solution(&mut self) -> Vec<LessonAction> {
         let mut actions = Vec::new();
         if let Some(open) = &mut self.open
             && let Some(exercise) = &open.page().exercise
@@ -145,7 +145,7 @@ impl LessonState {
     }
 
     /// Says what `typed` is worth as an answer to the page's question.
-    pub(in crate::tui::state) fn judge(&mut self, typed: &str) {
+    pub(super) fn judge(&mut self, typed: &str) {
         let messages = self.messages();
         let open = self.open.as_ref();
         match open.and_then(|open| open.judge(typed, messages)) {
@@ -156,11 +156,7 @@ impl LessonState {
     }
 
     /// Takes in what the page's filters gave.
-    pub(in crate::tui::state) fn take_values(
-        &mut self,
-        query: u64,
-        mut values: Vec<Result<Value, FilterError>>,
-    ) {
+    pub(super) fn take_values(&mut self, query: u64, mut values: Vec<Result<Value, FilterError>>) {
         let messages = self.messages();
         let Some(open) = &mut self.open else {
             return;
