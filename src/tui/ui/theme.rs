@@ -30,8 +30,8 @@ pub enum Colours {
 impl Colours {
     /// What the environment says. `variable` looks an environment variable up.
     ///
-    /// `NO_COLOR` (any value that is not empty) and `TERM=dumb` mean none; `COLORTERM=truecolor` or `24bit` and terminals
-    /// that are known for it mean 24 bits; anything else 256 colours.
+    /// `NO_COLOR` (any value that is not empty) and `TERM=dumb` mean none; `COLORTERM=truecolor` or `24bit` and
+    /// terminals that are known for it mean 24 bits; anything else 256 colours.
     pub fn detect(variable: impl Fn(&str) -> Option<String>) -> Self {
         let is =
             |name: &str, test: fn(&str) -> bool| variable(name).is_some_and(|value| test(&value));

@@ -1,5 +1,5 @@
-//! The pane of a lesson or of a view's explanation, at the view's right or beneath it. A lesson has its title, the part of
-//! the page that it shows, and its keys.
+//! The pane of a lesson or of a view's explanation, at the view's right or beneath it. A lesson has its title, the part
+//! of the page that it shows, and its keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Offset, Rect};
@@ -129,7 +129,7 @@ impl Pane {
         }
     }
 
-    /// Draws a page over whatever was there, with its title and the depth at hand; answers whether there is room for it.
+    /// Draws a page over whatever was there, with its title and the depth at hand; answers whether it has room.
     pub(super) fn draw_page(
         self,
         buffer: &mut Buffer,

@@ -149,8 +149,8 @@ fn text_difference(a: &Run, b: &Run, name: &str) -> String {
     }
 }
 
-/// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other does
-/// not, both are compared with the variance that the first one has.
+/// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other
+/// does not, both are compared with the variance that the first one has.
 fn latents_between(a: (&StepTrace, &TensorData), b: (&StepTrace, &TensorData)) -> String {
     if keeps_variance(a.0) == keeps_variance(b.0) {
         return between("x_t", a.1, b.1);

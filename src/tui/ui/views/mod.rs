@@ -98,8 +98,8 @@ fn fitting_of(forms: &[String], columns: u16) -> &str {
     fitting(&forms, columns)
 }
 
-/// Does the run of `step` keep the variance of its latents, so that they are divided by √(σ²+1)? Karras et al. 2022, arXiv
-/// 2206.00364, appendix B: the schedulers of the DDPM family do, those of k-diffusion have x0 + σ·ε as it is.
+/// Does the run of `step` keep the variance of its latents, so that they are divided by √(σ²+1)? Karras et al. 2022,
+/// arXiv 2206.00364, appendix B: the schedulers of the DDPM family do, those of k-diffusion have x0 + σ·ε as it is.
 fn keeps_variance(step: &StepTrace) -> bool {
     step.preview_scale <= 1.0
 }

@@ -1,4 +1,5 @@
-//! The initial noise: its channels, whether it is as normal as it should be, and what it becomes times the initial sigma.
+//! The initial noise: its channels, whether it is as normal as it should be, and what it becomes times the initial
+//! sigma.
 
 use std::borrow::Cow;
 

@@ -14,7 +14,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, image: &RgbImage, theme: Theme) -> 
     draw_with(buffer, area, image, theme, |_, _, rgb| rgb)
 }
 
-/// Draws `image` in `area`, each pixel changed by `change(x, y, colour)`, where `x` and `y` go from 0 to 1 across the image.
+/// Draws `image` in `area`, each pixel changed by `change(x, y, colour)`, where `x` and `y` go from 0 to 1 across the
+/// image.
 pub fn draw_with(
     buffer: &mut Buffer,
     area: Rect,

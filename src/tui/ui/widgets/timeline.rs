@@ -72,7 +72,8 @@ impl Timeline<'_> {
     }
 }
 
-/// Columns for what stands at the right: at least a third of the row is line, and it does not move while numbers change.
+/// Columns for what stands at the right: at least a third of the row is line, and it does not move while numbers
+/// change.
 fn right_room(area: Rect) -> usize {
     (usize::from(area.width) * 11 / 20).min(46)
 }

@@ -95,7 +95,7 @@ impl Layout {
         }
     }
 
-    /// The place of the small maps. Where the view is wide and low, the large maps end early and these get what is left.
+    /// The place of the small maps. Where the view is wide and low, the large maps end early and these get the rest.
     fn grid(&self, drawn: Rect) -> Rect {
         let numbers = 16.min(self.room + 2);
         let used = (drawn.bottom() + 1)
