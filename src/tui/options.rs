@@ -6,15 +6,12 @@ use super::worker::Loader;
 use crate::export::ExportOptions;
 use crate::generation::RequestPatch;
 
-/// What the inspector is started with.
 pub struct Options {
-    /// Loads the model.
     pub loader: Loader,
     /// The request, over the model's defaults. The prompt is always there.
     pub request: RequestPatch,
     /// Memory for attention maps, in bytes.
     pub attention_budget: usize,
-    /// How pictures are drawn.
     pub images: ImageMode,
     /// What is written of the first run that is finished.
     pub export: ExportOptions,

@@ -10,7 +10,7 @@ use crate::lesson::{Depth, Lesson, LessonAction};
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::{App, Model};
 use crate::tui::ui::screen;
-use crate::tui::worker::{Loader, Task, Worker};
+use crate::tui::worker::{Loader, Worker};
 
 /// The longest that one thing may take: a full-size model on a processor takes minutes for a run.
 const TIMEOUT: Duration = Duration::from_hours(1);
@@ -49,24 +49,20 @@ impl Player {
         }
     }
 
-    fn send(&mut self, tasks: Vec<Task>) {
-        for task in tasks {
-            self.worker.send(task);
-        }
-    }
-
     /// Waits until everything is done that was begun.
     fn wait(&mut self) -> Result<(), InspectorError> {
         let start = Instant::now();
-        while self.app.is_busy() || !self.app.script.is_empty() {
+        let mut tasks = self.app.take_tasks();
+        loop {
+            for task in tasks.drain(..) {
+                self.worker.send(task);
+            }
+            if !self.app.is_busy() && self.app.script.is_empty() {
+                break;
+            }
             match self.worker.updates.recv_timeout(Duration::from_secs(1)) {
-                Ok(update) => {
-                    let tasks = self.app.apply(update);
-                    self.send(tasks);
-                }
-                Err(_) if start.elapsed() > TIMEOUT => {
-                    return Err(InspectorError::Endless);
-                }
+                Ok(update) => tasks = self.app.apply(update),
+                Err(_) if start.elapsed() > TIMEOUT => return Err(InspectorError::Endless),
                 Err(_) => {}
             }
         }
@@ -89,16 +85,12 @@ impl Inspector for Player {
         self.app.notice = None;
         let goto = &lesson.pages[page].goto;
         self.app.go(&lesson.request, goto);
-        let tasks = self.app.take_tasks();
-        self.send(tasks);
         self.page = (!goto.highlight.is_empty()).then(|| (lesson.clone().into(), page));
         self.wait()
     }
 
     fn act(&mut self, action: &LessonAction) -> Result<(), InspectorError> {
         self.app.act(std::slice::from_ref(action));
-        let tasks = self.app.take_tasks();
-        self.send(tasks);
         self.wait()
     }
 

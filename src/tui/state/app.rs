@@ -344,8 +344,7 @@ impl App {
 
     /// Asks for what the screen would like to show at the cursor and does not have.
     fn request_missing(&mut self) {
-        let settled = self.playback.is_none() && !(self.is_running() && self.cursor.follow);
-        if !settled {
+        if self.playback.is_some() || (self.is_running() && self.cursor.follow) {
             return;
         }
         let shown = self.runs.current.iter().chain(self.runs.compared());
@@ -477,11 +476,8 @@ impl App {
 
     /// Is there no run that a page's filters could be asked of?
     pub(super) fn is_run_unfinished(&self) -> bool {
-        let state = self.run_state();
-        !matches!(
-            state,
-            Some(RunState::Done | RunState::Paused | RunState::Cancelled)
-        ) || !self.script.is_empty()
+        let is_done = self.run_state() == Some(&RunState::Done);
+        !(is_done || self.run().is_some_and(Run::is_waiting)) || !self.script.is_empty()
     }
 
     /// Is the run of the page that is read on the screen, and done?

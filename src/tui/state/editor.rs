@@ -304,17 +304,13 @@ impl LineEditor {
     }
 
     fn before(&self) -> usize {
-        self.text[..self.cursor]
-            .grapheme_indices(true)
-            .next_back()
-            .map_or(0, |(index, _)| index)
+        let mut graphemes = self.text[..self.cursor].grapheme_indices(true);
+        graphemes.next_back().map_or(0, |(index, _)| index)
     }
 
     fn after(&self) -> usize {
-        self.text[self.cursor..]
-            .graphemes(true)
-            .next()
-            .map_or(self.cursor, |grapheme| self.cursor + grapheme.len())
+        let mut graphemes = self.text[self.cursor..].graphemes(true);
+        self.cursor + graphemes.next().map_or(0, str::len)
     }
 }
 

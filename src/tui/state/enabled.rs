@@ -22,10 +22,8 @@ impl App {
     }
 
     pub fn is_running(&self) -> bool {
-        matches!(
-            self.run_state(),
-            Some(RunState::Running | RunState::Pausing)
-        )
+        self.run()
+            .is_some_and(|run| matches!(run.state, RunState::Running | RunState::Pausing))
     }
 
     pub fn is_reading(&self) -> bool {

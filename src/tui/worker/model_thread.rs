@@ -95,9 +95,6 @@ impl ModelThread {
                 if self.active.is_some_and(|active| active.run != run) {
                     self.pause(false);
                 }
-                if !self.recorders.contains_key(&run) {
-                    return self.fail(run, forgotten());
-                }
                 self.active = Some(ActiveRun { run, until });
             }
             Command::Pause => self.pause(false),
