@@ -1,5 +1,5 @@
 //! Parity with diffusers: the engine's numbers against those that `parity/make_goldens.py` wrote down, in f32 on the
-//! CPU. `cargo test --test library parity -- --nocapture` prints the measured maxima.
+//! CPU. `cargo test --lib parity -- --nocapture` prints the measured maxima.
 
 #[path = "../parity/measure.rs"]
 mod measure;
