@@ -48,21 +48,15 @@ pub(crate) fn escaped_json(json: &str) -> String {
     out
 }
 
-/// `text` for a place on the screen, with every character that could steer the terminal replaced by a visible one: control characters by their
-/// pictures (`␛`), direction overrides and the like by `�`.
+/// `text` for a place on the screen: one visible character for every one that could steer the terminal. Control characters
+/// become their pictures (`␛`), direction overrides and the like `�`.
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
-        .map(|character| match character {
-            '\0'..='\x1f' => char::from_u32(0x2400 + character as u32).unwrap_or('\u{fffd}'),
+        .map(|c| match c {
+            '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
             '\x7f' => '\u{2421}',
-            '\u{80}'..='\u{9f}'
-            | '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{feff}' => '\u{fffd}',
-            _ => character,
+            _ if c.is_control() || turns_text(c) => '\u{fffd}',
+            _ => c,
         })
         .collect()
 }
@@ -77,9 +71,16 @@ fn push_visible(out: &mut String, c: char, escape: bool) {
 
 /// Is `c` a control character, or one of those that change the direction of text or hide in it?
 fn is_steering(c: char) -> bool {
+    // The last are of no width.
     c.is_control()
-        || matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || turns_text(c)
+        || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}')
+}
+
+/// Does `c` change the direction of the text after it, or end a line?
+fn turns_text(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -91,6 +92,11 @@ mod tests {
         assert_eq!(visible("a\u{1b}[2J\u{7}b"), "a\\u{1b}[2J\\u{7}b");
         assert_eq!(visible("\u{9b}31m\r\u{202e}"), "\\u{9b}31m\\u{d}\\u{202e}");
         assert_eq!(visible("苹果 é\nx"), "苹果 é\nx");
+        assert_eq!(visible("\u{61c}a\u{200b}"), "\\u{61c}a\\u{200b}");
+        assert_eq!(
+            clean("\u{61c}a\u{9b}\u{1b}\u{200d}"),
+            "\u{fffd}a\u{fffd}␛\u{200d}"
+        );
         assert_eq!(printable("a\nb\u{1b}"), "a\\u{a}b\\u{1b}");
     }
 
