@@ -43,7 +43,7 @@ pub enum CheckpointError {
     },
     /// The checkpoint is in a repository that was not downloaded.
     #[error(
-        "{name} is not in the cache of downloaded models ({cache}), and nothing of that name is on this machine; `diffuscope model fetch {fetch}` downloads it"
+        "{name} is not in the cache of downloaded models ({cache}), and nothing of that name is on this machine"
     )]
     NotFetched {
         /// What was asked for.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::hub::{HubError, Instead};
 use crate::export::{DestinationError, ExportError, ReplayError, TensorSelectionError};
 use crate::generation::{self, DeviceError, DeviceNote};
 use crate::model;
@@ -50,12 +52,46 @@ fn message(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref() {
         return destination(error);
     }
+    if let Some(error) = error.downcast_ref() {
+        return checkpoint(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return hub(error);
+    }
     replay(error.downcast_ref()?)
+}
+
+fn checkpoint(error: &CheckpointError) -> Option<String> {
+    match error {
+        CheckpointError::NotFetched { fetch, .. } => Some(format!(
+            "{error}; `diffuscope model fetch {fetch}` downloads it"
+        )),
+        _ => None,
+    }
+}
+
+fn hub(error: &HubError) -> Option<String> {
+    let HubError::Lacks {
+        instead: Some(instead),
+        ..
+    } = error
+    else {
+        return None;
+    };
+    Some(match instead {
+        Instead::SingleFile(file) => format!(
+            "{error}; if {file} in it is a checkpoint of Stable Diffusion v1 in a single file, \
+             download that file and give its path to --model"
+        ),
+        Instead::NoVariant => format!("{error}; leave --variant out"),
+        Instead::Variant(other) => format!("{error}; `--variant {other}` would be there"),
+    })
 }
 
 fn generation(error: &generation::Error) -> Option<String> {
     match error {
         generation::Error::Device(error) => Some(device(error)),
+        generation::Error::Checkpoint(error) => checkpoint(error),
         generation::Error::Model(error @ model::Error::DeviceMemory(_)) => Some(format!(
             "{error}: close other programs that use it, ask for fewer bits with --dtype f16, \
              or compute with --device cpu"
@@ -142,6 +178,13 @@ mod tests {
         let full = model::Error::from(candle_core::Error::Msg(full.into()));
         let full = advised(generation::Error::from(full));
         assert!(full.contains("--dtype f16"), "{full}");
+        let absent = CheckpointError::NotFetched {
+            name: "sd-v1-5".into(),
+            cache: "cache".into(),
+            fetch: "sd-v1-5".into(),
+        };
+        let absent = advised(generation::Error::from(absent));
+        assert!(absent.ends_with("; `diffuscope model fetch sd-v1-5` downloads it"));
         let bf16 = advised(DeviceError::NoBf16);
         assert!(bf16.contains("--dtype f32"), "{bf16}");
         let built = advised(generation::Error::from(DeviceError::NotBuilt));

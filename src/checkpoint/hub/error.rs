@@ -4,6 +4,17 @@ use std::io;
 
 use crate::checkpoint::CheckpointError;
 
+/// What a repository has in place of what was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// A file that may be a whole checkpoint.
+    SingleFile(String),
+    /// The weights without a variant.
+    NoVariant,
+    /// The weights in another variant.
+    Variant(String),
+}
+
 /// Why a checkpoint was not downloaded, and what to do about it. What was downloaded before stays in the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -39,8 +50,9 @@ pub enum HubError {
     #[error("{repository} {lacks}")]
     Lacks {
         repository: String,
-        /// What it lacks, and what to do: "has no …".
+        /// What it lacks: "has no …".
         lacks: String,
+        instead: Option<Instead>,
     },
     #[error(
         "{needed} are to be downloaded, and the disk of {folder} has room for {available}; free some, or set HF_HOME to a folder on another disk"

@@ -9,7 +9,7 @@ mod plan;
 mod repository;
 
 pub use cache::downloaded;
-pub use error::HubError;
+pub use error::{HubError, Instead};
 pub use fetch::{Fetch, FetchProgress};
 pub use plan::{Plan, RemoteFile};
 pub use repository::Repository;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{HubError, Repository, cache::is_commit};
+use super::{HubError, Instead, Repository, cache::is_commit};
 use crate::checkpoint::{
     Component,
     files::{digest::DESCRIPTIONS, tokenizer},
@@ -66,9 +66,10 @@ impl Plan {
         listing: &Listing,
         variant: Option<&str>,
     ) -> Result<Self, HubError> {
-        let lacks = |lacks: String| HubError::Lacks {
+        let lacks = |(lacks, instead)| HubError::Lacks {
             repository: repository.to_string(),
             lacks,
+            instead,
         };
         if !is_commit(&listing.sha) {
             return Err(answer(repository, "it names no commit"));
@@ -147,51 +148,54 @@ fn weights(component: Component, variant: Option<&str>) -> String {
     format!("{}/{stem}{variant}.safetensors", component.name())
 }
 
-/// What to say of a repository without a diffusers folder.
-fn no_folder(listing: &Listing) -> String {
+/// What a repository without a diffusers folder lacks, and what it may have instead.
+fn no_folder(listing: &Listing) -> (String, Option<Instead>) {
     let single = listing
         .siblings
         .iter()
         .find(|file| file.rfilename.ends_with(".safetensors"));
     match single {
-        Some(file) => format!(
-            "is no folder in diffusers' layout; if {} in it is a checkpoint of Stable Diffusion v1 in a single file, download that file and give its path to --model",
-            printable(&file.rfilename)
+        Some(file) => (
+            "is no folder in diffusers' layout".to_owned(),
+            Some(Instead::SingleFile(printable(&file.rfilename))),
         ),
-        None => "is not a checkpoint in diffusers' layout: it has neither model_index.json nor unet/config.json".to_owned(),
+        None => {
+            let lacks = "is not a checkpoint in diffusers' layout: \
+                         it has neither model_index.json nor unet/config.json";
+            (lacks.to_owned(), None)
+        }
     }
 }
 
-/// What to say where a network's weights are not there as they were asked for.
-fn no_weights(listing: &Listing, component: Component, variant: Option<&str>) -> String {
+/// The same where a network's weights are not there as they were asked for.
+fn no_weights(
+    listing: &Listing,
+    component: Component,
+    variant: Option<&str>,
+) -> (String, Option<Instead>) {
     let path = weights(component, variant);
     let plain = weights(component, None);
     let (stem, _) = plain.split_once('.').unwrap_or((&plain, ""));
-    let variants: Vec<&str> = listing
-        .siblings
-        .iter()
-        .filter_map(|file| {
-            file.rfilename
-                .strip_prefix(stem)?
-                .strip_suffix(".safetensors")
-        })
-        .filter_map(|middle| middle.strip_prefix('.'))
-        .collect();
+    let mut variants = listing.siblings.iter().filter_map(|file| {
+        let middle = file.rfilename.strip_prefix(stem)?;
+        middle.strip_suffix(".safetensors")?.strip_prefix('.')
+    });
     let has_plain = listing.siblings.iter().any(|file| file.rfilename == plain);
     let split = listing.siblings.iter().any(|file| {
         file.rfilename.starts_with(stem) && file.rfilename.ends_with(".safetensors.index.json")
     });
-    let advice = if variant.is_some() && has_plain {
-        "leave --variant out".to_owned()
-    } else if let Some(other) = variants.first() {
-        format!("`--variant {}` would be there", printable(other))
+    let lacks = format!("has no {path}");
+    if variant.is_some() && has_plain {
+        (lacks, Some(Instead::NoVariant))
+    } else if let Some(other) = variants.next() {
+        (lacks, Some(Instead::Variant(printable(other))))
     } else if split {
-        "they are split over several files, which are not read".to_owned()
+        let why = "they are split over several files, which are not read";
+        (format!("{lacks}; {why}"), None)
     } else {
-        "weights in Python's pickle format (.bin) are not read, because loading them can run code"
-            .to_owned()
-    };
-    format!("has no {path}; {advice}")
+        let why = "weights in Python's pickle format (.bin) are not read, because loading them can run code";
+        (format!("{lacks}; {why}"), None)
+    }
 }
 
 fn answer(repository: &Repository, reason: &str) -> HubError {
