@@ -27,7 +27,9 @@ import world
 
 WIDTHS = (24, 40, 64, 96)
 CROP = 64
-WHOLE_PICTURES_FROM = 5 / 6  # of the budget
+WHOLE_PICTURES_FROM = 5 / 6  # of the steps
+WARM_UP = 50
+DECAY_FROM = 0.5  # of the steps: until then the learning rate stays
 
 
 def new_autoencoder():
@@ -160,7 +162,7 @@ def main():
         whole = options.decoder_only or done >= WHOLE_PICTURES_FROM
         rows = np.sort(rng.integers(0, len(pictures), options.batch // 4 if whole else options.batch))
         x = common.to_tensor(pictures[rows] if whole else crops(pictures, rows, centres, rng), device)
-        rate = options.lr * (min(1, (budget.step + 1) / 50) * (1 - done) ** 0.7 + 0.01)
+        rate = options.lr * (min(1, (budget.step + 1) / WARM_UP, (1 - done) / (1 - DECAY_FROM)) + 0.01)
         for group in optimiser.param_groups:
             group["lr"] = rate
         parts = loss_of(vae, x)

@@ -23,6 +23,8 @@ COLOURS = list(world.COLOURS)
 PLACES = list(world.PLACE_WORDS)
 LAYOUTS = ["none", "one", "beside", "above", "riding"]
 POSITIONS = ["left", "", "right"]
+SIZES = ["small", "", "large"]
+BACKGROUNDS = [*COLOURS, ""]  # of a plain place
 # What is asked of a picture, and how many answers there are. `first` is the left or upper thing, the
 # rider, or the only one.
 QUESTIONS = {
@@ -32,8 +34,9 @@ QUESTIONS = {
     "second": len(THINGS),
     "second_colour": len(COLOURS),
     "place": len(PLACES),
-    "background": len(COLOURS),
+    "background": len(BACKGROUNDS),
     "position": len(POSITIONS),
+    "size": len(SIZES),
 }
 SLOTS = {"first": 0, "first_colour": 0, "second": 1, "second_colour": 1}
 UNASKED = -1  # the question does not apply to this picture
@@ -48,7 +51,7 @@ def answers(scene):
         layout = "beside" if dx > dy else "above"
         things = sorted(things, key=lambda thing: thing["x" if layout == "beside" else "y"])
     first, second = (*things, None, None)[:2]
-    named = scene["background"]
+    alone = layout == "one"
     return {
         "layout": LAYOUTS.index(layout),
         "first": THINGS.index(first["name"]) if first else UNASKED,
@@ -56,14 +59,20 @@ def answers(scene):
         "second": THINGS.index(second["name"]) if second else UNASKED,
         "second_colour": COLOURS.index(second["colour"]) if second else UNASKED,
         "place": PLACES.index(scene["place"]),
-        "background": COLOURS.index(named) if named else UNASKED,
-        "position": POSITIONS.index(_position(first)) if layout == "one" else UNASKED,
+        "background": BACKGROUNDS.index(scene["background"]) if scene["place"] == "plain" else UNASKED,
+        "position": POSITIONS.index(_position(first)) if alone else UNASKED,
+        "size": SIZES.index(_size(first)) if alone and not first["pose"] else UNASKED,
     }
 
 
 def _position(thing):
     """Single things stand at 0.2 to 0.3, 0.4 to 0.6 or 0.7 to 0.8 of the width."""
     return "left" if thing["x"] < 0.35 else "right" if thing["x"] > 0.65 else ""
+
+
+def _size(thing):
+    """Radii are 0.15 to 0.18 for small things, 0.18 to 0.28 for the usual ones, and 0.34 to 0.4 for large ones."""
+    return "small" if thing["radius"] < 0.18 else "large" if thing["radius"] > 0.31 else ""
 
 
 class Judge(nn.Module):
