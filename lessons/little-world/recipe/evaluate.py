@@ -34,7 +34,19 @@ import world
 from captions import Pieces
 from listening import listening
 from sampling import Model
-from train_judge import BACKGROUNDS, COLOURS, LAYOUTS, PLACES, POSITIONS, QUESTIONS, SIZES, THINGS, UNASKED, Judge, answers
+from train_judge import (
+    BACKGROUNDS,
+    COLOURS,
+    LAYOUTS,
+    PLACES,
+    POSITIONS,
+    QUESTIONS,
+    SIZES,
+    THINGS,
+    UNASKED,
+    Judge,
+    answers,
+)
 
 HELD_OUT_SEED = 900_000_000
 ATTENTION_SEED = 910_000_000
@@ -102,7 +114,10 @@ STRONG = {
         3,
         {"layout": "above", "first": "star", "second": "heart", "place": "plain", "background": "pink"},
     ),
-    "a small blue house in the snow": (11, {"layout": "one", "first": "house", "first_colour": "blue", "place": "snow"}),
+    "a small blue house in the snow": (
+        11,
+        {"layout": "one", "first": "house", "first_colour": "blue", "place": "snow"},
+    ),
     "a man to the left of a green tree in a meadow": (
         5,
         {"layout": "beside", "first": "man", "second": "tree", "second_colour": "green", "place": "grass"},
@@ -471,7 +486,9 @@ def main():
             sheet(pictures[:16], 8, work / f"guidance-{guidance:g}.png")
         return
 
-    guidance = options.guidance or json.loads((Path(options.checkpoint) / "diffuscope.json").read_text())["default_guidance"]
+    guidance = (
+        options.guidance or json.loads((Path(options.checkpoint) / "diffuscope.json").read_text())["default_guidance"]
+    )
     report, tables = {"guidance": guidance}, []
 
     def measure(part, make, table=lambda found: f"```\n{json.dumps(found, indent=2)}\n```"):

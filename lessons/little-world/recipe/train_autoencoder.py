@@ -23,6 +23,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 import common
+import parallel
 import world
 
 WIDTHS = (24, 40, 64, 96)
@@ -92,7 +93,10 @@ def loss_of(vae, x):
 @torch.no_grad()
 def fold_normalisation(vae, pictures, device):
     """Makes latents centred, channel by channel, with a standard deviation of 1 / SCALING_FACTOR."""
-    means = [vae.encode(common.to_tensor(pictures[i : i + 50], device)).latent_dist.mean for i in range(0, min(1000, len(pictures)), 50)]
+    means = [
+        vae.encode(common.to_tensor(pictures[i : i + 50], device)).latent_dist.mean
+        for i in range(0, min(1000, len(pictures)), 50)
+    ]
     latents = torch.cat(means)
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     stretch = 1 / (common.SCALING_FACTOR * deviation)
@@ -134,6 +138,7 @@ def main():
     common.add_work_option(parser)
     common.add_device_options(parser)
     common.add_steps_option(parser)
+    parallel.add_workers_option(parser)
     parser.add_argument("--init-from", metavar="DIR", help="go on from the weights of an autoencoder's folder")
     parser.add_argument("--decoder-only", action="store_true", help="go on from WORK/autoencoder, its encoder frozen")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run was last saved")
@@ -141,12 +146,14 @@ def main():
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default 0.002)")
     parser.add_argument("--save-minutes", type=float, default=2, help="time between saved states (default 2)")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    parallel.spawn(train, parser.parse_args())
+
+
+def train(worker, options):
     work, device = common.prepare(options, options.seed)
     pictures = common.load_pictures(work)
     centres = things_at(common.load_scenes(work))
     vae, parameters = start(options, work, device)
-    print(f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M parameters", flush=True)
     optimiser = torch.optim.AdamW(parameters, options.lr, weight_decay=0, betas=(0.9, 0.99), fused=True)
     budget = common.Budget(options.steps)
     state_file = work / ("decoder.state" if options.decoder_only else "autoencoder.state")
@@ -155,12 +162,14 @@ def main():
         vae.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         budget = common.Budget(options.steps, state["step"], state["seconds"])
-    rng = np.random.default_rng((options.seed, budget.step))
+    torch.manual_seed(options.seed + 1_000_003 * budget.step + 7_919 * worker)  # of the posterior's noise
+    rng = np.random.default_rng((options.seed, budget.step, worker))
+    share = options.batch // options.workers
     saved = time.monotonic()
     totals = np.zeros(3)
     while (done := budget.fraction) < 1:
         whole = options.decoder_only or done >= WHOLE_PICTURES_FROM
-        rows = np.sort(rng.integers(0, len(pictures), options.batch // 4 if whole else options.batch))
+        rows = np.sort(rng.integers(0, len(pictures), share // 4 if whole else share))
         x = common.to_tensor(pictures[rows] if whole else crops(pictures, rows, centres, rng), device)
         rate = options.lr * (min(1, (budget.step + 1) / WARM_UP, (1 - done) / (1 - DECAY_FROM)) + 0.01)
         for group in optimiser.param_groups:
@@ -168,10 +177,12 @@ def main():
         parts = loss_of(vae, x)
         optimiser.zero_grad()
         parts[0].backward()
+        totals += parallel.share_gradients(parameters, torch.stack(parts)).tolist()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         budget.step += 1
-        totals += [part.item() for part in parts]
+        if worker:
+            continue
         if budget.step % 50 == 0:
             loss, rms, edges = totals / 50
             totals[:] = 0
@@ -180,12 +191,13 @@ def main():
             state = {"model": vae.state_dict(), "optimiser": optimiser.state_dict()}
             common.save_state(state_file, state | {"step": budget.step, "seconds": budget.seconds})
             saved = time.monotonic()
-    vae.eval().requires_grad_(False)
-    if not options.decoder_only:
-        fold_normalisation(vae, pictures, device)
-    vae.save_pretrained(work / "autoencoder")
-    save_comparison(vae, pictures, work / "autoencoder.png", device)
-    print(f"done: {budget.step} steps, {budget.seconds / 60:.1f} minutes")
+    if worker == 0:
+        vae.eval().requires_grad_(False)
+        if not options.decoder_only:
+            fold_normalisation(vae, pictures, device)
+        vae.save_pretrained(work / "autoencoder")
+        save_comparison(vae, pictures, work / "autoencoder.png", device)
+        print(f"done: {budget.step} steps, {budget.seconds / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ in ten is left out, for guidance. The learning rate warms up, stays, and decays 
 Everything is saved every few minutes: WORK/diffusion.state for --resume, and the three results, so that what there is
 can be looked at while the training goes on. A later stage goes on from the results alone (--init-from WORK).
 
-On a CPU that other work shares, several workers of one thread each (--workers) get further than one process with
-several threads: they wait for each other once a step instead of at every operation.
-
     python train_diffusion.py --steps 6000                             # from scratch
     python train_diffusion.py --steps 6000 --init-from DIR --seed 1    # go on from the results in DIR
 """
@@ -22,13 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import common
+import parallel
 from captions import OWN_PLACES, Captions
 from listening import keeping, listening
 from train_judge import COLOURS, QUESTIONS, UNASKED
@@ -192,17 +188,6 @@ def noised(latents, t, kept, random):
     return a.sqrt() * latents + (1 - a).sqrt() * (noise + more), noise
 
 
-def share_gradients(parameters, loss):
-    """Averages gradients over the workers; returns the average loss."""
-    parts = [p.grad.flatten() for p in parameters]
-    flat = torch.cat([*parts, loss.detach().reshape(1)])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for p, part in zip(parameters, flat[:-1].split([part.numel() for part in parts])):
-        p.grad.copy_(part.view_as(p))
-    return flat[-1]
-
-
 def publish(work, text_encoder, unet, questions, words, average):
     """Writes the averaged models as they will be used."""
     raw = [p.detach().clone() for p in average.parameters]
@@ -221,25 +206,21 @@ def main():
     common.add_work_option(parser)
     common.add_device_options(parser)
     common.add_steps_option(parser)
+    parallel.add_workers_option(parser)
     parser.add_argument("--init-from", metavar="DIR", help="go on from a folder with text_encoder, unet, questions.pt")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run was last saved")
     parser.add_argument("--batch", type=int, default=32, help="pictures a step, all workers together (default 32)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share each step (CPU; default 1)")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (default 0.001)")
     parser.add_argument("--decay-from", type=float, default=0.7, help="share of the steps before the rate decays")
     parser.add_argument("--save-minutes", type=float, default=4, help="time between saved states (default 4)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     common.load_tokenizer(Path(options.work))  # written before several workers look for it
-    (Path(options.work) / "workers").unlink(missing_ok=True)  # where an interrupted run's workers met
-    torch.multiprocessing.spawn(train, (options,), options.workers)
+    parallel.spawn(train, options)
 
 
 def train(worker, options):
     work, device = common.prepare(options, options.seed)
-    meeting = f"file://{(work / 'workers').absolute()}"
-    dist.init_process_group("gloo", meeting, rank=worker, world_size=options.workers)
-
     latents = torch.from_numpy(np.load(work / "latents.npy"))
     captions = Captions.of(common.load_scenes(work)[: len(latents)], common.load_tokenizer(work))
     words, narrow = torch.cat([captions.ids, NO_CAPTION]).unique(return_inverse=True)
@@ -290,13 +271,12 @@ def train(worker, options):
         asked = (asked + 2 * questions.loss(hidden, captions, more)) / 3
         optimiser.zero_grad()
         (loss + QUESTIONS_WEIGHT * asked).backward()
-        loss = share_gradients(parameters, loss)
+        totals += parallel.share_gradients(parameters, torch.stack([loss, asked])).tolist()
         for part in parts:
             torch.nn.utils.clip_grad_norm_(part, 1.0)
         optimiser.step()
         average.update(budget.step)
         budget.step += 1
-        totals += [float(loss), float(asked.detach())]
         if worker:
             continue
         if budget.step % 50 == 0:
@@ -312,7 +292,6 @@ def train(worker, options):
             saved = time.monotonic()
     if worker == 0:
         print(f"done: {budget.step} steps, {budget.seconds / 60:.1f} minutes")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
