@@ -407,7 +407,7 @@ def cosines(model):
 
 
 def measure_strong_guidance(model, judge, work, guidance=7.5, seeds=4):
-    """The card's prompts, four seeds each, at high guidance: a sheet, and in how many the judge sees all that is said."""
+    """The card's prompts, four seeds each, at high guidance: sheets, and how often the judge sees all that is said."""
     captions = [caption for caption in STRONG for _ in range(seeds)]
     numbers = [first + i for first, _ in STRONG.values() for i in range(seeds)]
     result = {}
@@ -421,7 +421,8 @@ def measure_strong_guidance(model, judge, work, guidance=7.5, seeds=4):
 
 
 def sheet(pictures, columns, path):
-    rows = [np.concatenate(list(pictures[i : i + columns]), 1) for i in range(0, len(pictures), columns)]
+    pictures = list(pictures) + [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    rows = [np.concatenate(pictures[i : i + columns], 1) for i in range(0, len(pictures), columns)]
     image = Image.fromarray(np.concatenate(rows))
     image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 

@@ -150,9 +150,6 @@ class Thing:
     rgb: tuple
     pose: str = ""  # "riding", "ridden" or empty
 
-    def phrase(self):
-        return f"{self.colour_word} {self.word}".strip()
-
 
 @dataclass
 class Word:
