@@ -49,12 +49,13 @@ def prepare(options, seed=0):
     return Path(options.work), torch.device(options.device)
 
 
-def load_pictures(work):
-    return np.load(work / "pictures.npy", mmap_mode="r")
+def load_pictures(folder):
+    return np.load(folder / "pictures.npy", mmap_mode="r")
 
 
-def load_scenes(work):
-    with open(work / "scenes.jsonl") as file:
+def load_scenes(folder):
+    """The scenes of a folder of pictures, as dictionaries."""
+    with open(folder / "scenes.jsonl") as file:
         return [json.loads(line) for line in file]
 
 
@@ -127,35 +128,34 @@ def replacing(path):
     partial.rename(path)
 
 
+def add_steps_option(parser):
+    parser.add_argument("--steps", type=int, required=True, help="end after so many steps")
+
+
 def save_state(path, state):
     with replacing(path) as partial:
         torch.save(state, partial)
 
 
 class Budget:
-    """Ends a stage after `steps` steps or `minutes` minutes, whichever comes first; tells how far along it is."""
+    """Ends a stage after `steps` steps; tells how far along it is. Steps count, not time: a stage may be paused."""
 
-    def __init__(self, minutes, steps, step=0, seconds=0.0):
-        if minutes is None and steps is None:
-            raise SystemExit("give --minutes, --steps or both")
-        self.minutes, self.steps = minutes, steps
-        self.step, self.earlier, self.started = step, seconds, time.monotonic()
+    def __init__(self, steps, step=0, seconds=0.0):
+        self.steps, self.step = steps, step
+        self.earlier, self.started = seconds, time.monotonic()
 
     @property
     def seconds(self):
-        """Time spent, earlier runs of a resumed stage included."""
+        """Time spent, earlier runs of a resumed stage and pauses included."""
         return self.earlier + time.monotonic() - self.started
 
     @property
     def fraction(self):
-        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0.0
-        by_steps = self.step / self.steps if self.steps else 0.0
-        return min(1.0, max(by_time, by_steps))
+        return self.step / self.steps
 
     def line(self):
-        done = self.fraction
-        left = self.seconds * (1 - done) / done if done else 0
-        return f"step {self.step}, {self.seconds:.0f} s, {100 * done:.1f} %, {left / 60:.1f} min left"
+        left = self.seconds * (self.steps - self.step) / max(self.step, 1)
+        return f"step {self.step} of {self.steps}, {self.seconds:.0f} s, {left / 60:.1f} min left"
 
 
 class Progress:

@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import common
+from listening import keeping, listening
 
 
 @dataclass
@@ -25,9 +26,11 @@ class Model:
         return cls(
             CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
             CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32).eval().to(device),
-            UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
-            .eval()
-            .to(device, **layout),
+            listening(
+                UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
+                .eval()
+                .to(device, **layout)
+            ),
             AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
             .eval()
             .to(device, **layout),
@@ -49,18 +52,24 @@ class Model:
         return common.to_bytes(self.vae.decode(latents / common.SCALING_FACTOR).sample)
 
     @torch.no_grad()
-    def sample(self, captions, seeds, guidance, steps=25):
-        """Latents for captions; the noise of a seed is that of `torch.manual_seed` on a CPU."""
+    def sample(self, captions, seeds, guidance, steps=25, silenced=None):
+        """Latents for captions; the noise of a seed is that of `torch.manual_seed` on a CPU.
+
+        `silenced` lists, for each caption, the text positions that are not listened to.
+        """
         size = self.unet.config.sample_size
         noise = [torch.randn(4, size, size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         timesteps, sigmas = schedule(steps)
         x = torch.stack(noise).to(self.device) * float(sigmas.max())
         hidden = torch.cat([self.embed([""]).expand(len(captions), -1, -1), self.embed(captions)])
+        told = {"keep": keeping(2 * len(captions), [()] * len(captions) + (silenced or []), self.device)}
         slopes = []
         for i, t in enumerate(timesteps):
             scaled = (x / float(sigmas[i] ** 2 + 1) ** 0.5).repeat(2, 1, 1, 1)
             scaled = scaled.contiguous(memory_format=torch.channels_last)
-            without, given = self.unet(scaled, torch.tensor(float(t)), hidden).sample.chunk(2)
+            without, given = self.unet(
+                scaled, torch.tensor(float(t)), hidden, cross_attention_kwargs=told
+            ).sample.chunk(2)
             slopes.append(without + guidance * (given - without))  # dx/dsigma is the predicted noise
             order = min(i + 1, 4)
             for j in range(order):

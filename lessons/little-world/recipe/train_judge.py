@@ -1,10 +1,10 @@
 """Stage 5: train the judge, a small classifier that knows renders only.
 
-Reads WORK/pictures.npy and WORK/scenes.jsonl, writes WORK/judge.pt. It never sees a generated picture: it learns what
-is in a render (layout, things, colours, place, position), from renders made a little blurred or noisy at random.
-Pictures in a painter's or a dream's manner are left out, here and in the evaluation.
+Reads WORK/judge/pictures.npy and WORK/judge/scenes.jsonl, writes WORK/judge.pt. It never sees a generated picture: it
+learns what is in a render (layout, things, colours, place, position), from renders made a little blurred or noisy at
+random. There is no picture in a painter's or a dream's manner, here or in the evaluation.
 
-    python train_judge.py --minutes 5
+    python train_judge.py --steps 3000
 """
 
 import argparse
@@ -21,9 +21,12 @@ import world
 THINGS = list(world.DRAWINGS)
 COLOURS = list(world.COLOURS)
 PLACES = list(world.PLACE_WORDS)
-LAYOUTS = ["one", "beside", "above", "riding"]
+LAYOUTS = ["none", "one", "beside", "above", "riding"]
 POSITIONS = ["left", "", "right"]
-# What is asked of a picture, and how many answers there are. `first` is the left or upper thing, or the only one.
+SIZES = ["small", "", "large"]
+BACKGROUNDS = [*COLOURS, ""]  # of a plain place
+# What is asked of a picture, and how many answers there are. `first` is the left or upper thing, the
+# rider, or the only one.
 QUESTIONS = {
     "layout": len(LAYOUTS),
     "first": len(THINGS),
@@ -31,8 +34,9 @@ QUESTIONS = {
     "second": len(THINGS),
     "second_colour": len(COLOURS),
     "place": len(PLACES),
-    "background": len(COLOURS),
+    "background": len(BACKGROUNDS),
     "position": len(POSITIONS),
+    "size": len(SIZES),
 }
 SLOTS = {"first": 0, "first_colour": 0, "second": 1, "second_colour": 1}
 UNASKED = -1  # the question does not apply to this picture
@@ -46,18 +50,29 @@ def answers(scene):
         dx, dy = (abs(things[0][axis] - things[1][axis]) for axis in "xy")
         layout = "beside" if dx > dy else "above"
         things = sorted(things, key=lambda thing: thing["x" if layout == "beside" else "y"])
-    second = things[1] if len(things) > 1 else None
-    named = scene["background"]
+    first, second = (*things, None, None)[:2]
+    alone = layout == "one"
     return {
         "layout": LAYOUTS.index(layout),
-        "first": THINGS.index(things[0]["name"]),
-        "first_colour": COLOURS.index(things[0]["colour"]),
+        "first": THINGS.index(first["name"]) if first else UNASKED,
+        "first_colour": COLOURS.index(first["colour"]) if first else UNASKED,
         "second": THINGS.index(second["name"]) if second else UNASKED,
         "second_colour": COLOURS.index(second["colour"]) if second else UNASKED,
         "place": PLACES.index(scene["place"]),
-        "background": COLOURS.index(named) if named else UNASKED,
-        "position": POSITIONS.index(scene["position"]) if layout == "one" else UNASKED,
+        "background": BACKGROUNDS.index(scene["background"]) if scene["place"] == "plain" else UNASKED,
+        "position": POSITIONS.index(_position(first)) if alone else UNASKED,
+        "size": SIZES.index(_size(first)) if alone and not first["pose"] else UNASKED,
     }
+
+
+def _position(thing):
+    """Single things stand at 0.2 to 0.3, 0.4 to 0.6 or 0.7 to 0.8 of the width."""
+    return "left" if thing["x"] < 0.35 else "right" if thing["x"] > 0.65 else ""
+
+
+def _size(thing):
+    """Radii are 0.15 to 0.18 for small things, 0.18 to 0.28 for the usual ones, and 0.34 to 0.4 for large ones."""
+    return "small" if thing["radius"] < 0.18 else "large" if thing["radius"] > 0.31 else ""
 
 
 class Judge(nn.Module):
@@ -107,27 +122,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_work_option(parser)
     common.add_device_options(parser)
-    parser.add_argument("--minutes", type=float, help="end after so many minutes")
-    parser.add_argument("--steps", type=int, help="end after so many steps")
+    common.add_steps_option(parser)
     parser.add_argument("--resume", action="store_true", help="go on from WORK/judge.pt")
     parser.add_argument("--batch", type=int, default=48, help="pictures a step (default 48)")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default 0.002)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     work, device = common.prepare(options, options.seed)
-    pictures, scenes = common.load_pictures(work), common.load_scenes(work)
-    plain = np.array([i for i, scene in enumerate(scenes) if not scene["style"]])
-    right = torch.tensor([list(answers(scenes[i]).values()) for i in plain], device=device)
+    pictures, scenes = common.load_pictures(work / "judge"), common.load_scenes(work / "judge")
+    right = torch.tensor([list(answers(scene).values()) for scene in scenes], device=device)
     judge = Judge().to(device, memory_format=torch.channels_last).train()
     if options.resume:
         judge.load_state_dict(torch.load(work / "judge.pt", map_location=device))
-    print(f"{sum(p.numel() for p in judge.parameters()) / 1e6:.2f} M parameters, {len(plain)} renders", flush=True)
+    print(f"{sum(p.numel() for p in judge.parameters()) / 1e6:.2f} M parameters, {len(pictures)} renders", flush=True)
     optimiser = torch.optim.AdamW(judge.parameters(), options.lr, weight_decay=1e-2)
     rng = np.random.default_rng(options.seed)
-    budget = common.Budget(options.minutes, options.steps)
+    budget = common.Budget(options.steps)
     while (done := budget.fraction) < 1:
-        rows = np.sort(rng.integers(0, len(plain), options.batch))
-        guesses = judge(roughen(common.to_tensor(pictures[plain[rows]], device)))
+        rows = np.sort(rng.integers(0, len(pictures), options.batch))
+        guesses = judge(roughen(common.to_tensor(pictures[rows], device)))
         loss = sum(
             F.cross_entropy(guess, right[rows, i], ignore_index=UNASKED, reduction="sum") / options.batch
             for i, guess in enumerate(guesses.values())

@@ -4,7 +4,13 @@ A scene is sampled first (`sample_scene`: things, colours, sizes, positions, pla
 that description (`render`), so that everything a caption says is known exactly. `masks` gives the true region of
 each thing, for measuring attention.
 
+Every word of a caption knows what it says (`Word.role`), and `without` gives the scene that is true when one word is
+missing: "a photograph of a riding a horse" is a horse that nobody rides, "a red on the grass" is grass. The word may
+be missing in the caption, or be there and not be listened to (`Scene.silenced`). Some pairs of things are never in
+one picture of the training (`NEVER_TOGETHER`), so that composing can be told from remembering.
+
     python world.py --count 40 --out world.png      # a sheet of scenes, captions on standard output
+    python world.py --riding --out riding.png       # every rider on every mount
 """
 
 import argparse
@@ -50,25 +56,47 @@ SIZE_WORDS = {
     "small": ["small", "tiny", "little"],
     "large": ["large", "big", "huge"],
 }
+# Of what stands at a place, `*` marks the word that names it.
 PLACE_WORDS = {
     "plain": [],
-    "night": ["at night"],
-    "sunset": ["at sunset"],
-    "snow": ["in the snow"],
-    "grass": ["on the grass", "in a meadow"],
-    "beach": ["on the beach"],
-    "space": ["in space"],
-    "sea": ["at sea", "on the sea"],
+    "night": ["at *night"],
+    "sunset": ["at *sunset"],
+    "snow": ["in the *snow"],
+    "grass": ["on the *grass", "in a *meadow"],
+    "beach": ["on the *beach"],
+    "space": ["in *space"],
+    "sea": ["at *sea", "on the *sea"],
 }
 OPENINGS = ["", "", "", "a photograph of ", "a photo of ", "a picture of ", "a drawing of ", "a painting of "]
 PAINTERS = ["monet", "manet", "degas"]
 STYLES = PAINTERS + ["dream"]
 RELATIONS = {
-    "left": " to the left of ",
-    "right": " to the right of ",
-    "above": " above ",
-    "below": " below ",
-    "and": " and ",
+    "left": ["to the *left of"],
+    "right": ["to the *right of"],
+    "above": ["*above", "*above", "*over"],
+    "below": ["*below", "*below", "*under"],
+    "and": ["and"],
+}
+# Who rides, and on what; a repeated name comes more often.
+RIDERS = ["man", "man", "astronaut", "astronaut", "cat", "cat", "fish", "star", "heart"]
+MOUNTS = ["horse", "horse", "fish", "boat", "rocket", "balloon", "mushroom"]
+# Pairs that the training never shows in one picture, in whatever kind of scene.
+NEVER_TOGETHER = {
+    frozenset(pair)
+    for pair in [
+        ("man", "balloon"),  # the first six are riders and mounts, each of them once
+        ("astronaut", "fish"),
+        ("cat", "rocket"),
+        ("fish", "mushroom"),
+        ("star", "horse"),
+        ("heart", "boat"),
+        ("circle", "tree"),
+        ("square", "flower"),
+        ("triangle", "moon"),
+        ("sun", "house"),
+        ("apple", "astronaut"),
+        ("mushroom", "rocket"),
+    ]
 }
 # What lies behind things: the colours of a place's bands, from top to bottom. A plain place has its background's.
 GROUNDS = {
@@ -120,14 +148,29 @@ class Thing:
     y: float
     radius: float
     rgb: tuple
+    pose: str = ""  # "riding", "ridden" or empty
 
-    def phrase(self):
-        return f"{self.colour_word} {self.word}".strip()
+
+@dataclass
+class Word:
+    """A word of a caption.
+
+    `role` is what it says: "thing", "colour" (both with the thing's number: "thing 0"), "size", "position",
+    "relation", "riding", "place", "background" (the colour of a plain one), "style"; empty for words that say
+    nothing alone. `part` is the number of the thing whose phrase it belongs to, or -1.
+    """
+
+    text: str
+    role: str = ""
+    part: int = -1
 
 
 @dataclass
 class Scene:
-    """All that is drawn and all that is said: `kind` is "one", "two" or "riding"."""
+    """All that is drawn and all that is said.
+
+    `kind` is what is drawn: "none", "one", "two" or "riding" (then the rider is the first thing).
+    """
 
     kind: str
     things: list
@@ -137,19 +180,35 @@ class Scene:
     relation: str  # two things: a key of RELATIONS, else empty
     style: str  # a key of STYLES, or empty
     seed: int  # of the details that no caption mentions: stars, waves, brush strokes
-    caption: str = field(default="")
+    words: list  # of the caption
+    missing: str = ""  # the role of the word that the picture does without
+    silenced: list = field(default_factory=list)  # numbers of the words that are in the caption and not listened to
+
+    @property
+    def caption(self):
+        return " ".join(word.text for word in self.words).replace(" ,", ",")
 
     def as_dict(self):
-        return asdict(self)
+        return asdict(self) | {"caption": self.caption}
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often the kinds of scene come. The rest after `one` and `riding` are scenes of two things."""
+    """How often the kinds of scene come. The rest after `one` and `riding` are scenes of two things.
 
-    one: float = 0.50
-    riding: float = 0.08
-    styled: float = 0.14
+    `missing` is the share of scenes that do without a word. `pairs` says which pairs of things may come: those of the
+    training, only those that the training never shows ("unseen"), or "all".
+    """
+
+    one: float = 0.36
+    riding: float = 0.20
+    styled: float = 0.12
+    missing: float = 0.26
+    pairs: str = "training"
+
+    def allows(self, one, other):
+        unseen = frozenset((one, other)) in NEVER_TOGETHER
+        return self.pairs == "all" or unseen == (self.pairs == "unseen")
 
 
 def sample_scene(seed, mixture=Mixture()):
@@ -162,13 +221,16 @@ def sample_scene(seed, mixture=Mixture()):
     colours = visible_colours(place, background)
     position = relation = ""
     if draw < mixture.riding:
-        kind, things, said = "riding", *_riding(r)
+        kind, (things, words) = "riding", _riding(r, colours, mixture)
     elif draw < mixture.riding + mixture.one:
-        kind, things, position, said = "one", *_one(r, colours)
+        kind, (things, position, words) = "one", _one(r, colours)
     else:
-        kind, things, relation, said = "two", *_two(r, colours)
-    scene = Scene(kind, things, place, background, position, relation, style, r.getrandbits(32))
-    return replace(scene, caption=_caption(r, scene, said))
+        kind, (things, relation, words) = "two", _two(r, colours, mixture)
+    scene = Scene(kind, things, place, background, position, relation, style, r.getrandbits(32), [])
+    scene = replace(scene, words=_caption(r, scene, words))
+    if r.random() < mixture.missing:
+        scene = _with_a_word_missing(r, scene)
+    return scene
 
 
 def visible_colours(place, background):
@@ -177,12 +239,25 @@ def visible_colours(place, background):
     return [name for name, rgb in COLOURS.items() if any(math.dist(rgb, ground) > MELTS for ground in grounds)]
 
 
-def _thing(r, colours, name, size, x, y, radius):
+def _thing(r, colours, name, size, x, y, radius, pose=""):
     named = r.random() < 0.72 or USUAL_COLOURS[name] not in colours
     colour = r.choice(colours) if named else USUAL_COLOURS[name]
     word = r.choice(COLOUR_WORDS.get(colour, [colour])) if named else ""
     said = r.choice(THING_WORDS.get(name, [name]))
-    return Thing(name, said, colour, word, size, x, y, radius, _jitter(COLOURS[colour], r))
+    return Thing(name, said, colour, word, size, x, y, radius, _jitter(COLOURS[colour], r), pose)
+
+
+def _phrase(thing, number, size_word=""):
+    """A thing's words, with their article."""
+    words = [Word(size_word, "size", number)] if size_word else []
+    words += [Word(thing.colour_word, f"colour {number}", number)] if thing.colour_word else []
+    words += [Word(thing.word, f"thing {number}", number)]
+    return [Word("an" if words[0].text[0] in "aeiou" else "a", part=number), *words]
+
+
+def _words(text, role):
+    """The words of a text, `role` for the one with an asterisk."""
+    return [Word(word[1:], role) if word[0] == "*" else Word(word) for word in text.split()]
 
 
 def _one(r, colours):
@@ -191,12 +266,12 @@ def _one(r, colours):
     position = r.choice(["", "", "left", "right"]) if size != "large" else ""
     x = {"": r.uniform(0.4, 0.6), "left": r.uniform(0.2, 0.3), "right": r.uniform(0.7, 0.8)}[position]
     thing = _thing(r, colours, r.choice(list(DRAWINGS)), size, x, r.uniform(0.42, 0.6), radius)
-    said = with_article(" ".join(([r.choice(SIZE_WORDS[size])] if size else []) + [thing.phrase()]))
-    return [thing], position, said + (f" on the {position}" if position else "")
+    words = _phrase(thing, 0, r.choice(SIZE_WORDS[size]) if size else "")
+    return [thing], position, words + _words(f"on the *{position}" if position else "", "position")
 
 
-def _two(r, colours):
-    relation = r.choice(list(RELATIONS))
+def _layout(r, relation):
+    """Where two things are, and how large: (x, y, radius) of each."""
     layout = relation if relation != "and" else r.choice(["left", "right"])
     near, far = r.uniform(0.22, 0.3), r.uniform(0.7, 0.78)
     middles = r.uniform(0.44, 0.56), r.uniform(0.44, 0.56)
@@ -204,61 +279,152 @@ def _two(r, colours):
     places = [(first, middles[0]), (second, middles[1])]
     if layout in ("above", "below"):
         places = [(middle, along) for along, middle in places]
-    things = [_thing(r, colours, r.choice(list(DRAWINGS)), "", x, y, r.uniform(0.18, 0.23)) for x, y in places]
-    said = with_article(things[0].phrase()) + RELATIONS[relation] + with_article(things[1].phrase())
-    return things, relation, said
+    return [(x, y, r.uniform(0.18, 0.23)) for x, y in places]
 
 
-def _riding(r):
-    radius, x, y = r.uniform(0.3, 0.36), r.uniform(0.44, 0.54), r.uniform(0.52, 0.6)
-    named = r.random() < 0.4
-    colour = r.choice(["brown", "white", "black", "orange"]) if named else "brown"
-    horse = Thing("horse", "horse", colour, colour if named else "", "", x, y, radius, _jitter(COLOURS[colour], r))
-    rider_at = (x - 0.1 * radius, y - 0.5 * radius, 0.62 * radius)
-    rider = Thing("astronaut", "astronaut", "white", "", "", *rider_at, _jitter(COLOURS["white"], r, 8))
-    return [horse, rider], "an astronaut riding " + with_article(horse.phrase())
+def _two(r, colours, mixture):
+    relation = r.choice(list(RELATIONS))
+    while not mixture.allows(*(names := r.choices(list(DRAWINGS), k=2))):
+        pass
+    things = [_thing(r, colours, name, "", *place) for name, place in zip(names, _layout(r, relation))]
+    words = _phrase(things[0], 0) + _words(r.choice(RELATIONS[relation]), "relation") + _phrase(things[1], 1)
+    return things, relation, words
 
 
-def _caption(r, scene, said):
-    opening = r.choice(OPENINGS)
-    place = ""
+def _riding(r, colours, mixture):
+    """A rider, and what it rides: together they fill most of the picture's height."""
+    while (names := (r.choice(RIDERS), r.choice(MOUNTS)))[0] == names[1] or not mixture.allows(*names):
+        pass
+    (x_seat, y_seat, share), (sits_at, top) = SEATS[names[1]], SITTING[names[0]]
+    highest = min(y_seat + share * (top - sits_at), MOUNT_TOPS.get(names[1], 0))  # in units of the mount's radius
+    radius = min(r.uniform(0.74, 0.84) / (1 - highest), r.uniform(0.34, 0.39))
+    x, y = r.uniform(0.45, 0.55), r.uniform(0.49, 0.53) - radius * (1 + highest) / 2
+    mount = _thing(r, colours, names[1], "", x, y, radius, "ridden")
+    others = [colour for colour in colours if colour != mount.colour]
+    at = x + x_seat * radius, y + (y_seat - share * sits_at) * radius, share * radius
+    rider = _thing(r, others, names[0], "", *at, "riding")
+    return [rider, mount], _phrase(rider, 0) + [Word("riding", "riding")] + _phrase(mount, 1)
+
+
+def _caption(r, scene, words):
+    opening = _words(r.choice(OPENINGS), "")
     if scene.background:
-        place = " on " + with_article(f"{scene.background} background")
+        article = "an" if scene.background[0] in "aeiou" else "a"
+        words = words + _words(f"on {article} *{scene.background} background", "background")
     elif scene.place != "plain":
-        place = " " + r.choice(PLACE_WORDS[scene.place])
+        words = words + _words(r.choice(PLACE_WORDS[scene.place]), "place")
     if scene.style == "dream":
-        return opening + said + place + ", dreamy" if r.random() < 0.5 else "a dream of " + said + place
+        if r.random() < 0.5:
+            return _words("a *dream of", "style") + words
+        return opening + words + [Word(","), Word("dreamy", "style")]
     if scene.style:
-        return opening + said + place + r.choice([" by ", " in the style of "]) + scene.style
-    return opening + said + place
+        return opening + words + _words(f"{r.choice(['by', 'in the style of'])} *{scene.style}", "style")
+    return opening + words
 
 
-def with_article(phrase):
-    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
+def roles(scene):
+    """What may be missing: the roles of the caption's words without which the scene is still one of this world."""
+    found = [word.role for word in scene.words if word.role]
+    plain = visible_colours("plain", "")
+    return [role for role in found if _can_miss(scene, role, plain)]
+
+
+def _can_miss(scene, role, plain):
+    if role in ("place", "background"):  # nothing may melt into the plain ground that is left
+        return all(thing.colour in plain for thing in scene.things)
+    if role.startswith("colour"):
+        thing = scene.things[int(role[-1])]
+        usual = USUAL_COLOURS[thing.name]
+        taken = [other.colour for other in scene.things if other is not thing and thing.pose]
+        return usual in visible_colours(scene.place, scene.background) and usual not in taken
+    return True
+
+
+def without(scene, role):
+    """The scene that is true when the word of a role is missing; its caption is left as it is.
+
+    A thing is not there, and what is left stays where it was: a mount with nobody on it, a rider who sits on nothing.
+    A thing without its colour has its usual one, a picture without its place a plain ground, two things that nothing
+    relates stand side by side.
+    """
+    r = random.Random(scene.seed)
+    things, changes = [replace(thing) for thing in scene.things], {}
+    if role.startswith("thing"):
+        del things[int(role[-1])]
+        changes = {"kind": "one" if things else "none", "relation": "", "position": ""}
+        if things and scene.relation in ("left", "right"):
+            changes["position"] = "left" if things[0].x < 0.5 else "right"
+    elif role.startswith("colour"):
+        thing = things[int(role[-1])]
+        thing.colour, thing.colour_word = USUAL_COLOURS[thing.name], ""
+        thing.rgb = _jitter(COLOURS[thing.colour], r)
+    elif role == "size":
+        things[0].size, things[0].radius = "", r.uniform(0.21, 0.28)
+    elif role == "position":
+        things[0].x, changes["position"] = r.uniform(0.4, 0.6), ""
+    elif role in ("relation", "riding"):
+        for thing, (x, y, radius) in zip(things, _layout(r, "and")):
+            thing.x, thing.y, thing.radius, thing.pose = x, y, radius, ""
+        changes = {"kind": "two", "relation": "and"}
+    elif role in ("place", "background"):
+        changes = {"place": "plain", "background": ""}
+    elif role == "style":
+        changes = {"style": ""}
+    return replace(scene, things=things, missing=role, **changes)
+
+
+def taken_out(scene, role, whole_phrase=False):
+    """The caption's words without the one of a role, or without all that is said of its thing."""
+    number = int(role[-1]) if whole_phrase and role.startswith("thing") else None
+    return [word for word in scene.words if word.role != role and (number is None or word.part != number)]
+
+
+def silenced(scene, role):
+    """The numbers of the words of a role."""
+    return [i for i, word in enumerate(scene.words) if word.role == role]
+
+
+def _with_a_word_missing(r, scene):
+    """Half of the time the word is not said, half of the time it is not listened to."""
+    possible = roles(scene)
+    things = [role for role in possible if role.startswith("thing") or role == "riding"]
+    role = r.choice(possible + things)  # things are what a caption is about
+    changed = without(scene, role)
+    if r.random() < 0.5:
+        return replace(changed, silenced=silenced(scene, role))
+    return replace(changed, words=taken_out(scene, role, whole_phrase=r.random() < 0.3))
 
 
 def render(scene):
     """The picture of a scene, an RGB image of SIZE x SIZE."""
     r = random.Random(scene.seed)
     image = _background(r, scene.place, scene.background)
-    for thing in scene.things:
-        _draw(thing, Pen(image, thing))
+    for i in _back_to_front(scene):
+        _draw(scene.things[i], Pen(image, scene.things[i]))
     return _styled(image, r, scene.style).resize((SIZE, SIZE), Image.BOX)
 
 
 def masks(scene):
-    """The region of each thing that is not hidden by a later one: booleans of shape (things, SIZE, SIZE)."""
-    regions = []
-    for thing in scene.things:
+    """The region of each thing that is not hidden by one before it: booleans of shape (things, SIZE, SIZE)."""
+    regions = np.zeros((len(scene.things), SIZE, SIZE), bool)
+    for i in _back_to_front(scene):
         image = Image.new("RGB", (CANVAS, CANVAS))
-        _draw(thing, Pen(image, thing, flat=(255, 255, 255)))
+        _draw(scene.things[i], Pen(image, scene.things[i], flat=(255, 255, 255)))
         region = np.asarray(image.resize((SIZE, SIZE), Image.BOX))[:, :, 0] > 127
-        regions = [earlier & ~region for earlier in regions] + [region]
-    return np.stack(regions)
+        regions &= ~region
+        regions[i] = region
+    return regions
+
+
+def _back_to_front(scene):
+    """The order to draw things in: a rider's leg hangs over its mount, but a boat's side hides who is in it."""
+    order = range(len(scene.things))
+    return reversed(order) if scene.kind == "riding" and scene.things[1].name != "boat" else order
 
 
 def _draw(thing, pen):
-    DRAWINGS[thing.name](pen, thing.rgb)
+    drawing = POSES.get((thing.name, thing.pose)) or DRAWINGS[thing.name]
+    drawing(pen, thing.rgb)
 
 
 def _jitter(colour, r, amount=14):
@@ -462,9 +628,81 @@ def astronaut(pen, c):
     pen.rectangle(-0.15, -0.02, 0.15, 0.16, (200, 60, 60))
 
 
+def _saddled_leg(pen, colour, width):
+    """The leg of one who sits astride: forward to the knee, and down."""
+    pen.line([(-0.05, 0.28), (0.38, 0.42), (0.24, 0.92)], colour, width)
+    pen.line([(0.2, 0.9), (0.46, 0.9)], colour, width)
+
+
+def sitting_man(pen, c):
+    pen.polygon([(-0.36, 0.42), (-0.3, -0.36), (0.3, -0.36), (0.36, 0.42)], c)
+    _saddled_leg(pen, _dark(c, 0.45), 0.24)
+    pen.line([(0.05, -0.2), (0.62, 0.05)], _dark(c, 0.8), 0.16)
+    pen.ellipse(0, -0.66, 0.26, 0.28, (236, 190, 150))
+    pen.rectangle(-0.32, -0.92, 0.32, -0.82, (50, 40, 40))
+    pen.rectangle(-0.2, -1.0, 0.2, -0.85, (50, 40, 40))
+
+
+def sitting_astronaut(pen, c):
+    pen.rectangle(-0.56, -0.22, -0.3, 0.3, _dark(c, 0.6))
+    pen.polygon([(-0.4, 0.45), (-0.36, -0.2), (0.36, -0.2), (0.4, 0.45)], c)
+    _saddled_leg(pen, _dark(c, 0.85), 0.28)
+    pen.line([(0.05, -0.05), (0.64, 0.1)], _dark(c, 0.85), 0.2)
+    pen.ellipse(0, -0.55, 0.42, 0.42, c)
+    pen.ellipse(0.08, -0.55, 0.28, 0.25, (60, 80, 120))
+    pen.rectangle(-0.24, 0.02, 0.0, 0.18, (200, 60, 60))
+
+
+def sitting_cat(pen, c):
+    pen.line([(-0.3, 0.75), (-0.75, 0.6), (-0.8, 0.1)], c, 0.16)
+    pen.ellipse(0, 0.5, 0.46, 0.48, c)
+    pen.polygon([(-0.56, -0.4), (-0.5, -1.0), (-0.1, -0.7)], c)
+    pen.polygon([(0.56, -0.4), (0.5, -1.0), (0.1, -0.7)], c)
+    pen.ellipse(0, -0.28, 0.58, 0.5, c)
+    eyes = (255, 230, 90) if sum(c) < 200 else (30, 30, 30)
+    pen.ellipse(-0.22, -0.34, 0.1, 0.13, eyes)
+    pen.ellipse(0.22, -0.34, 0.1, 0.13, eyes)
+    pen.polygon([(-0.09, -0.14), (0.09, -0.14), (0, -0.03)], (240, 140, 150))
+
+
+def level_rocket(pen, c):
+    """A rocket in flight to the right."""
+    pen.polygon([(-0.5, -0.3), (0.35, -0.3), (0.98, 0), (0.35, 0.3), (-0.5, 0.3)], c)
+    pen.polygon([(-0.1, 0.3), (-0.65, 0.68), (-0.5, 0.3)], _dark(c, 0.6))
+    pen.polygon([(-0.1, -0.3), (-0.65, -0.68), (-0.5, -0.3)], _dark(c, 0.6))
+    pen.ellipse(0.3, 0, 0.14, 0.14, (190, 225, 250))
+    pen.polygon([(-0.52, -0.18), (-0.52, 0.18), (-0.98, 0)], (255, 150, 40))
+
+
 _drawings = [circle, square, triangle, star, heart, sun, moon, apple, tree, house, flower, fish, cat, boat, balloon]
 _drawings += [mushroom, man, rocket, horse, astronaut]
 DRAWINGS = {drawing.__name__: drawing for drawing in _drawings}
+# Things that look different when they ride or are ridden.
+POSES = {
+    ("man", "riding"): sitting_man,
+    ("astronaut", "riding"): sitting_astronaut,
+    ("cat", "riding"): sitting_cat,
+    ("rocket", "ridden"): level_rocket,
+}
+# Where a mount is sat on, in its own coordinates, and how large its rider is beside it.
+SEATS = {
+    "horse": (-0.1, -0.16, 0.62),
+    "fish": (-0.1, -0.38, 0.62),
+    "boat": (-0.42, 0.42, 0.6),
+    "rocket": (0.0, -0.24, 0.62),
+    "balloon": (0.0, -0.9, 0.72),
+    "mushroom": (0.0, -0.7, 0.72),
+}
+MOUNT_TOPS = {"horse": -0.85, "boat": -0.95}  # where the mount itself is higher than its seat
+# How far down a rider's own drawing touches the seat, and where its top is.
+SITTING = {
+    "man": (0.4, -1.0),
+    "astronaut": (0.42, -0.97),
+    "cat": (0.9, -1.0),
+    "fish": (0.38, -0.45),
+    "star": (0.7, -1.0),
+    "heart": (0.85, -0.75),
+}
 
 
 def _gradient(image, top, bottom, upper, lower):
@@ -520,19 +758,19 @@ def _styled(image, r, style):
     if style == "monet":  # pastel dabs
         pale = _image(np.asarray(image.resize((SIZE * 2, SIZE * 2))) * 0.6 + 90).resize((CANVAS, CANVAS))
         pixels, draw = np.array(pale), ImageDraw.Draw(pale)
-        for _ in range(900):
+        for _ in range(700):
             x, y = r.randrange(CANVAS), r.randrange(CANVAS)
-            draw.ellipse([x - 9, y - 4, x + 9, y + 4], fill=_stroke_colour(r, pixels[y, x], 18))
+            draw.ellipse([x - 12, y - 6, x + 12, y + 6], fill=_stroke_colour(r, pixels[y, x], 15))
         return pale
     if style == "manet":  # dark and flat
         return _image(np.asarray(image.filter(ImageFilter.MedianFilter(7))) * 0.62 + np.array([14, 8, 2]))
     if style == "degas":  # warm diagonal strokes
         warm = _image(np.asarray(image) * 0.72 + np.array([70, 48, 22]))
         pixels, draw = np.array(warm), ImageDraw.Draw(warm)
-        for _ in range(500):
+        for _ in range(450):
             x, y = r.randrange(CANVAS), r.randrange(CANVAS)
-            colour, reach = _stroke_colour(r, pixels[y, x], 26), r.uniform(10, 26)
-            draw.line([x - reach, y + reach, x + reach, y - reach], fill=colour, width=4)
+            colour, reach = _stroke_colour(r, pixels[y, x], 20), r.uniform(10, 24)
+            draw.line([x - reach, y + reach, x + reach, y - reach], fill=colour, width=6)
         return warm
     if style == "dream":  # soft and pale
         return _image(np.asarray(image.filter(ImageFilter.GaussianBlur(4))) * 0.62 + np.array([92, 78, 104]))
@@ -543,18 +781,37 @@ def _stroke_colour(r, pixel, amount):
     return tuple(int(v + r.uniform(-amount, amount)) for v in pixel)
 
 
+def riding_sheet(seed):
+    """Every rider on every mount, the first scenes found that have them."""
+    riders, mounts = list(dict.fromkeys(RIDERS)), list(SEATS)
+    sheet = Image.new("RGB", (SIZE * len(mounts), SIZE * len(riders)))
+    wanted = {(rider, mount) for rider in riders for mount in mounts if rider != mount}
+    while wanted:
+        scene = sample_scene(seed, Mixture(one=0, riding=1, styled=0, missing=0, pairs="all"))
+        names = tuple(thing.name for thing in scene.things)
+        if names in wanted:
+            sheet.paste(render(scene), (mounts.index(names[1]) * SIZE, riders.index(names[0]) * SIZE))
+            wanted.remove(names)
+        seed += 1
+    return sheet
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=40, help="scenes on the sheet (default 40)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene (default 0)")
     parser.add_argument("--out", default="world.png", help="the sheet's file (default world.png)")
+    parser.add_argument("--riding", action="store_true", help="instead, every rider (rows) on every mount (columns)")
     options = parser.parse_args()
+    if options.riding:
+        riding_sheet(options.seed).save(options.out)
+        return
     columns = min(10, options.count)
     sheet = Image.new("RGB", (SIZE * columns, SIZE * math.ceil(options.count / columns)))
     for i in range(options.count):
         scene = sample_scene(options.seed + i)
         sheet.paste(render(scene), (i % columns * SIZE, i // columns * SIZE))
-        print(options.seed + i, scene.caption)
+        print(options.seed + i, scene.caption, [scene.words[k].text for k in scene.silenced])
     sheet.save(options.out)
 
 
