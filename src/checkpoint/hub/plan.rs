@@ -154,17 +154,15 @@ fn no_folder(listing: &Listing) -> (String, Option<Instead>) {
         .siblings
         .iter()
         .find(|file| file.rfilename.ends_with(".safetensors"));
-    match single {
-        Some(file) => (
+    if let Some(file) = single {
+        return (
             "is no folder in diffusers' layout".to_owned(),
             Some(Instead::SingleFile(printable(&file.rfilename))),
-        ),
-        None => {
-            let lacks = "is not a checkpoint in diffusers' layout: \
-                         it has neither model_index.json nor unet/config.json";
-            (lacks.to_owned(), None)
-        }
+        );
     }
+    let lacks = "is not a checkpoint in diffusers' layout: \
+                 it has neither model_index.json nor unet/config.json";
+    (lacks.to_owned(), None)
 }
 
 /// The same where a network's weights are not there as they were asked for.

@@ -14,6 +14,7 @@ mod input;
 pub mod lesson;
 mod location;
 pub mod plane;
+mod proceed;
 mod requests;
 pub mod run;
 mod runs;
