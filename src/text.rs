@@ -1,5 +1,7 @@
 //! Text from outside on its way to a terminal: nothing in it can steer one.
 
+pub(crate) mod python_json;
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use crate::checkpoint::error::CheckpointError;
-use crate::text::printable;
+use crate::text::{printable, python_json};
 
 /// How many channels, positions or tokens a configuration may ask for: far beyond any real network, and few enough
 /// that sums and small multiples of them do not overflow.
@@ -24,7 +24,7 @@ impl Reader {
             file: file.to_owned(),
             reason,
         };
-        match serde_json::from_slice(bytes) {
+        match python_json::from_slice(bytes) {
             Ok(Value::Object(map)) => Ok(Self {
                 file: file.to_owned(),
                 map,

@@ -3,7 +3,7 @@
 use super::Reader;
 use crate::checkpoint::CheckpointError;
 use crate::scheduler::SchedulerConfig;
-use crate::text::printable;
+use crate::text::{printable, python_json};
 
 /// Reads the scheduler's configuration from `bytes`, the contents of `file`; some sampler can work with its values.
 pub fn scheduler(file: &str, bytes: &[u8]) -> Result<SchedulerConfig, CheckpointError> {
@@ -14,7 +14,7 @@ pub fn scheduler(file: &str, bytes: &[u8]) -> Result<SchedulerConfig, Checkpoint
         reason: printable(&error.to_string()),
     };
     let scheduler: SchedulerConfig =
-        serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
+        python_json::from_slice(bytes).map_err(|error| wrong(&error))?;
     scheduler.validate().map_err(|error| wrong(&error))?;
     Ok(scheduler)
 }
