@@ -15,7 +15,7 @@ const POSITIONS: usize = 77;
 /// The largest factor: beyond it a layer sees nothing but the one word, whatever the factor is.
 const MAX_FACTOR: f32 = 100.0;
 
-/// A change of how the picture listens to a word of the prompt: of its cross-attention, in every cross-attention layer
+/// A change of how the picture attends to a word of the prompt: of its cross-attention, in every cross-attention layer
 /// of the UNet, in the half of guidance that has the prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Intervention {
