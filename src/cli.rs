@@ -10,6 +10,7 @@ use crate::export::{ExportOptions, OnExisting};
 use crate::generation::{DeviceChoice, MAX_STEPS, Precision, Request, RequestPatch};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
+use crate::random::random_seed;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
 use crate::tui::ImageMode;
 
@@ -95,8 +96,10 @@ Examples:
       writes diffuscope-42.png, or diffuscope-42-2.png where that exists,
       and prints its path
   diffuscope run -p \"a castle\" --seed -1 --steps 50 --png castle.png
+  diffuscope run -p \"a castle\" --seed random
+      another picture every time; the seed is said, and in the file's name
   diffuscope run -p \"a red apple on a table\" --weight apple=0 --swap red=table
-      as if the picture did not listen to “apple”, and “red” were in the
+      as if the picture did not attend to “apple”, and “red” were in the
       place of “table”; both are in the export's request
   diffuscope run -p \"a castle\" --json castle/ --attention heads
   diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
@@ -301,9 +304,10 @@ pub struct RequestArgs {
     /// What to steer away from
     #[arg(short, long, value_name = "TEXT")]
     pub negative: Option<String>,
-    /// Seed of the noise, as torch reads it: 64 bits, negative ones too [default: 42]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
-    pub seed: Option<i128>,
+    /// Seed of the noise, as torch reads it: 64 bits, negative ones too; or `random`, for one that nobody has chosen
+    /// [default: 42]
+    #[arg(short, long, value_name = "N|random", allow_negative_numbers = true, value_parser = seed)]
+    pub seed: Option<Seed>,
     /// Denoising steps, 1 to 1000 [default: 25]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = steps)]
     pub steps: Option<usize>,
@@ -319,6 +323,15 @@ pub struct RequestArgs {
     /// Exchange the attention of two words of the prompt; may be repeated
     #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
     pub swap: Vec<(String, String)>,
+}
+
+/// What `--seed` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed {
+    /// The seed.
+    pub value: i128,
+    /// Was it drawn at random?
+    pub is_drawn: bool,
 }
 
 /// The model and its device.
@@ -638,7 +651,7 @@ impl RequestArgs {
         RequestPatch {
             prompt: Some(prompt),
             negative_prompt: self.negative,
-            seed: self.seed,
+            seed: self.seed.map(|seed| seed.value),
             steps: self.steps,
             guidance_scale: self.guidance,
             scheduler: self.scheduler,
@@ -661,23 +674,33 @@ fn valid_request() -> Request {
     }
 }
 
-fn seed(text: &str) -> Result<i128, String> {
+fn seed(text: &str) -> Result<Seed, String> {
+    if text.eq_ignore_ascii_case("random") {
+        let drawn = random_seed().map_err(|error| error.to_string())?;
+        return Ok(Seed {
+            value: drawn.into(),
+            is_drawn: true,
+        });
+    }
     // Longer than i128 is as much out of range as 2^64: both get the range's message.
     let is_integer = |text: &str| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
-    let seed = match text.parse::<i128>() {
-        Ok(seed) => seed,
+    let value = match text.parse::<i128>() {
+        Ok(value) => value,
         Err(_) if is_integer(text) => i128::MAX,
-        Err(_) => return Err("a seed is a whole number".into()),
+        Err(_) => return Err("a seed is a whole number, or random".into()),
     };
     let request = Request {
-        seed,
+        seed: value,
         ..valid_request()
     };
     match request.validate() {
-        Ok(()) => Ok(seed),
+        Ok(()) => Ok(Seed {
+            value,
+            is_drawn: false,
+        }),
         Err(_) => Err(format!(
             "a seed is from {} to {}, as torch's generators take it",
             i64::MIN,

@@ -17,6 +17,22 @@
 use candle_core::{Device, Shape, Tensor};
 use rand_mt::Mt;
 
+/// A seed that nobody has chosen, from the operating system's entropy.
+///
+/// From 0 to 2^32 - 1: torch takes more, but only 32 bits reach the generator, so that these are all noises that there
+/// are, each under one name.
+///
+/// # Errors
+/// Where the system has no entropy to give.
+pub fn random_seed() -> Result<u32, NoEntropy> {
+    getrandom::u32().map_err(NoEntropy)
+}
+
+/// The system gave no random numbers.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the system gives no random numbers ({0}); name a seed")]
+pub struct NoEntropy(getrandom::Error);
+
 /// The state of `torch.Generator("cpu")`.
 ///
 /// A clone is a snapshot: it goes on with the same numbers as the original.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Seed};
 use crate::export::{Export, OutputFile, RunMetadata, TensorSelectionError, write_png};
 use crate::generation::{self, Request, words};
 use crate::model::tokenizer::Token;
@@ -21,6 +21,7 @@ use crate::text::visible;
 
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    let drawn = args.request.seed.filter(|seed| seed.is_drawn);
     let patch = args.request.patch(or_standard_input(args.prompt)?);
     let export = args.export.options();
     // Before the work: a place that cannot be written to is better known now than after it.
@@ -30,6 +31,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let cancel = CancelToken::default();
     cancel_on_signals(&cancel)?;
     let bar = RunBar::new();
+    if let Some(Seed { value, .. }) = drawn {
+        let said =
+            format!("seed {value} was drawn at random; --seed {value} makes this picture again");
+        bar.interrupt(|| complain("note", &said));
+    }
     let note = |note: String| bar.interrupt(|| complain("note", &note));
     let pipeline = load(&args.model.model, &args.model, args.size.size, note).map_err(usage)?;
     let info = pipeline.info().clone();

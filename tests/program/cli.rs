@@ -496,6 +496,35 @@ fn the_options_reach_the_picture() {
 }
 
 #[test]
+fn a_random_seed_is_said_and_makes_the_picture_again() {
+    let folder = here();
+    let seed_of = |assert: &Assert| -> u64 {
+        let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        let (_, rest) = said.split_once("note: seed ").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    let run = |args: &[&str]| {
+        let all = [&["run", "-p", "a red fox", "--steps", "1"], args].concat();
+        diffuscope(&folder, &all).assert().success()
+    };
+    let [first, second] = [["--seed", "random"], ["-s", "random"]].map(|args| run(&args));
+    let seeds = [&first, &second].map(seed_of);
+    assert_ne!(seeds[0], seeds[1]);
+    for (assert, seed) in [&first, &second].into_iter().zip(seeds) {
+        // Torch takes 64 bits and uses 32.
+        assert!(seed < 1 << 32, "{seed}");
+        assert_eq!(stdout(assert), format!("diffuscope-{seed}.png\n"));
+    }
+    let seed = seeds[0].to_string();
+    run(&["--seed", &seed, "--png", "again.png"]);
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(bytes("again.png"), bytes(&format!("diffuscope-{seed}.png")));
+    run(&["--seed", "random", "--json", "run"]);
+    let document: RunDocument = serde_json::from_slice(&bytes("run/run.json")).unwrap();
+    assert!((0..1_i128 << 32).contains(&document.request.seed));
+}
+
+#[test]
 fn a_picture_has_the_size_that_was_asked_for_and_its_recording_too() {
     let folder = here();
     let args = ["run", "-p", "a red fox", "--steps", "1", "--json", "fox"];
