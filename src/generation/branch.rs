@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Generation, GenerationState, Request, Stage, initial_latents, words};
+use super::{Error, Generation, GenerationState, Request, Stage, checked, initial_latents};
 use crate::model::Hook;
 use crate::random::Generator;
 use crate::scheduler::{LatentSpace, Scheduler};
@@ -38,8 +38,7 @@ impl Generation {
         request: Request,
         hook: &mut dyn Hook,
     ) -> Result<Self, Error> {
-        let request = words::with_positions(request, self.pipeline.tokenizer())?;
-        request.validate()?;
+        let request = checked(request, self.pipeline.tokenizer())?;
         let before = state.request.as_ref();
         if request.steps != before.steps {
             let steps = before.steps;

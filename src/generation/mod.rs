@@ -28,7 +28,7 @@ pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
 pub use vocabulary::{MergeStep, MergedWord, Neighbour, Vocabulary, cosine};
-pub use words::{Word, words};
+pub use words::{Word, checked, words};
 
 use crate::checkpoint::CheckpointError;
 use crate::model::tokenizer::{TokenizerError, Tokens};
@@ -213,8 +213,7 @@ pub struct Generation {
 impl Generation {
     /// A generation at its very beginning. Interventions that name a word without its positions get them.
     pub fn new(pipeline: Arc<Pipeline>, request: Request) -> Result<Self, Error> {
-        let request = words::with_positions(request, pipeline.tokenizer())?;
-        request.validate()?;
+        let request = checked(request, pipeline.tokenizer())?;
         let scheduler = Scheduler::new(
             request.scheduler,
             pipeline.scheduler_config(),

@@ -1,6 +1,7 @@
 //! A loaded model: every network of a checkpoint on one device.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -84,7 +85,7 @@ pub(super) fn has_no_embedding(table: &Tensor, ids: &[u32]) -> candle_core::Resu
 #[derive(Debug)]
 pub struct Pipeline {
     info: ModelInfo,
-    tokenizer: ClipTokenizer,
+    tokenizer: Arc<ClipTokenizer>,
     text_encoder: TextEncoder,
     unet: UNet,
     autoencoder: Autoencoder,
@@ -152,7 +153,7 @@ impl Pipeline {
         };
         Ok(Self {
             info,
-            tokenizer: checkpoint.tokenizer()?,
+            tokenizer: Arc::new(checkpoint.tokenizer()?),
             text_encoder,
             unet,
             autoencoder,
@@ -168,7 +169,7 @@ impl Pipeline {
     }
 
     /// The tokenizer.
-    pub fn tokenizer(&self) -> &ClipTokenizer {
+    pub fn tokenizer(&self) -> &Arc<ClipTokenizer> {
         &self.tokenizer
     }
 

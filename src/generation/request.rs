@@ -158,6 +158,14 @@ impl Request {
 
     /// Checks every field's range. Interventions must have positions, as those of a generation have.
     pub fn validate(&self) -> Result<(), RequestError> {
+        self.validate_numbers()?;
+        self.interventions
+            .iter()
+            .try_for_each(Intervention::validate)
+    }
+
+    /// The same of steps, guidance and seed alone.
+    pub(crate) fn validate_numbers(&self) -> Result<(), RequestError> {
         if self.steps == 0 || self.steps > MAX_STEPS {
             return Err(RequestError::Steps(self.steps));
         }
@@ -167,9 +175,7 @@ impl Request {
         if !(-(1_i128 << 63)..(1_i128 << 64)).contains(&self.seed) {
             return Err(RequestError::Seed(self.seed));
         }
-        self.interventions
-            .iter()
-            .try_for_each(Intervention::validate)
+        Ok(())
     }
 
     /// Is classifier-free guidance on? (diffusers: `guidance_scale > 1`.)

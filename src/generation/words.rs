@@ -26,8 +26,18 @@ pub fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word
     })
 }
 
+/// `request` with the positions of those interventions that only name a word, and every field in its range.
+///
+/// # Errors
+/// A field out of range; an intervention whose word the prompt does not have, or the model does not see.
+pub fn checked(request: Request, tokenizer: &ClipTokenizer) -> Result<Request, super::Error> {
+    let request = with_positions(request, tokenizer)?;
+    request.validate()?;
+    Ok(request)
+}
+
 /// `request` with the positions of those interventions that only name a word.
-pub(super) fn with_positions(
+fn with_positions(
     mut request: Request,
     tokenizer: &ClipTokenizer,
 ) -> Result<Request, super::Error> {
