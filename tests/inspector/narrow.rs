@@ -180,3 +180,18 @@ fn a_lessons_title_is_whole_where_it_stands_beside_the_view() {
     let app = at("view = \"tokens\"");
     assert!(text(&app, (120, 40)).contains("1/1 A lesson with a title of some length"));
 }
+
+#[test]
+fn two_lists_of_tokens_have_no_part_of_what_has_no_room() {
+    let app = at("view = \"tokens\"\ntoken = \"apple\"\nbeside = { seed = 3 }");
+    let screen = text(&app, (80, 24));
+    let rows: Vec<&str> = screen.lines().filter(|row| row.contains("red␣")).collect();
+    assert!(!rows.is_empty(), "{screen}");
+    for row in rows {
+        // The id of CLIP's vocabulary, in both, and nothing else.
+        assert_eq!(row.matches("736").count(), 2, "{screen}");
+        let (_, view) = row.split_once('│').unwrap();
+        assert_eq!(view.split_whitespace().count(), 6, "{screen}");
+    }
+    assert!(!screen.contains("is merged"), "{screen}");
+}

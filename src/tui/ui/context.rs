@@ -3,6 +3,7 @@
 use super::theme::Theme;
 use super::widgets::token_strip::name_at;
 use crate::generation::{ModelInfo, Request};
+use crate::lesson::Language;
 use crate::tui::state::run::Run;
 use crate::tui::state::{App, Cursor, Mode, Model, View};
 
@@ -10,6 +11,7 @@ use crate::tui::state::{App, Cursor, Mode, Model, View};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ViewContext<'a> {
     pub theme: Theme,
+    pub language: Language,
     pub view: View,
     pub cursor: Cursor,
     pub mode: &'a Mode,
@@ -28,6 +30,7 @@ impl<'a> ViewContext<'a> {
     pub fn new(app: &'a App, theme: Theme) -> Self {
         Self {
             theme,
+            language: app.lesson.language,
             view: app.cursor.view,
             cursor: app.cursor,
             mode: &app.mode,

@@ -11,8 +11,8 @@ use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
-use crate::tui::ui::text::wrap_words;
 use crate::tui::ui::widgets::heat_map::{HeatMap, Scale};
+use crate::tui::ui::wrap::wrap_words;
 
 /// Columns of the difference's own picture.
 const DIFFERENCE: u16 = 30;

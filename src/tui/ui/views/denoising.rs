@@ -1,5 +1,7 @@
 //! One denoising step: what goes in, what the network thinks lies behind it, and where the prompt matters.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,26 +18,8 @@ use crate::tui::ui::widgets::{bars, picture};
 
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
     let index = ctx.cursor.step;
-    let run = ctx.run;
-    let (step, pictures) = (run.step(index)?, run.pictures.get(index)?);
-    let theme = ctx.theme;
-    let timestep = text::fixed(f64::from(step.timestep), 2);
-    let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
-    let number = index + 1;
-    let forms = [
-        format!("step {number} · timestep {timestep} · sigma {from} → {to}"),
-        format!("step {number} · sigma {from} → {to}"),
-        format!("{number} · σ {from} → {to}"),
-    ];
-    let caption = fitting_of(&forms, area.width);
-    let area = line(buffer, area, caption, theme.text());
-    let area = match gap(step) {
-        Some(forms) if area.height > 12 => {
-            line(buffer, area, fitting_of(&forms, area.width), theme.muted())
-        }
-        _ => area,
-    };
-    let area = below(area, u16::from(area.height > 18));
+    let (step, pictures) = (ctx.run.step(index)?, ctx.run.pictures.get(index)?);
+    let area = draw_head(buffer, area, ctx, step);
     let figures = if area.height > 22 { 7 } else { 3 };
     let places = columns(area, 3, 2);
     // A tall screen has room for every tensor of the noise prediction at once.
@@ -45,24 +29,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     } else {
         area.height.saturating_sub(figures + 3).max(3)
     };
-
     let titles = &["x_t: what goes in", "x_t: input", "x_t"];
     let size = (places[0].width, room);
     let drawn = draw_picture(buffer, places[0], size, titles, &pictures.latents, ctx);
     draw_statistics(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
-
-    let decoded = run.decoded.get(&index).filter(|_| ctx.decode);
-    let titles: &[&str] = match (decoded, ctx.decode) {
-        (Some(_), _) => &["predicted x0, decoded", "x0, decoded", "x0"],
-        (None, true) => &["predicted x0, decoding …", "x0, decoding …", "x0 …"],
-        (None, false) => &["predicted x0", "x0"],
-    };
-    let x0 = decoded.unwrap_or(&pictures.x0);
     // As large as the latents' picture, however large it could be.
     let size = (drawn.width, drawn.height);
-    let area_x0 = draw_picture(buffer, places[1], size, titles, x0, ctx);
+    let (area_x0, decoded) = draw_x0(buffer, places[1], size, &pictures.x0, ctx);
     draw_statistics(buffer, places[1], room, area_x0, step.tensor("x0"), ctx);
-
     let which = (ctx.cursor.tensor, figures > 3);
     draw_tensor(buffer, places[2], room, which, ctx, step);
     let mut from = area_x0.bottom();
@@ -78,8 +52,52 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let from = from + 1 + u16::from(figures > 3);
     draw_figures(buffer, &places, from.saturating_sub(area.y), ctx);
     let area = area_x0;
-    let pixels = decoded.cloned().map(|image| PlacedPicture { area, image });
+    let pixels = decoded.map(|image| PlacedPicture { area, image });
     Some(pixels.into_iter().collect())
+}
+
+/// Which step it is, its noise levels, and what lies between its pictures; returns the place beneath.
+fn draw_head(buffer: &mut Buffer, area: Rect, ctx: &RunContext, step: &StepTrace) -> Rect {
+    let timestep = text::fixed(f64::from(step.timestep), 2);
+    let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
+    let number = step.index + 1;
+    let forms = [
+        format!("step {number} · timestep {timestep} · sigma {from} → {to}"),
+        format!("step {number} · sigma {from} → {to}"),
+        format!("{number} · σ {from} → {to}"),
+    ];
+    let caption = fitting_of(&forms, area.width);
+    let area = line(buffer, area, caption, ctx.theme.text());
+    let area = match gap(step) {
+        Some(forms) if area.height > 12 => {
+            let caption = fitting_of(&forms, area.width);
+            line(buffer, area, caption, ctx.theme.muted())
+        }
+        _ => area,
+    };
+    below(area, u16::from(area.height > 18))
+}
+
+/// The predicted x0: decoded, where that is wanted and done; returns the cells that it takes, and the decoded picture.
+fn draw_x0(
+    buffer: &mut Buffer,
+    place: Rect,
+    size: (u16, u16),
+    preview: &RgbImage,
+    ctx: &RunContext,
+) -> (Rect, Option<Arc<RgbImage>>) {
+    let decoded = ctx.run.decoded.get(&ctx.cursor.step);
+    let decoded = decoded.filter(|_| ctx.decode).cloned();
+    let titles: &[&str] = match (&decoded, ctx.decode) {
+        (Some(_), _) => &["predicted x0, decoded", "x0, decoded", "x0"],
+        (None, true) => &["predicted x0, decoding …", "x0, decoding …", "x0 …"],
+        (None, false) => &["predicted x0", "x0"],
+    };
+    let image = decoded.as_deref().unwrap_or(preview);
+    (
+        draw_picture(buffer, place, size, titles, image, ctx),
+        decoded,
+    )
 }
 
 /// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
@@ -203,10 +221,10 @@ fn draw_figures(buffer: &mut Buffer, places: &[Rect], from: u16, ctx: &RunContex
         run.figures.iter().map(pick).collect()
     };
     let curves: [(&[&str], _); 3] = [
-        (&["std(x_t)"], curve(|figures| figures.latents_std)),
-        (&["sigma"], curve(|figures| figures.sigma)),
+        (&["std(x_t)", "std"], curve(|figures| figures.latents_std)),
+        (&["sigma", "σ"], curve(|figures| figures.sigma)),
         (
-            &["rms(ε_text − ε_uncond)", "rms(ε_t − ε_u)", "rms(Δε)"],
+            &["rms(ε_text − ε_uncond)", "rms(ε_t − ε_u)", "rms(Δε)", "Δε"],
             curve(|figures| figures.guidance_rms.unwrap_or(0.0)),
         ),
     ];

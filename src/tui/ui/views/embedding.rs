@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, fitting, left, line, matrix, right_of, scroll};
+use super::{DRAWN, below, fitting, left, line, matrix, neighbours, right_of, scroll};
 use super::{split, strip, top};
-use crate::generation::{Neighbour, cosine};
+use crate::generation::cosine;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::detail::Part;
@@ -17,7 +17,7 @@ use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::heat_map::{Scale, legend};
-use crate::tui::ui::widgets::{bars, histogram::Histogram, tabs, token_strip};
+use crate::tui::ui::widgets::{histogram::Histogram, tabs};
 
 /// Columns of a token's name.
 const NAMES: usize = 11;
@@ -28,6 +28,9 @@ const NUMBER: usize = 7;
 /// The least columns for histogram and neighbours side by side.
 const WIDE: u16 = 90;
 
+/// Rows of the selected token's part, where there is room for more: then every number of every token, in so many at least.
+const SELECTED: u16 = 14;
+const LEAST_NUMBERS: u16 = 7;
 /// Where there are fewer rows, what is nearest stands beside the table, in so many columns.
 const LOW: u16 = 9;
 const NEAREST: u16 = 30;
@@ -52,8 +55,50 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let room = usize::from(area.height.saturating_sub(least_below)).max(4);
     let used = draw_table(buffer, top(area, room as u16), ctx, &embedding, &rows);
     let area = below(area, used + u16::from(area.height > used + 6));
-    draw_selected(buffer, area, ctx, &embedding);
+    if area.height >= SELECTED + 1 + LEAST_NUMBERS {
+        draw_selected(buffer, top(area, SELECTED), ctx, &embedding);
+        draw_numbers(buffer, below(area, SELECTED + 1), ctx, &embedding);
+    } else {
+        draw_selected(buffer, area, ctx, &embedding);
+    }
     DRAWN
+}
+
+/// Every number of every token before the padding, a row each, the tokens' numbers above one another on one scale.
+fn draw_numbers(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
+    let theme = ctx.theme;
+    let is_padding = |token: &Token| token.kind == TokenKind::Padding;
+    let tokens = ctx.run.tokens().iter();
+    let count = tokens.take_while(|token| !is_padding(token)).count();
+    let length = embedding.row(0).len();
+    let room = usize::from(area.width).saturating_sub(NAMES);
+    let note = if length > room {
+        format!("{length} numbers of each token, the mean of those in one cell")
+    } else {
+        format!("{length} numbers of each token")
+    };
+    let area = line(buffer, area, &note, theme.title());
+    let room = area.height.saturating_sub(1);
+    let shown = usize::from(room).min(count);
+    let first = scroll(ctx.cursor.token, count, shown);
+    // Where all tokens fit twice, each has two rows.
+    let each = (room / shown.max(1) as u16).clamp(1, 2);
+    let rows = || (first..first + shown).map(|row| embedding.row(row));
+    let scale = Scale::signed(rows().flatten().copied());
+    for (index, vector) in rows().enumerate() {
+        let from = index as u16 * each;
+        let y = area.y + from;
+        let row = first + index;
+        let style = theme.accent_if(row == ctx.cursor.token, theme.text());
+        let name = text::fit(&ctx.word(row), NAMES - 1);
+        buffer.set_stringn(area.x, y, name, usize::from(area.width), style);
+        let place = right_of(below(area, from), area.x + NAMES as u16);
+        for row in top(place, each).rows() {
+            matrix::vector(buffer, row, vector, scale, ctx);
+        }
+    }
+    let place = right_of(below(area, shown as u16 * each), area.x + NAMES as u16);
+    legend(buffer, top(place, 1), scale, "one scale for all", theme);
 }
 
 /// The selected part of what goes into the first layer, `(77, hidden)`.
@@ -172,7 +217,9 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &
         return;
     }
     let stats = Stats::of(vector);
-    let mut title = described(ctx, vector.len());
+    let title = described(ctx, vector.len());
+    let forms = [&title, title.trim_end_matches(" of the table")];
+    let mut title = fitting(&forms, area.width).to_owned();
     let wide = area.width >= WIDE;
     if wide {
         let (mean, std, norm) = (stats.mean, stats.std, stats.norm);
@@ -214,11 +261,11 @@ fn id(ctx: &RunContext) -> u32 {
 
 /// What lies nearest to the selected token's vector.
 fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
-    let in_prompt = alike(ctx.run, embedding, ctx.cursor.token);
+    let in_prompt = neighbours::alike(ctx.run, embedding, ctx.cursor.token);
     if ctx.cursor.detail.part == Part::Token {
-        draw_nearest(buffer, area, ctx, &in_prompt);
+        neighbours::draw_both(buffer, area, ctx, id(ctx), &in_prompt);
     } else {
-        draw_alike(buffer, area, ctx, &in_prompt);
+        neighbours::draw_alike(buffer, area, ctx, &in_prompt);
     }
 }
 
@@ -230,91 +277,4 @@ fn draw_neighbours(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding:
     let title = fitting(&forms, area.width);
     let area = line(buffer, area, title, ctx.theme.title());
     draw_beside(buffer, area, ctx, embedding);
-}
-
-/// The prompt's other tokens with their cosines, the most alike first.
-fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> {
-    let selected = embedding.row(token);
-    let is_other = |other: &&Token| other.kind != TokenKind::Padding && other.position != token;
-    let others = run.tokens().iter().filter(is_other).map(|other| {
-        let cosine = cosine(selected, embedding.row(other.position));
-        (token_strip::word(other), cosine)
-    });
-    let mut others: Vec<_> = others.filter(|(_, cosine)| cosine.is_finite()).collect();
-    others.sort_by(|a, b| b.1.total_cmp(&a.1));
-    others
-}
-
-/// The nearest words of the whole vocabulary; beside them, where there is room, those of this prompt.
-fn draw_nearest(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(String, f64)]) {
-    let theme = ctx.theme;
-    let id = id(ctx);
-    let Some(vocabulary) = ctx.run.vocabulary.as_deref() else {
-        draw_alike(buffer, area, ctx, in_prompt);
-        return;
-    };
-    let nearest = &vocabulary.nearest;
-    let both = area.width >= 52;
-    let width = if both { area.width * 3 / 5 } else { area.width };
-    let (left, right) = split(area, width.saturating_sub(2), 3);
-    let known = nearest.known;
-    let title = if nearest.known == nearest.rows || !both {
-        format!("nearest of {known} words")
-    } else {
-        format!("nearest of the {known} it has learnt")
-    };
-    let rows = nearest.of.get(&id).into_iter().flatten();
-    let rows = rows.map(|neighbour: &Neighbour| {
-        let name = token_strip::piece(&neighbour.piece, &neighbour.bytes);
-        (name, f64::from(neighbour.cosine))
-    });
-    let rows: Vec<(String, f64)> = rows.collect();
-    if rows.is_empty() {
-        let rest = line(buffer, left, &title, theme.muted());
-        line(buffer, rest, "none: it has no vector", theme.warning());
-    } else {
-        draw_list(buffer, left, ctx, &title, &rows);
-    }
-    if both {
-        draw_alike(buffer, right, ctx, in_prompt);
-    }
-}
-
-fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(String, f64)]) {
-    let title = if ctx.recorded {
-        "in this prompt (a recording has no vocabulary to search)"
-    } else {
-        "in this prompt"
-    };
-    draw_list(buffer, area, ctx, title, in_prompt);
-}
-
-/// Words and their cosines, in as many columns as the place is wide and the rows are short of.
-fn draw_list(
-    buffer: &mut Buffer,
-    area: Rect,
-    ctx: &RunContext,
-    title: &str,
-    rows: &[(String, f64)],
-) {
-    const NAME: usize = 12;
-    const PART: usize = NAME + 8;
-    let theme = ctx.theme;
-    let area = line(buffer, area, title, theme.muted());
-    let height = usize::from(area.height);
-    if height == 0 || area.width == 0 {
-        return;
-    }
-    let most = (usize::from(area.width) / PART).max(1);
-    let columns = rows.len().div_ceil(height).clamp(1, most);
-    let most = if columns == 1 { 12 } else { 0 };
-    let bar = usize::from(area.width).saturating_sub(PART + 1).min(most);
-    for (index, (name, cosine)) in rows.iter().take(columns * height).enumerate() {
-        let x = area.x + ((index / height) * PART) as u16;
-        let y = area.y + (index % height) as u16;
-        let room = usize::from(area.right().saturating_sub(x));
-        let words = format!("{} {:>6} ", text::fit(name, NAME), text::fixed(*cosine, 3));
-        let (x, _) = buffer.set_stringn(x, y, words, room, theme.text());
-        buffer.set_stringn(x, y, bars::share(*cosine, bar), bar, theme.muted());
-    }
 }

@@ -1,7 +1,9 @@
 //! A row of cells for each token: the columns of a table that are colours.
 
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
+use crate::tui::state::plane::{Plane, covered};
 use crate::tui::ui::context::{RunContext, ViewContext};
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::half_blocks;
@@ -45,6 +47,27 @@ pub fn headings(
         let style = ctx.theme.accent_if(column == selected, ctx.theme.muted());
         buffer.set_stringn(x, y, name, width, style);
         x += width as u16;
+    }
+}
+
+/// Draws `vector` as one row of cells, a colour each: of one number, or of the mean of those that a cell stands for.
+pub fn vector(buffer: &mut Buffer, area: Rect, vector: &[f32], scale: Scale, ctx: &ViewContext) {
+    let columns = usize::from(area.width).min(vector.len());
+    let plane = Plane {
+        values: vector,
+        width: vector.len(),
+        height: 1,
+    };
+    for column in 0..columns {
+        let value = plane.mean(covered(column, columns, vector.len()), 0..1);
+        cell(
+            buffer,
+            (area.x + column as u16, area.y),
+            1,
+            value,
+            scale,
+            ctx,
+        );
     }
 }
 

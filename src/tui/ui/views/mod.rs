@@ -7,6 +7,7 @@ mod embedding;
 mod image;
 mod matrix;
 mod merges;
+mod neighbours;
 mod noise;
 mod prompt;
 mod schedule;
@@ -22,10 +23,11 @@ use ratatui::style::Style;
 use super::area::{below, columns, left, right_of, scroll, split, top};
 use super::context::{RunContext, ViewContext};
 use super::pixels::PlacedPicture;
-use super::text::{self, wrap_words};
+use super::text;
 use super::theme::Theme;
 use super::widgets::heat_map::{HeatMap, legend};
 use super::widgets::token_strip;
+use super::wrap::wrap_words;
 use crate::model::tokenizer::Token;
 use crate::trace::{Stats, StepTrace};
 use crate::tui::state::run::RunState;
@@ -78,7 +80,7 @@ fn words(view: View) -> &'static str {
         View::Noise => "A picture begins as noise. The seed fixes every number of it.",
         View::Schedule => "How much noise each step begins with (sigma), down to none.",
         View::Denoising => "The UNet says what of x_t is noise; a step takes part of it out.",
-        View::Attention => "Bright is where the picture listens to the selected word.",
+        View::Attention => "Bright is where the picture attends to the selected word.",
         View::Image => "The autoencoder's decoder turns the last latents into pixels.",
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, columns, left, line, right_of, statistics, top};
+use super::{DRAWN, below, columns, fitting, fitting_of, left, line, right_of, statistics, top};
 use crate::trace::{NoiseTrace, Stats, TensorData};
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
@@ -34,17 +34,26 @@ fn draw_head(buffer: &mut Buffer, area: Rect, ctx: &RunContext, info: &NoiseTrac
     let noise = &info.initial_noise;
     let sigma = f64::from(info.schedule.init_noise_sigma);
     let shape: Vec<String> = noise.shape.iter().map(usize::to_string).collect();
-    let caption = format!(
-        "seed {} · {} numbers, {} · std {} × sigma {} = {}",
+    let (seed, count, shape) = (
         ctx.run.trace.request.seed,
         noise.data.len(),
         shape.join("×"),
-        text::fixed(noise.stats.std, 3),
-        text::fixed(sigma, 4),
-        text::fixed(sigma * noise.stats.std, 2)
     );
-    let area = line(buffer, area, &caption, ctx.theme.text());
-    let names = ["noise", "times sigma: the first latents"];
+    let std = text::fixed(noise.stats.std, 3);
+    let product = text::fixed(sigma * noise.stats.std, 2);
+    let sigma = text::fixed(sigma, 4);
+    let forms = [
+        format!("seed {seed} · {count} numbers, {shape} · std {std} × sigma {sigma} = {product}"),
+        format!("seed {seed} · {shape} · std {std}"),
+        format!("seed {seed} · {shape}"),
+    ];
+    let caption = fitting_of(&forms, area.width);
+    let area = line(buffer, area, caption, ctx.theme.text());
+    let latents = fitting(
+        &["times sigma: the first latents", "times sigma"],
+        area.width.saturating_sub(10),
+    );
+    let names = ["noise", latents];
     let selected = usize::from(ctx.cursor.detail.scaled);
     tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
     below(area, 1 + u16::from(area.height > 20))
@@ -73,7 +82,11 @@ fn draw_channels(
         let is_selected = channel == ctx.cursor.channel;
         let style = theme.accent_if(is_selected, theme.title());
         let mark = if is_selected { "▸ " } else { "" };
-        let plane = line(buffer, *place, &format!("{mark}channel {channel}"), style);
+        let forms = [
+            format!("{mark}channel {channel}"),
+            format!("{mark}{channel}"),
+        ];
+        let plane = line(buffer, *place, fitting_of(&forms, place.width), style);
         let values = times(noise.plane(channel), factor);
         let map = HeatMap::new(&values, (width, height), scale);
         let drawn = map.draw(buffer, top(plane, room), theme);
@@ -110,8 +123,12 @@ fn draw_distribution(
         format!(" of std {}", text::fixed(f64::from(factor), 2))
     });
     let count = values.len();
-    let caption = format!("channel {channel}: {count} numbers   • the normal distribution{spread}");
-    let area = line(buffer, area, &caption, theme.title());
+    let forms = [
+        format!("channel {channel}: {count} numbers   • the normal distribution{spread}"),
+        format!("channel {channel}   • normal distribution"),
+        format!("channel {channel}"),
+    ];
+    let area = line(buffer, area, fitting_of(&forms, area.width), theme.title());
     let beside = area.width >= 60 && area.height >= 6;
     let numbers = if beside { 29 } else { 0 };
     let width = half_blocks::cells((96, 2), left(area, area.width - numbers)).width;

@@ -138,7 +138,14 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, ctx: &RunContext, (schedule, oth
         buffer.set_stringn(x, area.y - 1, caption, room(x), theme.muted());
     } else {
         // A row of its own: its number of steps is what one changes.
-        area = line(buffer, area, caption.trim_start(), theme.good());
+        let short = format!(
+            "{} {} · {}",
+            GLYPHS[1],
+            scheduler_name(other.kind),
+            other.steps
+        );
+        let forms = [caption.trim_start(), &short];
+        area = line(buffer, area, fitting(&forms, area.width), theme.good());
     }
     if let Err(why) = &other.schedule {
         let why = format!("There is no such schedule: {}.", text::clean(why));
@@ -156,38 +163,17 @@ fn draw_curve(
     curve: Curve,
 ) {
     let theme = ctx.theme;
-    if schedule.alphas_cumprod.is_empty() {
+    let Some(last) = schedule.alphas_cumprod.len().checked_sub(1) else {
         return;
-    }
+    };
     let axis = ctx.cursor.detail.axis;
-    let last = (schedule.alphas_cumprod.len() - 1) as f64;
-    let training: Vec<(f64, f64)> = (0..schedule.alphas_cumprod.len())
+    let training: Vec<(f64, f64)> = (0..=last)
         .map(|t| (t as f64, at(axis, of_training(schedule, curve, t))))
         .collect();
-    let points = |of: &Schedule| -> Vec<(f64, f64)> {
-        let steps = of.timesteps.iter().zip(&of.sigmas).map(|(&t, &sigma)| {
-            let nearest = (t.round() as usize).min(last as usize);
-            let value = match curve {
-                Curve::Sigma => f64::from(sigma),
-                Curve::Alphas => alpha(f64::from(sigma)),
-                Curve::Betas => of_training(schedule, curve, nearest),
-            };
-            (f64::from(t), at(axis, value))
-        });
-        steps.collect()
-    };
-    let own = points(schedule);
+    let own = steps_of(schedule, schedule, curve, axis);
     let others = other.and_then(Other::schedule);
-    let others = others.map_or_else(Vec::new, points);
-    let finite = || {
-        let all = training.iter().chain(&own).chain(&others);
-        all.map(|&(_, y)| y).filter(|y| y.is_finite())
-    };
-    let high = finite().fold(f64::MIN, f64::max);
-    let low = match axis {
-        Axis::Linear => 0.0,
-        Axis::Logarithmic => finite().fold(f64::MAX, f64::min),
-    };
+    let others = others.map_or_else(Vec::new, |other| steps_of(other, schedule, curve, axis));
+    let (low, high) = range([&training[..], &own, &others], axis);
     let labels = [low, high].map(|y| {
         text::number(match axis {
             Axis::Linear => y,
@@ -195,10 +181,8 @@ fn draw_curve(
         })
     });
     let now = schedule.timesteps.get(ctx.cursor.step);
-    let mark = now.filter(|_| ctx.has_steps()).map(|&t| f64::from(t));
-    let narrow = area.width < 38;
     let title = match curve {
-        _ if narrow => curve.name(),
+        _ if area.width < 38 => curve.name(),
         Curve::Sigma => "sigmas: noise over signal",
         Curve::Alphas => "alphas_cumprod: the signal's variance",
         Curve::Betas => "betas: noise that a timestep adds",
@@ -212,13 +196,41 @@ fn draw_curve(
         title,
         lines: &[(&training, theme.muted())],
         points: &[(&own, theme.warning()), (&others, theme.good())],
-        x: (last, 0.0),
+        x: (last as f64, 0.0),
         y: (low, high),
         x_labels: (&x_label, "0"),
         y_labels: (&labels[0], &labels[1]),
-        mark,
+        mark: now.filter(|_| ctx.has_steps()).map(|&t| f64::from(t)),
     }
     .draw(buffer, area, theme);
+}
+
+/// The steps of the schedule `of` as points of a curve of the model that `trained` speaks of.
+fn steps_of(of: &Schedule, trained: &Schedule, curve: Curve, axis: Axis) -> Vec<(f64, f64)> {
+    let last = trained.alphas_cumprod.len().saturating_sub(1);
+    let steps = of.timesteps.iter().zip(&of.sigmas).map(|(&t, &sigma)| {
+        let nearest = (t.round() as usize).min(last);
+        let value = match curve {
+            Curve::Sigma => f64::from(sigma),
+            Curve::Alphas => alpha(f64::from(sigma)),
+            Curve::Betas => of_training(trained, curve, nearest),
+        };
+        (f64::from(t), at(axis, value))
+    });
+    steps.collect()
+}
+
+/// The least and the largest value of all `points` that are finite; a linear axis begins at 0.
+fn range(points: [&[(f64, f64)]; 3], axis: Axis) -> (f64, f64) {
+    let finite = || {
+        let all = points.into_iter().flatten();
+        all.map(|&(_, y)| y).filter(|y| y.is_finite())
+    };
+    let low = match axis {
+        Axis::Linear => 0.0,
+        Axis::Logarithmic => finite().fold(f64::MAX, f64::min),
+    };
+    (low, finite().fold(f64::MIN, f64::max))
 }
 
 fn of_training(schedule: &Schedule, curve: Curve, timestep: usize) -> f64 {

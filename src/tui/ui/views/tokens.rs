@@ -6,14 +6,16 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, columns, left, line, merges, right_of, scroll, split, top};
+use super::{DRAWN, below, columns, fitting, fitting_of, left, line, matrix, merges, neighbours};
+use super::{right_of, scroll, split, top};
 use crate::generation::MergedWord;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::tui::state::detail::Side;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
-use crate::tui::ui::widgets::token_strip;
+use crate::tui::ui::widgets::heat_map::{Scale, legend};
+use crate::tui::ui::widgets::{histogram::Histogram, token_strip};
 
 /// The least columns of one part of the table.
 const PART: u16 = 44;
@@ -21,6 +23,9 @@ const PART: u16 = 44;
 const WITH_BYTES: u16 = 36;
 /// Columns of a text's name, where there is room and where there is little.
 const NAMES: (u16, u16) = (18, 11);
+
+/// Rows of the words nearest to the selected token, with their title.
+const NEAREST: u16 = 17;
 
 /// One of the two texts, with all that is known of it.
 struct Text<'a> {
@@ -56,9 +61,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let area = below(area, u16::from(roomy));
     let (left, right) = divide(area);
     draw_table(buffer, left, ctx, shown);
+    if right.width == 0 {
+        return DRAWN;
+    }
     let rest = merges::draw(buffer, right, shown.words, token, ctx.theme);
     let beside = if negative.is_shown { prompt } else { negative };
-    draw_beside(buffer, below(rest, 1), ctx, beside);
+    let rest = draw_beside(buffer, below(rest, 1), ctx, beside);
+    draw_nearest(buffer, rest, ctx, token);
     DRAWN
 }
 
@@ -88,6 +97,10 @@ fn texts<'a>(ctx: &RunContext<'a>) -> Option<[Text<'a>; 2]> {
 
 /// The table at the left, the merges at the right.
 fn divide(area: Rect) -> (Rect, Rect) {
+    // Two runs side by side on a small screen: there is room for the tokens.
+    if area.width < 40 {
+        return split(area, area.width, 0);
+    }
     let merges = if area.width >= 150 {
         64
     } else {
@@ -129,12 +142,12 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) ->
     let place = left(place, area.width.saturating_sub(taken));
     let rows = if shown.typed.is_empty() {
         let unused = shown.name != "prompt" && !ctx.run.trace.request.is_guided();
-        let words = if unused {
-            "(empty, and not used: guidance is off)"
+        let forms = if unused {
+            ["(empty, and not used: guidance is off)", "(empty, unused)"]
         } else {
-            "(empty: start, end and padding)"
+            ["(empty: start, end and padding)", "(empty)"]
         };
-        line(buffer, place, words, theme.muted());
+        line(buffer, place, fitting(&forms, place.width), theme.muted());
         1
     } else if shown.is_shown {
         draw_typed(buffer, place, ctx, shown)
@@ -206,21 +219,35 @@ fn draw_selected(
         ctx.theme.accent()
     };
     let (label, position, id) = (token_strip::label(token), token.position, token.id);
-    let words = format!("{label} · position {position} · id {id} · {role}");
-    let area = line(buffer, area, &words, style);
+    let forms = [
+        format!("{label} · position {position} · id {id} · {role}"),
+        format!("{label} · position {position} · id {id}"),
+        format!("{label} · id {id}"),
+    ];
+    let area = line(buffer, area, fitting_of(&forms, area.width), style);
     let piece = text::clean(&token.piece);
     let bytes = match token.bytes.len() {
         1 => "1 byte".to_owned(),
         count => format!("{count} bytes"),
     };
-    let words = match token.kind {
+    let spelt = format!("spelt {piece}");
+    let forms = match token.kind {
         TokenKind::Word => {
             let digits = token_strip::hexadecimal(&token.bytes, " ");
-            format!("{digits} · {bytes} · spelt {piece}")
+            [
+                format!("{digits} · {bytes} · {spelt}"),
+                format!("{bytes} · {spelt}"),
+                spelt,
+            ]
         }
-        _ => format!("spelt {piece}"),
+        _ => [spelt.clone(), spelt.clone(), spelt],
     };
-    line(buffer, area, &words, ctx.theme.text())
+    line(
+        buffer,
+        area,
+        fitting_of(&forms, area.width),
+        ctx.theme.text(),
+    )
 }
 
 /// What found no place in the 77 positions, and what the model has no vector for.
@@ -276,11 +303,66 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) {
     }
 }
 
-/// The tokens of the text that is not shown, without its padding.
-fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text) {
+/// The words whose vectors lie nearest to the selected token's: what its id stands for.
+fn draw_nearest(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token) {
+    let Some(vocabulary) = ctx.run.vocabulary.as_deref() else {
+        return;
+    };
+    if area.height < 6 || token.kind != TokenKind::Word {
+        return;
+    }
+    let name = token_strip::label(token);
+    let forms = [
+        format!("vectors like that of {name}"),
+        format!("vectors like {name}"),
+    ];
+    let title = fitting_of(&forms, area.width);
+    let area = line(buffer, area, title, ctx.theme.title());
+    let near = top(area, NEAREST);
+    neighbours::draw_nearest(buffer, near, ctx, (token.id, vocabulary), true);
+    draw_vector(buffer, below(area, NEAREST + 1), ctx, token);
+}
+
+/// The numbers of the row of the embedding table that the selected token's id picks, and how they are distributed.
+fn draw_vector(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token) {
+    let id = |other: &&Token| other.id == token.id;
+    let position = ctx.run.tokens().iter().find(id).map(|token| token.position);
+    let table = ctx.run.text_tensor("token_embedding");
+    let (Some(table), Some(position)) = (table, position) else {
+        return;
+    };
+    let vector = table.row(position);
+    if area.height < 10 || area.width < 16 || vector.is_empty() {
+        return;
+    }
+    let id = token.id;
+    let title = format!(
+        "its vector: {} numbers, row {id} of the table",
+        vector.len()
+    );
+    let mut area = line(buffer, area, &title, ctx.theme.title());
+    let scale = Scale::signed(vector.iter().copied());
+    // As many rows as leave half of the place for the distribution; a cell may stand for several numbers.
+    let most = usize::from(area.height / 2);
+    let rows = vector.len().div_ceil(area.width.into()).min(most);
+    for numbers in vector.chunks(vector.len().div_ceil(rows)) {
+        matrix::vector(buffer, top(area, 1), numbers, scale, ctx);
+        area = below(area, 1);
+    }
+    legend(buffer, top(area, 1), scale, "", ctx.theme);
+    Histogram {
+        values: vector,
+        range: (scale.low, scale.high),
+        normal: false,
+    }
+    .draw(buffer, top(below(area, 2), 10), ctx.theme);
+}
+
+/// The tokens of the text that is not shown, without its padding; returns the place beneath.
+fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text) -> Rect {
     let theme = ctx.theme;
     if area.height < 5 || beside.tokens.content().is_empty() {
-        return;
+        return area;
     }
     let mut area = line(buffer, area, beside.name, theme.title());
     let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
@@ -300,8 +382,9 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text)
     }
     if padding > 0 {
         let words = format!("             padding ×{padding}");
-        line(buffer, area, &words, theme.muted());
+        area = line(buffer, area, &words, theme.muted());
     }
+    below(area, 1)
 }
 
 fn draw_row(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text, token: &Token) {

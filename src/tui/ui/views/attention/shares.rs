@@ -25,7 +25,12 @@ pub fn draw_shares(
     let theme = ctx.theme;
     let token = ctx.cursor.token;
     let tokens = super::tokens(ctx);
-    let name = token_strip::name_at(tokens, token);
+    let selected = tokens.get(token);
+    let name = match selected.map(|selected| selected.kind) {
+        // There are others of it: it is told apart by its position, as in the strip of words.
+        Some(TokenKind::Padding) => format!("padding {token}"),
+        _ => token_strip::name_at(tokens, token),
+    };
     let forms: &[&str] = if area.width < NARROW {
         &["share, %"]
     } else {
@@ -35,7 +40,10 @@ pub fn draw_shares(
     area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
     let room = name_width(area.width) as u16;
     let words = fitting(&["other words", "others", "else"], room);
-    let padding = fitting(&["padding", "pad"], room);
+    let padding = match selected.map(|selected| selected.kind) {
+        Some(TokenKind::Padding) => fitting(&["other padding", "others"], room),
+        _ => fitting(&["padding", "pad"], room),
+    };
     for (name, kind) in [
         ("start", TokenKind::Start),
         (words, TokenKind::Word),
@@ -51,16 +59,44 @@ pub fn draw_shares(
             area = draw_share(buffer, area, name, share, theme.text());
         }
     }
-    let (bits, most) = entropy(map);
-    let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
-    let words = format!("spread {bits}");
-    let least = bits.split(" of").next().unwrap_or_default();
-    let words = fitting(&[&words, &bits, least], area.width);
-    area = line(buffer, area, words, theme.muted());
     let needed = 3 + u16::from(!selection.all.is_empty());
+    area = draw_spread(buffer, area, ctx, map, needed);
     if area.height > needed {
         draw_layers(buffer, below(area, 1), ctx, selection);
     }
+}
+
+/// How evenly the map is spread: its entropy, and the places that an even map of that entropy would have, unless that
+/// takes the list of layers one of the rows that it needs.
+fn draw_spread(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &RunContext,
+    map: &[f32],
+    needed: u16,
+) -> Rect {
+    let (bits, most) = entropy(map);
+    let even = text::fixed(bits.exp2(), 0);
+    let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
+    let (long, short) = (format!("entropy {bits}"), format!("H {bits}"));
+    let least = bits.split(" of").next().unwrap_or_default();
+    let words = fitting(&[&long, &short, &bits, least], area.width);
+    let area = line(buffer, area, words, ctx.theme.muted());
+    let places = map.len();
+    let forms = [
+        format!("as even as {even} of {places} places"),
+        format!("as {even} of {places} places"),
+        format!("{even} of {places}"),
+    ];
+    if area.height == needed + 1 || area.width < NARROW {
+        return area;
+    }
+    line(
+        buffer,
+        area,
+        fitting_of(&forms, area.width),
+        ctx.theme.muted(),
+    )
 }
 
 /// The words that one place attends to, the largest share first.
@@ -75,8 +111,12 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: 
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
     let [across, down] = [place.0, place.1].map(|part| text::fixed(f64::from(part) * 100.0, 0));
-    let title = format!("here, {across} % across, {down} % down");
-    let mut area = line(buffer, area, &title, theme.title());
+    let forms = [
+        format!("here, {across} % across, {down} % down"),
+        format!("{across} % across, {down} % down"),
+        format!("at {across} %, {down} %"),
+    ];
+    let mut area = line(buffer, area, fitting_of(&forms, area.width), theme.title());
     let others = [
         ("start", TokenKind::Start),
         ("end", TokenKind::End),
@@ -101,7 +141,7 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: 
 /// Columns of a name in a row of `columns` columns.
 fn name_width(columns: u16) -> usize {
     let number = if columns < NARROW { 5 } else { 8 };
-    usize::from(columns).saturating_sub(number).min(12)
+    usize::from(columns).saturating_sub(number).min(14)
 }
 
 fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: Style) -> Rect {
@@ -111,7 +151,7 @@ fn draw_share(buffer: &mut Buffer, area: Rect, name: &str, share: f64, style: St
         // Two runs side by side on a small screen.
         format!("{name}{percent:>5}")
     } else {
-        let bar = usize::from(area.width).saturating_sub(22).min(16);
+        let bar = usize::from(area.width).saturating_sub(24).min(16);
         format!("{name}{percent:>6} % {}", bars::share(share, bar))
     };
     line(buffer, area, words.trim_end(), style)

@@ -1,11 +1,12 @@
 //! The request, to read and to edit, and the model that will carry it out.
 
+mod outcome;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, line, paragraph, right_of, split};
+use super::{below, empty, fitting, line, paragraph, right_of, split};
 use crate::generation::Request;
-use crate::model::tokenizer::Token;
 use crate::tui::state::Mode;
 use crate::tui::state::editor::{Editor, Field, scheduler_name};
 use crate::tui::ui::context::ViewContext;
@@ -16,6 +17,8 @@ use crate::tui::ui::text;
 const NAMES: u16 = 18;
 /// Rows that a long text may take.
 const TEXT_ROWS: usize = 5;
+/// The least columns and rows for the picture, too.
+const ROOMY: (u16, u16) = (150, 36);
 /// The least columns for the model and what the request becomes side by side.
 const WIDE: u16 = 90;
 
@@ -27,7 +30,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         Mode::Edit(editor) => Some(editor.as_ref()),
         _ => None,
     };
-    let mut area = area;
+    let of_run = ctx.of_run();
+    let is_roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
+    let (mut area, beside) = match of_run {
+        Some(_) if is_roomy => split(area, area.width * 3 / 5, 3),
+        _ => split(area, area.width, 0),
+    };
     let is_branch = editor.is_some_and(Editor::is_branch);
     for &field in Field::of(is_branch) {
         area = draw_field(buffer, area, ctx, request, editor, field);
@@ -36,31 +44,69 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     if let Some(editor) = editor {
         let (caption, style) = match &editor.error {
             Some(problem) => (text::clean(problem), ctx.theme.error()),
-            None => (what_enter_does(editor).to_owned(), ctx.theme.muted()),
+            None => (
+                ctx.language.choose(hint(editor)).to_owned(),
+                ctx.theme.muted(),
+            ),
         };
         area = paragraph(buffer, area, &caption, style);
     } else {
-        let caption = "enter edits the selected field; it takes effect with the next run";
+        let forms = ctx.language.choose([
+            [
+                "enter edits the selected field; it takes effect with the next run",
+                "enter edits the selected field",
+            ],
+            [
+                "enter 编辑所选的一项；下一次运行时生效",
+                "enter 编辑所选的一项",
+            ],
+        ]);
+        let caption = fitting(&forms, area.width);
         area = line(buffer, area, caption, ctx.theme.muted());
     }
     let area = below(area, 1);
-    if area.width >= WIDE {
+    let used = if area.width >= WIDE {
         let width = area.width / 2;
         let (left, right) = split(area, width, 0);
-        draw_model(buffer, left, ctx);
-        draw_consequences(buffer, right, ctx);
+        let ends = [
+            draw_model(buffer, left, ctx),
+            outcome::draw(buffer, right, ctx),
+        ];
+        ends.map(|rest| rest.y - area.y).into_iter().max()
     } else {
-        let area = draw_model(buffer, area, ctx);
-        draw_consequences(buffer, below(area, 1), ctx);
+        let rest = draw_model(buffer, area, ctx);
+        outcome::draw(buffer, below(rest, 1), ctx);
+        None
+    };
+    let Some(of_run) = of_run else {
+        return Vec::new();
+    };
+    if let Some(used) = used {
+        let rest = outcome::draw_words(buffer, below(area, used + 1), &of_run);
+        outcome::draw_pull(buffer, rest, &of_run);
     }
-    Vec::new()
+    if is_roomy {
+        outcome::draw_picture(buffer, beside, &of_run)
+    } else {
+        Vec::new()
+    }
 }
 
-fn what_enter_does(editor: &Editor) -> &'static str {
-    if editor.is_branch() {
-        "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was"
-    } else {
-        "enter runs this request from its first stage; esc leaves everything as it was"
+/// What can be typed in the field at hand, or what enter does.
+fn hint(editor: &Editor) -> [&'static str; 2] {
+    match editor.field {
+        Field::Seed => [
+            "a whole number, or the word random: then one is drawn, and shown; enter runs",
+            "整数，或单词 random（随机）：随机取一个并显示；enter 运行",
+        ],
+        _ if editor.is_branch() => [
+            "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was",
+            "enter 按表单从那一步之前的潜变量继续，放在原来的运行旁边；esc 一切照旧",
+        ],
+        _ => [
+            "enter runs this request from its first stage; esc leaves everything as it was",
+            "enter 从第一个阶段运行这个请求；esc 一切照旧",
+        ],
     }
 }
 
@@ -178,57 +224,6 @@ fn draw_model(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
         ("picture", format!("{across}×{down} pixels")),
     ];
     draw_rows(buffer, area, ctx, &rows, NAMES)
-}
-
-/// What the run on the screen made of its request, as far as it has come.
-fn draw_consequences(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) {
-    let Some(run) = ctx.run else {
-        return;
-    };
-    let trace = &run.trace;
-    let request = &trace.request;
-    let mut rows: Vec<(&str, String)> = Vec::new();
-    if let Some(tokens) = trace.tokens.as_deref() {
-        let places = tokens.prompt.tokens.len().saturating_sub(2);
-        let count = tokens.prompt.content().len();
-        rows.push(("becomes", format!("{count} tokens in {places} places")));
-        let cut_off = tokens.prompt.truncated.len();
-        if cut_off > 0 {
-            rows.push(("", format!("{cut_off} tokens were cut off")));
-        }
-        let is_unseen = |token: &&Token| tokens.unseen.contains(&token.id);
-        let unseen = tokens.prompt.tokens.iter().filter(is_unseen).count();
-        if unseen > 0 {
-            rows.push(("", format!("{unseen} never seen in training")));
-        }
-    }
-    if let Some(output) = trace.text.as_deref().and_then(|text| text.prompt.last()) {
-        let [positions, hidden] = output.shape[..] else {
-            return;
-        };
-        rows.push(("", format!("{positions} vectors of {hidden} numbers")));
-    }
-    if let Some(noise) = trace.noise.as_deref() {
-        let first = text::number(f64::from(noise.schedule.init_noise_sigma));
-        let count = noise.initial_noise.data.len();
-        rows.push(("", format!("{count} numbers of noise, times {first}")));
-        let calls = noise.schedule.timesteps.len();
-        let both = if request.is_guided() {
-            "each without and with the prompt"
-        } else {
-            "each with the prompt alone"
-        };
-        rows.push(("", format!("{calls} calls of the UNet")));
-        rows.push(("", both.to_owned()));
-    }
-    if let Some(image) = trace.image.as_deref() {
-        let (width, height) = image.image.dimensions();
-        let seconds = text::seconds(run.seconds());
-        rows.push(("", format!("a picture of {width}×{height}, in {seconds}")));
-    }
-    // Beside the model its column is narrow; beneath it, the values stand under the model's.
-    let names = if area.width < 60 { 11 } else { NAMES };
-    draw_rows(buffer, area, ctx, &rows, names);
 }
 
 /// Names and values in two columns; returns the place beneath.

@@ -1,0 +1,213 @@
+//! What the run on the screen made of its request, as far as it has come.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{NAMES, draw_rows};
+use crate::generation::words;
+use crate::model::AttentionDetail;
+use crate::model::tokenizer::Token;
+use crate::trace::Guidance;
+use crate::tui::state::attention::SelectedMaps;
+use crate::tui::state::run::Run;
+use crate::tui::ui::context::{RunContext, ViewContext};
+use crate::tui::ui::pixels::PlacedPicture;
+use crate::tui::ui::text;
+use crate::tui::ui::views::{below, left, line, right_of, top};
+use crate::tui::ui::widgets::{bars, picture};
+use crate::tui::worker::AttentionKey;
+
+/// What the run on the screen made of its request, as far as it has come.
+/// Returns the place beneath.
+pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
+    let Some(run) = ctx.run else {
+        return area;
+    };
+    let trace = &run.trace;
+    let request = &trace.request;
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    if let Some(tokens) = trace.tokens.as_deref() {
+        let places = tokens.prompt.tokens.len().saturating_sub(2);
+        let count = tokens.prompt.content().len();
+        rows.push(("becomes", format!("{count} tokens in {places} places")));
+        let cut_off = tokens.prompt.truncated.len();
+        if cut_off > 0 {
+            rows.push(("", format!("{cut_off} tokens were cut off")));
+        }
+        let is_unseen = |token: &&Token| tokens.unseen.contains(&token.id);
+        let unseen = tokens.prompt.tokens.iter().filter(is_unseen).count();
+        if unseen > 0 {
+            rows.push(("", format!("{unseen} never seen in training")));
+        }
+    }
+    if let Some(output) = trace.text.as_deref().and_then(|text| text.prompt.last())
+        && let [positions, hidden] = output.shape[..]
+    {
+        rows.push(("", format!("{positions} vectors of {hidden} numbers")));
+    }
+    if let Some(noise) = trace.noise.as_deref() {
+        let first = text::number(f64::from(noise.schedule.init_noise_sigma));
+        let count = noise.initial_noise.data.len();
+        rows.push(("", format!("{count} numbers of noise, times {first}")));
+        let calls = noise.schedule.timesteps.len();
+        let both = if request.is_guided() {
+            "each without and with the prompt"
+        } else {
+            "each with the prompt alone"
+        };
+        rows.push(("", format!("{calls} calls of the UNet")));
+        rows.push(("", both.to_owned()));
+    }
+    if let Some(image) = trace.image.as_deref() {
+        let (width, height) = image.image.dimensions();
+        let seconds = text::seconds(run.seconds());
+        rows.push(("", format!("a picture of {width}×{height}, in {seconds}")));
+    }
+    // Beside the model its column is narrow; beneath it, the values stand under the model's.
+    let names = if area.width < 60 { 11 } else { NAMES };
+    draw_rows(buffer, area, ctx, &rows, names)
+}
+
+/// The prompt's words: the tokens that each became, and the share of the picture's attention that it got in the newest
+/// step, mean over layers and heads.
+/// Returns the place beneath.
+pub fn draw_words(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
+    let (run, theme) = (ctx.run, ctx.theme);
+    let Some(tokens) = run.trace.tokens.as_deref().filter(|_| area.height > 2) else {
+        return below(area, area.height);
+    };
+    let maps = run.newest().map_or(&[][..], |step| {
+        run.attention(AttentionKey {
+            step,
+            half: Guidance::Cond,
+            detail: AttentionDetail::Mean,
+        })
+    });
+    let all = SelectedMaps::of(maps, maps.iter().collect(), None);
+    let title = match run.newest() {
+        Some(step) if !maps.is_empty() => {
+            format!(
+                "  its words, their tokens, and their share of the attention in step {}",
+                step + 1
+            )
+        }
+        _ => "  its words, and their tokens".to_owned(),
+    };
+    let mut area = line(buffer, area, &title, theme.title());
+    let prompt = &run.trace.request.prompt;
+    for word in words(prompt, &tokens.prompt) {
+        if area.height == 0 {
+            break;
+        }
+        let ids: Vec<String> = word
+            .tokens
+            .iter()
+            .map(|token| token.id.to_string())
+            .collect();
+        let name = text::fit(&text::clean(word.text), usize::from(NAMES) - 2);
+        let share: f64 = (word.tokens.iter())
+            .map(|token| all.share(token.position))
+            .sum();
+        let percent = if maps.is_empty() {
+            String::new()
+        } else {
+            format!("{:>5} % ", text::fixed(100.0 * share, 1))
+        };
+        let caption = format!("  {name}{}{percent}", text::fit(&ids.join(" "), 24));
+        let place = right_of(area, area.x + text::width(&caption) as u16);
+        line(buffer, place, &bars::share(share, 24), theme.muted());
+        let place = left(area, text::width(&caption) as u16);
+        line(buffer, place, &caption, theme.text());
+        area = below(area, 1);
+    }
+    below(area, 1)
+}
+
+/// How much the prompt changed the predicted noise at each step: what guidance multiplies.
+pub fn draw_pull(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
+    let (run, theme) = (ctx.run, ctx.theme);
+    let pulls = run.figures.iter().map_while(|figures| figures.guidance_rms);
+    let pulls: Vec<f64> = pulls.collect();
+    if pulls.is_empty() || area.height < 5 {
+        return;
+    }
+    let largest = text::number(pulls.iter().copied().fold(0.0, f64::max));
+    let title =
+        format!("  what the prompt changes at each step: rms(ε_text − ε_uncond), up to {largest}");
+    let area = line(buffer, area, &title, theme.title());
+    let place = left(right_of(area, area.x + 2), 100);
+    let total = run.total_steps();
+    bars::steps(
+        buffer,
+        top(place, 8),
+        &pulls,
+        total,
+        Some(ctx.cursor.step),
+        theme,
+    );
+}
+
+/// The picture, or the newest step's preview of it; beneath, where the time went.
+pub fn draw_picture(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Vec<PlacedPicture> {
+    let (run, theme) = (ctx.run, ctx.theme);
+    let finished = run
+        .trace
+        .image
+        .as_ref()
+        .map(|done| Arc::new(done.image.clone()));
+    let preview = run.pictures.last().map(|pictures| Arc::clone(&pictures.x0));
+    let (image, title) = match (finished, preview) {
+        (Some(image), _) => (image, "the picture".to_owned()),
+        (None, Some(preview)) => {
+            let step = run.pictures.len();
+            (preview, format!("quick preview of x0 at step {step}"))
+        }
+        (None, None) => return Vec::new(),
+    };
+    let rest = line(buffer, area, &title, theme.title());
+    let drawn = picture::draw(
+        buffer,
+        top(rest, rest.height.saturating_sub(7)),
+        &image,
+        theme,
+    );
+    draw_times(buffer, below(rest, drawn.height + 1), ctx, run);
+    vec![PlacedPicture { area: drawn, image }]
+}
+
+/// The time of each stage, with a bar for its share of all.
+fn draw_times(buffer: &mut Buffer, area: Rect, ctx: &RunContext, run: &Run) {
+    let theme = ctx.theme;
+    let all = run.seconds();
+    let title = format!("where its {} went", text::seconds(all));
+    let mut area = line(buffer, area, &title, theme.title());
+    let trace = &run.trace;
+    let steps = trace.steps.iter().map(|step| step.seconds).sum();
+    let of_steps = format!("{} steps", trace.steps.len());
+    for (name, seconds) in [
+        (
+            "text encoder",
+            trace.text.as_ref().map_or(0.0, |text| text.seconds),
+        ),
+        (of_steps.as_str(), steps),
+        (
+            "decoder",
+            trace.image.as_ref().map_or(0.0, |image| image.seconds),
+        ),
+    ] {
+        let bar = usize::from(area.width).saturating_sub(26).min(40);
+        let caption = format!("{name:<14}{:>9}  ", text::seconds(seconds));
+        let place = right_of(area, area.x + text::width(&caption) as u16);
+        line(
+            buffer,
+            place,
+            &bars::share(seconds / all, bar),
+            theme.muted(),
+        );
+        let place = left(area, text::width(&caption) as u16);
+        line(buffer, place, &caption, theme.text());
+        area = below(area, 1);
+    }
+}
