@@ -9,3 +9,4 @@ pub(crate) mod text;
 pub mod theme;
 mod views;
 mod widgets;
+mod wrap;

@@ -65,26 +65,6 @@ pub fn row_of(lines: &[&str], at: usize) -> usize {
     begin_before.count().saturating_sub(1)
 }
 
-/// `words` in lines of at most `columns` columns, broken between words; a word that is longer is broken itself.
-pub fn wrap_words(words: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in words.split_whitespace() {
-        for (index, part) in wrap(word, columns).into_iter().enumerate() {
-            let gap = usize::from(!line.is_empty());
-            if index > 0 || width(&line) + gap + width(part) > columns && gap > 0 {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(part);
-        }
-    }
-    lines.push(line);
-    lines
-}
-
 /// A signed number in a column: four significant digits where they fit seven columns, a true minus sign.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {

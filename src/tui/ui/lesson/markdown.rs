@@ -4,11 +4,11 @@ use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::wrap::{KEPT, with_spaces, wrap};
 use crate::lesson::MARKDOWN;
 use crate::tui::state::lesson::needs_space;
 use crate::tui::ui::text::{clean, fit, truncate, width};
 use crate::tui::ui::theme::Theme;
+use crate::tui::ui::wrap::{KEPT, with_spaces, wrap};
 
 /// `markdown` in lines of at most `columns` columns.
 pub fn lines(markdown: &str, columns: usize, theme: Theme) -> Vec<Line<'static>> {

@@ -7,7 +7,6 @@ pub mod markdown;
 mod page;
 mod pane;
 mod solution;
-mod wrap;
 
 pub use explanation::Explanation;
 pub use highlight::find;

@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 
 use super::markdown;
 use super::solution::solution;
-use super::wrap::wrap;
 use crate::lesson::{ExerciseKind, Form, Language};
 use crate::tui::state::lesson::{Messages, OpenLesson, Spot, Status, joined};
 use crate::tui::ui::text::{clean, width};
 use crate::tui::ui::theme::Theme;
+use crate::tui::ui::wrap::wrap;
 
 /// The page, in lines of at most `columns` columns.
 pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Language) -> Lines {
@@ -191,7 +191,7 @@ impl Lines {
                 self.marked("→", &act, theme.accent());
             }
         }
-        // An answer of an earlier sitting is looked at again first.
+        // An answer of an earlier session is looked at again first.
         let is_done_before = reading.exercise == Status::Before && !reading.is_question();
         if reading.exercise == Status::Good || reading.solution || is_done_before {
             self.markdown(&exercise.explanation);

@@ -173,8 +173,7 @@ impl Pane {
         (scroll, last): (usize, usize),
         theme: Theme,
     ) {
-        let messages = Messages::of(app.lesson.language);
-        let name = |english| messages.name(english);
+        let language = app.lesson.language;
         let keys = self.footer();
         let mut bindings = keys::in_lesson(app);
         if last > 0 {
@@ -183,7 +182,7 @@ impl Pane {
         }
         if self.beside {
             let upper = keys.offset(Offset::new(0, -1));
-            bindings = key_line::draw(buffer, upper, (&bindings, &[]), name, theme);
+            bindings = key_line::draw(buffer, upper, [&bindings, &[]], language, theme);
         }
         let more = match (scroll > 0, scroll < last) {
             (true, true) => " pgdn ↑↓",
@@ -193,7 +192,7 @@ impl Pane {
         };
         let x = keys.right().saturating_sub(width(more) as u16).max(keys.x);
         let room = area::left(keys, x - keys.x);
-        key_line::draw(buffer, room, (&bindings, &[]), name, theme);
+        key_line::draw(buffer, room, [&bindings, &[]], language, theme);
         let room = usize::from(keys.right() - x);
         buffer.set_stringn(x, keys.y, more, room, theme.accent());
     }

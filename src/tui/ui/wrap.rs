@@ -1,4 +1,4 @@
-//! Styled text in lines: broken between words, and in Chinese between characters.
+//! Text in lines: broken between words, and in Chinese between characters.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -52,6 +52,12 @@ pub fn wrap(
         }
     }
     lines
+}
+
+/// `words` in lines of at most `columns` columns; never none.
+pub fn wrap_words(words: &str, columns: usize) -> Vec<String> {
+    let lines = wrap(&[(words.to_owned(), Style::new())], columns, "", "");
+    lines.iter().map(ToString::to_string).collect()
 }
 
 fn append(lines: &mut [Line<'static>], text: &str, style: Style) {
@@ -139,4 +145,19 @@ fn closes(grapheme: &str) -> bool {
 /// Does it belong to what comes after it?
 fn opens(grapheme: &str) -> bool {
     "（「『“‘《".contains(grapheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_between_chinese_characters() {
+        assert_eq!(wrap_words("a red apple", 7), ["a red", "apple"]);
+        assert_eq!(wrap_words("abcdefgh", 5), ["abcde", "fgh"]);
+        assert_eq!(wrap_words("", 5), [""]);
+        // No line begins with what closes, or ends with what opens.
+        assert_eq!(wrap_words("红苹果，很好", 6), ["红苹", "果，很", "好"]);
+        assert_eq!(wrap_words("按 q 退出", 6), ["按 q", "退出"]);
+    }
 }
