@@ -18,6 +18,14 @@ impl Language {
         }
     }
 
+    /// What is said in this language, of what is said in each.
+    pub fn choose<T>(self, [english, chinese]: [T; 2]) -> T {
+        match self {
+            Self::En => english,
+            Self::Zh => chinese,
+        }
+    }
+
     /// The language of the user's locale; English where there are no lessons in it.
     pub fn of_locale() -> Self {
         sys_locale::get_locale().map_or(Self::En, |locale| Self::of(&locale))

@@ -7,7 +7,8 @@ use super::support::{PROMPT, Session, draw, files, find, has_picture, loader, te
 use crossterm::event::KeyCode;
 use diffuscope::export::Replay;
 use diffuscope::export::document::{RunDocument, StepDocument, TensorDocument};
-use diffuscope::tui::state::{App, Notice, View};
+use diffuscope::tui::state::action::{Action, Typing};
+use diffuscope::tui::state::{App, Mode, Notice, View};
 use diffuscope::tui::worker::Worker;
 use image::AnimationDecoder;
 
@@ -37,7 +38,8 @@ fn write(session: Session, words: &str) -> (Session, PathBuf) {
     for _ in 0..row {
         session = session.press(KeyCode::Down);
     }
-    let session = session.press(KeyCode::Enter);
+    // Under the name and in the place that are offered.
+    let session = session.press(KeyCode::Enter).press(KeyCode::Enter);
     let session = session.until(|app| said(app).is_some());
     let path = said(&session.app).unwrap();
     let path = path.strip_prefix("saved ").unwrap().into();
@@ -207,6 +209,101 @@ fn the_menu_names_each_file_before_it_is_written() {
     let session = session.press(KeyCode::Esc);
     assert!(!text(&session.app, (80, 24)).contains("enter write it"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Opens the line in which the place of the first offer is typed, and types `path` there.
+fn type_place(session: Session, path: &str) -> Session {
+    let session = session.press(KeyCode::Char('e')).press(KeyCode::Enter);
+    let session = session.act(Action::Type(Typing::DeleteToStart));
+    session.type_in(path).press(KeyCode::Enter)
+}
+
+#[test]
+fn a_file_gets_the_name_and_the_place_that_were_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("图 片");
+    fs::create_dir(&pictures).unwrap();
+    let session = finished(1, folder.path()).press(KeyCode::Char('9'));
+    // Without an ending it gets that of its format; what is there already stays.
+    let typed = pictures.join("马").display().to_string();
+    let session = type_place(session, &typed).until(|app| said(app).is_some());
+    let written = said(&session.app).unwrap();
+    assert_eq!(written, format!("saved {typed}.json"));
+    assert!(matches!(session.app.mode, Mode::Browse));
+    let mut session = session;
+    session.app.notice = None;
+    let session = type_place(session, &format!("{typed}.json")).until(|app| said(app).is_some());
+    assert_eq!(said(&session.app).unwrap(), format!("saved {typed}-2.json"));
+    // The folder is offered again.
+    let session = session.press(KeyCode::Char('e')).press(KeyCode::Enter);
+    let screen = text(&session.app, (120, 40)).replace(' ', "");
+    assert!(
+        screen.contains("图片/diffuscope-42-latents_next.json▏"),
+        "{screen}"
+    );
+    // A folder's name is a place: the offered name goes there.
+    let session = session.press(KeyCode::Esc).press(KeyCode::Esc);
+    let mut session = session;
+    session.app.notice = None;
+    let session = type_place(session, &folder.path().display().to_string());
+    let session = session.until(|app| said(app).is_some());
+    assert!(
+        folder
+            .path()
+            .join("diffuscope-42-latents_next.json")
+            .is_file()
+    );
+    drop(session);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_said_where_it_was_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = finished(1, folder.path()).press(KeyCode::Char('9'));
+    let here = |name: &str| folder.path().join(name).display().to_string();
+    let flat = |app: &App, size| {
+        let screen = text(app, size);
+        let words: Vec<&str> = screen
+            .split(['│', '\n', ' '])
+            .filter(|word| !word.is_empty())
+            .collect();
+        words.join(" ")
+    };
+    let mut session = session;
+    for (typed, problem) in [
+        (here("gone/x.json"), "No such file or directory"),
+        (here("x.png"), "end the name in .json, not in .png"),
+        ("~nobody/x".to_owned(), "only your own home is known as ~"),
+        (String::new(), "a name is missing"),
+    ] {
+        session = type_place(session, &typed).until(
+            |app| matches!(&app.mode, Mode::Destination(asked) if asked.path.problem.is_some()),
+        );
+        for size in [(80, 24), (120, 40)] {
+            let screen = flat(&session.app, size);
+            assert!(screen.contains(problem), "{problem}: {screen}");
+        }
+        assert!(session.app.notice.is_none());
+        // Still there to be put right.
+        let Mode::Destination(asked) = &session.app.mode else {
+            panic!("it is closed");
+        };
+        assert_eq!(asked.path.line.text(), typed);
+        session = session.press(KeyCode::Esc).press(KeyCode::Esc);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // Put right, it is written.
+    let session = type_place(session, &here("gone/x"));
+    let session =
+        session.until(|app| matches!(&app.mode, Mode::Destination(asked) if !asked.is_writing));
+    let session = session
+        .act(Action::Type(Typing::DeleteToStart))
+        .type_in(&here("x"));
+    let session = session
+        .press(KeyCode::Enter)
+        .until(|app| said(app).is_some());
+    assert!(folder.path().join("x.json").is_file());
+    drop(session);
 }
 
 #[test]

@@ -734,7 +734,7 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
     let session = comes_back(&path, 2);
     assert_eq!(standing(&session.app), Status::Before);
     let screen = text(&session.app, (120, 40));
-    assert!(screen.contains("Done in an earlier sitting"), "{screen}");
+    assert!(screen.contains("Done in an earlier session"), "{screen}");
     assert!(screen.contains("The seed is the same"), "{screen}");
     // It is looked after as ever.
     let session = session
@@ -743,7 +743,7 @@ fn what_was_solved_before_is_verified_and_can_be_read_again() {
         .press(KeyCode::Enter)
         .until(is_open);
     assert_eq!(standing(&session.app), Status::Before);
-    assert!(text(&session.app.clone(), (120, 40)).contains("Done in an earlier sitting"));
+    assert!(text(&session.app.clone(), (120, 40)).contains("Done in an earlier session"));
 }
 
 #[test]
@@ -771,7 +771,7 @@ fn on_a_small_screen_the_page_moves_to_what_the_reader_asks_for() {
     // The keys at its foot are whole ones.
     let known: Vec<String> = diffuscope::tui::keys::LESSON
         .iter()
-        .map(|binding| format!("{} {}", binding.keys, binding.label))
+        .map(|binding| format!("{} {}", binding.keys, binding.label[0]))
         .collect();
     for size in [(80, 24), (120, 40)] {
         let screen = text(&session.app, size);

@@ -3,7 +3,9 @@
 //! Compiled into the library, so that these tests reach what it does not offer to others.
 
 mod files;
+mod first_minute;
 mod keys;
+mod large;
 mod lesson_models;
 mod lessons;
 mod narrow;

@@ -10,7 +10,6 @@ use diffuscope::export::colour_map::ColourMap;
 use diffuscope::model::AttentionDetail;
 use diffuscope::model::tokenizer::Tokens;
 use diffuscope::scheduler::SchedulerKind;
-use diffuscope::tui::keys;
 use diffuscope::tui::state::action::{Action, Typing};
 use diffuscope::tui::state::{App, Model, View};
 use diffuscope::tui::ui::theme::{Colours, Theme};
@@ -144,7 +143,7 @@ fn the_noise_is_drawn_in_the_colours_of_its_values() {
 }
 
 #[test]
-fn the_place_that_listens_most_is_the_brightest() {
+fn the_place_that_attends_most_is_the_brightest() {
     let app = after(finished(), &[Action::Show(View::Attention), Action::Down]);
     let map = attention(&app).0[0].clone();
     let values = map.map(None, app.cursor.token);
@@ -262,18 +261,6 @@ fn the_last_line_has_only_keys_that_work_here() {
         !loading.contains("step") && loading.contains("q quit"),
         "{loading}"
     );
-}
-
-#[test]
-fn the_help_names_every_key() {
-    let app = after(finished(), &[Action::Help]);
-    let screen = text(&app, (120, 60));
-    for binding in keys::BROWSE.iter().chain(keys::ALWAYS) {
-        let start: String = binding.sentence.chars().take(24).collect();
-        assert!(screen.contains(&start), "{start:?} is missing:\n{screen}");
-    }
-    let closed = after(app, &[Action::Dismiss]);
-    assert!(!text(&closed, (120, 60)).contains("put the program to sleep"));
 }
 
 #[test]

@@ -30,7 +30,9 @@ impl Session {
         terminal.resize(Size::new(rows, columns)).unwrap();
         let mut command = Command::new(program)
             .args(arguments)
-            .env("TERM", "xterm-256color");
+            .env("TERM", "xterm-256color")
+            // What the keys do is said in the locale's language.
+            .env("LC_ALL", "C");
         for variable in [
             "NO_COLOR",
             "TMUX",
@@ -180,6 +182,28 @@ fn a_terminate_signal_gives_the_terminal_back() {
     session.end();
     let parser = session.screen.lock().unwrap();
     assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
+}
+
+#[test]
+fn a_key_asks_before_a_run_is_lost_and_a_signal_does_not() {
+    let lose = || {
+        let session = Session::start(PROGRAM, &["--steps", "2"]);
+        session.until("✓ in", Duration::from_mins(2));
+        session.press("r");
+        session.until("run 2", Duration::from_secs(20));
+        session.press("\x03");
+        session.until("would be lost", Duration::from_secs(20));
+        session
+    };
+    let mut session = lose();
+    session.press("\x03");
+    assert_eq!(session.end(), Some(0));
+    let mut session = lose();
+    session.press("\x1b");
+    session.until("q quit", Duration::from_secs(20));
+    session.signal("TERM");
+    session.end();
+    assert!(!session.screen.lock().unwrap().screen().alternate_screen());
 }
 
 #[test]

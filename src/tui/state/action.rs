@@ -7,11 +7,14 @@ use crate::lesson::View;
 /// One thing to do. Keys become actions in `keys`; [`super::App::update`] carries them out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
+    /// Leave the program; where runs would be lost, only when it is asked for twice.
     Quit,
     /// Put the program to sleep (`SIGTSTP`), as shells do on ctrl-z.
     Suspend,
     /// Show or hide the overlay with every key.
     Help,
+    /// Show only those keys of it that have to do with a word.
+    Search,
     /// Close what lies over the view: help, an error, the editor.
     Dismiss,
     NextView,
@@ -65,6 +68,8 @@ pub enum Action {
     Choose,
     /// Put another run beside the one on the screen, or take it away.
     Compare,
+    /// Forget a run, and free its memory.
+    Delete,
     /// Explain the view: deeper each time, and then no more.
     Explain,
     /// Show the lessons, or close their list.

@@ -5,18 +5,29 @@ use std::sync::Arc;
 use super::action::Action;
 use super::app::{App, Mode, PLAYBACK};
 use super::cursor::{Cursor, View, moved};
-use super::editor::{Editor, LineEditor};
+use super::editor::Editor;
 use super::lesson::{Purpose, Scroll, Spot};
+use super::line::{InputLine, LineEditor};
 use super::run::{Run, RunState};
+use super::runs::By;
 use super::script::Script;
 use crate::lesson::Depth;
 use crate::tui::worker::Command;
 
 impl App {
     pub(super) fn browse(&mut self, action: &Action) {
+        if !(self.walk(action)
+            || self.look_closer(action)
+            || self.change(action)
+            || self.keep(action))
+        {
+            self.read(action);
+        }
+    }
+
+    /// From view to view and from step to step. True where `action` does so, as in those below.
+    fn walk(&mut self, action: &Action) -> bool {
         match *action {
-            Action::Help => self.mode = Mode::Help(0),
-            Action::Dismiss => self.dismiss(),
             Action::NextView => self.cursor.turn(1),
             Action::PreviousView => self.cursor.turn(View::ALL.len() - 1),
             Action::Show(view) => self.cursor.view = view,
@@ -30,8 +41,18 @@ impl App {
             }
             Action::GoTo(step) => self.go_to(step),
             Action::Jump if self.has_steps() || self.can_continue() => {
-                self.mode = Mode::Jump(LineEditor::default());
+                self.mode = Mode::Jump(InputLine::default());
             }
+            Action::PlayPause => self.play_or_pause(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// At other parts of what the view shows.
+    fn look_closer(&mut self, action: &Action) -> bool {
+        match *action {
+            Action::Dismiss => self.dismiss(),
             Action::Up => self.select(false),
             Action::Down => self.select(true),
             Action::PreviousToken => self.with_run(|cursor, run| cursor.select_token(run, false)),
@@ -43,52 +64,59 @@ impl App {
             | Action::NextSchedule
             | Action::Less
             | Action::More => self.with_run(|cursor, run| cursor.switch(action, run)),
-            Action::Weight if self.can_weigh() => self.mode = Mode::Weight(LineEditor::default()),
-            Action::Place if self.shows_attention() => self.mode = Mode::Place,
+            Action::Place if self.shows_attention(self.cursor.view) => self.mode = Mode::Place,
             Action::PlaceAt(across, down) => {
                 self.cursor.attention.place = (across, down);
                 self.mode = Mode::Place;
             }
-            Action::PlayPause => self.play_or_pause(),
-            Action::Cancel if self.is_running() => {
-                self.advance(RunState::Cancelling, |_| Command::Cancel);
-            }
-            Action::Run if self.can_run_again() => {
-                if let Some(request) = self.request().cloned() {
-                    self.start(request);
-                }
-            }
-            Action::Edit if self.can_edit() => self.open_form(|run, cursor| {
-                Editor::new(&run.trace.request, &run.info.name, cursor.field)
-            }),
-            Action::Branch if self.can_branch() => {
-                self.open_form(|run, cursor| Editor::branch(&run.trace.request, cursor.step));
-            }
-            Action::Runs => {
-                let current = self.runs.tree().iter().position(|row| row.is_current);
-                self.mode = Mode::Runs(current.unwrap_or(0));
-            }
-            Action::Lessons => self.mode = Mode::Lessons(self.lesson.row()),
-            Action::Compare => {
-                if !self.runs.end_comparison() {
-                    self.runs.compare(self.runs.to_compare());
-                }
-            }
+            Action::Decode if self.has_steps() => self.cursor.decode = !self.cursor.decode,
             Action::Explain => {
                 self.explain = match self.explain {
                     None => Some(Depth::Idea),
                     Some(depth) => depth.deeper(),
                 };
             }
-            Action::Mouse => {
-                self.mouse = !self.mouse;
-                self.say(if self.mouse {
-                    "the mouse selects here; m gives it back to the terminal"
-                } else {
-                    "the mouse selects text in the terminal; m takes it back"
-                });
+            Action::Lessons => self.mode = Mode::Lessons(self.lesson.row()),
+            Action::Mouse => self.switch_mouse(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// What is run.
+    fn change(&mut self, action: &Action) -> bool {
+        match action {
+            Action::Weight if self.can_weigh(self.cursor.view) => {
+                self.mode = Mode::Weight(InputLine::default());
             }
-            Action::Decode if self.has_steps() => self.cursor.decode = !self.cursor.decode,
+            Action::Cancel if self.is_running() => {
+                self.advance(RunState::Cancelling, |_| Command::Cancel);
+            }
+            Action::Run if self.can_run_again() => {
+                if let Some(request) = self.request().cloned() {
+                    self.start(request, By::User);
+                }
+            }
+            Action::Edit if self.can_edit() => self.open_form_of(|run, cursor| {
+                Editor::new(&run.trace.request, &run.info.name, cursor.field)
+            }),
+            Action::Branch if self.can_branch() => {
+                self.open_form_of(|run, cursor| Editor::branch(&run.trace.request, cursor.step));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Runs, beside one another and in files.
+    fn keep(&mut self, action: &Action) -> bool {
+        match action {
+            Action::Runs => self.list_runs(),
+            Action::Compare => {
+                if !self.runs.end_comparison() {
+                    self.runs.compare(self.runs.to_compare());
+                }
+            }
             Action::Save => {
                 let run = self.runs.current.as_ref();
                 let task = run.and_then(|run| self.export.save_picture(run, &self.cursor));
@@ -100,8 +128,25 @@ impl App {
                     self.mode = Mode::Export(0);
                 }
             }
-            _ => self.read(action),
+            _ => return false,
         }
+        true
+    }
+
+    fn switch_mouse(&mut self) {
+        self.mouse = !self.mouse;
+        let said = if self.mouse {
+            [
+                "the mouse selects here; m gives it back to the terminal",
+                "鼠标在这里选择；按 m 交还给终端",
+            ]
+        } else {
+            [
+                "the mouse selects text in the terminal; m takes it back",
+                "鼠标在终端里选取文字；按 m 收回",
+            ]
+        };
+        self.say(self.lesson.language.choose(said));
     }
 
     /// Closes the uppermost of what lies over or beside the view.
@@ -152,12 +197,17 @@ impl App {
         }
     }
 
-    fn open_form(&mut self, editor: impl FnOnce(&Run, &Cursor) -> Editor) {
+    fn open_form_of(&mut self, form: impl FnOnce(&Run, &Cursor) -> Editor) {
         if let Some(run) = &self.runs.current {
-            self.mode = Mode::Edit(Box::new(editor(run, &self.cursor)));
-            self.came_from = Some(self.cursor.view);
-            self.cursor.view = View::Prompt;
+            let form = form(run, &self.cursor);
+            self.open_form(form);
         }
+    }
+
+    pub(super) fn open_form(&mut self, form: Editor) {
+        self.mode = Mode::Edit(Box::new(form));
+        self.came_from = Some(self.cursor.view);
+        self.cursor.view = View::Prompt;
     }
 
     fn select(&mut self, forward: bool) {

@@ -1,13 +1,16 @@
-//! The form in which a request is edited, and the line of text that it is made of.
+//! The form in which a request is edited.
 
 use std::str::FromStr;
 
-use unicode_segmentation::UnicodeSegmentation;
-
 use super::action::Typing;
 use super::detail::after;
-use crate::generation::{Intervention, Request};
+use super::line::LineEditor;
+use crate::generation::{Intervention, Request, RequestError};
+use crate::random::random_seed;
 use crate::scheduler::SchedulerKind;
+
+/// What asks for a seed that nobody has chosen, in English and in Chinese.
+const RANDOM: [&str; 2] = ["random", "随机"];
 
 /// The name that users type for a scheduler.
 pub fn scheduler_name(kind: SchedulerKind) -> String {
@@ -174,6 +177,12 @@ impl Editor {
         self.scheduler
     }
 
+    /// Says what is wrong with what was typed in `field`, and goes there.
+    pub fn refuse(&mut self, field: Field, problem: String) {
+        self.field = field;
+        self.error = Some(problem);
+    }
+
     /// Carries out one edit; `Submit` is the caller's business.
     pub fn apply(&mut self, typing: &Typing) {
         self.error = None;
@@ -187,10 +196,11 @@ impl Editor {
     }
 
     pub fn request(&self) -> Result<Request, (Field, String)> {
+        let prompt = self.text(Field::Prompt);
         let request = Request {
-            prompt: self.text(Field::Prompt).to_owned(),
+            prompt: prompt.to_owned(),
             negative_prompt: self.text(Field::Negative).to_owned(),
-            seed: self.number(Field::Seed, "a whole number such as 42")?,
+            seed: self.seed()?,
             steps: if self.is_branch {
                 self.before.steps
             } else {
@@ -198,10 +208,9 @@ impl Editor {
             },
             guidance_scale: self.number(Field::Guidance, "a number such as 7.5")?,
             scheduler: self.scheduler,
-            interventions: self.interventions(),
+            interventions: self.before.with_prompt(prompt).interventions,
         };
-        request.validate().map_err(|error| {
-            use crate::generation::RequestError;
+        request.validate_numbers().map_err(|error| {
             let field = match error {
                 RequestError::Steps(_) => Field::Steps,
                 RequestError::Guidance(_) => Field::Guidance,
@@ -213,13 +222,14 @@ impl Editor {
         Ok(request)
     }
 
-    /// Those of before, as far as the prompt still has their words.
-    fn interventions(&self) -> Vec<Intervention> {
-        let prompt = self.text(Field::Prompt);
-        let words = prompt.to_lowercase();
-        let mut kept = self.before.with_prompt(prompt).interventions;
-        kept.retain(|intervention| words.contains(&intervention.word.to_lowercase()));
-        kept
+    /// The seed that was typed, or one that is drawn now.
+    fn seed(&self) -> Result<i128, (Field, String)> {
+        let typed = self.text(Field::Seed).trim().to_lowercase();
+        if !RANDOM.contains(&typed.as_str()) {
+            return self.number(Field::Seed, "a whole number such as 42, or random");
+        }
+        let drawn = random_seed().map_err(|error| (Field::Seed, error.to_string()))?;
+        Ok(drawn.into())
     }
 
     fn choose_scheduler(&mut self, typing: &Typing) {
@@ -238,118 +248,9 @@ impl Editor {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LineEditor {
-    text: String,
-    /// Byte index, always on a grapheme's boundary.
-    cursor: usize,
-}
-
-impl LineEditor {
-    /// A line that says `text`, with the cursor at its end.
-    pub fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            cursor: text.len(),
-        }
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub fn parts(&self) -> (&str, &str) {
-        self.text.split_at(self.cursor)
-    }
-
-    /// Carries out one edit of this line; other edits change nothing.
-    pub fn apply(&mut self, typing: &Typing) {
-        match typing {
-            Typing::Insert(text) => self.insert(text),
-            Typing::Backspace => self.delete_to(self.before()),
-            Typing::Delete => {
-                let end = self.after();
-                self.text.replace_range(self.cursor..end, "");
-            }
-            Typing::DeleteWord => {
-                let before = self.text[..self.cursor].trim_end();
-                let word = before.rsplit(char::is_whitespace).next().unwrap_or(before);
-                self.delete_to(before.len() - word.len());
-            }
-            Typing::DeleteToStart => self.delete_to(0),
-            Typing::Left => self.cursor = self.before(),
-            Typing::Right => self.cursor = self.after(),
-            Typing::Start => self.cursor = 0,
-            Typing::End => self.cursor = self.text.len(),
-            Typing::NextField | Typing::PreviousField | Typing::Submit => {}
-        }
-    }
-
-    /// Line breaks and tabs become spaces: it is one line.
-    fn insert(&mut self, text: &str) {
-        let text = text
-            .replace("\r\n", " ")
-            .replace(['\n', '\r', '\t', '\u{2028}', '\u{2029}'], " ");
-        self.text.insert_str(self.cursor, &text);
-        self.cursor += text.len();
-        // What was inserted may have joined its neighbours into one grapheme.
-        let mut boundaries = self.text.grapheme_indices(true).map(|(index, _)| index);
-        let boundary = boundaries.find(|&index| index >= self.cursor);
-        self.cursor = boundary.unwrap_or(self.text.len());
-    }
-
-    fn delete_to(&mut self, start: usize) {
-        self.text.replace_range(start..self.cursor, "");
-        self.cursor = start;
-    }
-
-    fn before(&self) -> usize {
-        let mut graphemes = self.text[..self.cursor].grapheme_indices(true);
-        graphemes.next_back().map_or(0, |(index, _)| index)
-    }
-
-    fn after(&self) -> usize {
-        let mut graphemes = self.text[self.cursor..].graphemes(true);
-        self.cursor + graphemes.next().map_or(0, str::len)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(text: &str, edits: &[Typing]) -> (String, String) {
-        let mut line = LineEditor::new(text);
-        for edit in edits {
-            line.apply(edit);
-        }
-        let (before, after) = line.parts();
-        (before.to_owned(), after.to_owned())
-    }
-
-    fn parts(before: &str, after: &str) -> (String, String) {
-        (before.to_owned(), after.to_owned())
-    }
-
-    #[test]
-    fn the_cursor_moves_over_what_a_reader_calls_a_character() {
-        use Typing::{Backspace, Delete, DeleteWord, Insert, Left, Start};
-        assert_eq!(line("e\u{301}👩‍🚀", &[Left]), parts("e\u{301}", "👩‍🚀"));
-        assert_eq!(line("苹果", &[Backspace]), parts("苹", ""));
-        assert_eq!(line("a horse", &[Start, Delete]), parts("", " horse"));
-        assert_eq!(line("a red horse", &[DeleteWord]), parts("a red ", ""));
-        assert_eq!(
-            line("red", &[Start, Insert("a ".into())]),
-            parts("a ", "red")
-        );
-        assert_eq!(line("", &[Backspace, Delete, DeleteWord]), parts("", ""));
-    }
-
-    #[test]
-    fn a_pasted_paragraph_becomes_one_line() {
-        let pasted = Typing::Insert("a cat\r\non a\tmat\n".into());
-        assert_eq!(line("", &[pasted]).0, "a cat on a mat ");
-    }
 
     fn a_cat() -> Request {
         Request {

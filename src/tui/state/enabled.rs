@@ -71,13 +71,17 @@ impl App {
         self.is_live() && self.run().is_some_and(Run::is_waiting)
     }
 
-    /// Is there a run, of which the view shows what `test` asks for?
-    pub fn shows(&self, test: fn(&Cursor, &Run) -> bool) -> bool {
-        self.run().is_some_and(|run| test(&self.cursor, run))
+    /// Is there a run, of which `view` shows what `test` asks for?
+    pub fn shows(&self, view: View, test: fn(&Cursor, &Run) -> bool) -> bool {
+        let cursor = Cursor {
+            view,
+            ..self.cursor
+        };
+        self.run().is_some_and(|run| test(&cursor, run))
     }
 
-    pub fn shows_attention(&self) -> bool {
-        self.cursor.view == View::Attention && self.has_steps()
+    pub fn shows_attention(&self, view: View) -> bool {
+        view == View::Attention && self.has_steps()
     }
 
     pub fn can_edit(&self) -> bool {
@@ -93,15 +97,16 @@ impl App {
         self.has_steps() && self.is_live() && !self.recorded
     }
 
-    pub fn can_weigh(&self) -> bool {
-        self.shows_attention()
+    pub fn can_weigh(&self, view: View) -> bool {
+        self.shows_attention(view)
             && self.cursor.attention.half == Guidance::Cond
             && self.can_branch()
             && self.selected_word().is_some()
     }
 
     pub fn can_save(&self) -> bool {
-        self.shows(|cursor, run| picture(run, cursor).is_some())
+        self.run()
+            .is_some_and(|run| picture(run, &self.cursor).is_some())
     }
 }
 

@@ -17,11 +17,16 @@ use crate::text;
 use crate::trace::{AttentionMaps, Guidance, TensorData};
 use crate::tui::worker::{AttentionKey, Command, Content, Job, Map, NewFile, Task};
 
+/// The format of what is no file.
+const FOLDER: &str = "folder";
+
 /// What is written to files, and where.
 #[derive(Debug, Clone, Default)]
 pub struct ExportMenu {
     /// The folder that files are written to; the current one where it is empty.
     pub folder: PathBuf,
+    /// The folder that was chosen last, which is offered next.
+    pub(super) chosen: Option<PathBuf>,
     /// What is offered while the menu is open.
     pub items: Vec<ExportItem>,
     /// What is still to be written of the first run that is finished.
@@ -39,6 +44,25 @@ pub struct ExportItem {
     task: Task,
 }
 
+impl ExportItem {
+    /// The ending of its file's name; none for a folder.
+    pub(super) fn ending(&self) -> Option<&str> {
+        let (_, ending) = self.name.rsplit_once('.')?;
+        (self.format != FOLDER).then_some(ending)
+    }
+
+    /// What writes it at `path`.
+    pub(super) fn at(&self, path: PathBuf) -> Task {
+        let mut task = self.task.clone();
+        match &mut task {
+            Task::Job(Job::WriteFile(file)) => file.name = path,
+            Task::Command(Command::Export { plan, .. }) => plan.json = Some(path),
+            _ => {}
+        }
+        task
+    }
+}
+
 impl ExportMenu {
     /// Offers what can be written from the view, what is looked at first and the whole run last. A run that its model
     /// can go on with `is_live`.
@@ -54,10 +78,10 @@ impl ExportMenu {
         self.items = items.list;
     }
 
-    /// Closes the menu; returns what writes the item at `row`.
-    pub(super) fn close(&mut self, row: usize) -> Option<Task> {
-        let items = std::mem::take(&mut self.items);
-        items.into_iter().nth(row).map(|item| item.task)
+    /// Where the item at `row` is written unless another place is named.
+    pub(super) fn default_path(&self, row: usize) -> Option<PathBuf> {
+        let folder = self.chosen.as_ref().unwrap_or(&self.folder);
+        self.items.get(row).map(|item| folder.join(&item.name))
     }
 
     /// What writes the picture that the screen is about.
@@ -118,19 +142,21 @@ impl<'a> ItemList<'a> {
 
     /// `what` is written as `content`; its file is named after the step it belongs to, and `name`.
     fn add(&mut self, what: impl Into<String>, step: Option<usize>, name: &str, content: Content) {
-        let step = step.map(|step| format!("-step-{}", step + 1));
         let (format, extension) = match content {
             Content::Picture(_) | Content::Map(_) => ("PNG", "png"),
             Content::Animation(_) => ("GIF", "gif"),
             Content::Tensor(_) | Content::Attention(_) | Content::Step(..) => ("JSON", "json"),
         };
+        // A finished picture says what it was made from.
+        let keeps = matches!((&content, step), (Content::Picture(_), None)).then_some(self.run.id);
         let gap = if name.is_empty() { "" } else { "-" };
-        let step = step.unwrap_or_default();
+        let step = step.map_or_else(String::new, |step| format!("-step-{}", step + 1));
         let name = format!("{}{step}{gap}{name}.{extension}", self.stem);
         let file = NewFile {
             name: self.folder.join(&name),
             metadata: self.metadata.clone(),
             content,
+            keeps,
         };
         self.list.push(ExportItem {
             what: what.into(),
@@ -154,7 +180,7 @@ impl<'a> ItemList<'a> {
         };
         self.list.push(ExportItem {
             what: "the whole run as JSON".into(),
-            format: "folder",
+            format: FOLDER,
             name: self.stem.clone(),
             task: export(self.run, plan),
         });

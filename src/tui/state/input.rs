@@ -3,45 +3,67 @@
 use super::action::{Action, Typing};
 use super::app::{App, Mode};
 use super::cursor::moved;
-use crate::generation::{AttentionChange, Intervention};
+use super::destination::Destination;
+use super::help::Help;
+use super::run::Run;
+use super::runs::By;
+use crate::generation::{AttentionChange, Error, Intervention, Request, RequestError, checked};
+use crate::lesson::Language;
 
 impl App {
     pub(super) fn act_in_mode(&mut self, action: &Action) {
-        if let (Action::Up | Action::Down, Some((row, rows))) = (action, self.list()) {
+        if let Action::Up | Action::Down = action
+            && let Some((row, rows)) = self.list()
+        {
             *row = moved(*row, rows, *action == Action::Down);
             return;
         }
         match self.mode {
+            Mode::Help(_) => self.read_help(action),
+            Mode::Quit(_) => self.answer_quit(action),
+            _ if *action == Action::Help => {
+                self.mode = Mode::Help(Box::new(Help::over(std::mem::take(&mut self.mode))));
+            }
             Mode::Browse => self.browse(action),
             Mode::Edit(_) => self.edit(action),
             Mode::Jump(_) => self.jump(action),
-            Mode::Help(_) if matches!(action, Action::Help | Action::Dismiss) => {
-                self.mode = Mode::Browse;
-            }
-            Mode::Help(_) => {}
-            Mode::Runs(row) => self.choose_run(action, row),
+            Mode::Runs(list) => self.choose_run(action, list),
             Mode::Lessons(row) => self.choose_lesson(action, row),
-            Mode::Answer(_) => {
-                let typed = self.type_line(action).filter(|typed| !typed.is_empty());
-                if let Some(typed) = typed {
-                    self.lesson.judge(&typed);
-                }
-            }
+            Mode::Answer(_) => self.answer(action),
             Mode::Place => self.move_place(action),
             Mode::Weight(_) => self.weigh(action),
             Mode::Export(row) => self.choose_export(action, row),
+            Mode::Destination(_) => self.choose_destination(action),
         }
     }
 
-    /// The selected row of the list or the text that lies over the view, and how many there are. The help is scrolled
-    /// by whoever draws it no further than its end.
+    /// The selected row of the list that lies over the view, to be moved, and how many there are.
     fn list(&mut self) -> Option<(&mut usize, usize)> {
         match &mut self.mode {
-            Mode::Help(row) => Some((row, usize::MAX)),
-            Mode::Runs(row) => Some((row, self.runs.all().count())),
+            Mode::Runs(list) => {
+                list.asks = None;
+                Some((&mut list.row, self.runs.all().count()))
+            }
             Mode::Lessons(row) => Some((row, self.lesson.lessons().len())),
             Mode::Export(row) => Some((row, self.export.items.len())),
             _ => None,
+        }
+    }
+
+    fn read_help(&mut self, action: &Action) {
+        if let Mode::Help(help) = &mut self.mode
+            && help.update(action)
+        {
+            self.mode = std::mem::take(&mut help.before);
+        }
+    }
+
+    /// Stays; to quit is the same key once more.
+    fn answer_quit(&mut self, action: &Action) {
+        match (action, &mut self.mode) {
+            (Action::Dismiss, Mode::Quit(before)) => self.mode = std::mem::take(before.as_mut()),
+            (Action::Runs, _) => self.list_runs(),
+            _ => {}
         }
     }
 
@@ -59,28 +81,54 @@ impl App {
 
     fn submit(&mut self) {
         let newest = self.newest().unwrap_or(0);
-        let Mode::Edit(editor) = &mut self.mode else {
+        let Mode::Edit(editor) = &self.mode else {
             return;
         };
         let other_model = editor.other_model().map(str::to_owned);
         let asked = editor.request().and_then(|request| {
             let step = editor.is_branch().then(|| editor.branches_at(newest));
-            Ok((request, step.transpose()?))
+            Ok((self.with_its_words(request), step.transpose()?))
         });
-        match asked {
-            Ok((request, step)) => {
-                self.cursor.field = editor.field;
-                self.leave_form();
-                match (step, other_model) {
-                    (Some(step), _) => self.branch(step, request),
-                    (None, Some(model)) => self.open_model(model, request),
-                    (None, None) => self.start(request),
-                }
-            }
+        let (request, step) = match asked {
+            Ok(asked) => asked,
             Err((field, problem)) => {
-                editor.field = field;
-                editor.error = Some(problem);
+                if let Mode::Edit(editor) = &mut self.mode {
+                    editor.refuse(field, problem);
+                }
+                return;
             }
+        };
+        let Mode::Edit(form) = std::mem::take(&mut self.mode) else {
+            return;
+        };
+        self.cursor.field = form.field;
+        self.leave_form();
+        match (step, other_model) {
+            (Some(step), _) => self.branch(step, request, By::User),
+            (None, Some(model)) => self.open_model(model, request, form),
+            (None, None) => self.start(request, By::User),
+        }
+    }
+
+    /// `request` without those changes of the attention whose words its prompt does not have any more.
+    fn with_its_words(&self, mut request: Request) -> Request {
+        for change in std::mem::take(&mut request.interventions) {
+            let with_it = Request {
+                interventions: vec![change.clone()],
+                ..request.clone()
+            };
+            if self.can_be_run(&with_it).is_ok() {
+                request.interventions.push(change);
+            }
+        }
+        request
+    }
+
+    /// Can the model that is there carry `request` out, as far as that can be said before it is run?
+    fn can_be_run(&self, request: &Request) -> Result<(), Error> {
+        match &self.tokenizer {
+            None => Ok(()),
+            Some(tokenizer) => checked(request.clone(), tokenizer).map(|_| ()),
         }
     }
 
@@ -90,54 +138,82 @@ impl App {
     }
 
     fn jump(&mut self, action: &Action) {
-        let mut action = action.clone();
-        if let Action::Type(Typing::Insert(text)) = &mut action {
-            text.retain(|typed| typed.is_ascii_digit());
-        }
-        let typed = self.type_line(&action);
-        let Some(Ok(number)) = typed.map(|typed| typed.parse::<usize>()) else {
+        let Some(typed) = self.type_line(action) else {
             return;
         };
-        // Counted from 1, as on the screen; a run that waits goes on until the step is done.
-        let step = number.saturating_sub(1);
-        if self.can_continue() && self.newest().is_none_or(|newest| step > newest) {
+        let number = match self.step_of(&typed) {
+            Ok(number) => number,
+            Err(said) => return self.refuse_line(self.lesson.language.choose(said)),
+        };
+        self.mode = Mode::Browse;
+        // A run that waits goes on until the step is done.
+        let step = number - 1;
+        if self.newest().is_none_or(|newest| step > newest) {
             self.go_on(Some(number));
-        } else if self.has_steps() {
+        } else {
             self.go_to(step);
         }
     }
 
-    /// While a line is typed. The line, without the spaces around it, when it is done; then the keys mean what they
-    /// mean while looking around.
+    /// The step that was typed, counted from 1 as on the screen: one that is done, or that the run can go on to.
+    fn step_of(&self, typed: &str) -> Result<usize, [String; 2]> {
+        let total = self.run().map_or(0, Run::total_steps);
+        let number = typed.parse::<usize>().ok();
+        let Some(number) = number.filter(|number| (1..=total).contains(number)) else {
+            return Err([
+                format!("steps go from 1 to {total}, and {typed:?} is not one"),
+                format!("步数从 1 到 {total}，{typed:?} 不是其中之一"),
+            ]);
+        };
+        let done = self.newest().map_or(0, |newest| newest + 1);
+        if number > done && !self.can_continue() {
+            return Err([
+                format!("step {number} is not done yet: so far there are {done}"),
+                format!("第 {number} 步还没有做：目前有 {done} 步"),
+            ]);
+        }
+        Ok(number)
+    }
+
+    /// While a line is typed. The line, without the spaces around it, when it is to be taken; nothing is left of an
+    /// empty one.
     fn type_line(&mut self, action: &Action) -> Option<String> {
-        let (Mode::Jump(line) | Mode::Weight(line) | Mode::Answer(line)) = &mut self.mode else {
+        let (Mode::Jump(input) | Mode::Weight(input)) = &mut self.mode else {
             return None;
+        };
+        match action {
+            Action::Dismiss => self.mode = Mode::Browse,
+            Action::Type(Typing::Submit) if input.typed().is_empty() => self.mode = Mode::Browse,
+            Action::Type(Typing::Submit) => return Some(input.typed().to_owned()),
+            Action::Type(typing) => input.apply(typing),
+            _ => {}
+        }
+        None
+    }
+
+    /// Says beside the line that is typed what is wrong with it.
+    fn refuse_line(&mut self, problem: String) {
+        if let Mode::Jump(input) | Mode::Weight(input) = &mut self.mode {
+            input.problem = Some(problem);
+        }
+    }
+
+    fn answer(&mut self, action: &Action) {
+        let Mode::Answer(line) = &mut self.mode else {
+            return;
         };
         match action {
             Action::Dismiss => self.mode = Mode::Browse,
             Action::Type(Typing::Submit) => {
                 let typed = line.text().trim().to_owned();
                 self.mode = Mode::Browse;
-                return Some(typed);
+                if !typed.is_empty() {
+                    self.lesson.judge(&typed);
+                }
             }
             Action::Type(typing) => line.apply(typing),
             _ => {}
         }
-        None
-    }
-
-    fn choose_run(&mut self, action: &Action, row: usize) {
-        let rows = self.runs.tree();
-        let other = rows.get(row).filter(|row| !row.is_current);
-        match (action, other.map(|row| (row.run.id, row.is_compared))) {
-            (Action::Choose, Some((id, _))) => self.switch_to(id),
-            (Action::Compare, Some((id, is_compared))) => {
-                self.runs.compare((!is_compared).then_some(id));
-            }
-            (Action::Choose | Action::Runs | Action::Dismiss, _) => {}
-            _ => return,
-        }
-        self.mode = Mode::Browse;
     }
 
     fn choose_lesson(&mut self, action: &Action, row: usize) {
@@ -151,40 +227,44 @@ impl App {
     }
 
     fn choose_export(&mut self, action: &Action, row: usize) {
-        if matches!(action, Action::Choose | Action::Export | Action::Dismiss) {
-            self.mode = Mode::Browse;
-            let chosen = self.export.close(row).filter(|_| *action == Action::Choose);
-            self.tasks.extend(chosen);
+        match action {
+            Action::Choose => {
+                if let Some(path) = self.export.default_path(row) {
+                    self.mode = Mode::Destination(Box::new(Destination::new(row, path)));
+                }
+            }
+            Action::Export | Action::Dismiss => {
+                self.export.items.clear();
+                self.mode = Mode::Browse;
+            }
+            _ => {}
         }
     }
 
     /// A branch from the first step on, in which the selected word's attention is changed: the whole picture is another
     /// one then, made from the same noise.
     fn weigh(&mut self, action: &Action) {
-        let Some(typed) = self.type_line(action).filter(|typed| !typed.is_empty()) else {
+        let Some(typed) = self.type_line(action) else {
             return;
         };
         let (Some(word), Some(request)) = (self.selected_word(), self.request()) else {
             return;
         };
-        let factor = typed.parse::<f32>();
-        let intervention = match factor {
-            Ok(factor) => Intervention::weight(word, factor),
-            Err(_) => Intervention::swap(word, &typed),
-        };
-        let mut request = request.clone();
-        // A word has one weight: the new one replaces the old.
-        let is_weight = |other: &Intervention| matches!(other.change, AttentionChange::Weight(_));
-        if is_weight(&intervention) {
-            request
-                .interventions
-                .retain(|other| !is_weight(other) || other.word != word);
+        let language = self.lesson.language;
+        let asked = weighed(word, &typed, request).map_err(|said| language.choose(said));
+        let asked = asked.and_then(|request| match self.can_be_run(&request) {
+            Ok(()) => Ok(request),
+            // What is no word and begins like a number was meant as one.
+            Err(_) if is_like_a_number(&typed) => Err(language.choose(no_factor(&typed))),
+            Err(error) => Err(in_words(&error, language)),
+        });
+        match asked {
+            Ok(request) => {
+                self.mode = Mode::Browse;
+                self.branch(0, request, By::User);
+            }
+            Err(problem) => self.refuse_line(problem),
         }
-        // A word times one is the word as it was.
-        if factor != Ok(1.0) {
-            request.interventions.push(intervention);
-        }
-        self.branch(0, request);
     }
 
     fn move_place(&mut self, action: &Action) {
@@ -212,4 +292,61 @@ impl App {
             _ => {}
         }
     }
+}
+
+/// `request` with the attention to `word` changed as was `typed`: multiplied, or exchanged with another word's.
+fn weighed(word: &str, typed: &str, request: &Request) -> Result<Request, [String; 2]> {
+    let mut request = request.clone();
+    let is_number = |factor: &f32| factor.is_finite() || is_like_a_number(typed);
+    let Some(factor) = typed.parse::<f32>().ok().filter(is_number) else {
+        if typed.to_lowercase() == word.to_lowercase() {
+            return Err([
+                format!(
+                    "“{word}” cannot change places with itself: type another word, or a factor"
+                ),
+                format!("“{word}”不能和自己交换：请输入另一个词，或一个倍数"),
+            ]);
+        }
+        let swap = Intervention::swap(word, typed);
+        request.interventions.push(swap);
+        return Ok(request);
+    };
+    if !(0.0..=100.0).contains(&factor) {
+        return Err(no_factor(typed));
+    }
+    // A word has one weight: the new one replaces the old.
+    request
+        .interventions
+        .retain(|other| !matches!(other.change, AttentionChange::Weight(_)) || other.word != word);
+    // A word times one is the word as it was.
+    if factor.to_bits() != 1.0_f32.to_bits() {
+        let weight = Intervention::weight(word, factor);
+        request.interventions.push(weight);
+    }
+    Ok(request)
+}
+
+fn is_like_a_number(typed: &str) -> bool {
+    typed.starts_with(|first: char| first.is_ascii_digit() || "+-.,".contains(first))
+}
+
+fn no_factor(typed: &str) -> [String; 2] {
+    [
+        format!("a factor is a number from 0 to 100, such as 0.5, and {typed:?} is not"),
+        format!("倍数是 0 到 100 的数，例如 0.5；{typed:?} 不是"),
+    ]
+}
+
+/// Why a request cannot be carried out.
+fn in_words(error: &Error, language: Language) -> String {
+    let chinese = match error {
+        Error::Request(RequestError::NoSuchWord { word, words }) => {
+            format!("提示词里没有“{word}”这个词；有：{words}")
+        }
+        Error::Request(RequestError::WordCutOff { word }) => {
+            format!("“{word}”在模型看得到的部分之外；请缩短提示词")
+        }
+        other => other.to_string(),
+    };
+    language.choose([error.to_string(), chinese])
 }

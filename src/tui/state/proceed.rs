@@ -7,6 +7,7 @@ use super::cursor::Cursor;
 use super::lesson::page_request;
 use super::location::LocationError;
 use super::run::{Origin, Run, RunState};
+use super::runs::By;
 use super::script::{Script, ScriptStep};
 use crate::generation::{ModelInfo, Request, RequestPatch};
 use crate::lesson::{Goto, LessonAction, Location};
@@ -85,7 +86,7 @@ impl App {
             Some(run) if is_it(run) => return self.runs.compare(None),
             _ => match self.runs.others.iter().find(found) {
                 Some(run) => self.switch_to(run.id),
-                None => self.start(request.clone()),
+                None => self.start(request.clone(), By::Program),
             },
         }
         self.script.queue.push_front(ScriptStep::Show(request));
@@ -116,7 +117,7 @@ impl App {
         } else if let Some(step) = branch {
             self.leave_at(step, request.clone())?;
         } else {
-            self.start(request.clone());
+            self.start(request.clone(), By::Program);
         }
         self.script.queue.push_front(ScriptStep::Beside {
             request,
@@ -133,7 +134,7 @@ impl App {
             let step = step + 1;
             return Err(LocationError::Step { step, count });
         }
-        self.branch(step, request);
+        self.branch(step, request, By::Program);
         Ok(())
     }
 
@@ -161,7 +162,7 @@ impl App {
             LessonAction::Look(place) => return self.look(&place),
             // A change of the attention to words stands beside what it changes, as it does with its key.
             LessonAction::Run(ask) if ask.intervenes() => self.leave_at(0, ask.apply(&before))?,
-            LessonAction::Run(ask) => self.start(ask.apply(&before)),
+            LessonAction::Run(ask) => self.start(ask.apply(&before), By::Program),
             LessonAction::Branch(step, ask) => {
                 let step = step.checked_sub(1).ok_or(LocationError::StepZero)?;
                 self.leave_at(step, ask.apply(&before))?;

@@ -62,6 +62,8 @@ pub struct Run {
     pub origin: Option<Origin>,
     pub trace: Trace,
     pub state: RunState,
+    /// Is it in a file, or made again by itself? Otherwise it is lost with the program.
+    pub is_kept: bool,
     /// What the model's vocabulary says of its two texts; a recording has none.
     pub vocabulary: Option<Arc<Vocabulary>>,
     /// What the model was trained with; a recording has none.
@@ -85,6 +87,7 @@ impl Run {
             origin: None,
             trace: Trace::new(request, attention_budget - for_uncond),
             state: RunState::Running,
+            is_kept: false,
             vocabulary: None,
             scheduler_config: None,
             pictures: Vec::new(),
@@ -261,6 +264,11 @@ impl Run {
 
     pub fn is_made_by(&self, info: &Arc<ModelInfo>) -> bool {
         Arc::ptr_eq(info, &self.info)
+    }
+
+    /// Would something be lost with it?
+    pub fn is_unsaved(&self) -> bool {
+        !self.is_kept && self.state != RunState::Failed
     }
 
     pub fn is_waiting(&self) -> bool {

@@ -20,6 +20,14 @@ pub struct Runs {
     attention_budget: usize,
 }
 
+/// Who asked for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    User,
+    /// A lesson's page, or the start of the program on the embedded model: asked again, it makes the run again.
+    Program,
+}
+
 /// A run as a row of the tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Branch<'a> {
@@ -84,27 +92,28 @@ impl Runs {
     }
 
     /// Puts a run of `request`, of which nothing is done yet, on the screen; returns its number.
-    pub fn start(&mut self, request: Request, info: Arc<ModelInfo>) -> u64 {
+    pub fn start(&mut self, request: Request, info: Arc<ModelInfo>, by: By) -> u64 {
         self.newest += 1;
         let run = Run::new(self.newest, request, info, self.attention_budget);
-        self.show_new(run);
+        self.show_new(run, by);
         self.compared = None;
         self.newest
     }
 
     /// Puts a branch on the screen, which leaves the run there before `step`, and that run beside it: what changes is
     /// best seen beside what it was. Returns the branch's number and its parent's.
-    pub fn branch(&mut self, step: usize, request: Request) -> Option<(u64, u64)> {
+    pub fn branch(&mut self, step: usize, request: Request, by: By) -> Option<(u64, u64)> {
         let parent = self.current.as_ref()?;
         let origin = parent.id;
         self.newest += 1;
         let branch = parent.branch(self.newest, step, request);
-        self.show_new(branch);
+        self.show_new(branch, by);
         self.compared = Some(origin);
         Some((self.newest, origin))
     }
 
-    fn show_new(&mut self, run: Run) {
+    fn show_new(&mut self, mut run: Run, by: By) {
+        run.is_kept = by == By::Program;
         let mut before = self.current.replace(run);
         if let Some(before) = &mut before {
             before.forget_recomputed();
@@ -134,6 +143,17 @@ impl Runs {
         }
         self.others.extend(before);
         self.others.sort_by_key(|run| run.id);
+    }
+
+    /// Takes the run `id` away, which is not on the screen.
+    pub fn remove(&mut self, id: u64) {
+        self.others.retain(|run| run.id != id);
+        self.compared = self.compared.filter(|&compared| compared != id);
+    }
+
+    /// The runs that would be lost with the program.
+    pub fn unsaved(&self) -> impl Iterator<Item = &Run> {
+        self.all().filter(|run| run.is_unsaved())
     }
 
     pub fn compare(&mut self, id: Option<u64>) {

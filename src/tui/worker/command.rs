@@ -77,7 +77,10 @@ pub enum Job {
 impl Job {
     pub(super) fn run(self) -> Update {
         match self {
-            Self::WriteFile(file) => Update::Saved(file.write().map(|path| vec![path])),
+            Self::WriteFile(file) => Update::Saved {
+                kept: file.keeps,
+                saved: file.write().map(|path| vec![path]),
+            },
             Self::Evaluate(query) => query.evaluate(),
         }
     }

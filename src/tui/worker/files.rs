@@ -19,6 +19,8 @@ pub struct NewFile {
     pub name: PathBuf,
     pub metadata: RunMetadata,
     pub content: Content,
+    /// The run that is kept with it, because it can be made again from what the file says.
+    pub keeps: Option<u64>,
 }
 
 #[derive(Debug, Clone)]

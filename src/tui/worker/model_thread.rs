@@ -229,7 +229,8 @@ impl ModelThread {
         let saved = self
             .recorder(run)
             .and_then(|recorder| catch_panic(|| write(recorder)));
-        self.send(Update::Saved(saved));
+        let kept = Some(run);
+        self.send(Update::Saved { kept, saved });
     }
 
     fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
@@ -255,6 +256,7 @@ impl ModelThread {
             request,
             note: opened.note,
             recorded: false,
+            tokenizer: Some(Arc::clone(opened.pipeline.tokenizer())),
         });
     }
 

@@ -17,6 +17,7 @@ pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receive
         request: replay.request().clone(),
         note: None,
         recorded: true,
+        tokenizer: None,
     };
     send(answers, loaded);
     while let Ok(command) = commands.recv() {
@@ -43,7 +44,10 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
                 failure: missing("A model to go on with"),
             }
         }
-        Command::Export { plan, trace, .. } => Update::Saved(export(replay, &plan, &trace)),
+        Command::Export { run, plan, trace } => Update::Saved {
+            kept: Some(run),
+            saved: export(replay, &plan, &trace),
+        },
         Command::Open { .. } => Update::LoadFailed(missing("A model to run")),
         // Nothing goes on that could be stopped, and nothing is kept for a run.
         Command::Pause | Command::Cancel | Command::Forget { .. } => return,

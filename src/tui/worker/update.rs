@@ -8,6 +8,7 @@ use image::RgbImage;
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
+use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
 use crate::trace::{AttentionMaps, Event, Guidance, StepTrace};
 
@@ -28,6 +29,8 @@ pub enum Update {
         note: Option<String>,
         /// Is it a recorded run, without the model that made it?
         recorded: bool,
+        /// To find words in prompts, where there is a model.
+        tokenizer: Option<Arc<ClipTokenizer>>,
     },
     /// The model could not be loaded; one that was there before is still there.
     LoadFailed(Failure),
@@ -69,7 +72,11 @@ pub enum Update {
         image: Result<Arc<RgbImage>, Failure>,
     },
     /// Files were written, or not.
-    Saved(Result<Vec<PathBuf>, Failure>),
+    Saved {
+        /// The run that is kept with them: it can be looked at or made again from what they say.
+        kept: Option<u64>,
+        saved: Result<Vec<PathBuf>, Failure>,
+    },
 }
 
 /// Attention that can be computed again.

@@ -52,20 +52,9 @@ pub struct Messages {
     pub exercise_elsewhere: fn(about: &str, open: &str) -> String,
 }
 
-/// Short names of keys and of parts of a solution, where they differ from the English ones; `{}` is where a part's value
-/// stands, if it is not at the end.
+/// Names of the parts of a solution, where they differ from the English ones; `{}` is where a part's value stands, if it
+/// is not at the end.
 const CHINESE_NAMES: &[(&str, &str)] = &[
-    ("next", "下一页"),
-    ("back", "上一页"),
-    ("answer", "回答"),
-    ("check", "检查"),
-    ("hint", "提示"),
-    ("solution", "答案"),
-    ("deeper", "深入"),
-    ("fold", "收起"),
-    ("reset", "重来"),
-    ("leave", "离开"),
-    ("scroll", "滚动"),
     ("view", "视图"),
     ("step", "第 {} 步"),
     ("token", "词元"),
@@ -116,10 +105,10 @@ const fn messages(language: Language) -> Messages {
         ][at],
         done: ["Done.", "完成了。"][at],
         done_before: [
-            "Done in an earlier sitting; do it again to see it.",
+            "Done in an earlier session; do it again to see it.",
             "以前完成过；想再看，就再做一遍。",
         ][at],
-        answered_before: ["Answered in an earlier sitting.", "以前答过。"][at],
+        answered_before: ["Answered in an earlier session.", "以前答过。"][at],
         answer: ["answer:", "回答："][at],
         wrong: ["is not it.", "不对。"][at],
         not_yet: ["Not yet.", "还没有完成。"][at],
@@ -185,7 +174,7 @@ impl Messages {
         }
     }
 
-    /// What a key does, or a part of a solution, by its English name.
+    /// A part of a solution, by its English name.
     pub fn name(&self, english: &'static str) -> &'static str {
         let own = self.names.iter().find(|(known, _)| *known == english);
         own.map_or(english, |(_, name)| name)

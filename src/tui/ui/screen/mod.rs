@@ -12,6 +12,8 @@
 //!  ←→ step  ↑↓ select  … the keys that work here                  ? keys  q quit
 //! ```
 
+mod bottom;
+mod help;
 mod hit;
 mod overlays;
 
@@ -20,20 +22,17 @@ use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::area::right_of;
 use super::context::ViewContext;
 use super::lesson::{self, Explanation, Pane};
 use super::pixels::PlacedPicture;
 use super::text;
 use super::theme::{Colours, Theme};
 use super::views;
-use super::widgets::{key_line, timeline::Timeline};
 use crate::lesson::Language;
-use crate::tui::keys;
 use crate::tui::state::editor::scheduler_name;
-use crate::tui::state::lesson::{Messages, OpenLesson, joined};
-use crate::tui::state::run::{Run, RunState};
-use crate::tui::state::{App, Mode, Model, Notice, View};
+use crate::tui::state::lesson::OpenLesson;
+use crate::tui::state::run::Run;
+use crate::tui::state::{App, Mode, View};
 use crate::tui::worker::Work;
 pub use hit::hit;
 
@@ -67,8 +66,8 @@ pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture
         lesson_pane(area, reading, app.lesson.language).draw(buffer, app, reading, theme);
         draw_highlights(buffer, app, reading, theme);
     }
-    draw_timeline(buffer, places.when, app, theme);
-    draw_footer(buffer, places.keys, app, theme);
+    bottom::draw_timeline(buffer, places.when, app, theme);
+    bottom::draw_footer(buffer, places.keys, app, theme);
     if overlays::draw(buffer, places.middle, app, theme) {
         pictures.clear();
     }
@@ -87,13 +86,18 @@ fn lesson_pane(screen: Rect, reading: &OpenLesson, language: Language) -> Pane {
     lesson::split(Places::new(screen).middle, reading, language).1
 }
 
-/// Scrolls the lesson's page as the state asks for, on a screen of `size` (columns, rows).
+/// Scrolls the help and the lesson's page as the state asks for, on a screen of `size` (columns, rows).
 pub fn settle_scroll(app: &mut App, size: (u16, u16)) {
     let language = app.lesson.language;
+    let screen = Rect::new(0, 0, size.0, size.1);
+    if let Mode::Help(help) = &app.mode {
+        let mut help = help.clone();
+        help::settle(&mut help, app, Places::new(screen).middle);
+        app.mode = Mode::Help(help);
+    }
     if let Some(reading) = &mut app.lesson.open
         && reading.scrolling.is_some()
     {
-        let screen = Rect::new(0, 0, size.0, size.1);
         reading.scroll = lesson_pane(screen, reading, language).scroll(reading, language);
         reading.scrolling = None;
     }
@@ -190,33 +194,48 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     });
     let (x, _) = buffer.set_stringn(x, area.y, broken, room(x), theme.warning());
     let mut right = String::new();
-    let mut parts = Vec::new();
-    if let Some(info) = app.info() {
-        parts.push(text::clean(&info.name));
-        parts.push(format!("{} {}", info.device, info.dtype));
-    }
-    if let Some(request) = app.request() {
-        parts.push(scheduler_name(request.scheduler));
-        parts.push(format!("seed {}", request.seed));
-        parts.push(format!("guidance {}", request.guidance_scale));
-        // What was changed by hand comes first: it is never to be overlooked.
-        let changes = request.interventions.iter();
-        let changes = changes.map(|change| text::clean(&change.to_string()));
-        parts.splice(0..0, changes);
-    }
     if let Some(run) = app.run() {
         let (used, budget) = run.attention_memory();
         right = format!("attention {} of {} MiB ", tenths(used), budget >> 20);
-        let name = name_of(run, app);
-        if !name.is_empty() {
-            parts.insert(0, name);
-        }
     }
-    let caption = format!("   {}", parts.join(" · "));
+    let caption = what_is_shown(app, room(x));
     let (end, _) = buffer.set_stringn(x, area.y, caption, room(x), theme.muted());
     let start = area.right().saturating_sub(text::width(&right) as u16);
     if start > end + 2 {
         buffer.set_string(start, area.y, right, theme.muted());
+    }
+}
+
+/// The run, its model and what was asked for, in `columns` columns: the parts that have no room are left out whole, those
+/// that other places say first.
+fn what_is_shown(app: &App, columns: usize) -> String {
+    let mut parts: Vec<(u8, String)> = Vec::new();
+    if let Some(run) = app.run() {
+        parts.push((0, name_of(run, app)));
+    }
+    if let Some(request) = app.request() {
+        // What was changed by hand comes first: it is never to be overlooked.
+        let changes = request.interventions.iter();
+        parts.extend(changes.map(|change| (0, text::clean(&change.to_string()))));
+    }
+    if let Some(info) = app.info() {
+        parts.push((4, text::clean(&info.name)));
+        parts.push((5, format!("{} {}", info.device, info.dtype)));
+    }
+    if let Some(request) = app.request() {
+        parts.push((3, scheduler_name(request.scheduler)));
+        parts.push((1, format!("seed {}", request.seed)));
+        parts.push((2, format!("guidance {}", request.guidance_scale)));
+    }
+    parts.retain(|(_, part)| !part.is_empty());
+    loop {
+        let shown: Vec<&str> = parts.iter().map(|(_, part)| part.as_str()).collect();
+        let caption = format!("   {}", shown.join(" · "));
+        let least = parts.iter().map(|(rank, _)| *rank).max().unwrap_or(0);
+        if text::width(&caption) <= columns || least == 0 {
+            return text::truncate(&caption, columns);
+        }
+        parts.retain(|(rank, _)| *rank != least);
     }
 }
 
@@ -299,100 +318,4 @@ fn progress(app: &App, view: View) -> (bool, bool) {
         ),
         View::Image => (trace.image.is_some(), working == Some(Work::Image)),
     }
-}
-
-fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let status = status(app);
-    if let Some(run) = app.run() {
-        Timeline {
-            current: app.has_steps().then_some(app.cursor.step),
-            done: run.trace.steps.len(),
-            total: run.total_steps(),
-            finished: run.trace.image.is_some(),
-            status: &status,
-        }
-        .draw(buffer, area, theme);
-    } else {
-        let caption = format!(" {status}");
-        buffer.set_stringn(area.x, area.y, caption, area.width.into(), theme.text());
-    }
-}
-
-/// What goes on, in a few words.
-fn status(app: &App) -> String {
-    let elapsed = |since: std::time::Duration| {
-        let seconds = app.clock.saturating_sub(since).as_secs_f64();
-        if seconds < 1.0 {
-            String::new()
-        } else {
-            format!(" {}", text::seconds(seconds))
-        }
-    };
-    if let Some((model, since)) = &app.opening {
-        return format!("opening {} …{}", text::clean(model), elapsed(*since));
-    }
-    let Some(run) = app.run() else {
-        return match app.model {
-            Model::Loading => format!("loading the model …{}", elapsed(std::time::Duration::ZERO)),
-            Model::Ready(_) => "ready".to_owned(),
-            Model::Failed(_) => "there is no model".to_owned(),
-        };
-    };
-    if app.playback.is_some() {
-        return "▶ playing back".to_owned();
-    }
-    let a_step = run.seconds_a_step();
-    let a_step = a_step.map_or_else(String::new, |each| {
-        format!("{} a step", text::seconds(each))
-    });
-    match (&run.state, app.work) {
-        (_, Some((Work::Attention(_), since))) => format!("computing heads …{}", elapsed(since)),
-        (_, Some((Work::Decode(_), since))) => format!("decoding x0 …{}", elapsed(since)),
-        (RunState::Cancelling, _) => "cancelling …".to_owned(),
-        (RunState::Pausing, _) => "pausing after this step …".to_owned(),
-        (RunState::Running, Some((work, since))) => match work {
-            Work::Tokens => "▶ cutting into tokens".to_owned(),
-            Work::Text => format!("▶ reading the text{}", elapsed(since)),
-            Work::Noise => "▶ drawing the noise".to_owned(),
-            Work::Step(step) if run.trace.steps.len() < 2 => {
-                format!("▶ denoising {}{}", step + 1, elapsed(since))
-            }
-            Work::Step(_) if app.cursor.follow => format!("▶ {a_step}"),
-            Work::Step(step) => format!("▶ at {} · {a_step}", step + 1),
-            _ => format!("▶ decoding{}", elapsed(since)),
-        },
-        (RunState::Running, None) => "▶".to_owned(),
-        (RunState::Paused, _) => format!("⏸ paused · {a_step}"),
-        (RunState::Cancelled, _) => "⏸ cancelled · space goes on".to_owned(),
-        (RunState::Failed, _) => "failed".to_owned(),
-        (RunState::Done, _) => format!("✓ in {} · {a_step}", text::seconds(run.seconds())),
-    }
-}
-
-fn draw_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let (bindings, always) = keys::active(app);
-    let caption = match (&app.mode, &app.notice) {
-        (Mode::Weight(line), _) => {
-            let word = text::clean(app.selected_word().unwrap_or_default());
-            let typed = text::clean(line.text());
-            Some((format!(" attention to “{word}” × {typed}▏"), theme.accent()))
-        }
-        (Mode::Answer(line), _) => {
-            let typed = text::clean(line.text());
-            let caption = Messages::of(app.lesson.language);
-            let caption = joined(caption.answer, &format!("{typed}▏"));
-            Some((format!(" {caption}"), theme.accent()))
-        }
-        (Mode::Jump(line), _) => Some((format!(" go to step: {}▏", line.text()), theme.accent())),
-        (_, Some(Notice::Done(caption, _))) => {
-            Some((format!(" ✓ {}", text::clean(caption)), theme.good()))
-        }
-        _ => None,
-    };
-    let mut keys = area;
-    if let Some((caption, style)) = caption {
-        let (end, _) = buffer.set_stringn(area.x, area.y, caption, area.width.into(), style);
-        keys = right_of(area, end + 2);
-    }
-    key_line::draw(buffer, keys, (&bindings, always), |word| word, theme);
 }

@@ -1,56 +1,120 @@
-//! What lies over the view: the help, the runs of this sitting, an error.
+//! What lies over the view: the help, the runs of this session, what can be written, an error, the question whether to
+//! quit.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
+use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
-use crate::tui::keys::{self, Binding};
+use super::help;
 use crate::tui::state::editor::{changes, scheduler_name};
 use crate::tui::state::run::RunState;
-use crate::tui::state::{App, Branch, ExportItem, Mode, Notice};
+use crate::tui::state::{App, Branch, Destination, ExportItem, Mode, Notice, RunList};
 use crate::tui::ui::lesson;
-use crate::tui::ui::text::{self, wrap_words};
+use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::choice;
+use crate::tui::ui::wrap::wrap_words;
 use crate::tui::worker::Failure;
 
 /// Draws what lies over the view, if anything does.
 pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
     match (&app.mode, &app.notice) {
-        (Mode::Help(scroll), _) => draw_help(buffer, body, *scroll, app, theme),
-        (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, theme),
-        (Mode::Runs(row), _) => draw_runs(buffer, body, *row, app, theme),
+        (Mode::Help(help), _) => help::draw(buffer, body, help, app, theme),
+        (Mode::Quit(_), _) => draw_quit(buffer, body, app, theme),
+        (_, Some(Notice::Failed(failure))) => draw_failure(buffer, body, failure, app, theme),
+        (Mode::Runs(list), _) => draw_runs(buffer, body, *list, app, theme),
         (Mode::Lessons(row), _) => {
             let area = overlay(buffer, body, 84, app.lesson.lessons().len() as u16 + 4);
             lesson::list::draw(buffer, area, *row, app, theme);
         }
         (Mode::Export(row), _) => draw_offers(buffer, body, *row, app, theme),
+        (Mode::Destination(asked), _) => draw_destination(buffer, body, asked, app, theme),
         _ => return false,
     }
     true
 }
 
-/// The runs of this sitting as a tree: what each was asked for, and a branch only for what it changed.
-fn draw_runs(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
+/// Asks whether to quit, and names what would be lost.
+fn draw_quit(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) {
+    let rows = app.runs.tree();
+    let unsaved: Vec<&Branch> = rows.iter().filter(|row| row.run.is_unsaved()).collect();
+    let language = app.lesson.language;
+    let count = unsaved.len();
+    let title = language.choose(match count {
+        1 => [
+            "Quit? One run is in no file and would be lost:",
+            "退出吗？有 1 个运行没有保存，会丢失：",
+        ]
+        .map(str::to_owned),
+        _ => [
+            format!("Quit? {count} runs are in no file and would be lost:"),
+            format!("退出吗？有 {count} 个运行没有保存，会丢失："),
+        ],
+    });
+    let keys = language.choose([
+        "q quits · esc stays, and e writes the run on the screen to a file · t shows the runs",
+        "q 退出 · esc 留下，再按 e 把屏幕上的运行写入文件 · t 查看运行",
+    ]);
+    let most = usize::from(body.height.saturating_sub(6)).max(1);
+    let shown = if count > most { most - 1 } else { count };
+    let area = overlay(
+        buffer,
+        body,
+        84,
+        (shown + usize::from(shown < count)) as u16 + 6,
+    );
+    let columns = usize::from(area.width);
+    let mut lines = vec![(title, theme.warning()), (String::new(), theme.text())];
+    for row in unsaved.iter().take(shown) {
+        let words = text::truncate(&describe(row, &rows, app), columns);
+        lines.push((words, theme.text()));
+    }
+    if shown < count {
+        let left = count - shown;
+        let said = [format!("… and {left} more"), format!("… 还有 {left} 个")];
+        lines.push((language.choose(said), theme.muted()));
+    }
+    lines.push((String::new(), theme.text()));
+    lines.push((keys.to_owned(), theme.muted()));
+    draw_lines(buffer, area, lines);
+}
+
+/// The runs of this session as a tree: what each was asked for, and a branch only for what it changed.
+fn draw_runs(buffer: &mut Buffer, body: Rect, list: RunList, app: &App, theme: Theme) {
     let rows = app.runs.tree();
     let area = overlay(buffer, body, 100, rows.len() as u16 + 4);
-    buffer.set_stringn(area.x, area.y, "Runs", area.width.into(), theme.accent());
+    let title = app.lesson.language.choose(["Runs", "运行"]);
+    buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
+    if let Some(run) = list.asks {
+        let said = [
+            format!("run {run} is in no file: d deletes it, esc keeps it"),
+            format!("运行 {run} 没有保存：按 d 删除，按 esc 保留"),
+        ];
+        let said = app.lesson.language.choose(said);
+        let x = area.x + text::width(title) as u16 + 3;
+        let room = usize::from(area.right().saturating_sub(x));
+        buffer.set_stringn(x, area.y, said, room, theme.warning());
+    }
     let lines = rows.iter().map(|row| {
         let style = if row.is_current {
             theme.title()
         } else {
             theme.text()
         };
-        (describe(row, &rows), style)
+        (describe(row, &rows, app), style)
     });
-    choice::draw(buffer, area, selected, lines, theme);
+    choice::draw(buffer, area, list.row, lines, theme);
 }
 
 /// What can be written to a file, with its format and the file's name.
 fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
     let offers = &app.export.items;
     let area = overlay(buffer, body, 84, offers.len() as u16 + 4);
-    let title = "Write to a new file in the current folder";
+    let title = app
+        .lesson
+        .language
+        .choose(["Write to a new file", "写入新文件"]);
     buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
     let widest =
         |of: fn(&ExportItem) -> &str| offers.iter().map(|offer| text::width(of(offer))).max();
@@ -73,7 +137,45 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, them
     choice::draw(buffer, area, selected, rows, theme);
 }
 
-fn describe(row: &Branch, rows: &[Branch]) -> String {
+/// The name and the place of a file while they are typed, and what is wrong with them.
+fn draw_destination(buffer: &mut Buffer, body: Rect, asked: &Destination, app: &App, theme: Theme) {
+    let language = app.lesson.language;
+    let what = app.export.items.get(asked.row);
+    let what = what.map_or_else(String::new, |item| text::clean(&item.what));
+    let said = [format!("Write {what} to"), format!("把 {what} 写入")];
+    let said = language.choose(said);
+    let columns = usize::from(84.min(body.width).saturating_sub(4));
+    let (note, style) = match (&asked.path.problem, asked.is_writing) {
+        (Some(problem), _) => (text::clean(problem), theme.error()),
+        (None, true) => (language.choose(["writing …", "正在写入 …"]).to_owned(), theme.muted()),
+        (None, false) => (
+            language
+                .choose([
+                    "~ is your home folder. What is there already stays: the new file gets a number.",
+                    "~ 是你的主文件夹。已有的文件不动：新文件加上编号。",
+                ])
+                .to_owned(),
+            theme.muted(),
+        ),
+    };
+    let (before, after) = asked.path.line.parts();
+    let (before, after) = (text::clean(before), text::clean(after));
+    let whole = format!("{before}▏{after}");
+    let typed = text::wrap(&whole, columns);
+    let note = wrap_words(&note, columns);
+    let rows = 3 + typed.len() + note.len();
+    let area = overlay(buffer, body, 84, rows as u16 + 2);
+    let title = (text::truncate(&said, columns), theme.accent());
+    let typed = typed
+        .into_iter()
+        .map(|line| (line.to_owned(), theme.text()));
+    let note = note.into_iter().map(|line| (line, style));
+    let gap = || [(String::new(), theme.text())];
+    let lines = [title].into_iter().chain(gap()).chain(typed).chain(gap());
+    draw_lines(buffer, area, lines.chain(note));
+}
+
+fn describe(row: &Branch, rows: &[Branch], app: &App) -> String {
     let run = row.run;
     let mark = match (row.is_current, row.is_compared) {
         (true, _) => "●",
@@ -96,7 +198,18 @@ fn describe(row: &Branch, rows: &[Branch]) -> String {
             let scheduler = scheduler_name(request.scheduler);
             let (steps, seed) = (request.steps, request.seed);
             let (prompt, guidance) = (&request.prompt, request.guidance_scale);
-            format!("{prompt}  · {scheduler} · {steps} steps · seed {seed} · guidance {guidance}")
+            let whole = format!(
+                "{prompt}  · {scheduler} · {steps} steps · seed {seed} · guidance {guidance}"
+            );
+            // What it left is not there any more.
+            run.origin.map_or(whole.clone(), |origin| {
+                let step = origin.step + 1;
+                let left = [
+                    format!("from step {step} of run {} (deleted): {whole}", origin.run),
+                    format!("从运行 {}（已删除）的第 {step} 步：{whole}", origin.run),
+                ];
+                app.lesson.language.choose(left)
+            })
         }
         Some((origin, before)) => {
             let mut changes = changes(request, before).join(" · ");
@@ -112,54 +225,7 @@ fn describe(row: &Branch, rows: &[Branch]) -> String {
     text::clean(&format!("{mark} {id:>2} {indent}{branch}{asked}  {state}"))
 }
 
-fn draw_help(buffer: &mut Buffer, body: Rect, scroll: usize, app: &App, theme: Theme) {
-    let area = overlay(buffer, body, 96, 60);
-    let sections: [(&str, &[&[Binding]]); 8] = [
-        ("Keys", &[keys::BROWSE, keys::ALWAYS]),
-        ("In a lesson", &[keys::LESSON]),
-        ("While choosing a lesson", &[keys::LESSONS]),
-        ("While editing the request", &[keys::EDIT]),
-        ("While typing a word's weight", &[keys::WEIGHT]),
-        ("While choosing a run", &[keys::RUNS]),
-        ("While choosing what to export", &[keys::EXPORT]),
-        ("While moving over the picture", &[keys::PLACE]),
-    ];
-    let mut lines = Vec::new();
-    for (title, tables) in sections {
-        if !lines.is_empty() {
-            lines.push((String::new(), String::new(), true));
-        }
-        lines.push((title.to_owned(), String::new(), true));
-        for binding in tables.iter().copied().flatten() {
-            let columns = usize::from(area.width).saturating_sub(11);
-            let works = (binding.works)(app) || title != "Keys";
-            let mut keys = binding.keys.to_owned();
-            for sentence in wrap_words(binding.sentence, columns) {
-                lines.push((std::mem::take(&mut keys), sentence, works));
-            }
-        }
-    }
-    let rows = usize::from(area.height);
-    let first = scroll.min(lines.len().saturating_sub(rows));
-    for (row, (keys, sentence, works)) in lines.iter().skip(first).take(rows).enumerate() {
-        let y = area.y + row as u16;
-        let is_title = sentence.is_empty();
-        let style = match (is_title, works) {
-            (true, _) => theme.accent(),
-            (false, true) => theme.title(),
-            (false, false) => theme.muted(),
-        };
-        buffer.set_stringn(area.x, y, keys, area.width.into(), style);
-        let style = if *works { theme.text() } else { theme.muted() };
-        let room = usize::from(area.width).saturating_sub(11);
-        buffer.set_stringn(area.x + 11, y, sentence, room, style);
-    }
-    if first + rows < lines.len() {
-        buffer.set_string(area.right() - 1, area.bottom() - 1, "↓", theme.accent());
-    }
-}
-
-fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme) {
+fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, app: &App, theme: Theme) {
     let columns = body.width.saturating_sub(6).min(76);
     let what = wrap_words(&text::clean(&failure.what), columns.into());
     let advice = wrap_words(&text::clean(&failure.advice), columns.into());
@@ -168,15 +234,23 @@ fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, theme: Theme
     let what = what.into_iter().map(|line| (line, theme.error()));
     let advice = advice.into_iter().map(|line| (line, theme.text()));
     let gap = || [(String::new(), theme.text())];
-    let close = ("esc closes this message".to_owned(), theme.muted());
+    let close = app
+        .lesson
+        .language
+        .choose(["esc closes this message", "按 esc 关闭"]);
+    let close = (close.to_owned(), theme.muted());
     let lines = what.chain(gap()).chain(advice).chain(gap()).chain([close]);
+    draw_lines(buffer, area, lines);
+}
+
+fn draw_lines(buffer: &mut Buffer, area: Rect, lines: impl IntoIterator<Item = (String, Style)>) {
     for (place, (line, style)) in area.rows().zip(lines) {
         buffer.set_stringn(place.x, place.y, line, area.width.into(), style);
     }
 }
 
 /// Clears a place for something that lies over `body`, and returns the room within its margin.
-fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
+pub fn overlay(buffer: &mut Buffer, body: Rect, width: u16, height: u16) -> Rect {
     let size = Size::new(width.min(body.width), height.min(body.height));
     let area = Rect {
         x: body.x + (body.width - size.width) / 2,

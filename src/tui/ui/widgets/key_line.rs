@@ -3,29 +3,30 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::lesson::Language;
 use crate::tui::keys::Binding;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 
-/// Draws `bindings` from the left as far as they fit, and `always` at the right end, with the words that `name` has for
-/// what the keys do. Returns those that did not fit.
+/// Draws `bindings` from the left as far as they fit, and `always` at the right end, with what the keys do in
+/// `language`. Returns those that did not fit.
 pub fn draw(
     buffer: &mut Buffer,
     area: Rect,
-    (bindings, always): (&[&'static Binding], &[Binding]),
-    name: impl Fn(&'static str) -> &'static str,
+    [bindings, always]: [&[&'static Binding]; 2],
+    language: Language,
     theme: Theme,
 ) -> Vec<&'static Binding> {
     if area.is_empty() {
         return bindings.to_vec();
     }
-    let width =
-        |binding: &Binding| text::width(binding.keys) + 1 + text::width(name(binding.label));
+    let name = |binding: &Binding| language.choose(binding.label);
+    let width = |binding: &Binding| text::width(binding.keys) + 1 + text::width(name(binding));
     let right: usize = always.iter().map(|binding| width(binding) + 2).sum();
     let mut x = area.right().saturating_sub(right as u16).max(area.x);
     let limit = usize::from(x.saturating_sub(area.x + 2));
     for binding in always {
-        put(buffer, x, area, (binding.keys, name(binding.label)), theme);
+        put(buffer, x, area, (binding.keys, name(binding)), theme);
         x += width(binding) as u16 + 2;
     }
     let mut used = 1;
@@ -36,7 +37,7 @@ pub fn draw(
             left_out.push(*binding);
             continue;
         }
-        let caption = (binding.keys, name(binding.label));
+        let caption = (binding.keys, name(binding));
         put(buffer, area.x + used as u16, area, caption, theme);
         used += needed + 2;
     }
