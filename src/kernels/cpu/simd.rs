@@ -14,6 +14,8 @@
 //! closures, and what takes them, may not be inlined, and then every vector travels through memory (four times slower,
 //! measured).
 
+use std::sync::OnceLock;
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// How many sums or maxima run side by side in a reduction: a vector of AVX-512, two of AVX2, four of NEON. It is the
@@ -24,6 +26,25 @@ pub const LANES: usize = 16;
 #[cfg(test)]
 pub static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
+/// The environment variable that chooses vector instructions, to compare what each of them computes: `avx512`, `avx2`
+/// or `portable`. What the processor does not have, and any other value, leaves the choice as it is.
+const CHOICE: &str = "DIFFUSCOPE_VECTORS";
+
+/// The best vector instructions that this processor has, or those of [`CHOICE`].
+fn arch() -> Arch {
+    static CHOSEN: OnceLock<Arch> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let choice = std::env::var(CHOICE).unwrap_or_default();
+        match choice.as_str() {
+            "portable" => Arch::Scalar,
+            #[cfg(target_arch = "x86_64")]
+            "avx2" => pulp::x86::V3::try_new().map_or_else(Arch::new, Arch::V3),
+            // The best there is, AVX-512 where there is any.
+            _ => Arch::new(),
+        }
+    })
+}
+
 /// Runs `work`, compiled for the best vector instructions that this processor has.
 ///
 /// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is
@@ -33,7 +54,7 @@ pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
     if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
         return work.with_simd(pulp::Scalar::new());
     }
-    Arch::new().dispatch(work)
+    arch().dispatch(work)
 }
 
 /// `a b + c`, rounded once where the processor can do that in one instruction. Where it cannot, rounded twice: to
