@@ -13,6 +13,7 @@ mod intervention;
 mod model_info;
 mod pipeline;
 mod request;
+mod request_json;
 mod vocabulary;
 mod words;
 

@@ -1,9 +1,9 @@
 //! What a user asks for: the whole input of a generation, besides the model.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Intervention;
+use super::request_json::RequestJson;
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -12,7 +12,8 @@ pub const MAX_STEPS: usize = 1000;
 /// The whole input of a generation, besides the model.
 ///
 /// The same request on the same model and device gives the same image, bit for bit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RequestJson", into = "RequestJson")]
 pub struct Request {
     /// What to draw.
     pub prompt: String,
@@ -29,7 +30,6 @@ pub struct Request {
     /// The sampler and its noise schedule.
     pub scheduler: SchedulerKind,
     /// Changes of the prompt's cross-attention, one after another. None by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
 }
 
