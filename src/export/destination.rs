@@ -4,13 +4,14 @@
 //! reported at once and not after minutes of computing. Dropped without [`OutputFile::publish`] or
 //! [`OutputFolder::publish`], they take back everything that was written.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use super::document::RunDocument;
+use super::partial::{self, follow, parent};
 
 /// What an export puts into its folder, in the order in which it is removed before a new one takes its place.
 /// `run.json` is first here, and comes last when a folder is filled: what has it is complete.
@@ -28,12 +29,24 @@ pub enum DestinationError {
         .0.display()
     )]
     InTheWay(PathBuf),
-    /// A file, or a link to nowhere, where a folder is needed.
+    /// A file where a folder is needed.
     #[error("`{}` is no folder, and the export needs a folder; name another one", .0.display())]
     NotAFolder(PathBuf),
     /// A folder where a file is needed.
     #[error("`{}` is a folder; name a file in it, such as `{}`", .0.display(), .0.join("picture.png").display())]
     NotAFile(PathBuf),
+    /// A picture under a name that says it is something else.
+    #[error(
+        "`{}` names another kind of file, and pictures are written as PNG; name it `{}`",
+        .0.display(),
+        .0.with_extension("png").display()
+    )]
+    OtherFormat(PathBuf),
+    /// Standard output, where a file or a folder of one's own is needed.
+    #[error(
+        "`-` is standard output, which this cannot be written to; a file or folder of that name is `./-`"
+    )]
+    StandardOutput,
     /// Writing failed.
     #[error("cannot write `{}`: {source}{}", path.display(), advice(source))]
     Write {
@@ -72,19 +85,46 @@ pub struct OutputFile {
 
 #[derive(Debug)]
 enum FileStage {
-    /// A temporary file beside the path, renamed at the end over whatever is there.
+    /// A temporary file beside the path, renamed at the end over whatever is there. It takes over who may read and
+    /// write what it replaces.
     Replace {
         file: NamedTempFile,
         target: PathBuf,
+        existing: Option<Metadata>,
     },
     /// A temporary file, renamed at the end to the first of the numbered names that is free.
     New(NamedTempFile),
     /// A device or a pipe, which has to be written to as it is.
     Direct(File),
+    /// The same of this process.
+    StandardOutput,
 }
 
 impl OutputFile {
-    /// A file at `path`, which may exist.
+    /// Standard output. Nothing else may be written to it.
+    pub fn standard_output() -> Self {
+        Self {
+            path: "-".into(),
+            stage: FileStage::StandardOutput,
+        }
+    }
+
+    /// A picture's file at `path`, which may exist.
+    ///
+    /// # Errors
+    /// A name that is another kind of file's; `-`, which is no name.
+    pub fn picture(path: &Path) -> Result<Self, DestinationError> {
+        if path.as_os_str() == "-" {
+            return Err(DestinationError::StandardOutput);
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|extension| is_other_format(&extension.to_lowercase())) {
+            return Err(DestinationError::OtherFormat(path.to_owned()));
+        }
+        Self::at(path)
+    }
+
+    /// A file at `path`, which may exist. A link is written through: what it points to need not exist.
     pub fn at(path: &Path) -> Result<Self, DestinationError> {
         let failed = || DestinationError::write(path);
         let stage = match fs::metadata(path) {
@@ -104,13 +144,22 @@ impl OutputFile {
                 }
                 // A link keeps pointing where it points: its target is what is replaced.
                 let target = fs::canonicalize(path).map_err(failed())?;
-                let file = file_beside(&target).map_err(failed())?;
-                FileStage::Replace { file, target }
+                let file = partial::file(parent(&target), &target, true).map_err(failed())?;
+                FileStage::Replace {
+                    file,
+                    target,
+                    existing: Some(existing),
+                }
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => FileStage::Replace {
-                file: file_beside(path).map_err(failed())?,
-                target: path.to_owned(),
-            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let target = follow(path).map_err(failed())?;
+                let file = partial::file(parent(&target), &target, false).map_err(failed())?;
+                FileStage::Replace {
+                    file,
+                    target,
+                    existing: None,
+                }
+            }
             Err(error) => return Err(failed()(error)),
         };
         Ok(Self {
@@ -121,10 +170,10 @@ impl OutputFile {
 
     /// A new file: at `path`, or, where that exists, at `path` with `-2`, `-3`, … before its extension.
     pub fn new_at(path: &Path) -> Result<Self, DestinationError> {
-        let file = file_beside(path).map_err(DestinationError::write(path))?;
+        let file = partial::file(parent(path), path, false);
         Ok(Self {
             path: path.to_owned(),
-            stage: FileStage::New(file),
+            stage: FileStage::New(file.map_err(DestinationError::write(path))?),
         })
     }
 
@@ -150,9 +199,22 @@ impl OutputFile {
                 file.flush()?;
                 Ok(self.path)
             }
-            FileStage::Replace { mut file, target } => {
+            FileStage::StandardOutput => {
+                let mut out = io::stdout().lock();
+                write(&mut out)?;
+                out.flush()?;
+                Ok(self.path)
+            }
+            FileStage::Replace {
+                mut file,
+                target,
+                existing,
+            } => {
                 write(&mut file)?;
                 file.flush()?;
+                if let Some(existing) = existing {
+                    take_over(file.as_file(), &existing)?;
+                }
                 file.persist(target).map_err(|error| error.error)?;
                 Ok(self.path)
             }
@@ -176,6 +238,29 @@ impl OutputFile {
     }
 }
 
+/// Gives `file` the permissions of what it is about to replace, and its owner and group as far as the user may.
+fn take_over(file: &File, existing: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (existing.uid(), existing.gid()) {
+            let _ = fchown(file, Some(existing.uid()), Some(existing.gid()));
+        }
+    }
+    file.set_permissions(existing.permissions())
+}
+
+/// Is `extension` that of a picture, or of a document, in another format than PNG?
+fn is_other_format(extension: &str) -> bool {
+    const OTHERS: [&str; 14] = [
+        "heic", "heif", "jfif", "jp2", "jpe", "json", "jxl", "pdf", "ps", "psd", "svg", "svgz",
+        "txt", "raw",
+    ];
+    let format = image::ImageFormat::from_extension(extension);
+    format.is_some_and(|format| format != image::ImageFormat::Png) || OTHERS.contains(&extension)
+}
+
 /// Number 1 is `path` itself; others have the number before the extension.
 fn numbered(path: &Path, number: usize) -> PathBuf {
     if number == 1 {
@@ -194,8 +279,10 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
 #[derive(Debug)]
 pub struct OutputFolder {
     path: PathBuf,
+    /// Where `path` leads.
+    target: PathBuf,
     /// In the folder itself where that exists, so that all of it is on one file system; else beside it.
-    stage: TempDir,
+    stage: partial::Folder,
     exists: bool,
 }
 
@@ -204,26 +291,27 @@ impl OutputFolder {
     /// when the new one is complete; other files in it stay.
     pub fn at(path: &Path, force: bool) -> Result<Self, DestinationError> {
         let failed = || DestinationError::write(path);
+        if path.as_os_str() == "-" {
+            return Err(DestinationError::StandardOutput);
+        }
         let exists = match fs::metadata(path) {
             Ok(existing) if existing.is_dir() => true,
             Ok(_) => return Err(DestinationError::NotAFolder(path.to_owned())),
-            // A link to nowhere: the folder could not take its place in the end.
-            Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-                return Err(DestinationError::NotAFolder(path.to_owned()));
-            }
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(failed()(error)),
         };
         if exists {
             check_content(path, force)?;
         }
+        let target = follow(path).map_err(failed())?;
         let stage = if exists {
-            folder_in(path, ".partial-")
+            partial::Folder::new(path, None)
         } else {
-            folder_in(parent(path), &partial_prefix(path))
+            partial::Folder::new(parent(&target), Some(&target))
         };
         Ok(Self {
             path: path.to_owned(),
+            target,
             stage: stage.map_err(failed())?,
             exists,
         })
@@ -251,7 +339,7 @@ impl OutputFolder {
         let result = if self.exists {
             self.fill()
         } else {
-            fs::rename(self.stage.path(), &self.path)
+            fs::rename(self.stage.path(), &self.target)
         };
         match result {
             Ok(()) => Ok(self.path),
@@ -305,49 +393,6 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
-}
-
-/// `.NAME.partial-`: hidden, and known by its name as a thing that is not complete.
-fn partial_prefix(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Room for the rest of the name within the 255 bytes that file systems allow.
-    let mut end = name.len().min(200);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!(".{}.partial-", &name[..end])
-}
-
-fn file_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let prefix = partial_prefix(path);
-    let mut builder = Builder::new();
-    builder.prefix(&prefix);
-    // The library's own default keeps temporary files from other users; these are results.
-    #[cfg(unix)]
-    builder.permissions(mode(0o666));
-    builder.tempfile_in(parent(path))
-}
-
-fn folder_in(parent: &Path, prefix: &str) -> io::Result<TempDir> {
-    let mut builder = Builder::new();
-    builder.prefix(prefix);
-    #[cfg(unix)]
-    builder.permissions(mode(0o777));
-    builder.tempdir_in(parent)
-}
-
-/// Permissions, less what the user's umask takes away.
-#[cfg(unix)]
-fn mode(bits: u32) -> Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(bits)
 }
 
 #[cfg(test)]
@@ -421,6 +466,66 @@ mod tests {
         let refused = OutputFolder::at(path, true).unwrap_err();
         assert!(matches!(refused, DestinationError::InTheWay(_)));
         assert_eq!(names(path), ["steps"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_may_read_a_file_stays_as_it_was() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        for mode in [0o600, 0o640, 0o664] {
+            fs::write(&path, "before").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let output = OutputFile::at(&path).unwrap();
+            output.publish(|out| out.write_all(b"after")).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"after");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nowhere_is_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("real.png", at("link.png")).unwrap();
+        std::os::unix::fs::symlink("real", at("link")).unwrap();
+        let output = OutputFile::at(&at("link.png")).unwrap();
+        output.publish(|out| out.write_all(b"whole")).unwrap();
+        let output = OutputFolder::at(&at("link"), false).unwrap();
+        fs::write(output.stage().join("run.json"), "{}").unwrap();
+        output.publish().unwrap();
+        assert!(at("link.png").is_symlink() && at("link").is_symlink());
+        assert_eq!(fs::read(at("real.png")).unwrap(), b"whole");
+        assert!(at("real").join("run.json").is_file());
+        assert_eq!(
+            names(folder.path()),
+            ["link", "link.png", "real", "real.png"]
+        );
+        std::os::unix::fs::symlink("nowhere/real.png", at("deep.png")).unwrap();
+        assert!(OutputFile::at(&at("deep.png")).is_err());
+    }
+
+    #[test]
+    fn a_picture_is_not_written_under_the_name_of_another_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.jpg", "a.JPEG", "a.webp", "a.pdf", "a.json", "a.gif"] {
+            let refused = OutputFile::picture(&folder.path().join(name)).unwrap_err();
+            assert!(refused.to_string().contains("a.png"), "{refused}");
+        }
+        for name in ["a.png", "a.PNG", "a", "a.v2", "苹果"] {
+            OutputFile::picture(&folder.path().join(name)).unwrap();
+        }
+        assert!(matches!(
+            OutputFile::picture(Path::new("-")),
+            Err(DestinationError::StandardOutput)
+        ));
+        assert!(matches!(
+            OutputFolder::at(Path::new("-"), false),
+            Err(DestinationError::StandardOutput)
+        ));
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod document;
 mod json;
 mod number;
 mod options;
+mod partial;
 mod pictures;
 mod png;
 mod replay;

@@ -11,7 +11,7 @@ use crate::trace::RecordOptions;
 /// What is to be written of a run, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExportOptions {
-    /// The picture's file.
+    /// The picture's file, as PNG.
     pub png: Option<PathBuf>,
     /// The folder of the export.
     pub json: Option<PathBuf>,
@@ -68,7 +68,7 @@ impl ExportOptions {
 
     /// The picture's file, prepared.
     pub fn file(&self) -> Result<Option<OutputFile>, DestinationError> {
-        self.png.as_deref().map(OutputFile::at).transpose()
+        self.png.as_deref().map(OutputFile::picture).transpose()
     }
 
     /// The export's folder, prepared.
