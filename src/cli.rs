@@ -79,7 +79,8 @@ Examples:
   diffuscope model fetch sd-v1-5                  download Stable Diffusion v1.5
 
 `diffuscope <COMMAND> --help` explains each.
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled by Ctrl-C.";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with values that are NaN
+or infinite, 130 cancelled by Ctrl-C.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -125,6 +126,10 @@ Names for --tensors:
                   own attention; everything else is written by default
   `*` stands for any characters, `attention` for `attention/*`, `layers` for
   `text_model.encoder.layers.*`, and `all` for everything.
+
+Where a value of the run is NaN or infinite, a warning says where that began
+and what helps; everything is written all the same, run.json says it as
+\"not_finite\", and the exit status is 3.
 
 The first Ctrl-C cancels the run and takes back what was written.";
 
@@ -272,7 +277,7 @@ pub struct RunArgs {
 /// What to write of a run: the picture, and what happened on the way.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Write the picture to FILE, replacing it; `run` without --png and --json writes diffuscope-SEED.png, a new file
+    /// Write the picture to FILE as PNG, replacing it; `-` is standard output of `run`, and `run` without --png and --json writes diffuscope-SEED.png, a new file
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
     /// Export the whole run to the folder DIR as JSON; it must be new or empty
@@ -359,6 +364,16 @@ pub struct ModelArgs {
         value_name = "auto|f32|f16|bf16"
     )]
     pub dtype: Precision,
+    /// The numbers that pictures are decoded in; auto takes those of the other networks, f32 where the model asks for
+    /// it (`force_upcast`), and f32 once more where a picture is NaN or infinite [default: auto with --dtype auto, else
+    /// as --dtype]
+    #[arg(
+        long,
+        value_parser = one_of(PRECISIONS),
+        hide_possible_values = true,
+        value_name = "auto|f32|f16|bf16"
+    )]
+    pub vae_dtype: Option<Precision>,
 }
 
 /// How large pictures are.

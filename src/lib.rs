@@ -35,13 +35,13 @@ mod tui;
 pub use commands::main;
 
 // A checkpoint, and the pipeline that it is loaded into.
-pub use checkpoint::{Checkpoint, CheckpointError, Component, Repository, Source};
-pub use generation::{DeviceChoice, Pipeline, Precision};
+pub use checkpoint::{BrokenWeight, Checkpoint, CheckpointError, Component, Repository, Source};
+pub use generation::{DecoderType, DeviceChoice, NumberTypes, Pipeline, Precision};
 pub use model::config;
 
 // What is asked for, and the stage machine that does it.
 pub use generation::{
-    AttentionChange, BranchPoint, Error as GenerationError, Generation, GenerationState,
+    AttentionChange, BranchPoint, Decoded, Error as GenerationError, Generation, GenerationState,
     Intervention, Request, RequestError, Stage, StageOutput, StepRange,
 };
 pub use scheduler::{
@@ -54,10 +54,12 @@ pub use model::{AttentionDetail, Error as ModelError, Hook, NoHook, layers};
 
 // What a run leaves behind, in memory and in files.
 pub use export::{
-    Export, ExportOptions, OutputFile, OutputFolder, Replay, RunMetadata, TensorSelection, document,
+    Export, ExportOptions, OutputFile, OutputFolder, Replay, RunMetadata, TensorSelection,
+    Verified, document,
 };
 pub use trace::{
-    AttentionMaps, CancelToken, Event, Guidance, RecordOptions, Recorder, Stats, TensorData, Trace,
+    AttentionMaps, CancelToken, Event, Guidance, NotFinite, RecordOptions, Recorder, Stats,
+    TensorData, Trace,
 };
 
 // These tests are compiled into the library and name it as all others do.

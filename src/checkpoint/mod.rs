@@ -6,6 +6,7 @@
 //! building the networks from [`Checkpoint::weights`] meets no surprise. [`Report::of`] says everything that is wrong.
 //! Weights are mapped into memory and converted when they are asked for.
 
+mod broken_weight;
 mod component;
 mod config;
 mod error;
@@ -22,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 
+pub use broken_weight::BrokenWeight;
 pub use component::Component;
 pub use config::{Extras, LatentRgb};
 pub use error::CheckpointError;
@@ -31,13 +33,13 @@ pub(crate) use memory::{MemoryEstimate, available_memory};
 pub(crate) use report::{ComponentReport, Report};
 pub use source::Source;
 pub use weights::Parameter;
+pub(crate) use weights::Weights;
 
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
 use files::{Files, digest, locate, tokenizer};
 use layout::{Layout, refuse};
-use weights::Weights;
 
 /// A checkpoint whose configurations and weights' headers have been read and found sound.
 #[derive(Debug)]
@@ -118,6 +120,11 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<VarBuilder<'static>, CheckpointError> {
         Ok(self.file(component).builder(dtype, device))
+    }
+
+    /// The weights of one network, to be asked for again when the checkpoint is no longer there.
+    pub(crate) fn stored(&self, component: Component) -> Arc<Weights> {
+        Arc::clone(self.file(component))
     }
 
     /// All tensors in the weights of one network, by name.

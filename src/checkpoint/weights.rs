@@ -219,7 +219,12 @@ impl Weights {
         VarBuilder::from_backend(Box::new(Backend(Arc::clone(self))), dtype, device.clone())
     }
 
-    fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+    pub(super) fn load(
+        &self,
+        name: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
         let stored = self.tensors.get(name).ok_or_else(|| {
             error(format!(
                 "{}: tensor {} is missing; {}",

@@ -9,9 +9,6 @@ use crate::export::{DestinationError, ExportError, ReplayError, TensorSelectionE
 use crate::generation::{self, DeviceError, DeviceNote};
 use crate::model;
 
-/// What to do when numbers of a run are not finite.
-pub const NOT_FINITE_ADVICE: &str = "In f16 numbers can grow too large: try --dtype f32, or bf16.";
-
 /// An error of the engine, said in the command line's words.
 #[derive(Debug)]
 struct Advised {

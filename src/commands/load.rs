@@ -8,7 +8,7 @@ use super::advice::{advise, device_note};
 use super::memory;
 use crate::checkpoint::{Checkpoint, Source};
 use crate::cli::ModelArgs;
-use crate::generation::Pipeline;
+use crate::generation::{DecoderType, NumberTypes, Pipeline};
 use crate::tui::worker::{Loader, Opened};
 
 /// The model that `--model` names.
@@ -28,12 +28,29 @@ pub fn load(
     note: impl FnMut(String),
 ) -> anyhow::Result<Pipeline> {
     let checkpoint = Checkpoint::open(&source(model))?;
+    // First of all: what cannot be drawn needs no memory.
+    let image_size = Pipeline::image_size(&checkpoint, size)?;
     let (device, chosen) = args.device.open()?;
-    let dtype = args.dtype.on(&device)?;
-    let memory = memory::forecast(&checkpoint, dtype, &device, size)?;
+    let upcast = checkpoint.vae.force_upcast;
+    let types = NumberTypes::on(&device, args.dtype, args.vae_dtype, upcast)?;
+    let memory = memory::forecast(&checkpoint, types.networks, &device, image_size)?;
     let chosen = chosen.as_ref().map(device_note);
-    chosen.into_iter().chain(memory).for_each(note);
-    Ok(Pipeline::load_as(&checkpoint, &device, dtype, size)?)
+    let decoder = decoder_note(types);
+    let notes = chosen.into_iter().chain(memory).chain(decoder);
+    notes.for_each(note);
+    Ok(Pipeline::load_as(&checkpoint, &device, types, size)?)
+}
+
+/// What to say of an autoencoder that computes in another type than the networks.
+fn decoder_note(types: NumberTypes) -> Option<String> {
+    match types.decoder {
+        DecoderType::Fixed(dtype) if dtype != types.networks => Some(format!(
+            "pictures are decoded in {}; the other networks compute in {}",
+            dtype.as_str(),
+            types.networks.as_str()
+        )),
+        _ => None,
+    }
 }
 
 /// For the inspector: loads the model that `args` name for pictures of `size`, or another one of its own size on the

@@ -11,7 +11,7 @@ use crate::model::layers::stores_scores;
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
 
-/// What to tell of the memory that a picture of `size`, or of the model's own, needs in `dtype`: nothing where it is
+/// What to tell of the memory that a picture of `size`, in pixels, needs in `dtype`: nothing where it is
 /// little and there is enough of it.
 ///
 /// # Errors
@@ -20,10 +20,8 @@ pub fn forecast(
     checkpoint: &Checkpoint,
     dtype: DType,
     device: &Device,
-    size: Option<(usize, usize)>,
+    size: (usize, usize),
 ) -> anyhow::Result<Option<String>> {
-    let own = checkpoint.unet.sample_size * checkpoint.vae.scale();
-    let size = size.unwrap_or((own, own));
     let estimate = checkpoint.memory_estimate(dtype, size, stores_scores(dtype, device));
     let available = free_memory(device);
     let model = &checkpoint.name;

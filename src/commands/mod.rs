@@ -26,7 +26,8 @@ use crate::model::tokenizer::Tokens;
 use crate::text::{self, visible};
 use advice::advise;
 
-/// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 130 cancelled.
+/// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 3 done with
+/// values that are not finite, 130 cancelled.
 pub fn main() -> ExitCode {
     quiet_panics();
     let cli = match Cli::try_parse() {
@@ -59,6 +60,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<()> {
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+const NOT_FINITE: u8 = 3;
 /// What shells report for a process that SIGINT ended: 128 + 2.
 const CANCELLED: u8 = 130;
 
@@ -71,6 +73,11 @@ struct UsageError(String);
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 struct OutputClosed;
+
+/// A run that was written, and whose numbers were NaN or infinite somewhere: that has been said.
+#[derive(Debug, thiserror::Error)]
+#[error("the run had values that are NaN or infinite")]
+struct NotFiniteRun;
 
 /// Help and version as asked for, or what is wrong with the command line.
 fn answer(error: &clap::Error) -> ExitCode {
@@ -88,6 +95,9 @@ fn answer(error: &clap::Error) -> ExitCode {
 fn report(error: anyhow::Error) -> ExitCode {
     if error.is::<OutputClosed>() {
         return ExitCode::SUCCESS;
+    }
+    if error.is::<NotFiniteRun>() {
+        return ExitCode::from(NOT_FINITE);
     }
     if error.chain().any(is_cancelled) {
         complain("cancelled", "nothing was written");

@@ -6,7 +6,6 @@ use anyhow::bail;
 
 use crate::cli::ReplayArgs;
 use crate::export::Replay;
-use crate::trace::Event;
 use crate::tui;
 
 use super::print;
@@ -27,19 +26,9 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
     tui::replay(replay, args.screen.attention_bytes(), args.screen.images)
 }
 
-/// Reads everything, and says what there is.
+/// Reads everything, computes again what follows from it, and says what there is.
 fn check(replay: &Replay) -> anyhow::Result<()> {
-    let (mut tensors, mut maps) = (0, 0);
-    for event in replay.events(true) {
-        match event? {
-            Event::Text(text) => tensors += text.prompt.len() + text.attention.len(),
-            Event::Step(step) => {
-                tensors += step.tensors.len();
-                maps += step.attention.len();
-            }
-            Event::Tokens(_) | Event::Noise(_) | Event::Image(_) => {}
-        }
-    }
+    let verified = replay.verify()?;
     let (request, info) = (replay.request(), replay.info());
     let mut lines = vec![
         format!("“{}”", request.prompt),
@@ -61,9 +50,15 @@ fn check(replay: &Replay) -> anyhow::Result<()> {
             .map(|branch| format!("another request from step {} on", branch.step)),
     );
     lines.push(format!(
-        "{} steps, {tensors} tensors and {maps} attention maps: all as run.json says",
-        replay.steps()
+        "{} steps, {} tensors and {} attention maps",
+        replay.steps(),
+        verified.tensors,
+        verified.maps
     ));
+    lines.push("As run.json says, computed again from the tensors:".to_owned());
+    lines.extend(verified.checked.iter().map(|what| format!("  {what}")));
+    lines.push("Not checked:".to_owned());
+    lines.extend(verified.unchecked.iter().map(|what| format!("  {what}")));
     print(|out| {
         for line in &lines {
             writeln!(out, "{}", visible(line))?;

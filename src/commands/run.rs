@@ -1,6 +1,6 @@
 //! `diffuscope run`: a generation without a screen, and its export.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,25 +8,35 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{RunArgs, Seed};
-use crate::export::{Export, OutputFile, RunMetadata, TensorSelectionError, write_png};
-use crate::generation::{self, Request, words};
+use crate::export::{
+    DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, write_png,
+};
+use crate::generation::{self, ModelInfo, Request, words};
+use crate::lesson::Language;
 use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
-use super::advice::{NOT_FINITE_ADVICE, tensor_selection};
+use super::advice::tensor_selection;
 use super::load::load;
 use super::stdin::or_standard_input;
-use super::{UsageError, complain, print, truncation, warn};
+use super::{NotFiniteRun, UsageError, complain, print, truncation, warn};
 use crate::text::visible;
+use crate::tui::not_finite;
 
 /// Generates a picture, writes it and the export, and prints where they are.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let drawn = args.request.seed.filter(|seed| seed.is_drawn);
     let patch = args.request.patch(or_standard_input(args.prompt)?);
-    let export = args.export.options();
+    let mut export = args.export.options();
+    let is_piped = export
+        .png
+        .as_ref()
+        .is_some_and(|png| png.as_os_str() == "-");
+    let piped = is_piped.then(standard_output).transpose()?;
+    export.png = export.png.filter(|_| !is_piped);
     // Before the work: a place that cannot be written to is better known now than after it.
-    let folder = export.folder()?;
-    let png = export.file()?;
+    let folder = export.folder().map_err(|error| usage(error.into()))?;
+    let png = piped.or(export.file().map_err(|error| usage(error.into()))?);
 
     let cancel = CancelToken::default();
     cancel_on_signals(&cancel)?;
@@ -59,38 +69,89 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let recorder = recorder.map_err(|error| usage(error.into()))?;
     let metadata = RunMetadata::new(&info, recorder.request().clone(), &[]);
     let export = folder.map(|folder| Export::new(folder, metadata.clone(), selection));
-    let (image, export) = generate(&info.name, recorder, export, &bar)?;
+    let outcome = generate(&info, recorder, export, &bar)?;
     let mut written: Vec<PathBuf> = Vec::new();
     if let Some(png) = png {
-        let RunMetadata { request, model, .. } = &metadata;
-        written.push(png.publish(|out| write_png(out, &image.image, request, model))?);
+        let path = png.publish(|out| write_png(out, &outcome.image.image, &metadata));
+        written.extend(published(path, is_piped)?);
     }
-    if let Some(export) = export {
+    if let Some(export) = outcome.export {
         written.push(export.finish()?);
     }
     bar.finish();
-    show(&written)
+    if is_piped {
+        let paths = written.iter();
+        paths.for_each(|path| complain("wrote", &path.to_string_lossy()));
+    } else {
+        show(&written)?;
+    }
+    if outcome.is_broken {
+        return Err(NotFiniteRun.into());
+    }
+    Ok(())
+}
+
+/// Standard output for the picture, unless it would fill a terminal with it.
+fn standard_output() -> Result<OutputFile, UsageError> {
+    if std::io::stdout().is_terminal() {
+        let reason = "--png - writes the picture to standard output, which is a terminal; send it into a file or a \
+                      program, or name a file";
+        return Err(UsageError(reason.to_owned()));
+    }
+    Ok(OutputFile::standard_output())
+}
+
+/// The picture's path; none of one that went to standard output, also where whoever read it had enough of it.
+fn published(
+    result: Result<PathBuf, DestinationError>,
+    is_piped: bool,
+) -> Result<Option<PathBuf>, DestinationError> {
+    match result {
+        Err(DestinationError::Write { source, .. })
+            if is_piped && source.kind() == ErrorKind::BrokenPipe =>
+        {
+            Ok(None)
+        }
+        result => result.map(|path| (!is_piped).then_some(path)),
+    }
 }
 
 /// A request that cannot be carried out, such as a word that the prompt does not have or a size that the model cannot
 /// draw, is wrong usage.
 fn usage(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
-        Some(generation::Error::Request(error)) => UsageError(error.to_string()).into(),
+        Some(generation::Error::Request(error)) => return UsageError(error.to_string()).into(),
         Some(error @ generation::Error::ImageSize { .. }) => {
-            UsageError(format!("--size: {error}")).into()
+            return UsageError(format!("--size: {error}")).into();
+        }
+        _ => {}
+    }
+    match error.downcast_ref() {
+        Some(error @ DestinationError::OtherFormat(_)) => {
+            UsageError(format!("--png: {error}")).into()
+        }
+        Some(error @ DestinationError::StandardOutput) => {
+            UsageError(format!("--json: {error}")).into()
         }
         _ => error,
     }
 }
 
+/// What came of a generation.
+struct Outcome {
+    image: Arc<ImageTrace>,
+    export: Option<Export>,
+    /// Were there values that are NaN or infinite? It has been said.
+    is_broken: bool,
+}
+
 /// Runs the generation to its end, exporting what happens.
 fn generate(
-    model: &str,
+    info: &ModelInfo,
     mut recorder: Recorder,
     mut export: Option<Export>,
     bar: &RunBar,
-) -> anyhow::Result<(Arc<ImageTrace>, Option<Export>)> {
+) -> anyhow::Result<Outcome> {
     let mut image = None;
     let mut is_broken = false;
     while let Some(event) = recorder.advance()? {
@@ -98,24 +159,39 @@ fn generate(
             export.write(&event)?;
         }
         if let Event::Tokens(tokens) = &event {
-            let warnings = warnings(model, recorder.request(), tokens);
+            let warnings = warnings(&info.name, recorder.request(), tokens);
             bar.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
         }
-        if let Event::Step(step) = &event
-            && let Some(what) = step.not_finite_message()
-            && !std::mem::replace(&mut is_broken, true)
-        {
-            bar.interrupt(|| warn(&format!("{what}. {NOT_FINITE_ADVICE}")));
+        // Said once: what follows is not finite either.
+        if !is_broken && let Some(mut found) = event.not_finite() {
+            is_broken = true;
+            let component = found.component();
+            let weight =
+                component.and_then(|component| recorder.pipeline().broken_weight(component));
+            found.weight = weight.cloned();
+            if let Some(export) = &mut export {
+                export.blame(found.weight.clone());
+            }
+            let what = not_finite::what(&found, Language::En);
+            let advice = not_finite::advice(&found, info, Language::En);
+            bar.interrupt(|| warn(&format!("{what}. {advice}")));
         }
         bar.show(&event);
         if let Event::Image(done) = event {
+            if let Some(note) = not_finite::decoded_again(&done, info, Language::En) {
+                bar.interrupt(|| complain("note", &note));
+            }
             image = Some(done);
         }
     }
     let Some(image) = image else {
         anyhow::bail!("the run ended without a picture");
     };
-    Ok((image, export))
+    Ok(Outcome {
+        image,
+        export,
+        is_broken,
+    })
 }
 
 /// Cancels the run on Ctrl-C and when the system asks the process to end; a second time ends it at once.

@@ -14,9 +14,10 @@ use super::selection::ATTENTION;
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
-use crate::scheduler::LatentSpace;
+use crate::scheduler::{LatentSpace, SchedulerConfig};
 use crate::trace::{
-    AttentionMaps, ModuleStats, Stats, StepTrace, TensorData, TextTrace, TokensTrace,
+    AttentionMaps, ImageTrace, ModuleStats, NotFinite, Stats, StepTrace, TensorData, TextTrace,
+    TokensTrace,
 };
 
 /// The version of the format that this program writes.
@@ -55,8 +56,15 @@ pub struct RunDocument {
     /// What the text encoder did, besides its tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextStage>,
+    /// The noise schedule that the model was trained with: what every sampler makes its own from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler_config: Option<SchedulerConfig>,
     /// The noise schedule.
     pub schedule: Schedule,
+    /// Where the first values of the run arose that are NaN or infinite, where some did: the picture is not what the
+    /// model means then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_finite: Option<NotFinite>,
     /// The denoising steps, in order. The scheduler `pndm` has one more than was asked for.
     pub steps: Vec<Step>,
     /// The tensors of the whole run, by name: `token_embedding`, `position_embedding`,
@@ -236,8 +244,32 @@ pub struct Image {
     pub width: u32,
     /// In pixels.
     pub height: u32,
+    /// The type of the numbers that it was decoded in, by numpy's name: `float32`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// Statistics of what the decoder gave, before it is clipped to -1 to 1 and rounded to 8 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+    /// Where it was decoded again in float32: how many values were not finite before, in the networks' type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflowed: Option<usize>,
     /// Seconds that decoding took.
     pub seconds: f64,
+}
+
+impl Image {
+    /// That of a run, in `file`.
+    pub(crate) fn new(image: &ImageTrace, file: String) -> Self {
+        Self {
+            file,
+            width: image.image.width(),
+            height: image.image.height(),
+            dtype: image.dtype.as_deref().map(DataType::name_of),
+            stats: image.stats,
+            overflowed: image.overflowed,
+            seconds: image.seconds,
+        }
+    }
 }
 
 /// A tensor's file.

@@ -3,30 +3,51 @@
 use std::io::{self, Write};
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
+use super::RunMetadata;
 use super::document::{Model, Program};
-use crate::generation::Request;
+use super::parameters::parameters;
+use crate::generation::{BranchPoint, Request};
 
-/// Writes `image` as PNG with the request in it, twice: as the text chunk `parameters`, in the form that other
-/// programs for these models read, and as the text chunk `diffuscope`, JSON with `program`, `model` and `request`.
+/// Writes `image` as PNG with what was asked for in it, twice: as the text chunk `parameters`, in the form that other
+/// programs for these models read, and as the text chunk `diffuscope`, JSON with `program`, `model`, `request` and,
+/// where there are some, `branches`.
 ///
 /// The same picture and request give the same bytes.
-pub fn write_png(
-    out: &mut dyn Write,
-    image: &RgbImage,
-    request: &Request,
-    model: &Model,
-) -> io::Result<()> {
-    let json = serde_json::json!({
-        "program": Program::this(),
-        "model": model,
-        "request": request,
-    });
+pub fn write_png(out: &mut dyn Write, image: &RgbImage, run: &RunMetadata) -> io::Result<()> {
+    let made = Made {
+        program: Program::this(),
+        model: run.model.clone(),
+        request: run.request.clone(),
+        branches: run.branches.clone(),
+    };
     let text = [
-        ("parameters", parameters(image, request, model)),
-        ("diffuscope", json.to_string()),
+        (PARAMETERS, parameters(image.dimensions(), run)),
+        (DIFFUSCOPE, serde_json::to_string(&made)?),
     ];
     encode_png(out, image, &text)
+}
+
+const PARAMETERS: &str = "parameters";
+const DIFFUSCOPE: &str = "diffuscope";
+
+/// How a picture was made: the text chunk `diffuscope`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub program: Program,
+    pub model: Model,
+    pub request: Request,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchPoint>,
+}
+
+/// What a PNG file says of how it was made. `None` where it says nothing, or nothing that can be read.
+pub(super) fn made(png: &[u8]) -> Option<Made> {
+    let reader = png::Decoder::new(io::Cursor::new(png)).read_info().ok()?;
+    let mut texts = reader.info().utf8_text.iter();
+    let chunk = texts.find(|chunk| chunk.keyword == DIFFUSCOPE)?;
+    serde_json::from_str(&chunk.get_text().ok()?).ok()
 }
 
 /// Writes `image` as PNG with text chunks, each a keyword and its text.
@@ -46,28 +67,6 @@ pub(super) fn encode_png(
     let mut writer = encoder.write_header().map_err(io_error)?;
     writer.write_image_data(image.as_raw()).map_err(io_error)?;
     writer.finish().map_err(io_error)
-}
-
-/// `PROMPT\nNegative prompt: …\nSteps: …, Sampler: …, …`
-fn parameters(image: &RgbImage, request: &Request, model: &Model) -> String {
-    use std::fmt::Write;
-    let mut text = request.prompt.clone();
-    if !request.negative_prompt.is_empty() {
-        let _ = write!(text, "\nNegative prompt: {}", request.negative_prompt);
-    }
-    let _ = write!(
-        text,
-        "\nSteps: {}, Sampler: {}, CFG scale: {}, Seed: {}, Size: {}x{}, Model hash: {}, Model: {}",
-        request.steps,
-        request.scheduler,
-        request.guidance_scale,
-        request.seed,
-        image.width(),
-        image.height(),
-        model.sha256.get(..10).unwrap_or(&model.sha256),
-        model.name,
-    );
-    text
 }
 
 fn io_error(error: png::EncodingError) -> io::Error {
@@ -94,12 +93,21 @@ mod tests {
             scheduler: SchedulerKind::DpmPlusPlus2M,
             interventions: Vec::new(),
         };
-        let model = Model {
-            name: "little-world".into(),
-            sha256: "0123456789abcdef".repeat(4),
+        let run = RunMetadata {
+            model: Model {
+                name: "little-world".into(),
+                sha256: "0123456789abcdef".repeat(4),
+            },
+            device: "cpu".into(),
+            dtype: "float32".into(),
+            architecture: None,
+            scheduler_config: None,
+            broken_weight: None,
+            request: request.clone(),
+            branches: Vec::new(),
         };
         let mut bytes = Vec::new();
-        write_png(&mut bytes, &image, &request, &model).unwrap();
+        write_png(&mut bytes, &image, &run).unwrap();
         let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
         assert_eq!(read, image);
 
@@ -111,11 +119,17 @@ mod tests {
         };
         assert_eq!(
             text("parameters"),
-            "苹果\nNegative prompt: dog\nSteps: 7, Sampler: dpm++-2m, CFG scale: 7.5, Seed: -1, Size: 3x2, \
-             Model hash: 0123456789, Model: little-world"
+            format!(
+                "苹果\nNegative prompt: dog\nSteps: 7, Sampler: DPM++ 2M, Schedule type: Uniform, CFG scale: 7.5, \
+                 Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: little-world, RNG: CPU, \
+                 Version: diffuscope {}",
+                env!("CARGO_PKG_VERSION")
+            )
         );
         let json: serde_json::Value = serde_json::from_str(&text("diffuscope")).unwrap();
         let read: Request = serde_json::from_value(json["request"].clone()).unwrap();
         assert_eq!(read, request);
+        assert_eq!(json["request"]["seed_text"], "-1");
+        assert_eq!(made(&bytes).unwrap().request, request);
     }
 }

@@ -102,11 +102,16 @@ pub fn save_run(
     trace: &Trace,
 ) -> Result<Vec<PathBuf>, SaveRunError> {
     let info = recorder.pipeline().info();
-    let metadata = RunMetadata::new(info, trace.request.clone(), &trace.branches);
+    let found = trace.not_finite();
+    let component = found.and_then(|found| found.component());
+    let weight = component.and_then(|component| recorder.pipeline().broken_weight(component));
+    let metadata = RunMetadata {
+        broken_weight: weight.cloned(),
+        ..RunMetadata::new(info, trace.request.clone(), &trace.branches)
+    };
     let mut written = Vec::new();
     if let (Some(file), Some(image)) = (options.file()?, &trace.image) {
-        let RunMetadata { request, model, .. } = &metadata;
-        written.push(file.publish(|out| write_png(out, &image.image, request, model))?);
+        written.push(file.publish(|out| write_png(out, &image.image, &metadata))?);
     }
     if let Some(folder) = options.folder()? {
         let selection = options.selection(info)?;
@@ -185,6 +190,8 @@ mod tests {
             },
             architecture: None,
             branches: Vec::new(),
+            scheduler_config: None,
+            broken_weight: None,
         }
     }
 

@@ -16,7 +16,9 @@ use super::document::{
 use super::json::write_lines;
 use super::png::write_png;
 use super::{DestinationError, OutputFolder, TensorSelection};
+use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request};
+use crate::scheduler::SchedulerConfig;
 use crate::trace::{AttentionMaps, Event, ImageTrace, StepTrace};
 
 /// What an export says of a run besides what happened in it.
@@ -34,6 +36,10 @@ pub struct RunMetadata {
     pub request: Request,
     /// Where the request was changed on the way.
     pub branches: Vec<BranchPoint>,
+    /// The noise schedule that the model was trained with.
+    pub scheduler_config: Option<SchedulerConfig>,
+    /// The weight that brought about values that are not finite, where that is known already.
+    pub broken_weight: Option<BrokenWeight>,
 }
 
 impl RunMetadata {
@@ -46,6 +52,8 @@ impl RunMetadata {
             architecture: Some(Architecture::of(info)),
             request,
             branches: branches.to_vec(),
+            scheduler_config: info.scheduler_config.clone(),
+            broken_weight: None,
         }
     }
 
@@ -63,7 +71,9 @@ impl RunMetadata {
             branches: self.branches,
             tokens: Tokens::default(),
             text: None,
+            scheduler_config: self.scheduler_config,
             schedule: Schedule::default(),
+            not_finite: None,
             steps: Vec::new(),
             tensors: BTreeMap::new(),
             image: Image::default(),
@@ -88,6 +98,8 @@ pub struct Export {
     folder: OutputFolder,
     selection: TensorSelection,
     expects: Expects,
+    /// What goes with the picture.
+    metadata: RunMetadata,
     /// As far as the run has come.
     document: RunDocument,
 }
@@ -111,7 +123,8 @@ impl Export {
             folder,
             selection,
             expects: Expects::Tokens,
-            document: metadata.into_document(),
+            document: metadata.clone().into_document(),
+            metadata,
         }
     }
 
@@ -147,7 +160,18 @@ impl Export {
             }
             _ => return Err(out_of_order(event, self.expects)),
         };
+        if self.document.not_finite.is_none() {
+            self.document.not_finite = event.not_finite();
+            self.blame(self.metadata.broken_weight.clone());
+        }
         Ok(())
+    }
+
+    /// Says which weight brought about the values that are not finite, where there are some.
+    pub fn blame(&mut self, weight: Option<BrokenWeight>) {
+        if let Some(found) = &mut self.document.not_finite {
+            found.weight = weight;
+        }
     }
 
     /// Completes the export and puts it into its place; returns the folder's path.
@@ -184,19 +208,13 @@ impl Export {
 
     fn image(&mut self, image: &ImageTrace) -> Result<(), ExportError> {
         let write = || {
-            let RunDocument { request, model, .. } = &self.document;
             let mut out = BufWriter::new(File::create(self.folder.stage().join(IMAGE))?);
-            write_png(&mut out, &image.image, request, model)?;
+            write_png(&mut out, &image.image, &self.metadata)?;
             out.into_inner()?;
             Ok(())
         };
         write().map_err(|source| self.failed(source))?;
-        self.document.image = Image {
-            file: IMAGE.into(),
-            width: image.image.width(),
-            height: image.image.height(),
-            seconds: image.seconds,
-        };
+        self.document.image = Image::new(image, IMAGE.into());
         Ok(())
     }
 

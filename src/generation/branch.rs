@@ -87,15 +87,16 @@ impl Generation {
             return Ok(());
         }
         let new = Scheduler::taking_over(kind, config, steps, old, step)?;
-        let latents = convert(self.latents()?, (old, &new), step)?;
+        let latents = converted_latents(self.latents()?, (old, &new), step)?;
         self.state.latents = Some(latents);
         self.state.scheduler = new;
         Ok(())
     }
 }
 
-/// The latents before `step` on the new scheduler's scale.
-fn convert(
+/// The latents before `step`, which are on the old scheduler's scale, on that of the one that takes over there: see
+/// [`Generation::branch`].
+pub fn converted_latents(
     latents: &Tensor,
     (old, new): (&Scheduler, &Scheduler),
     step: usize,

@@ -67,7 +67,7 @@ impl DeviceChoice {
 /// are f32 in any case, and so are the time embedding's sines, normalisation and softmax within the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// f16 on CUDA, f32 on the CPU.
+    /// f16 on CUDA, f32 on the CPU; of the autoencoder alone, what suits the others and it.
     #[default]
     Auto,
     /// 32 bits.
@@ -87,6 +87,62 @@ impl Precision {
             Self::F16 => DType::F16,
             Self::Bf16 if device.is_cpu() => return Err(DeviceError::NoBf16),
             Self::Bf16 => DType::BF16,
+        })
+    }
+}
+
+/// The type that the autoencoder decodes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecoderType {
+    /// This one, whatever comes of it.
+    Fixed(DType),
+    /// This one; where finite latents give a picture that is not, f32.
+    OrF32(DType),
+}
+
+/// The types of numbers that the networks of a pipeline compute in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberTypes {
+    /// The text encoder's and the UNet's.
+    pub networks: DType,
+    /// The autoencoder's.
+    pub decoder: DecoderType,
+}
+
+impl From<DType> for NumberTypes {
+    /// One for all.
+    fn from(dtype: DType) -> Self {
+        Self {
+            networks: dtype,
+            decoder: DecoderType::Fixed(dtype),
+        }
+    }
+}
+
+impl NumberTypes {
+    /// What `networks` and, if it is given, `decoder` stand for on `device`; without `decoder` it is as free as
+    /// `networks` is. `force_upcast` is the autoencoder's.
+    ///
+    /// # Errors
+    /// A type that `device` cannot compute in.
+    pub fn on(
+        device: &Device,
+        networks: Precision,
+        decoder: Option<Precision>,
+        force_upcast: bool,
+    ) -> Result<Self, DeviceError> {
+        let dtype = networks.on(device)?;
+        let decoder = match decoder.unwrap_or(networks) {
+            // As `StableDiffusionXLPipeline` does: in f16 only, for bf16 has f32's range.
+            Precision::Auto if dtype == DType::F16 && force_upcast => {
+                DecoderType::Fixed(DType::F32)
+            }
+            Precision::Auto => DecoderType::OrF32(dtype),
+            fixed => DecoderType::Fixed(fixed.on(device)?),
+        };
+        Ok(Self {
+            networks: dtype,
+            decoder,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! branch restores one and changes the request.
 
 mod branch;
+mod decoding;
 mod device;
 mod intervention;
 mod model_info;
@@ -20,10 +21,13 @@ mod words;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use image::RgbImage;
 
 pub use branch::BranchPoint;
-pub use device::{DeviceChoice, DeviceError, DeviceNote, Precision, free_memory};
+pub(crate) use branch::converted_latents;
+pub use decoding::Decoded;
+pub use device::{
+    DecoderType, DeviceChoice, DeviceError, DeviceNote, NumberTypes, Precision, free_memory,
+};
 pub use intervention::{AttentionChange, Intervention, StepRange};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;
@@ -150,7 +154,7 @@ pub enum StageOutput {
     /// One denoising step.
     Step(Box<DenoisingStep>),
     /// The picture.
-    Image(RgbImage),
+    Image(Box<Decoded>),
 }
 
 /// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed:
@@ -327,7 +331,7 @@ impl Generation {
             Stage::Image => {
                 let image = self.pipeline.decode(self.latents()?)?;
                 self.state.stage = Stage::Done;
-                StageOutput::Image(image)
+                StageOutput::Image(Box::new(image))
             }
             Stage::Done => return Ok(None),
         };

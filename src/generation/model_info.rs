@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use crate::checkpoint::LatentRgb;
-use crate::scheduler::SchedulerKind;
+use crate::scheduler::{SchedulerConfig, SchedulerKind};
 
 /// The description of a loaded model, or of the one that made a recorded run.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct ModelInfo {
     pub default_guidance: f64,
     /// A quick map from latents to colours: see [`ModelInfo::preview`].
     pub latent_rgb: LatentRgb,
+    /// The noise schedule that it was trained with; none of the model of a recorded run that does not say it.
+    pub scheduler_config: Option<SchedulerConfig>,
 }
 
 /// A cross-attention layer and the size of its maps.

@@ -1,14 +1,13 @@
 //! A loaded model: every network of a checkpoint on one device.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Tensor};
-use image::RgbImage;
 
-use super::{AttentionLayer, Error, ModelInfo, Precision, Request};
-use crate::checkpoint::{Checkpoint, Component, LatentRgb};
-use crate::model::autoencoder::Autoencoder;
+use super::decoding::Decoding;
+use super::{AttentionLayer, Decoded, Error, ModelInfo, NumberTypes, Precision, Request};
+use crate::checkpoint::{BrokenWeight, Checkpoint, Component, LatentRgb, Weights};
 use crate::model::text_encoder::TextEncoder;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::model::unet::{CrossAttentionSite, UNet};
@@ -81,6 +80,15 @@ pub(super) fn has_no_embedding(table: &Tensor, ids: &[u32]) -> candle_core::Resu
     Ok(largest.map(|largest| largest == 0.0).collect())
 }
 
+/// The weights that a network was read from, and what is wrong with them, once somebody has asked.
+#[derive(Debug)]
+struct Source {
+    component: Component,
+    weights: Arc<Weights>,
+    dtype: DType,
+    broken: OnceLock<Option<BrokenWeight>>,
+}
+
 /// A loaded model. Share it in an [`Arc`](std::sync::Arc): nothing in it changes.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -88,42 +96,63 @@ pub struct Pipeline {
     tokenizer: Arc<ClipTokenizer>,
     text_encoder: TextEncoder,
     unet: UNet,
-    autoencoder: Autoencoder,
+    decoding: Decoding,
+    sources: [Source; Component::ALL.len()],
     scheduler_config: SchedulerConfig,
     device: Device,
     dtype: DType,
 }
 
 impl Pipeline {
-    /// Reads a checkpoint's networks onto `device`, in the type that suits it: see [`Precision::Auto`].
-    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
-        Self::load_as(checkpoint, device, Precision::Auto.on(device)?, None)
+    /// Width and height of the pictures that `checkpoint` is to draw, in pixels: `size`, or what it was trained for.
+    ///
+    /// # Errors
+    /// A size that is no multiple of a latent pixel's, that the UNet cannot halve as often as it does, or above 2048.
+    pub fn image_size(
+        checkpoint: &Checkpoint,
+        size: Option<(usize, usize)>,
+    ) -> Result<(usize, usize), Error> {
+        let own = checkpoint.unet.sample_size * checkpoint.vae.scale();
+        size.map_or(Ok((own, own)), |size| checked_size(size, checkpoint))
     }
 
-    /// Reads a checkpoint's networks onto `device`, in `dtype`, for pictures of `size`: width and height in pixels.
+    /// Reads a checkpoint's networks onto `device`, in the type that suits it: see [`Precision::Auto`].
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
+        let upcast = checkpoint.vae.force_upcast;
+        let types = NumberTypes::on(device, Precision::Auto, None, upcast)?;
+        Self::load_as(checkpoint, device, types, None)
+    }
+
+    /// Reads a checkpoint's networks onto `device`, in `types`, for pictures of `size`: width and height in pixels.
     /// Where there is none, it is the one that the model was trained for.
     ///
     /// # Errors
-    /// A size that is no multiple of a latent pixel's, that the UNet cannot halve as often as it does, or above 2048;
-    /// weights that cannot be read.
+    /// Those of [`Pipeline::image_size`]; weights that cannot be read.
     pub fn load_as(
         checkpoint: &Checkpoint,
         device: &Device,
-        dtype: DType,
+        types: impl Into<NumberTypes>,
         size: Option<(usize, usize)>,
     ) -> Result<Self, Error> {
+        let types = types.into();
+        let dtype = types.networks;
         let scale = checkpoint.vae.scale();
-        let own = checkpoint.unet.sample_size * scale;
-        let image_size = match size {
-            Some(size) => checked_size(size, checkpoint)?,
-            None => (own, own),
-        };
+        let image_size = Self::image_size(checkpoint, size)?;
         let latent_size = (image_size.0 / scale, image_size.1 / scale);
         let weights = |component| checkpoint.weights(component, dtype, device);
         let text_encoder =
             TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
         let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
-        let autoencoder = Autoencoder::new(&checkpoint.vae, &weights(Component::Vae)?)?;
+        let decoding = Decoding::load(checkpoint, device, types.decoder)?;
+        let sources = Component::ALL.map(|component| Source {
+            component,
+            weights: checkpoint.stored(component),
+            dtype: match component {
+                Component::Vae => decoding.last_dtype(),
+                _ => dtype,
+            },
+            broken: OnceLock::new(),
+        });
 
         let parameters = [Component::TextEncoder, Component::UNet, Component::Vae]
             .into_iter()
@@ -150,13 +179,15 @@ impl Pipeline {
                 .latent_rgb
                 .clone()
                 .unwrap_or_else(stable_diffusion_v1_preview),
+            scheduler_config: Some(checkpoint.scheduler.clone()),
         };
         Ok(Self {
             info,
             tokenizer: Arc::new(checkpoint.tokenizer()?),
             text_encoder,
             unet,
-            autoencoder,
+            decoding,
+            sources,
             scheduler_config: checkpoint.scheduler.clone(),
             device: device.clone(),
             dtype,
@@ -220,13 +251,38 @@ impl Pipeline {
         self.info.default_request(prompt)
     }
 
+    /// The type that its autoencoder decodes in.
+    pub fn decoder_dtype(&self) -> DType {
+        self.decoding.dtype()
+    }
+
+    /// The first weight of a network, by name, that is not finite in the type that it computes in: what to ask for when
+    /// it gave values that are not. Reads all of them, seconds for weights of gigabytes, and remembers the answer.
+    pub fn broken_weight(&self, component: Component) -> Option<&BrokenWeight> {
+        let source = self
+            .sources
+            .iter()
+            .find(|source| source.component == component)?;
+        let broken = source.broken.get_or_init(|| {
+            // Nobody encodes a picture here.
+            let is_used = |name: &str| {
+                component != Component::Vae
+                    || !["encoder.", "quant_conv."]
+                        .iter()
+                        .any(|part| name.starts_with(part))
+            };
+            source.weights.broken(source.dtype, is_used)
+        });
+        broken.as_ref()
+    }
+
     /// Decodes latents of about unit variance (final latents, or any step's `x0`), `(1, channels, height, width)`.
-    pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
-        Ok(self.autoencoder.decode(&latents.to_dtype(self.dtype)?)?)
+    pub fn decode(&self, latents: &Tensor) -> Result<Decoded, Error> {
+        self.decoding.decode(latents)
     }
 
     /// The same for latents that have left the network: their values, row-major.
-    pub fn decode_values(&self, latents: &[f32]) -> Result<RgbImage, Error> {
+    pub fn decode_values(&self, latents: &[f32]) -> Result<Decoded, Error> {
         let [channels, height, width] = self.info.latent_shape;
         let shape = (1, channels, height, width);
         self.decode(&Tensor::from_slice(latents, shape, &self.device)?)

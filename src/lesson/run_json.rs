@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::Selection;
 use super::filter::{FilterError, Input, Tensor, Tensors};
 use crate::export::document::{
-    DataType, FORMAT_VERSION, Format, Model, Program, Schedule, Step, TensorEntry, TensorView,
-    TextStage, Tokens,
+    DataType, FORMAT_VERSION, Format, Image, Model, Program, Schedule, Step, TensorEntry,
+    TensorView, TextStage, Tokens,
 };
 use crate::export::tensor_file;
 use crate::generation::ModelInfo;
@@ -60,15 +60,12 @@ impl RunJson {
             .map(|index| run.step(trace, index, folder))
             .collect();
         run.put("steps", steps);
+        if let Some(found) = trace.not_finite() {
+            run.put("not_finite", found);
+        }
         run.put("tensors", of_the_run);
-        let image = trace.image.as_ref().map(|image| {
-            json!({
-                "file": format!("{folder}image.png"),
-                "width": image.image.width(),
-                "height": image.image.height(),
-                "seconds": image.seconds,
-            })
-        });
+        let image = trace.image.as_deref();
+        let image = image.map(|image| Image::new(image, format!("{folder}image.png")));
         run.put("image", image);
         run
     }
@@ -129,6 +126,9 @@ impl RunJson {
             "cross_attention": info.cross_attention,
         });
         self.put("architecture", architecture);
+        if let Some(config) = &info.scheduler_config {
+            self.put("scheduler_config", config);
+        }
         self.put("request", &trace.request);
         if !trace.branches.is_empty() {
             self.put("branches", &trace.branches);

@@ -55,7 +55,7 @@ impl Autoencoder {
     }
 
     /// `latents` as the UNet sees them, `(1, channels, height, width)`, to the picture.
-    pub fn decode(&self, latents: &Tensor) -> Result<RgbImage, Error> {
+    pub fn decode(&self, latents: &Tensor) -> Result<Picture, Error> {
         let latents = (latents / self.scaling_factor)?;
         let picture = match &self.network {
             Network::Decoder(decoder) => {
@@ -67,9 +67,18 @@ impl Autoencoder {
     }
 }
 
-/// `(1, 3, height, width)`, -1 to 1, to 8 bits a channel: `round(255 clamp(x / 2 + 0.5, 0, 1))`, ties to even as NumPy
-/// and so diffusers do.
-fn to_rgb(picture: &Tensor) -> candle_core::Result<RgbImage> {
+/// What the decoder gave.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// 8 bits a channel: `round(255 clamp(x / 2 + 0.5, 0, 1))`, ties to even as NumPy and so diffusers do. Where `x` is
+    /// NaN, 0.
+    pub image: RgbImage,
+    /// `x`, row-major `(height, width, 3)`: -1 to 1 where it is not clipped.
+    pub values: Vec<f32>,
+}
+
+/// `(1, 3, height, width)` to the picture.
+fn to_rgb(picture: &Tensor) -> candle_core::Result<Picture> {
     let (_, channels, height, width) = picture.dims4()?;
     if channels != 3 {
         candle_core::bail!("the autoencoder's picture has {channels} channels instead of 3");
@@ -81,9 +90,10 @@ fn to_rgb(picture: &Tensor) -> candle_core::Result<RgbImage> {
         .flatten_all()?
         .to_vec1::<f32>()?;
     let bytes = values
-        .into_iter()
+        .iter()
         .map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8)
         .collect();
-    RgbImage::from_raw(width as u32, height as u32, bytes)
-        .ok_or_else(|| candle_core::Error::Msg("the picture has the wrong size".into()))
+    let image = RgbImage::from_raw(width as u32, height as u32, bytes)
+        .ok_or_else(|| candle_core::Error::Msg("the picture has the wrong size".into()))?;
+    Ok(Picture { image, values })
 }

@@ -124,6 +124,9 @@ pub struct VaeConfig {
     pub use_quant_conv: bool,
     /// Is there a 1x1 convolution before the decoder?
     pub use_post_quant_conv: bool,
+    /// Is it to decode in f32 where the other networks compute in f16? Where the file says nothing, diffusers' class
+    /// has true and its pipeline for v1 and v2 does not look; here that is false.
+    pub force_upcast: bool,
 }
 
 impl VaeConfig {

@@ -13,7 +13,7 @@ pub const MAX_TRAIN_TIMESTEPS: usize = 100_000;
 ///
 /// A key whose default differs from scheduler to scheduler is an `Option`; each sampler
 /// fills in its own, as `from_config` does in diffusers when schedulers are exchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SchedulerConfig {
     /// Timesteps the model was trained on, `1..=`[`MAX_TRAIN_TIMESTEPS`].

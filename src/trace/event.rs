@@ -116,25 +116,6 @@ impl StepTrace {
     pub fn tensor(&self, name: &str) -> Option<&TensorData> {
         self.tensors.iter().find(|tensor| &*tensor.name == name)
     }
-
-    /// The first of its tensors, in the order in which they are computed, with values that are NaN or infinite.
-    pub fn not_finite(&self) -> Option<&TensorData> {
-        (self.tensors.iter()).find(|tensor| tensor.stats.non_finite > 0)
-    }
-
-    /// What to say of [`StepTrace::not_finite`]. Nothing where every value is finite.
-    pub fn not_finite_message(&self) -> Option<String> {
-        let tensor = self.not_finite()?;
-        let Stats {
-            non_finite, count, ..
-        } = tensor.stats;
-        Some(format!(
-            "{non_finite} of the {count} values of {} at step {} are NaN or infinite: \
-             from here on the picture is not what the model means",
-            tensor.name,
-            self.index + 1
-        ))
-    }
 }
 
 /// The decoded picture.
@@ -142,6 +123,13 @@ impl StepTrace {
 pub struct ImageTrace {
     /// 8-bit RGB, rounded as diffusers rounds.
     pub image: RgbImage,
+    /// Statistics of what the decoder gave, before it is clipped and rounded; none in a replay of a run that did not
+    /// record them.
+    pub stats: Option<Stats>,
+    /// The type that it was decoded in: `f32`. None in a replay of a run that did not record it.
+    pub dtype: Option<String>,
+    /// Where it was decoded again in f32: how many values were not finite before, in the networks' type.
+    pub overflowed: Option<usize>,
     /// Seconds that decoding took.
     pub seconds: f64,
 }

@@ -8,6 +8,7 @@
 mod attention;
 mod capture;
 mod event;
+mod not_finite;
 mod options;
 mod recorder;
 mod stats;
@@ -17,6 +18,7 @@ pub use attention::{AttentionMaps, AttentionStore};
 pub use event::{
     Event, ImageTrace, ModuleStats, NoiseTrace, StepTrace, TextTrace, TokensTrace, Trace,
 };
+pub use not_finite::{Cause, NotFinite, TraceStage};
 pub use options::{CancelToken, Guidance, RecordOptions};
 pub use recorder::Recorder;
 pub use stats::Stats;

@@ -9,11 +9,12 @@ use super::capture::{Capture, Captured, attention_maps, module_stats};
 use super::options::{Guidance, RecordOptions};
 use super::tensor_data::shape;
 use super::{
-    AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
+    AttentionMaps, Event, ImageTrace, NoiseTrace, Stats, StepTrace, TensorData, TextTrace,
+    TokensTrace,
 };
 use crate::generation::{
-    BranchPoint, DenoisingStep, Error, Generation, GenerationState, Pipeline, Request, Stage,
-    StageOutput,
+    BranchPoint, Decoded, DenoisingStep, Error, Generation, GenerationState, Pipeline, Request,
+    Stage, StageOutput,
 };
 use crate::kernels::cuda::transfer::{Buffers, Transfer};
 use crate::model::AttentionDetail;
@@ -152,11 +153,7 @@ impl Recorder {
                 Some(StageOutput::Noise { initial_noise }) => {
                     return noise_event(generation, &initial_noise).map(Some);
                 }
-                Some(StageOutput::Image(image)) => {
-                    let seconds = start.elapsed().as_secs_f64();
-                    let image = ImageTrace { image, seconds };
-                    return Ok(Some(Event::Image(Arc::new(image))));
-                }
+                Some(StageOutput::Image(image)) => return Ok(Some(image_event(*image, start))),
                 None => return Ok(None),
             }
         };
@@ -326,6 +323,16 @@ fn noise_event(generation: &Generation, initial_noise: &Tensor) -> Result<Event,
         schedule: generation.scheduler().schedule().clone(),
         initial_noise: TensorData::from_tensor("initial_noise", initial_noise)?,
     })))
+}
+
+fn image_event(decoded: Decoded, start: Instant) -> Event {
+    Event::Image(Arc::new(ImageTrace {
+        image: decoded.image,
+        stats: Some(Stats::of(&decoded.values)),
+        dtype: Some(decoded.dtype.as_str().to_owned()),
+        overflowed: decoded.overflowed,
+        seconds: start.elapsed().as_secs_f64(),
+    }))
 }
 
 fn text_event(

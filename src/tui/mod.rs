@@ -12,6 +12,7 @@
 //! can drive it; `ui` reads the state and draws it, and the state knows nothing of `ui`.
 
 pub(crate) mod keys;
+pub(crate) mod not_finite;
 mod options;
 mod panics;
 mod player;

@@ -7,9 +7,9 @@ use diffuscope::{Checkpoint, Generation, NoHook, Pipeline, Source, Stage, StageO
 
 fn finish(mut generation: Generation, file: &str) -> anyhow::Result<()> {
     while let Some(output) = generation.advance(&mut NoHook)? {
-        if let StageOutput::Image(image) = output {
+        if let StageOutput::Image(decoded) = output {
             let path = std::env::temp_dir().join(file);
-            image.save(&path)?;
+            decoded.image.save(&path)?;
             println!("{}", path.display());
         }
     }

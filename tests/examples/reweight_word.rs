@@ -9,9 +9,9 @@ fn draw(pipeline: &Arc<Pipeline>, hook: &mut dyn Hook, file: &str) -> anyhow::Re
     let request = pipeline.default_request("a red apple on a table");
     let mut generation = Generation::new(pipeline.clone(), request)?;
     while let Some(output) = generation.advance(hook)? {
-        if let StageOutput::Image(image) = output {
+        if let StageOutput::Image(decoded) = output {
             let path = std::env::temp_dir().join(file);
-            image.save(&path)?;
+            decoded.image.save(&path)?;
             println!("{}", path.display());
         }
     }

@@ -2,9 +2,11 @@
 
 use super::support::{PROMPT, Session, attention, draw, find, has_picture, loader, pipeline, text};
 use crossterm::event::KeyCode;
+use diffuscope::checkpoint::BrokenWeight;
 use diffuscope::export::{ExportOptions, Replay};
+use diffuscope::lesson::Language;
 use diffuscope::model::AttentionDetail;
-use diffuscope::trace::{Event, Guidance, TensorData};
+use diffuscope::trace::{Event, Guidance, Stats, TensorData};
 use diffuscope::tui::state::action::{Action, Typing};
 use diffuscope::tui::state::editor::Field;
 use diffuscope::tui::state::run::Run;
@@ -502,7 +504,22 @@ fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
         screen.contains("1 of the 1024 values of noise_text at step 2"),
         "{screen}"
     );
-    assert!(screen.contains("--dtype f32"), "{screen}");
+    // It runs in f32 already.
+    assert!(screen.contains("outgrow even f32"), "{screen}");
+    assert!(!screen.contains("--dtype"), "{screen}");
+    let weight = BrokenWeight {
+        tensor: "mid_block.resnets.0.conv1.weight".into(),
+        file: "unet/x.safetensors".into(),
+        non_finite: 1,
+        count: 9,
+        too_large: false,
+    };
+    app.apply(Update::Blamed { run: id, weight });
+    let screen = said(&app);
+    assert!(
+        screen.contains("mid_block.resnets.0.conv1.weight"),
+        "{screen}"
+    );
     app.update(Action::Dismiss);
     app.apply(second);
     // Every screen goes on saying it, and the message does not come again.
@@ -513,5 +530,37 @@ fn values_that_are_not_finite_are_said_at_the_step_where_they_appear() {
             said(&app).contains("NaN or infinite since step 2"),
             "{view:?}"
         );
+    }
+    app.lesson.language = Language::Zh;
+    let screen = said(&app).replace(' ', "");
+    assert!(screen.contains("从第2步起有NaN或无穷大"), "{screen}");
+}
+
+#[test]
+fn a_picture_that_the_autoencoder_spoils_is_said_in_both_languages() {
+    for language in Language::ALL {
+        let mut app = finished(1).app;
+        app.lesson.language = language;
+        let run = app.run().unwrap();
+        let id = run.id;
+        let image = run.trace.image.clone().unwrap();
+        let mut broken = (*image).clone();
+        broken.stats = Some(Stats {
+            non_finite: 7,
+            ..image.stats.unwrap()
+        });
+        broken.dtype = Some("f16".into());
+        app.apply(Update::Recorded {
+            run: id,
+            event: Event::Image(broken.into()),
+            pictures: None,
+        });
+        let screen = text(&app, (120, 40)).split_whitespace().collect::<String>();
+        let (what, short) = match language {
+            Language::En => ("7ofthe", "NaNorinfiniteinthepicture"),
+            Language::Zh => ("其中7个是NaN或无穷大", "图像里有NaN或无穷大"),
+        };
+        assert!(screen.contains(what) && screen.contains(short), "{screen}");
+        assert!(screen.contains("--vae-dtypef32"), "{screen}");
     }
 }

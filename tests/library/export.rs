@@ -41,6 +41,8 @@ fn metadata(steps: usize) -> RunMetadata {
         request: request(steps),
         architecture: None,
         branches: Vec::new(),
+        scheduler_config: Some(SchedulerConfig::stable_diffusion_v1()),
+        broken_weight: None,
     }
 }
 
@@ -132,6 +134,9 @@ fn step(index: usize, latents: &[f32], maps: usize) -> Event {
 fn picture() -> Event {
     Event::Image(Arc::new(ImageTrace {
         image: RgbImage::from_pixel(8, 4, image::Rgb([1, 2, 3])),
+        stats: Some(Stats::of(&[0.5; 96])),
+        dtype: Some("f32".into()),
+        overflowed: None,
         seconds: 0.25,
     }))
 }

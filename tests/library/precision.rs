@@ -79,7 +79,7 @@ fn sixteen_bits_are_as_close_as_pytorchs() {
     }
     let noise = &exact.tensor("latents").unwrap().data;
     let noise: Vec<f32> = noise.iter().map(|x| x / exact.preview_scale).collect();
-    let picture = |pipeline: &Pipeline| pipeline.decode_values(&noise).unwrap().into_raw();
+    let picture = |pipeline: &Pipeline| pipeline.decode_values(&noise).unwrap().image.into_raw();
     let (narrow, wide) = (picture(&narrow), picture(&wide));
     let apart: u64 = narrow
         .iter()

@@ -9,7 +9,7 @@ use diffuscope::checkpoint::{Checkpoint, Source};
 use diffuscope::export::document::RunDocument;
 use diffuscope::export::{
     Export, ExportOptions, OutputFolder, Replay, ReplayError, RunMetadata, TensorSelection,
-    save_run, save_trace,
+    Verified, save_run, save_trace,
 };
 use diffuscope::generation::{Intervention, Pipeline, Request};
 use diffuscope::model::AttentionDetail;
@@ -415,6 +415,208 @@ fn a_tensors_file_that_is_not_what_the_document_says_is_refused() {
         file.set_len(1 << 40).unwrap();
     });
     assert!(error.contains("has 1099511627776 bytes"), "{error}");
+}
+
+/// The whole of the recorded run with `change` made to `run.json`, checked.
+fn verified(from: &Path, change: impl FnOnce(&mut Value)) -> Result<Verified, ReplayError> {
+    let parent = tempfile::tempdir().unwrap();
+    for (name, content) in files(from) {
+        let path = parent.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let path = parent.path().join("run.json");
+    let mut document: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut document);
+    fs::write(path, document.to_string()).unwrap();
+    Replay::open(parent.path())?.verify()
+}
+
+#[test]
+fn every_number_that_follows_from_the_tensors_is_held_against_them() {
+    let sound = verified(&RECORDED.path, |_| ()).unwrap();
+    assert!(sound.tensors > 20 && sound.maps > 0, "{sound:?}");
+    let cases: [(&str, Change); 22] = [
+        ("tensors.x0.stats.mean", |run| {
+            run["steps"][1]["tensors"]["x0"]["stats"]["mean"] = json!(0.1);
+        }),
+        ("initial_noise.stats.norm", |run| {
+            run["tensors"]["initial_noise"]["stats"]["norm"] = json!(1.0);
+        }),
+        ("latents.stats.non_finite", |run| {
+            run["steps"][0]["tensors"]["latents"]["stats"]["non_finite"] = json!(1);
+        }),
+        ("stats.count", |run| {
+            run["tensors"]["prompt_embedding"]["stats"]["count"] = json!(7);
+        }),
+        ("tensors.attention/", |run| {
+            let tensors = run["steps"][1]["tensors"].as_object_mut().unwrap();
+            let (_, map) = tensors
+                .iter_mut()
+                .find(|(name, _)| name.starts_with("attention/"))
+                .unwrap();
+            map["stats"]["max"] = json!(0.5);
+        }),
+        ("the noise of seed 43", |run| {
+            run["request"]["seed"] = json!(43);
+            run["request"]["seed_text"] = json!("43");
+        }),
+        ("steps", |run| run["request"]["steps"] = json!(3)),
+        ("noise_guided", |run| {
+            run["request"]["guidance_scale"] = json!(2.75);
+        }),
+        ("noise_uncond", |run| {
+            run["request"]["guidance_scale"] = json!(1.0);
+        }),
+        ("latents_next", |run| {
+            run["request"]["scheduler"] = json!("euler");
+        }),
+        ("steps[0].", |run| {
+            run["request"]["scheduler"] = json!("dpm++-2m");
+        }),
+        ("request", |run| {
+            run["request"]["prompt"] = json!(format!("a{}", "n apple on it ".repeat(40)));
+        }),
+        ("request", |run| {
+            run["request"]["negative_prompt"] = json!("a cat, 苹果");
+        }),
+        ("request", |run| {
+            run["request"]["interventions"][0]["change"]["weight"] = json!(2.5);
+        }),
+        ("model", |run| run["model"]["name"] = json!("another")),
+        ("steps[1].sigma", |run| {
+            run["steps"][1]["sigma"] = json!(1.5);
+        }),
+        ("steps[0].preview_scale", |run| {
+            run["steps"][0]["preview_scale"] = json!(2.0);
+        }),
+        ("schedule.sigmas[1]", |run| {
+            run["schedule"]["sigmas"][1] = json!(1.5);
+        }),
+        ("schedule.betas[7]", |run| {
+            run["schedule"]["betas"][7] = json!(0.5);
+        }),
+        ("tokens.prompt_truncated", |run| {
+            run["tokens"]["prompt_truncated"] = json!(1);
+        }),
+        ("image.stats.count", |run| {
+            run["image"]["stats"]["count"] = json!(1);
+        }),
+        ("not_finite", |run| {
+            run["not_finite"] = json!({
+                "stage": "step", "step": 0, "tensor": "x0", "non_finite": 1, "count": 4
+            });
+        }),
+    ];
+    for (expected, change) in cases {
+        let error = verified(&RECORDED.path, change)
+            .expect_err(expected)
+            .to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(error.contains("run.json"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_checked_is_said() {
+    let few = record(TensorSelection::of(["x0", "noise_text"]));
+    let verified = verified(&few.path, |run| {
+        run["request"]["guidance_scale"] = json!(2.75);
+    });
+    // The picture still knows.
+    assert!(verified.unwrap_err().to_string().contains("image.png"));
+    let verified = self::verified(&few.path, |_| ()).unwrap();
+    let said = |what: &str| {
+        verified
+            .unchecked
+            .iter()
+            .any(|unchecked| unchecked.contains(what))
+    };
+    for what in [
+        "seed",
+        "guidance",
+        "sampler",
+        "they take the model",
+        "statistics of modules",
+    ] {
+        assert!(said(what), "{what}: {verified:?}");
+    }
+    let old = self::verified(&RECORDED.path, |run| {
+        run.as_object_mut().unwrap().remove("scheduler_config");
+    });
+    let old = old.unwrap();
+    assert!(
+        old.unchecked
+            .iter()
+            .any(|what| what.contains("scheduler_config")),
+        "{old:?}"
+    );
+}
+
+#[test]
+fn a_run_with_branches_of_every_sampler_is_found_to_be_what_it_says() {
+    use diffuscope::scheduler::SchedulerKind;
+    for (first, then) in [
+        (SchedulerKind::Lms, SchedulerKind::Ddim),
+        (SchedulerKind::Ddim, SchedulerKind::EulerAncestral),
+        (SchedulerKind::EulerAncestral, SchedulerKind::EulerAncestral),
+        (SchedulerKind::DpmPlusPlus2M, SchedulerKind::Euler),
+        (SchedulerKind::Pndm, SchedulerKind::Pndm),
+        (SchedulerKind::DpmPlusPlus2MKarras, SchedulerKind::Lms),
+    ] {
+        let request = Request {
+            steps: 6,
+            scheduler: first,
+            ..PIPELINE.default_request("a red apple")
+        };
+        let options = RecordOptions::default();
+        let mut recorder = Recorder::new(PIPELINE.clone(), request.clone(), options).unwrap();
+        let mut trace = Trace::new(request.clone(), 0);
+        while trace.steps.len() < 4 {
+            trace.apply(recorder.advance().unwrap().unwrap());
+        }
+        let branch = Request {
+            scheduler: then,
+            seed: 7,
+            guidance_scale: 4.0,
+            prompt: "a blue house".into(),
+            ..request
+        };
+        trace.truncate(3);
+        for event in recorder.branch(3, branch.clone()).unwrap() {
+            trace.apply(event);
+        }
+        while let Some(event) = recorder.advance().unwrap() {
+            trace.apply(event);
+        }
+        trace.request = branch;
+        trace.branches = recorder.branches().to_vec();
+        let parent = tempfile::tempdir().unwrap();
+        let options = ExportOptions {
+            json: Some(parent.path().join("out")),
+            ..ExportOptions::default()
+        };
+        let written = save_run(&options, &recorder, &trace).unwrap();
+        let verified = Replay::open(&written[0]).unwrap().verify().unwrap();
+        let has = |what: &str| {
+            verified
+                .checked
+                .iter()
+                .any(|checked| checked.contains(what))
+        };
+        assert!(
+            has("sampler") && has("latents are those") && has("guidance"),
+            "{verified:?}"
+        );
+        let tampered = self::verified(&written[0], |run| {
+            run["branches"][0]["request"]["guidance_scale"] = json!(3.5);
+        });
+        let error = tampered.unwrap_err().to_string();
+        assert!(
+            error.contains("steps[0].tensors.noise_guided"),
+            "{first} {then}: {error}"
+        );
+    }
 }
 
 #[cfg(unix)]

@@ -21,13 +21,13 @@ use tempfile::TempDir;
 const ASTRONAUT: &str = "a photograph of an astronaut riding a horse";
 
 /// The program, in a folder of its own.
-fn diffuscope(folder: &TempDir, args: &[&str]) -> Command {
+pub(crate) fn diffuscope(folder: &TempDir, args: &[&str]) -> Command {
     let mut command = cargo_bin_cmd!("diffuscope");
     command.current_dir(folder.path()).args(args);
     command
 }
 
-fn here() -> TempDir {
+pub(crate) fn here() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -67,7 +67,9 @@ fn help_teaches_by_examples_and_names_every_exit_code() {
         .assert()
         .success()
         .stdout(contains("Examples:"))
-        .stdout(contains("0 done, 1 failed, 2 wrong usage"))
+        .stdout(contains(
+            "0 done, 1 failed, 2 wrong usage, 3 done with values",
+        ))
         .stdout(contains("\u{1b}").not());
     for command in ["inspect", "run", "replay", "tokenize", "schedule", "schema"] {
         diffuscope(&folder, &[command, "--help"])
@@ -619,6 +621,76 @@ fn a_picture_that_is_named_is_replaced_whole() {
     assert_eq!(names(folder.path()), ["a.png"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn who_may_read_a_picture_stays_as_it_was_and_links_stay_links() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = here();
+    let at = |name: &str| folder.path().join(name);
+    let run = |name: &str| {
+        let args = [
+            "run", "-p", "a cat", "--steps", "1", "--size", "64", "--png", name,
+        ];
+        diffuscope(&folder, &args).assert().success();
+    };
+    fs::write(at("a.png"), "old").unwrap();
+    fs::set_permissions(at("a.png"), fs::Permissions::from_mode(0o600)).unwrap();
+    run("a.png");
+    assert_eq!(
+        fs::metadata(at("a.png")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    symlink("b.png", at("link.png")).unwrap();
+    run("link.png");
+    assert!(at("link.png").is_symlink());
+    image::open(at("b.png")).unwrap();
+}
+
+#[test]
+fn a_picture_is_png_and_goes_where_it_was_asked_for() {
+    let folder = here();
+    let run = |png: &str| {
+        let args = [
+            "run", "-p", "a cat", "--steps", "1", "--size", "64", "--png", png,
+        ];
+        diffuscope(&folder, &args).assert()
+    };
+    run("a.jpg").code(2).stdout("").stderr(contains("`a.png`"));
+    let assert = run("-").success().stderr("");
+    let picture = image::load_from_memory(&assert.get_output().stdout).unwrap();
+    assert_eq!(picture.width(), 64);
+    assert!(names(folder.path()).is_empty());
+    run("./-").success();
+    assert_eq!(names(folder.path()), ["-"]);
+    let args = ["run", "-p", "a cat", "--json", "-"];
+    diffuscope(&folder, &args)
+        .assert()
+        .code(2)
+        .stderr(contains("./-"));
+}
+
+#[test]
+fn what_a_killed_run_left_is_taken_away_by_the_next() {
+    let folder = here();
+    let left = folder.path().join(".a.png.diffuscope-partial-abcdef");
+    fs::write(&left, "half").unwrap();
+    let args = [
+        "run", "-p", "a cat", "--steps", "1", "--size", "64", "--png", "b.png",
+    ];
+    diffuscope(&folder, &args).assert().success();
+    assert_eq!(names(folder.path()), ["b.png"]);
+}
+
+#[test]
+fn a_size_that_cannot_be_drawn_is_refused_before_anything_is_said_of_memory() {
+    let folder = here();
+    diffuscope(&folder, &["run", "-p", "a cat", "--size", "100000"])
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("cannot be drawn").and(contains("memory").not()));
+}
+
 // ---- run: the export
 
 /// An export of everything, with every head.
@@ -1116,6 +1188,7 @@ fn a_recorded_run_is_checked_without_a_model() {
         .success()
         .stdout(contains(format!("“{ASTRONAUT}”")))
         .stdout(contains("3 steps"))
+        .stdout(contains("guidance combines its halves").and(contains("Not checked:")))
         .stderr("");
     diffuscope(&folder, &["replay", path])
         .assert()
@@ -1359,7 +1432,7 @@ fn numbers_that_the_cpu_cannot_compute_with_are_refused_with_what_to_do() {
 }
 
 /// A copy of the embedded model's folder.
-fn model_folder(parent: &TempDir) -> PathBuf {
+pub(crate) fn model_folder(parent: &TempDir) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/little-world/checkpoint");
     let to = parent.path().join("model");
     copy(&from, &to);

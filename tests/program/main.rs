@@ -3,5 +3,6 @@
 mod cli;
 mod hub;
 mod lesson;
+mod not_finite;
 mod single_file;
 mod terminal;

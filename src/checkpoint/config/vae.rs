@@ -30,6 +30,7 @@ impl VaeConfig {
             sample_size: json.size("sample_size", 32)?,
             use_quant_conv: json.flag("use_quant_conv", true)?,
             use_post_quant_conv: json.flag("use_post_quant_conv", true)?,
+            force_upcast: json.flag("force_upcast", false)?,
         };
         config.check(json)?;
         Ok(config)

@@ -148,6 +148,11 @@ impl Folder {
         Ok(reader().decode().map_err(damaged)?.into_rgb8())
     }
 
+    /// A picture's file, as it is.
+    pub fn picture_bytes(&self, file: &str) -> Result<Vec<u8>, ReplayError> {
+        self.bytes(file, LARGEST_PICTURE)
+    }
+
     /// A file's whole content, which has at most `largest` bytes.
     fn bytes(&self, file: &str, largest: u64) -> Result<Vec<u8>, ReplayError> {
         self.check(file)?;

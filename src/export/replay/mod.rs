@@ -6,6 +6,8 @@
 
 mod check;
 mod files;
+mod resample;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use super::document::{self, Architecture, DataType, Number, RunDocument, TensorEntry, TokenEntry};
 use super::selection::{ATTENTION, STEP_TENSORS};
 use super::{RunMetadata, TensorSelection};
+use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, Tokens};
 use crate::random::Generator;
@@ -23,6 +26,7 @@ use crate::trace::{
     Trace,
 };
 use files::Folder;
+pub use verify::Verified;
 
 /// A recorded run. Its parts are read when they are asked for.
 #[derive(Debug)]
@@ -146,7 +150,15 @@ impl Replay {
 
     /// What an export of it says besides what happened.
     pub fn metadata(&self) -> RunMetadata {
-        RunMetadata::new(&self.info, self.request().clone(), self.branches())
+        RunMetadata {
+            broken_weight: self.broken_weight().cloned(),
+            ..RunMetadata::new(&self.info, self.request().clone(), self.branches())
+        }
+    }
+
+    /// The weight that brought about values that are not finite, where there are some and it was found.
+    pub fn broken_weight(&self) -> Option<&BrokenWeight> {
+        self.document.not_finite.as_ref()?.weight.as_ref()
     }
 
     /// The tensors that were recorded.
@@ -333,6 +345,9 @@ impl Replay {
             image: self
                 .folder
                 .picture(&image.file, (image.width, image.height))?,
+            stats: image.stats,
+            dtype: image.dtype.as_deref().map(DataType::short_name_of),
+            overflowed: image.overflowed,
             seconds: image.seconds,
         })))
     }
@@ -384,6 +399,7 @@ fn model_info(document: &RunDocument, architecture: &Architecture) -> ModelInfo 
         cross_attention: architecture.cross_attention.clone(),
         default_guidance: architecture.default_guidance,
         latent_rgb: architecture.latent_rgb.clone(),
+        scheduler_config: document.scheduler_config.clone(),
     }
 }
 

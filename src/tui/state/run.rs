@@ -192,11 +192,6 @@ impl Run {
         }
     }
 
-    pub fn first_not_finite(&self) -> Option<&StepTrace> {
-        let mut steps = self.trace.steps.iter().map(Arc::as_ref);
-        steps.find(|step| step.not_finite().is_some())
-    }
-
     /// Memory of the attention maps kept under the budget, in bytes: used, and the budget.
     pub fn attention_memory(&self) -> (usize, usize) {
         let stores = [&self.trace.attention, &self.uncond];

@@ -9,9 +9,10 @@ use super::editor::Field;
 use super::requests::Wanted;
 use super::run::{Run, RunState};
 use super::runs::By;
-use crate::checkpoint::EMBEDDED;
+use crate::checkpoint::{BrokenWeight, EMBEDDED};
 use crate::generation::{ModelInfo, Request};
-use crate::trace::Event;
+use crate::trace::{Event, ImageTrace};
+use crate::tui::not_finite;
 use crate::tui::worker::{Failure, Pictures, Update, Work};
 
 impl App {
@@ -43,6 +44,10 @@ impl App {
                 event,
                 pictures,
             } => self.record(run, event, pictures),
+            Update::Blamed { run, weight } if self.runs.is_current(run) => {
+                self.say_not_finite(Some(weight));
+            }
+            Update::Blamed { .. } => {}
             Update::Paused { run, cancelled } if cancelled => {
                 self.set_state(run, RunState::Cancelled);
             }
@@ -141,27 +146,47 @@ impl App {
 
     fn record(&mut self, id: u64, event: Event, pictures: Option<Pictures>) {
         let tokenized = matches!(event, Event::Tokens(_));
-        let broken = match &event {
-            Event::Step(step) => step.not_finite_message(),
+        let image = match &event {
+            Event::Image(image) => Some(Arc::clone(image)),
             _ => None,
         };
         let Some(run) = self.runs.find_mut(id) else {
             return;
         };
         // Said once: all that follows is not finite either.
-        let is_news = run.first_not_finite().is_none();
+        let was_sound = run.trace.not_finite().is_none();
         run.record(event, pictures);
+        let is_news = was_sound && run.trace.not_finite().is_some();
         self.runs.keep_to_budget();
         if self.runs.is_current(id)
             && let Some(run) = &self.runs.current
         {
             self.cursor.settle(run, tokenized);
             self.cursor.follow(run);
-            if let (Some(what), true) = (broken, is_news) {
-                let advice = "In f16 numbers can grow too large: try --dtype f32, or bf16.";
-                self.notice = Some(Notice::Failed(Failure::new(what, advice)));
+            if let Some(note) = image.and_then(|image| self.decoded_again(&image)) {
+                self.say(note);
+            }
+            if is_news {
+                self.say_not_finite(None);
             }
         }
+    }
+
+    /// Says where the current run's values ceased to be finite, and what helps.
+    fn say_not_finite(&mut self, weight: Option<BrokenWeight>) {
+        let found = self.run().and_then(|run| run.trace.not_finite());
+        let (Some(mut found), Some(info)) = (found, self.info()) else {
+            return;
+        };
+        found.weight = weight;
+        let language = self.lesson.language;
+        let advice = not_finite::advice(&found, info, language);
+        let failure = Failure::new(not_finite::what(&found, language), &advice);
+        self.notice = Some(Notice::Failed(failure));
+    }
+
+    fn decoded_again(&self, image: &ImageTrace) -> Option<String> {
+        not_finite::decoded_again(image, self.info()?, self.lesson.language)
     }
 
     /// Takes in what was asked for; a failure is shown once.

@@ -70,7 +70,7 @@ impl NewFile {
         let file = OutputFile::new_at(&self.name)?;
         let RunMetadata { request, model, .. } = &self.metadata;
         match &self.content {
-            Content::Picture(image) => file.publish(|out| write_png(out, image, request, model)),
+            Content::Picture(image) => file.publish(|out| write_png(out, image, &self.metadata)),
             Content::Tensor(tensor) => save_tensor(file, tensor),
             Content::Attention(maps) => save_attention(file, maps),
             Content::Step(step, attention) => save_step(file, &self.metadata, step, attention),

@@ -1,6 +1,6 @@
 //! The thread that has the model: one command or one denoising step after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::command::Command;
 use super::update::{AttentionKey, Failure, Pictures, Update, Work};
 use super::{Loader, Opened, send};
 use crate::export::{ExportOptions, save_run};
-use crate::generation::{self, Pipeline, Request, RequestPatch, Stage};
+use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
 use crate::model::{self, AttentionDetail};
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
 use crate::tui::panics;
@@ -24,6 +24,8 @@ struct ModelThread {
     pipeline: Arc<Pipeline>,
     recorders: BTreeMap<u64, Recorder>,
     active: Option<ActiveRun>,
+    /// Runs with values that are not finite, whose weights have been looked at.
+    blamed: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +58,7 @@ pub(super) fn work(
         pipeline: Arc::clone(&opened.pipeline),
         recorders: BTreeMap::new(),
         active: None,
+        blamed: BTreeSet::new(),
     };
     thread.send_loaded(opened, request);
     thread.serve();
@@ -218,7 +221,14 @@ impl ModelThread {
     fn decode(&self, run: u64, step: usize, x0: &TensorData) {
         let work = Work::Decode(step);
         self.send(Update::Begins { run, work });
-        let image = catch_panic(|| self.pipeline.decode_values(&x0.data)).map(Arc::new);
+        let decoded = catch_panic(|| self.pipeline.decode_values(&x0.data));
+        let image = decoded.and_then(|decoded| {
+            if sound(&decoded) {
+                Ok(Arc::new(decoded.image))
+            } else {
+                Err(unsound(&decoded, step))
+            }
+        });
         self.send(Update::Decoded { run, step, image });
     }
 
@@ -261,20 +271,29 @@ impl ModelThread {
     }
 
     /// Says what was recorded, with what only the model can say about it.
-    fn send_recorded(&self, run: u64, event: Event) {
+    fn send_recorded(&mut self, run: u64, event: Event) {
         let tokens = match &event {
             Event::Tokens(tokens) => Some(Arc::clone(tokens)),
             _ => None,
         };
-        let pipeline = &self.pipeline;
+        let pipeline = Arc::clone(&self.pipeline);
         let pictures = Pictures::of(&event, |latents, scale| {
             pipeline.info().preview(latents, scale)
         });
+        let found = event.not_finite();
         self.send(Update::Recorded {
             run,
             event,
             pictures,
         });
+        // After the news itself, for it reads all weights of a network.
+        if let Some(found) = found
+            && self.blamed.insert(run)
+            && let Some(component) = found.component()
+            && let Some(weight) = pipeline.broken_weight(component).cloned()
+        {
+            self.send(Update::Blamed { run, weight });
+        }
         let Some(tokens) = tokens else {
             return;
         };
@@ -346,6 +365,26 @@ impl From<generation::Error> for Failure {
         };
         Self::new(what, advice)
     }
+}
+
+/// Is every value of it finite?
+fn sound(decoded: &Decoded) -> bool {
+    decoded.values.iter().all(|value| value.is_finite())
+}
+
+/// A picture that would be shown black where it is nothing.
+fn unsound(decoded: &Decoded, step: usize) -> Failure {
+    let broken = decoded.values.iter().filter(|value| !value.is_finite());
+    Failure::new(
+        format!(
+            "x0 of step {} cannot be decoded: {} of the picture's {} values are NaN or infinite in {}",
+            step + 1,
+            broken.count(),
+            decoded.values.len(),
+            decoded.dtype.as_str()
+        ),
+        "The quick preview stands in its place.",
+    )
 }
 
 fn forgotten() -> Failure {

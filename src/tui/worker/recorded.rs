@@ -101,6 +101,9 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) {
         };
         send(answers, update);
     }
+    if let Some(weight) = replay.broken_weight().cloned() {
+        send(answers, Update::Blamed { run, weight });
+    }
     send(answers, Update::Done { run });
 }
 

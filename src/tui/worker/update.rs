@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
@@ -47,6 +48,8 @@ pub enum Update {
         event: Event,
         pictures: Option<Pictures>,
     },
+    /// The weight that brought about a run's values that are not finite.
+    Blamed { run: u64, weight: BrokenWeight },
     /// What only the model knows of a run: what its vocabulary says of the two texts, and what it was trained with.
     Vocabulary {
         run: u64,

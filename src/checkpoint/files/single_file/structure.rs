@@ -85,6 +85,7 @@ fn embedded(text: &TextEncoderConfig, unet: &UNetConfig, vae: &VaeConfig) -> Opt
     let same_vae = VaeConfig {
         norm_num_groups: known_vae.norm_num_groups,
         sample_size: known_vae.sample_size,
+        force_upcast: known_vae.force_upcast,
         ..vae.clone()
     } == known_vae;
     (same_text && same_unet && same_vae).then_some(Structure {
@@ -255,6 +256,7 @@ impl Shapes<'_> {
             sample_size: LATENT_SIZE << halvings,
             use_quant_conv: self.has(&at("quant_conv.weight")),
             use_post_quant_conv: self.has(&at("post_quant_conv.weight")),
+            force_upcast: false,
             block_out_channels,
         })
     }

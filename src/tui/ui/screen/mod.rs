@@ -29,6 +29,7 @@ use super::text;
 use super::theme::{Colours, Theme};
 use super::views;
 use crate::lesson::Language;
+use crate::tui::not_finite;
 use crate::tui::state::editor::scheduler_name;
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::run::Run;
@@ -188,9 +189,9 @@ fn too_small(buffer: &mut Buffer, area: Rect) {
 fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let room = |x: u16| usize::from(area.right().saturating_sub(x));
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
-    let broken = app.run().and_then(Run::first_not_finite);
-    let broken = broken.map_or_else(String::new, |step| {
-        format!("   NaN or infinite since step {}", step.index + 1)
+    let broken = app.run().and_then(|run| run.trace.not_finite());
+    let broken = broken.map_or_else(String::new, |found| {
+        format!("   {}", not_finite::short(&found, app.lesson.language))
     });
     let (x, _) = buffer.set_stringn(x, area.y, broken, room(x), theme.warning());
     let mut right = String::new();

@@ -205,6 +205,9 @@ fn numbers(stats: &Stats, count: usize) -> String {
     let numbers = [stats.mean, stats.std, stats.min.into(), stats.max.into()];
     let numbers = numbers.iter().map(|&number| text::fixed(number, 3));
     let numbers = numbers.chain([text::fixed(stats.norm, 2)]);
+    // Those of the finite values alone would look as if all were well.
+    let is_sound = stats.non_finite == 0;
+    let numbers = numbers.map(|number| if is_sound { number } else { "NaN".to_owned() });
     let numbers = numbers.map(|number| format!("{number:>NUMBER$}"));
     numbers.skip(STATISTICS.len() - count).collect()
 }
@@ -225,6 +228,10 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &
         let (mean, std, norm) = (stats.mean, stats.std, stats.norm);
         let precise = format!(" · mean {mean:.6}  std {std:.6}  norm {norm:.6}");
         title.push_str(&precise.replace('-', "−"));
+        if stats.non_finite > 0 {
+            let broken = format!("  {} not finite", stats.non_finite);
+            title.push_str(&broken);
+        }
     }
     let area = line(buffer, area, &title, ctx.theme.title());
     let area = below(area, u16::from(wide && area.height > 12));

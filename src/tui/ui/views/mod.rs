@@ -168,10 +168,13 @@ fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPictur
 /// The statistics that stand below a tensor, in at most `columns` columns where that is possible.
 fn statistics(stats: &Stats, columns: u16) -> String {
     let (mean, std) = (text::fixed(stats.mean, 3), text::fixed(stats.std, 3));
-    let long = match stats.non_finite {
-        0 => format!("mean {mean}  std {std}"),
-        count => format!("mean {mean}  std {std}  {count} not finite"),
-    };
+    let long = format!("mean {mean}  std {std}");
+    if stats.non_finite > 0 {
+        // Not left out for want of room: the figures are those of the other values.
+        let count = format!("{} not finite", stats.non_finite);
+        let all = format!("{long}  {count}");
+        return fitting(&[&all, &count, "NaN"], columns).to_owned();
+    }
     let least = format!("±{}", text::fixed(stats.std, 2));
     let short = format!(
         "{} {}",
