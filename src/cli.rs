@@ -346,6 +346,9 @@ pub struct ModelArgs {
     /// Stable Diffusion v1 or v2 folder as diffusers stores it, or of a single .safetensors file of v1
     #[arg(long, value_name = "MODEL", default_value = "little-world")]
     pub model: OsString,
+    /// Which weights of a folder that has several: `fp16` for model.fp16.safetensors [default: the plain ones]
+    #[arg(long, value_parser = variant, value_name = "VARIANT")]
+    pub variant: Option<String>,
     /// The device to run on; auto takes CUDA where there is one
     #[arg(
         long,
@@ -553,7 +556,7 @@ pub struct FetchArgs {
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
     /// Which weights: `fp16` for those in half precision, where the repository has them [default: the plain ones]
-    #[arg(long, value_name = "VARIANT")]
+    #[arg(long, value_parser = variant, value_name = "VARIANT")]
     pub variant: Option<String>,
 }
 
@@ -563,6 +566,9 @@ pub struct CheckArgs {
     /// A folder, a single file, a downloaded model's name or `little-world`
     #[arg(value_name = "MODEL")]
     pub model: OsString,
+    /// Which weights of a folder that has several: `fp16` [default: the plain ones]
+    #[arg(long, value_parser = variant, value_name = "VARIANT")]
+    pub variant: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -777,5 +783,19 @@ fn beta(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(beta) if beta > 0.0 && beta < 1.0 => Ok(beta),
         _ => Err("a beta is a number between 0 and 1".into()),
+    }
+}
+
+/// A word in a file's name: `fp16`, `non_ema`.
+fn variant(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_word {
+        Ok(text.to_owned())
+    } else {
+        Err("variants are words like fp16".to_owned())
     }
 }

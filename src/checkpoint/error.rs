@@ -1,5 +1,6 @@
 //! What can be wrong with a checkpoint.
 
+use super::format::Format;
 use crate::model::tokenizer::TokenizerError;
 
 /// Why a checkpoint cannot be used: what is wrong, in which file, and what to do about it.
@@ -88,6 +89,28 @@ pub enum CheckpointError {
         /// The Python that converts it.
         convert: String,
     },
+    /// A file is not what its name says.
+    #[error("{file}: it is {found} and not {expected}; {todo}")]
+    OtherFile {
+        /// The file.
+        file: String,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+        /// What to do about it.
+        todo: &'static str,
+    },
+    /// A link that leads to nothing.
+    #[error(
+        "{file}: it is a link to {target}, where nothing is: the download or copy is not complete; fetch or copy it again"
+    )]
+    DanglingLink {
+        /// The link.
+        file: String,
+        /// Where it leads.
+        target: String,
+    },
     /// A file cannot be read.
     #[error("{file}: cannot be read: {source}")]
     Read {
@@ -168,6 +191,18 @@ pub enum CheckpointError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl CheckpointError {
+    /// The error that a file is something else than what is expected.
+    pub(super) fn other_file(file: &str, expected: &'static str, found: Format) -> Self {
+        Self::OtherFile {
+            file: file.to_owned(),
+            found: found.name,
+            expected,
+            todo: found.todo,
+        }
+    }
 }
 
 /// The files of a checkpoint, in words.

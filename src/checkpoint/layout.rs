@@ -11,7 +11,10 @@ use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use serde::Serialize;
 
-use super::{error::CheckpointError, weights::Weights};
+use super::{
+    error::CheckpointError,
+    weights::{NotFinite, Weights},
+};
 use crate::model;
 use crate::model::autoencoder::Autoencoder;
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
@@ -99,10 +102,27 @@ impl Layout {
 
     /// Holds a weights file against the layout: everything that does not fit, in the layout's order.
     pub fn problems(&self, weights: &Weights) -> Vec<TensorProblem> {
+        let scales = weights
+            .parameters()
+            .into_iter()
+            .filter(|parameter| is_scale(&parameter.name))
+            .map(|parameter| TensorProblem::Scale {
+                name: weights.own_name(&parameter.name).to_owned(),
+            });
         self.0
             .iter()
             .filter_map(|expected| expected.problem(weights))
+            .chain(scales)
             .collect()
+    }
+
+    /// What is not finite in the tensors that the network asks for. Reads all of them.
+    pub fn not_finite(&self, weights: &Weights) -> Vec<NotFinite> {
+        let names = self.0.iter().filter_map(|expected| {
+            let mut names = std::iter::once(&expected.name).chain(&expected.old_name);
+            names.find(|name| weights.shape(name).is_some())
+        });
+        weights.find_not_finite(names.map(String::as_str))
     }
 
     /// Tensors of the file that are not in the layout, in alphabetical order. They are allowed: some files carry
@@ -176,16 +196,38 @@ impl Expected {
                 expected: self.shape.clone(),
             });
         }
-        let found = match weights.dtype(name)? {
-            Ok(DType::F32 | DType::F16 | DType::BF16) => return None,
-            Ok(other) => other.as_str().to_owned(),
-            Err(other) => other,
-        };
+        let (found, reason) = weights.unread_type(name)?;
         Some(TensorProblem::Type {
             name: weights.own_name(name).to_owned(),
             found,
+            reason,
         })
     }
+}
+
+/// Is it the name of what quantised weights are to be multiplied with, so that the numbers beside it are not the weights?
+pub fn is_scale(name: &str) -> bool {
+    const ENDS: [&str; 16] = [
+        ".weight_scale",
+        ".weight_scale_inv",
+        ".weight_scale_2",
+        ".scale_weight",
+        ".input_scale",
+        ".scale_input",
+        ".comfy_quant",
+        ".absmax",
+        ".nested_absmax",
+        ".quant_map",
+        ".SCB",
+        ".qweight",
+        ".qzeros",
+        ".scales",
+        ".g_idx",
+        ".zero_point",
+    ];
+    name.ends_with("scaled_fp8")
+        || name.contains(".quant_state.")
+        || ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Why a tensor in a weights file cannot be used.
@@ -214,6 +256,14 @@ pub enum TensorProblem {
         name: String,
         /// The type.
         found: String,
+        /// What that most often means, and what to do.
+        #[serde(skip)]
+        reason: &'static str,
+    },
+    /// It says what others are to be multiplied with: they are quantised.
+    Scale {
+        /// Its name in the file.
+        name: String,
     },
 }
 
@@ -235,8 +285,16 @@ impl TensorProblem {
                 "tensor {} has shape {found:?}, expected {expected:?}",
                 printable(name)
             ),
-            Self::Type { name, found } => format!(
-                "tensor {} holds {found}, expected F32, F16 or BF16",
+            Self::Type {
+                name,
+                found,
+                reason,
+            } => format!(
+                "tensor {} holds numbers of type {found}, {reason}",
+                printable(name)
+            ),
+            Self::Scale { name } => format!(
+                "tensor {} says that the weights are quantised, which is not supported; give the original checkpoint, in F16, BF16 or F32",
                 printable(name)
             ),
         }
@@ -248,22 +306,32 @@ pub fn refuse(weights: &Weights, problems: &[TensorProblem]) -> Result<(), Check
     let [first, others @ ..] = problems else {
         return Ok(());
     };
+    let others = match others.len() {
+        0 => String::new(),
+        1 => " (and 1 other tensor does not fit)".to_owned(),
+        count => format!(" (and {count} other tensors do not fit)"),
+    };
+    let (name, first) = match first {
+        TensorProblem::Missing { name, .. } => {
+            (None, format!("tensor {} is missing", printable(name)))
+        }
+        TensorProblem::Shape { name, .. } => {
+            let origin = weights.described_by().origin();
+            (Some(name), format!("{} {origin}", first.describe()))
+        }
+        TensorProblem::Type { name, .. } | TensorProblem::Scale { name } => {
+            return Err(CheckpointError::Weights {
+                file: weights.file_of_own(name).to_owned(),
+                reason: format!("{}{others}", first.describe()),
+            });
+        }
+    };
     Err(CheckpointError::Tensors {
-        file: weights.file().to_owned(),
-        first: match first {
-            TensorProblem::Missing { name, .. } => {
-                format!("tensor {} is missing", printable(name))
-            }
-            TensorProblem::Shape { .. } => {
-                format!("{} {}", first.describe(), weights.described_by().origin())
-            }
-            TensorProblem::Type { .. } => first.describe(),
-        },
-        others: match others.len() {
-            0 => String::new(),
-            1 => " (and 1 other tensor does not fit)".to_owned(),
-            count => format!(" (and {count} other tensors do not fit)"),
-        },
+        file: name
+            .map_or(weights.file(), |name| weights.file_of_own(name))
+            .to_owned(),
+        first,
+        others,
         doubt: weights.described_by().doubt(),
     })
 }

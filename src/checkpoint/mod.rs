@@ -11,6 +11,7 @@ mod component;
 mod config;
 mod error;
 mod files;
+mod format;
 pub(crate) mod hub;
 mod layout;
 mod memory;
@@ -40,6 +41,7 @@ use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
 use files::{Files, digest, locate, tokenizer};
 use layout::{Layout, refuse};
+use weights::not_finite_in_words;
 
 /// A checkpoint whose configurations and weights' headers have been read and found sound.
 #[derive(Debug)]
@@ -60,15 +62,20 @@ pub struct Checkpoint {
     text_encoder_weights: Arc<Weights>,
     unet_weights: Arc<Weights>,
     vae_weights: Arc<Weights>,
-    weight_paths: Vec<&'static str>,
+    weight_paths: Vec<String>,
     sha256: OnceLock<String>,
 }
 
 impl Checkpoint {
     /// Reads and checks a checkpoint: everything but the weights' values.
     pub fn open(source: &Source) -> Result<Self, CheckpointError> {
+        Self::open_variant(source, None)
+    }
+
+    /// The same with the weights of a variant (`fp16`) for those networks that have it, as diffusers takes them.
+    pub fn open_variant(source: &Source, variant: Option<&str>) -> Result<Self, CheckpointError> {
         let files = locate::locate(source)?;
-        let contents = locate::read(&files)?;
+        let contents = locate::read(&files, variant)?;
         let weight_paths = contents.weight_paths();
         // Configurations first: they say best what kind of checkpoint it is.
         let text_encoder = contents.text_encoder.config?;
@@ -152,6 +159,14 @@ impl Checkpoint {
         let digests = digest::digests(&self.files, &self.weight_paths)?;
         let digest = digest::of_checkpoint(&self.files, &digests);
         Ok(self.sha256.get_or_init(|| digest))
+    }
+
+    /// What is not finite in the weights that were read so far, a sentence for each network; `model check` names all.
+    pub fn not_finite(&self) -> Vec<String> {
+        let components = Component::ALL.into_iter();
+        components
+            .filter_map(|component| not_finite_in_words(&self.file(component).not_finite()))
+            .collect()
     }
 
     fn file(&self, component: Component) -> &Arc<Weights> {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{
     CheckpointError, Component, Source,
     files::{Files, contents::Network, digest, locate, tokenizer},
-    layout::{Layout, TensorProblem},
-    weights::Weights,
+    layout::{Layout, TensorProblem, refuse},
+    weights::{NotFinite, Weights, not_finite_in_words},
 };
 use crate::scheduler::SchedulerConfig;
 use crate::text::printable;
@@ -24,6 +24,8 @@ pub struct Report {
     pub can_run: bool,
     /// What keeps it from being run, in words; the tensors that do not fit are counted here and named below.
     pub problems: Vec<String>,
+    /// What does not keep it from being run, and is good to know: weights that are not finite, settings that are passed over.
+    pub warnings: Vec<String>,
     pub components: Vec<ComponentReport>,
     /// What it was trained to predict, and with which noise; none where it cannot be read.
     pub scheduler: Option<SchedulerConfig>,
@@ -51,18 +53,20 @@ pub struct ComponentReport {
     pub dtypes: BTreeMap<String, usize>,
     /// Tensors that are missing, or have another shape or type, in the order of the network.
     pub wrong: Vec<TensorProblem>,
+    /// Numbers that are not finite, in tensors that the network asks for.
+    pub not_finite: Vec<NotFinite>,
     /// Tensors that no layer asks for; they do no harm.
     pub unexpected: Vec<String>,
 }
 
 impl Report {
-    /// Reads all of a checkpoint but the weights' values, and hashes its files: seconds for gigabytes.
+    /// Reads all of a checkpoint, looks for weights that are not finite, and hashes its files: seconds for gigabytes.
     ///
     /// # Errors
     /// Those of a path where there is no checkpoint at all, or one of another kind.
-    pub fn of(source: &Source) -> Result<Self, CheckpointError> {
+    pub fn of(source: &Source, variant: Option<&str>) -> Result<Self, CheckpointError> {
         let files = locate::locate(source)?;
-        let contents = locate::read(&files)?;
+        let contents = locate::read(&files, variant)?;
         let mut problems = Vec::new();
         let components = vec![
             component(
@@ -74,6 +78,11 @@ impl Report {
             component(Component::UNet, &contents.unet, Layout::unet, &mut problems),
             component(Component::Vae, &contents.vae, Layout::vae, &mut problems),
         ];
+        let mut warnings: Vec<String> = components
+            .iter()
+            .filter_map(|component| not_finite_in_words(&component.not_finite))
+            .collect();
+        warnings.extend(tokenizer::warnings(&files.of_tokenizer()));
         let picture_size = match (&contents.unet.config, &contents.vae.config) {
             (Ok(unet), Ok(vae)) => Some(unet.sample_size * vae.scale()),
             _ => None,
@@ -82,7 +91,8 @@ impl Report {
             let tokenizer = tokenizer::read(&files.of_tokenizer(), text_encoder);
             noted(tokenizer, &mut problems);
         }
-        let digests = digest::digests(&files, &contents.weight_paths());
+        let weight_paths = contents.weight_paths();
+        let digests = digest::digests(&files, &weight_paths);
         let digests = noted(digests, &mut problems);
         noted(contents.vocabulary, &mut problems);
         noted(contents.extras, &mut problems);
@@ -92,6 +102,7 @@ impl Report {
             path: files.shown(),
             can_run: problems.is_empty(),
             problems,
+            warnings,
             components,
             scheduler,
             picture_size,
@@ -119,6 +130,9 @@ impl Report {
             for problem in &component.wrong {
                 lines.push(format!("{name}: {}", problem.describe()));
             }
+            for found in &component.not_finite {
+                lines.push(format!("{name}: {}", found.describe()));
+            }
             for tensor in &component.unexpected {
                 let tensor = printable(tensor);
                 lines.push(format!(
@@ -135,6 +149,27 @@ fn noted<T>(read: Result<T, CheckpointError>, problems: &mut Vec<String>) -> Opt
     read.map_err(|error| problems.push(error.to_string())).ok()
 }
 
+/// In a sentence, what tensors do not fit.
+fn misfit(weights: &Weights, problems: &[TensorProblem]) -> Option<String> {
+    match problems.first()? {
+        TensorProblem::Type { .. } | TensorProblem::Scale { .. } => {
+            let refused = refuse(weights, problems);
+            refused.err().map(|error| error.to_string())
+        }
+        TensorProblem::Missing { .. } | TensorProblem::Shape { .. } => Some(format!(
+            "{}: {} {} not fit; {}",
+            weights.file(),
+            problems.len(),
+            if problems.len() == 1 {
+                "tensor does"
+            } else {
+                "tensors do"
+            },
+            weights.described_by().doubt()
+        )),
+    }
+}
+
 fn component<C>(
     component: Component,
     network: &Network<C>,
@@ -145,20 +180,8 @@ fn component<C>(
     problems.extend(network.config.as_ref().err().map(ToString::to_string));
     problems.extend(network.weights.as_ref().err().map(ToString::to_string));
     let weights = network.weights.as_ref().ok();
-    if let Some(weights) = weights
-        && !fit.problems.is_empty()
-    {
-        let count = fit.problems.len();
-        problems.push(format!(
-            "{}: {count} {} not fit; {}",
-            weights.file(),
-            if count == 1 {
-                "tensor does"
-            } else {
-                "tensors do"
-            },
-            weights.described_by().doubt()
-        ));
+    if let Some(weights) = weights {
+        problems.extend(misfit(weights, &fit.problems));
     }
     let parameters = weights.map(Weights::parameters).unwrap_or_default();
     let mut dtypes = BTreeMap::new();
@@ -172,6 +195,7 @@ fn component<C>(
         parameters: dtypes.values().sum(),
         dtypes,
         wrong: fit.problems,
+        not_finite: fit.not_finite,
         unexpected: fit.unexpected,
     }
 }

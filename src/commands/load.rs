@@ -25,9 +25,12 @@ pub fn load(
     model: &OsStr,
     args: &ModelArgs,
     size: Option<(usize, usize)>,
-    note: impl FnMut(String),
+    mut note: impl FnMut(String),
 ) -> anyhow::Result<Pipeline> {
-    let checkpoint = Checkpoint::open(&source(model))?;
+    // The variant is that of the model that the arguments name.
+    let variant = args.variant.as_deref();
+    let variant = variant.filter(|_| model == args.model.as_os_str());
+    let checkpoint = Checkpoint::open_variant(&source(model), variant)?;
     // First of all: what cannot be drawn needs no memory.
     let image_size = Pipeline::image_size(&checkpoint, size)?;
     let (device, chosen) = args.device.open()?;
@@ -37,8 +40,10 @@ pub fn load(
     let chosen = chosen.as_ref().map(device_note);
     let decoder = decoder_note(types);
     let notes = chosen.into_iter().chain(memory).chain(decoder);
-    notes.for_each(note);
-    Ok(Pipeline::load_as(&checkpoint, &device, types, size)?)
+    notes.for_each(&mut note);
+    let pipeline = Pipeline::load_as(&checkpoint, &device, types, size)?;
+    checkpoint.not_finite().into_iter().for_each(note);
+    Ok(pipeline)
 }
 
 /// What to say of an autoencoder that computes in another type than the networks.

@@ -161,6 +161,9 @@ pub struct TokenEntry {
     pub id: u32,
     /// The token as the vocabulary spells it: `astronaut</w>`, where `</w>` ends a word.
     pub piece: String,
+    /// Was it added to the vocabulary as a whole word, and is no product of merges?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
     /// Is it no part of the text: the start, the end or padding?
     pub special: bool,
     /// What it is for.
@@ -414,6 +417,7 @@ impl From<&Token> for TokenEntry {
             position: token.position,
             id: token.id,
             piece: token.piece.clone(),
+            added: token.added,
             special: token.kind != TokenKind::Word,
             kind: Some(token.kind),
             bytes: token.bytes.clone(),

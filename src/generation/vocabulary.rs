@@ -33,7 +33,7 @@ pub struct MergedWord {
     pub positions: Range<usize>,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// From single bytes to the result, one merge at a time; empty for a special token.
+    /// From single bytes to the result, one merge at a time; empty for a word that was added to the vocabulary.
     pub steps: Vec<MergeStep>,
 }
 
@@ -111,22 +111,21 @@ fn merged_words(tokenizer: &ClipTokenizer, tokens: &Tokens) -> Vec<MergedWord> {
     let mut open: Vec<&Token> = Vec::new();
     for token in pieces.filter(|token| token.kind == TokenKind::Word) {
         open.push(token);
-        let special = token.piece.starts_with("<|") && token.piece.ends_with("|>");
-        if special || token.piece.ends_with("</w>") {
-            found.push(merged_word(tokenizer, &open, special));
+        if token.ends_word() {
+            found.push(merged_word(tokenizer, &open, token.added));
             open.clear();
         }
     }
     found
 }
 
-fn merged_word(tokenizer: &ClipTokenizer, tokens: &[&Token], special: bool) -> MergedWord {
+fn merged_word(tokenizer: &ClipTokenizer, tokens: &[&Token], added: bool) -> MergedWord {
     let bytes: Vec<u8> = tokens
         .iter()
         .flat_map(|token| token.bytes.clone())
         .collect();
     let first = tokens.first().map_or(0, |token| token.position);
-    let text = std::str::from_utf8(&bytes).ok().filter(|_| !special);
+    let text = std::str::from_utf8(&bytes).ok().filter(|_| !added);
     let merges = text.map_or_else(Vec::new, |text| tokenizer.merges_of(text));
     let mut steps: Vec<MergeStep> = Vec::with_capacity(merges.len());
     for pieces in &merges {

@@ -12,16 +12,19 @@ pub struct Word<'a> {
     pub tokens: &'a [Token],
 }
 
-/// The words of the prompt `text` that the model sees. Punctuation is no word.
+/// The words of the prompt `text` that the model sees. Punctuation is no word, unless it was added to the vocabulary as
+/// one; the tokens of an added word of several vectors are one word.
 pub fn words<'a>(text: &'a str, tokens: &'a Tokens) -> impl Iterator<Item = Word<'a>> {
-    let pieces = tokens
-        .content()
-        .split_inclusive(|token| token.piece.ends_with("</w>"));
+    let is_one_word = |token: &Token, next: &Token| {
+        !token.ends_word() || (token.added && next.added && token.span == next.span)
+    };
+    let pieces = tokens.content().chunk_by(is_one_word);
     pieces.filter_map(|tokens| {
         let start = tokens.first()?.span.as_ref()?.start;
         let end = tokens.last()?.span.as_ref()?.end;
         let text = text.get(start..end)?;
-        let is_word = text.chars().any(char::is_alphanumeric);
+        let is_added = tokens.iter().any(|token| token.added);
+        let is_word = is_added || text.chars().any(char::is_alphanumeric);
         is_word.then_some(Word { text, tokens })
     })
 }

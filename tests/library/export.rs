@@ -57,6 +57,7 @@ fn tokens() -> Event {
         position,
         id: 7,
         piece: piece.into(),
+        added: false,
         bytes: Vec::new(),
         span: None,
         kind,

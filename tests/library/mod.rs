@@ -12,4 +12,6 @@ mod random;
 mod replay;
 mod schedulers;
 mod tokenizer;
+mod tokenizer_folders;
 mod v2;
+mod weight_files;

@@ -2,7 +2,7 @@
 
 use diffuscope::{
     checkpoint::{Checkpoint, Source},
-    model::tokenizer::{ClipTokenizer, Token, TokenKind, Tokens},
+    model::tokenizer::{ClipTokenizer, END, Rules, Token, TokenKind, Tokens, Vocabulary},
 };
 use serde::Deserialize;
 
@@ -229,7 +229,10 @@ fn a_vocabulary_that_is_damaged_is_refused_with_the_reason() {
     let whole = r#"{"a":0,"b</w>":1,"ab</w>":2,"<|startoftext|>":3,"<|endoftext|>":4}"#;
     let merges = "#version: 0.2\na b</w>\n";
     let build = |vocab: &str, merges: &str, length, pad: Option<&str>| {
-        ClipTokenizer::from_vocab_and_merges(vocab.as_bytes(), merges.as_bytes(), length, pad)
+        let mut rules = Rules::new(length);
+        rules.pad = pad.unwrap_or(END).to_owned();
+        Vocabulary::from_pair(vocab.as_bytes(), merges.as_bytes())
+            .and_then(|vocabulary| ClipTokenizer::new(vocabulary, rules))
             .map(|tokenizer| tokenizer.vocab_size())
             .map_err(|error| error.to_string())
     };
@@ -249,7 +252,13 @@ fn a_vocabulary_that_is_damaged_is_refused_with_the_reason() {
             None,
             "the vocabulary is damaged: invalid value",
         ),
-        (r#"{"a":0}"#, merges, 77, None, "no token <|startoftext|>"),
+        (
+            r#"{"a":0}"#,
+            merges,
+            77,
+            None,
+            "no token b</w>, which a merge",
+        ),
         (whole, "a b</w> c", 77, None, "line 1 is not two pieces"),
         (
             whole,
@@ -295,7 +304,12 @@ fn tokenizer_json_gives_the_same_tokens_and_its_own_padding() {
     for merges in [serde_json::json!(lines), serde_json::json!(pairs)] {
         let json = serde_json::json!({"model": {"type": "BPE", "vocab": vocab, "merges": merges}});
         let bytes = serde_json::to_vec(&json).unwrap();
-        let tokenizer = ClipTokenizer::from_tokenizer_json(&bytes, 77, Some("!")).unwrap();
+        let rules = Rules {
+            pad: "!".to_owned(),
+            ..Rules::new(77)
+        };
+        let vocabulary = Vocabulary::from_tokenizer_json(&bytes).unwrap();
+        let tokenizer = ClipTokenizer::new(vocabulary, rules).unwrap();
         let tokens = tokenizer.encode("an apple, 苹果").unwrap();
         assert_eq!(tokens.content(), expected.content());
         assert_eq!(tokens.ids()[76], 0);

@@ -288,6 +288,53 @@ fn a_variant_is_fetched_where_the_repository_has_it() {
         .stderr(contains("has no text_encoder/model.bf16.safetensors"));
 }
 
+#[test]
+fn a_variant_of_some_networks_is_fetched_with_the_plain_others() {
+    let mut files = tiny();
+    let plain = files[UNET].clone();
+    files.insert(UNET.replace(".safetensors", ".non_ema.safetensors"), plain);
+    let hub = Hub::new(NAME, files.clone());
+    let home = Home::new();
+    home.fetch(&hub, &["--variant", "non_ema"]).success();
+    files.remove(UNET);
+    assert_whole(&home, &files);
+    home.check(NAME);
+    home.fetch(&hub, &["--variant", "bf16"])
+        .code(1)
+        .stderr(contains("has no text_encoder/model.bf16.safetensors"));
+}
+
+#[test]
+fn split_weights_and_added_words_are_fetched_too() {
+    let mut files = tiny();
+    let whole = files.remove(UNET).unwrap();
+    let shard = "diffusion_pytorch_model-00001-of-00001.safetensors";
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    let map: serde_json::Map<String, Value> = tensors
+        .names()
+        .into_iter()
+        .map(|name| (name.to_owned(), json!(shard)))
+        .collect();
+    let index = json!({"metadata": {}, "weight_map": map}).to_string();
+    files.insert(format!("unet/{shard}"), whole.clone());
+    files.insert(format!("{UNET}.index.json"), index.into_bytes());
+    // A word that the vocabulary has already needs no embedding of its own.
+    files.insert(
+        "tokenizer/added_tokens.json".to_owned(),
+        br#"{"cat": 2368}"#.to_vec(),
+    );
+    let mut published = files.clone();
+    published.insert("unet/other-00001-of-00001.safetensors".to_owned(), vec![1]);
+    let hub = Hub::new(NAME, published);
+    let home = Home::new();
+    home.fetch(&hub, &[]).success();
+    assert_whole(&home, &files);
+    let report = home.check(NAME);
+    assert_eq!(report["can_run"], true);
+    assert!(report["files"][format!("unet/{shard}")].is_string());
+    assert!(report["files"]["tokenizer/added_tokens.json"].is_string());
+}
+
 // ---- the connection breaks
 
 #[test]

@@ -300,6 +300,192 @@ fn what_is_not_stable_diffusion_v1_is_refused_by_its_name() {
         let tensors = Tensors::from([(name.to_owned(), Raw::zeros(&[4]))]);
         refused(&tensors, &[says, "Stable Diffusion v1"]);
     }
+    for (names, says) in [
+        (
+            &["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"][..],
+            "it is a LoRA",
+        ),
+        (
+            &["unet.down_blocks.0.attentions.0.to_q.lora_A.weight"],
+            "it is a LoRA",
+        ),
+        (
+            &["unet.down_blocks.0.attentions.0.processor.to_q_lora.down.weight"],
+            "it is a LoRA",
+        ),
+        (
+            &["down_blocks.0.attentions.0.to_q.lora_linear_layer.up.weight"],
+            "it is a LoRA",
+        ),
+        (
+            &["text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_B.weight"],
+            "it is a LoRA",
+        ),
+        (&["unet:0:up", "unet:0:down"], "it is a LoRA"),
+        (
+            &[
+                "lora_unet_mid_block.lora_down.weight",
+                "lora_unet_mid_block.dora_scale",
+            ],
+            "it is a DoRA",
+        ),
+        (&["lora_unet_mid_block.hada_w1_a"], "it is a LoHa"),
+        (&["lora_unet_mid_block.lokr_w1"], "it is a LoKr"),
+        (&["lora_unet_mid_block.oft_blocks"], "it is an OFT"),
+        (&["lora_unet_mid_block.on_input"], "it is an IA3"),
+        (&["lora_unet_mid_block.diff"], "it is a LoRA"),
+        (&["lycoris_mid_block.diff"], "it is a LyCORIS"),
+        (&["emb_params"], "it is a textual inversion"),
+        (&["string_to_param.*"], "it is a textual inversion"),
+        (&["<cat-toy>"], "it is a textual inversion"),
+        (&["clip_l", "clip_g"], "it is a textual inversion"),
+        (
+            &["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"],
+            "it is an IP-Adapter",
+        ),
+        (
+            &["down_blocks.0.motion_modules.0.temporal_transformer.norm.weight"],
+            "it is a motion module",
+        ),
+        (
+            &[
+                "down_blocks.0.motion_modules.0.norm.weight",
+                "controlnet_cond_embedding.conv_in.weight",
+            ],
+            "it is a SparseCtrl",
+        ),
+        (
+            &["down_blocks.0.motion_modules.0.attn.processor.to_q_lora.down.weight"],
+            "it is a motion LoRA",
+        ),
+        (
+            &[
+                "model.diffusion_model.input_blocks.1.0.time_mixer.mix_factor",
+                "conditioner.embedders.0.open_clip.model.visual.proj",
+            ],
+            "Stable Video Diffusion",
+        ),
+        (
+            &["down_blocks.0.attentions.0.temporal_transformer_blocks.0.norm.weight"],
+            "Stable Video Diffusion",
+        ),
+        (
+            &["controlnet_cond_embedding.conv_in.weight"],
+            "it is a ControlNet",
+        ),
+        (
+            &["input_hint_block.0.weight", "zero_convs.0.0.weight"],
+            "it is a ControlNet",
+        ),
+        (
+            &["lllite_unet_input_blocks_1.conditioning1.0.weight"],
+            "it is a ControlNet-LLLite",
+        ),
+        (
+            &["lora_controlnet", "input_blocks.0.0.up"],
+            "it is a Control-LoRA",
+        ),
+        (
+            &["adapter.body.0.resnets.0.block1.weight"],
+            "it is a T2I-Adapter",
+        ),
+        (
+            &["body.0.block1.weight", "conv_in.weight"],
+            "it is a T2I-Adapter",
+        ),
+        (
+            &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
+            "it is an upscaler",
+        ),
+        (
+            &["conv_first.weight", "body.0.rdb1.conv1.weight"],
+            "it is an upscaler",
+        ),
+        (&["body.0.weight", "body.1.weight"], "it is an upscaler"),
+        (
+            &[
+                "concept_embeds",
+                "vision_model.vision_model.post_layernorm.bias",
+            ],
+            "it is the safety checker",
+        ),
+        (
+            &["vision_model.embeddings.class_embedding"],
+            "CLIP's image encoder",
+        ),
+        (&["visual.conv1.weight"], "CLIP's image encoder"),
+        (
+            &[
+                "vision_model.post_layernorm.bias",
+                "text_model.final_layer_norm.bias",
+            ],
+            "CLIP with both",
+        ),
+        (&["encoder.block.0.layer.0.SelfAttention.q.weight"], "T5"),
+        (&["768.0.linear.0.weight"], "it is a hypernetwork"),
+        (
+            &["conditioner.embedders.1.model.ln_final.bias"],
+            "a checkpoint of Stable Diffusion XL",
+        ),
+        (
+            &["conditioner.embedders.0.model.ln_final.bias"],
+            "the refiner of Stable Diffusion XL",
+        ),
+        (
+            &["model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale"],
+            "FLUX",
+        ),
+        (
+            &[
+                "adaln_single.linear.weight",
+                "caption_projection.linear_1.weight",
+            ],
+            "PixArt",
+        ),
+        (
+            &["transformer_blocks.0.attn.add_q_proj.weight"],
+            "a diffusion transformer",
+        ),
+        (
+            &["encoder.layers.1.conv.0.weight", "decoder.layers.1.weight"],
+            "a tiny autoencoder",
+        ),
+        (&["1.weight", "3.conv.0.weight"], "a tiny autoencoder"),
+        (
+            &["decoder.up_blocks.0.resnets.0.conv1.bias"],
+            "the autoencoder of a folder",
+        ),
+        (
+            &[
+                "add_embedding.linear_1.weight",
+                "time_embedding.linear_1.weight",
+            ],
+            "the UNet of Stable Diffusion XL",
+        ),
+        (
+            &[
+                "encoder.layers.0.mlp.fc1.weight",
+                "embeddings.token_embedding.weight",
+            ],
+            "the text encoder of a folder",
+        ),
+        (
+            &["input_blocks.0.0.weight", "out.2.weight"],
+            "a UNet, with its original names",
+        ),
+        (&["a", "b"], "no kind that this program knows (a, b)"),
+    ] {
+        let tensors = names
+            .iter()
+            .map(|name| ((*name).to_owned(), Raw::zeros(&[4])))
+            .collect();
+        refused(&tensors, &[says, "Stable Diffusion v1"]);
+    }
+    let vector = Tensors::from([("anything".to_owned(), Raw::zeros(&[2, 768]))]);
+    refused(
+        &vector,
+        &["it is a textual inversion", "load_textual_inversion"],
+    );
     for (channels, says) in [(9, "made for inpainting"), (8, "InstructPix2Pix")] {
         let mut tensors = narrow();
         let name = "model.diffusion_model.input_blocks.0.0.weight".to_owned();
@@ -343,13 +529,18 @@ fn what_the_shapes_do_not_tell_is_not_guessed() {
 #[test]
 fn pickled_files_are_refused_with_the_reason_and_the_way_to_convert_them() {
     let folder = TempDir::new().unwrap();
+    // A ZIP archive as torch.save begins it.
+    let mut torch = b"PK\x03\x04\0\0\x08\x08".to_vec();
+    torch.resize(26, 0);
+    torch.extend(b"\x10\0\0\0archive/data.pkl\x80\x02}q");
+    let torch = &torch[..];
     for (name, contents) in [
         ("model.ckpt", &b"x"[..]),
         ("model.bin", b"x"),
         ("model.pt", b"x"),
         ("model.pth", b"x"),
         // By what they begin with, whatever they are called.
-        ("renamed.safetensors", b"PK\x03\x04rest"),
+        ("renamed.safetensors", torch),
         ("model", b"\x80\x02}q"),
     ] {
         fs::write(folder.path().join(name), contents).unwrap();
@@ -365,7 +556,7 @@ fn pickled_files_are_refused_with_the_reason_and_the_way_to_convert_them() {
     fs::write(folder.path().join("notes.txt"), "x").unwrap();
     run(&folder, &["model", "check", "notes.txt"])
         .code(1)
-        .stderr(contains("neither a folder nor a .safetensors file"));
+        .stderr(contains("it is plain text and not a checkpoint"));
 }
 
 // ---- model check

@@ -34,6 +34,11 @@ impl Reader {
         }
     }
 
+    /// All keys with their values.
+    pub fn into_map(self) -> Map<String, Value> {
+        self.map
+    }
+
     /// The value of `key`, unless it is absent or null.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())

@@ -4,7 +4,7 @@ use crate::checkpoint::{
     config::Extras,
     error::CheckpointError,
     layout::{Layout, TensorProblem},
-    weights::Weights,
+    weights::{NotFinite, Weights},
 };
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 use crate::scheduler::SchedulerConfig;
@@ -27,8 +27,8 @@ pub struct Network<C> {
     pub config: Result<C, CheckpointError>,
     /// Its weights, their header read.
     pub weights: Result<Weights, CheckpointError>,
-    /// The file of its weights in the folder; none in a single file.
-    pub path: Option<&'static str>,
+    /// The files of its weights in the folder; none in a single file.
+    pub paths: Vec<String>,
 }
 
 /// How weights compare with what their configuration asks for.
@@ -38,13 +38,18 @@ pub struct Fit {
     pub problems: Vec<TensorProblem>,
     /// Tensors that no layer asks for, in alphabetical order.
     pub unexpected: Vec<String>,
+    /// What is not finite in the others.
+    pub not_finite: Vec<NotFinite>,
 }
 
 impl Contents {
     /// The files of the networks' weights, as far as they are there.
-    pub fn weight_paths(&self) -> Vec<&'static str> {
-        let paths = [self.text_encoder.path, self.unet.path, self.vae.path];
-        paths.into_iter().flatten().collect()
+    pub fn weight_paths(&self) -> Vec<String> {
+        [&self.text_encoder.paths, &self.unet.paths, &self.vae.paths]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 
@@ -57,6 +62,7 @@ impl<C> Network<C> {
                 Fit {
                     problems: layout.problems(weights),
                     unexpected: layout.unexpected(weights),
+                    not_finite: layout.not_finite(weights),
                 }
             }
             _ => Fit::default(),

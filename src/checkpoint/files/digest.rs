@@ -10,11 +10,12 @@ use super::{Files, folder, locate, tokenizer};
 use crate::checkpoint::{config::Extras, error::CheckpointError};
 
 /// The small files that describe a checkpoint, without the tokenizer's vocabulary.
-pub const DESCRIPTIONS: [&str; 8] = [
+pub const DESCRIPTIONS: [&str; 9] = [
     locate::INDEX,
     Extras::FILE,
     folder::SCHEDULER,
     folder::TEXT_ENCODER,
+    tokenizer::ADDED_TOKENS,
     tokenizer::CONFIG,
     tokenizer::SPECIAL_TOKENS,
     folder::UNET,
@@ -22,16 +23,16 @@ pub const DESCRIPTIONS: [&str; 8] = [
 ];
 
 /// The SHA-256 of each file that is read, by its path in the folder, in byte order of the paths.
-pub fn digests(
+pub fn digests<'a>(
     files: &Files,
-    weight_paths: &[&'static str],
-) -> Result<Vec<(&'static str, String)>, CheckpointError> {
-    let mut paths = Vec::new();
+    weight_paths: &'a [String],
+) -> Result<Vec<(&'a str, String)>, CheckpointError> {
+    let mut paths: Vec<&str> = Vec::new();
     if let Files::Single(_) = files {
         paths.push("");
     } else {
         paths.extend(tokenizer::vocabulary(files).unwrap_or_default());
-        paths.extend(weight_paths);
+        paths.extend(weight_paths.iter().map(String::as_str));
         paths.extend(DESCRIPTIONS.iter().filter(|path| files.has(path)));
         paths.sort_unstable();
     }
@@ -48,7 +49,7 @@ pub fn digests(
 
 /// What identifies the checkpoint, from the digests of its files: see
 /// [`Checkpoint::sha256`](crate::checkpoint::Checkpoint::sha256).
-pub fn of_checkpoint(files: &Files, digests: &[(&'static str, String)]) -> String {
+pub fn of_checkpoint(files: &Files, digests: &[(&str, String)]) -> String {
     if let (Files::Single(_), [(_, digest)]) = (files, digests) {
         return digest.clone();
     }

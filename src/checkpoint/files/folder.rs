@@ -3,15 +3,14 @@
 use super::{
     Files,
     contents::{Contents, Network},
-    storage::has_extension,
     tokenizer,
+    weights::WeightFiles,
 };
 use crate::checkpoint::{
     component::Component,
     config::{self, Extras, Reader},
     error::CheckpointError,
     layout::TEXT_PREFIX,
-    weights::TensorFile,
 };
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
 
@@ -20,8 +19,8 @@ pub const TEXT_ENCODER: &str = "text_encoder/config.json";
 pub const UNET: &str = "unet/config.json";
 pub const VAE: &str = "vae/config.json";
 
-/// Reads what a folder holds, each part by itself.
-pub fn read(files: &Files) -> Contents {
+/// Reads what a folder holds, each part by itself; of the weights those of `variant`, where they are there.
+pub fn read(files: &Files, variant: Option<&str>) -> Contents {
     let what = "the text encoder's configuration is";
     let text_encoder = config(files, TEXT_ENCODER, what, TextEncoderConfig::read);
     let what = "the UNet's configuration is";
@@ -41,9 +40,9 @@ pub fn read(files: &Files) -> Contents {
         vae = Err(wrong(files, VAE, "latent_channels", &expected));
     }
     Contents {
-        text_encoder: network(files, Component::TextEncoder, text_encoder),
-        unet: network(files, Component::UNet, unet),
-        vae: network(files, Component::Vae, vae),
+        text_encoder: network(files, Component::TextEncoder, variant, text_encoder),
+        unet: network(files, Component::UNet, variant, unet),
+        vae: network(files, Component::Vae, variant, vae),
         scheduler: files
             .need(&[SCHEDULER], "the scheduler's configuration is")
             .and_then(|path| config::scheduler(&files.shown_file(path), &files.read(path)?)),
@@ -79,73 +78,19 @@ fn wrong(files: &Files, path: &str, key: &str, expected: &str) -> CheckpointErro
 fn network<C>(
     files: &Files,
     component: Component,
+    variant: Option<&str>,
     config: Result<C, CheckpointError>,
 ) -> Network<C> {
     let prefix = match component {
         Component::TextEncoder => TEXT_PREFIX,
         Component::UNet | Component::Vae => "",
     };
-    let path = weights_path(files, component);
-    let found = path.as_ref().ok().copied();
+    let found = WeightFiles::find(files, component, variant);
     Network {
         config,
-        weights: path.and_then(|path| Ok(TensorFile::open(files, path)?.into_weights(prefix))),
-        path: found,
+        paths: found
+            .as_ref()
+            .map_or_else(|_| Vec::new(), WeightFiles::paths),
+        weights: found.and_then(|found| Ok(found.open(files)?.into_weights(prefix))),
     }
-}
-
-/// The weights of a component: the plain file, or else the one in half precision.
-fn weights_path(files: &Files, component: Component) -> Result<&'static str, CheckpointError> {
-    let (folder, paths, what) = match component {
-        Component::TextEncoder => (
-            "text_encoder",
-            [
-                "text_encoder/model.safetensors",
-                "text_encoder/model.fp16.safetensors",
-            ],
-            "the text encoder's weights are",
-        ),
-        Component::UNet => (
-            "unet",
-            [
-                "unet/diffusion_pytorch_model.safetensors",
-                "unet/diffusion_pytorch_model.fp16.safetensors",
-            ],
-            "the UNet's weights are",
-        ),
-        Component::Vae => (
-            "vae",
-            [
-                "vae/diffusion_pytorch_model.safetensors",
-                "vae/diffusion_pytorch_model.fp16.safetensors",
-            ],
-            "the autoencoder's weights are",
-        ),
-    };
-    if let Some(path) = files.first(&paths) {
-        return Ok(path);
-    }
-    let names = files.names_in(folder);
-    if let Some(name) = names
-        .iter()
-        .find(|name| name.ends_with(".safetensors.index.json"))
-    {
-        return Err(CheckpointError::Weights {
-            file: files.shown_file(&format!("{folder}/{name}")),
-            reason: "weights that are split over several files are not read; save the checkpoint again with diffusers' save_pretrained(…, max_shard_size=\"100GB\")".to_owned(),
-        });
-    }
-    if let Some(name) = names
-        .iter()
-        .find(|name| has_extension(name, &["bin", "ckpt", "pt", "pth"]))
-    {
-        return Err(CheckpointError::Pickle {
-            file: files.shown_file(&format!("{folder}/{name}")),
-            convert: format!(
-                "StableDiffusionPipeline.from_pretrained({:?}).save_pretrained(\"converted\", safe_serialization=True)",
-                files.shown()
-            ),
-        });
-    }
-    files.need(&paths, what)
 }

@@ -6,8 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{EMBEDDED, Files, contents::Contents, folder, single_file, storage::has_extension};
-use crate::checkpoint::{config::Reader, error::CheckpointError, hub, source::Source};
+use super::{
+    EMBEDDED, Files, contents::Contents, folder, single_file, storage::has_extension, weights,
+};
+use crate::checkpoint::{
+    config::Reader,
+    error::CheckpointError,
+    format::{self, Kind},
+    hub,
+    source::Source,
+};
 use crate::text::{printable, printable_path};
 
 /// The file that says what kind of pipeline a folder holds.
@@ -66,9 +74,12 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
 }
 
 /// Reads what the files of a checkpoint hold. The error is that of a single file that cannot be read at all.
-pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
+pub fn read(files: &Files, variant: Option<&str>) -> Result<Contents, CheckpointError> {
+    if let Some(variant) = variant {
+        weights::check_variant(files, variant)?;
+    }
     match files {
-        Files::Embedded | Files::Folder(_) => Ok(folder::read(files)),
+        Files::Embedded | Files::Folder(_) => Ok(folder::read(files, variant)),
         Files::Single(_) => single_file::read(files),
     }
 }
@@ -98,22 +109,41 @@ pub fn name(source: &Source, files: &Files) -> String {
 /// A path that is a file: one of weights, or the error for what it is instead.
 fn weights_file(path: PathBuf) -> Result<Files, CheckpointError> {
     let name = path.to_string_lossy();
-    if has_extension(&name, &["ckpt", "bin", "pt", "pth"]) || is_pickled(&path) {
-        return Err(pickled_file(&path));
+    let found = format::of(&beginning(&path)?);
+    match found.map(|format| format.kind) {
+        Some(Kind::Safetensors) => Ok(Files::Single(path)),
+        Some(Kind::Pickle) => Err(pickled_file(&path)),
+        // A header that cannot be read says more when the file is opened.
+        None if has_extension(&name, &["safetensors"]) => Ok(Files::Single(path)),
+        // The oldest pickles are text.
+        None | Some(Kind::Text) if has_extension(&name, &["ckpt", "bin", "pt", "pth"]) => {
+            Err(pickled_file(&path))
+        }
+        _ => Err(match found {
+            Some(format) => {
+                let expected =
+                    "a checkpoint (a folder in diffusers' layout or a single .safetensors file)";
+                CheckpointError::other_file(&printable_path(&path), expected, format)
+            }
+            None => CheckpointError::UnknownFile {
+                path: printable_path(&path),
+            },
+        }),
     }
-    if has_extension(&name, &["safetensors"]) {
-        return Ok(Files::Single(path));
-    }
-    Err(CheckpointError::UnknownFile {
-        path: printable_path(&path),
-    })
 }
 
-/// Does the file begin as PyTorch's do: a zip archive, or the bare pickle of older ones?
-fn is_pickled(path: &Path) -> bool {
-    let mut start = [0; 4];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && (start == *b"PK\x03\x04" || start[..2] == [0x80, 0x02])
+/// The first bytes of a file, as many as tell what it is.
+fn beginning(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let mut start = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(format::ENOUGH as u64).read_to_end(&mut start));
+    match read {
+        Ok(_) => Ok(start),
+        Err(source) => Err(CheckpointError::Read {
+            file: printable_path(path),
+            source,
+        }),
+    }
 }
 
 fn pickled_file(path: &Path) -> CheckpointError {

@@ -10,6 +10,8 @@ pub(super) mod locate;
 mod single_file;
 mod storage;
 pub(super) mod tokenizer;
+pub(super) mod weights;
 
 pub use embedded::NAME as EMBEDDED;
 pub(super) use storage::{Bytes, Files};
+pub(super) use weights::Index;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::embedded;
-use crate::checkpoint::{config::Reader, error::CheckpointError};
+use crate::checkpoint::{config::Reader, error::CheckpointError, format};
 use crate::text::printable_path;
 
 /// The longest configuration or vocabulary that is read, in bytes. CLIP's vocabulary has 1 MB.
@@ -71,11 +71,38 @@ impl Files {
         paths: &[&'a str],
         what: &'static str,
     ) -> Result<&'a str, CheckpointError> {
-        self.first(paths).ok_or_else(|| CheckpointError::Missing {
+        if let Some(path) = self.first(paths) {
+            return Ok(path);
+        }
+        for path in paths {
+            self.refuse_what_is_no_file(path)?;
+        }
+        Err(CheckpointError::Missing {
             folder: self.shown(),
             what,
             looked_for: paths.join(", "),
         })
+    }
+
+    /// Refuses what stands at `path` and is no file: a folder, or a link that leads to nothing.
+    pub fn refuse_what_is_no_file(&self, path: &str) -> Result<(), CheckpointError> {
+        let Self::Folder(folder) = self else {
+            return Ok(());
+        };
+        let full = folder.join(path);
+        match (fs::metadata(&full), fs::read_link(&full)) {
+            (Ok(metadata), _) if metadata.is_dir() => Err(CheckpointError::OtherFile {
+                file: self.shown_file(path),
+                found: "a folder",
+                expected: "a file",
+                todo: "put the file in its place",
+            }),
+            (Err(_), Ok(target)) => Err(CheckpointError::DanglingLink {
+                file: self.shown_file(path),
+                target: printable_path(&target),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The names in a sub-folder (`""` is the checkpoint's folder itself); none where it does not exist.
@@ -97,7 +124,7 @@ impl Files {
         }
     }
 
-    /// The whole contents of a text file.
+    /// The whole contents of a text file: a configuration or a vocabulary.
     pub fn read(&self, path: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
         let full = match self {
             Self::Embedded => return self.embedded(path).map(Cow::Borrowed),
@@ -115,6 +142,13 @@ impl Files {
                 file: self.shown_file(path),
                 reason: format!("it is longer than {} MiB", LONGEST_TEXT >> 20),
             });
+        }
+        let start = &bytes[..bytes.len().min(format::ENOUGH)];
+        if let Some(found) = format::of(start)
+            && found.kind != format::Kind::Text
+        {
+            let file = self.shown_file(path);
+            return Err(CheckpointError::other_file(&file, "a text file", found));
         }
         Ok(Cow::Owned(bytes))
     }

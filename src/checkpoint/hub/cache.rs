@@ -1,14 +1,13 @@
-//! The cache that all programs for the hub share: `$HF_HUB_CACHE`, else `$HF_HOME/hub`, else
-//! `~/.cache/huggingface/hub`.
+//! The cache that all programs for the hub share: [`Environment`](super::environment) says where.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use hf_hub::Cache;
 
-use super::Repository;
+use super::{Repository, environment::PROCESS};
 use crate::checkpoint::CheckpointError;
 use crate::text::printable_path;
 
@@ -20,28 +19,14 @@ pub struct Downloaded {
     pub size: u64,
 }
 
-/// The shared cache, or an error where the system does not say where the user's home is.
-pub(super) fn cache() -> Result<Cache, CheckpointError> {
-    if let Some(path) = env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
-        return Ok(Cache::new(path.into()));
-    }
-    home().ok_or_else(|| {
-        CheckpointError::Name(
-            "the folder of downloaded models is not known, because the system does not name a home folder; set HF_HOME".to_owned(),
-        )
-    })
-}
-
-/// The cache in `$HF_HOME` or in the user's home, beside which the user's token lies.
-pub(super) fn home() -> Option<Cache> {
-    // Without either, `from_env` would panic.
-    let is_known = env::var("HF_HOME").is_ok() || env::home_dir().is_some();
-    is_known.then(Cache::from_env)
+/// The shared cache.
+pub(super) fn cache() -> Cache {
+    Cache::new(PROCESS.cache())
 }
 
 /// The folder of a downloaded repository's files.
 pub fn snapshot(repository: &Repository) -> Result<PathBuf, CheckpointError> {
-    let cache = cache()?;
+    let cache = cache();
     let root = cache.path().join(repository.repo().folder_name());
     // A commit has a folder of its own name, and no reference.
     let commit = fs::read_to_string(root.join("refs").join(repository.revision())).map_or_else(
@@ -60,8 +45,8 @@ pub fn snapshot(repository: &Repository) -> Result<PathBuf, CheckpointError> {
 }
 
 /// The checkpoints in the cache: everything that has an index of a pipeline or a UNet, by name.
-pub fn downloaded() -> Result<Vec<Downloaded>, CheckpointError> {
-    let cache = cache()?;
+pub fn downloaded() -> Vec<Downloaded> {
+    let cache = cache();
     let mut found = Vec::new();
     for entry in entries(cache.path()) {
         let name = file_name(&entry);
@@ -89,7 +74,7 @@ pub fn downloaded() -> Result<Vec<Downloaded>, CheckpointError> {
         }
     }
     found.sort_by_key(|found| found.repository.to_string());
-    Ok(found)
+    found
 }
 
 /// A commit's name: hexadecimal digits. Nothing else becomes a folder's name.

@@ -15,11 +15,12 @@ use ureq::{Body, http::Response};
 use super::{
     HubError, Plan, RemoteFile, Repository, cache,
     download::{download, failed},
+    environment::PROCESS,
     plan::Listing,
 };
 use crate::checkpoint::{
     Checkpoint, Source,
-    files::{folder, locate},
+    files::{folder, locate, tokenizer},
 };
 use crate::text::printable;
 
@@ -44,24 +45,20 @@ pub struct Fetch {
     cache: Cache,
     repository: Repository,
     plan: Plan,
+    variant: Option<String>,
     timeout: Duration,
 }
 
 impl Fetch {
     /// Asks the hub for the repository's files. `variant` chooses the weights: `fp16`.
     pub fn prepare(repository: Repository, variant: Option<&str>) -> Result<Self, HubError> {
-        if is_offline() {
+        if PROCESS.is_offline() {
             return Err(HubError::Offline(repository.to_string()));
         }
-        let cache = cache::cache()?;
-        let token = env::var("HF_TOKEN")
-            .ok()
-            .map(|token| token.trim().to_owned())
-            .filter(|token| !token.is_empty())
-            .or_else(|| cache::home()?.token());
+        let cache = cache::cache();
         let mut builder = ApiBuilder::from_env()
             .with_cache_dir(cache.path().clone())
-            .with_token(token)
+            .with_token(PROCESS.token())
             .with_user_agent("diffuscope", env!("CARGO_PKG_VERSION"))
             .with_progress(false);
         if let Ok(endpoint) = env::var("HF_ENDPOINT") {
@@ -82,6 +79,7 @@ impl Fetch {
             cache,
             repository,
             plan,
+            variant: variant.map(str::to_owned),
             timeout,
         })
     }
@@ -145,7 +143,8 @@ impl Fetch {
             point(&blob, &pointer).map_err(|source| failed(&pointer, source))?;
             progress.end(file);
         }
-        Checkpoint::open(&Source::Path(folder.clone()))?;
+        let variant = self.variant.as_deref();
+        Checkpoint::open_variant(&Source::Path(folder.clone()), variant)?;
         // Last, so that nothing but a whole checkpoint is found under its name.
         if self.repository.revision() != self.plan.commit {
             self.cache
@@ -236,12 +235,13 @@ fn list(api: &Api, repository: &Repository, timeout: Duration) -> Result<Listing
 /// Refuses a checkpoint of another kind by its descriptions, before gigabytes of weights are downloaded for nothing.
 fn check_descriptions(folder: &Path) -> Result<(), HubError> {
     let files = locate::locate(&Source::Path(folder.to_owned()))?;
-    let contents = folder::read(&files);
-    contents.text_encoder.config?;
+    let contents = folder::read(&files, None);
+    let text_encoder = contents.text_encoder.config?;
     contents.unet.config?;
     contents.vae.config?;
     contents.scheduler?;
     contents.vocabulary?;
+    tokenizer::read(&files, &text_encoder)?;
     Ok(())
 }
 
@@ -249,6 +249,9 @@ fn check_descriptions(folder: &Path) -> Result<(), HubError> {
 fn point(blob: &Path, pointer: &Path) -> io::Result<()> {
     if fs::symlink_metadata(pointer).is_ok() {
         fs::remove_file(pointer)?;
+    }
+    if PROCESS.is_true("HF_HUB_DISABLE_SYMLINKS") {
+        return same_file(blob, pointer);
     }
     let name = blob.file_name().unwrap_or_default();
     // From snapshots/COMMIT/(folders)/FILE up to the repository's folder.
@@ -269,22 +272,16 @@ fn link(target: &Path, _: &Path, pointer: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 fn link(_: &Path, blob: &Path, pointer: &Path) -> io::Result<()> {
-    // Links need a privilege there; a second name or a copy does not.
+    // Links need a privilege there.
+    same_file(blob, pointer)
+}
+
+/// A second name for the file, or a copy.
+fn same_file(blob: &Path, pointer: &Path) -> io::Result<()> {
     fs::hard_link(blob, pointer).or_else(|_| fs::copy(blob, pointer).map(drop))
 }
 
 fn create_parent(path: &Path) -> Result<(), HubError> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent).map_err(|source| failed(parent, source))
-}
-
-/// Has the user forbidden the network, as all programs for the hub understand it?
-fn is_offline() -> bool {
-    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
-        .iter()
-        .any(|name| {
-            env::var(name).is_ok_and(|value| {
-                ["1", "on", "yes", "true"].contains(&value.trim().to_lowercase().as_str())
-            })
-        })
 }

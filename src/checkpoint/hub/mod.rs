@@ -3,6 +3,7 @@
 
 mod cache;
 mod download;
+mod environment;
 mod error;
 mod fetch;
 mod plan;

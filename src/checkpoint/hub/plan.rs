@@ -1,11 +1,13 @@
 //! Which files of a repository are needed, from the hub's list of them.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::{HubError, Instead, Repository, cache::is_commit};
 use crate::checkpoint::{
     Component,
-    files::{digest::DESCRIPTIONS, tokenizer},
+    files::{digest::DESCRIPTIONS, tokenizer, weights},
 };
 use crate::text::printable;
 
@@ -78,18 +80,29 @@ impl Plan {
         if !has("model_index.json") && !has("unet/config.json") {
             return Err(lacks(no_folder(listing)));
         }
-        let small = DESCRIPTIONS.iter().chain(&tokenizer::PAIR);
+        let small = DESCRIPTIONS.iter().filter(|path| has(path));
         let mut paths: Vec<String> = small.map(|path| (*path).to_owned()).collect();
-        if !tokenizer::PAIR.iter().all(|path| has(path)) {
+        if has(tokenizer::WHOLE) {
             paths.push(tokenizer::WHOLE.to_owned());
+        } else {
+            let pair = tokenizer::PAIR.iter().filter(|path| has(path));
+            paths.extend(pair.map(|path| (*path).to_owned()));
         }
-        paths.retain(|path| has(path));
+        let mut has_variant = variant.is_none();
         for component in Component::ALL {
-            let path = weights(component, variant);
-            if !has(&path) {
+            let mut found = listing.weights(component, variant);
+            has_variant |= !found.is_empty();
+            if found.is_empty() {
+                // As diffusers does it, where only some of the networks have the variant.
+                found = listing.weights(component, None);
+            }
+            if found.is_empty() {
                 return Err(lacks(no_weights(listing, component, variant)));
             }
-            paths.push(path);
+            paths.extend(found);
+        }
+        if !has_variant {
+            return Err(lacks(no_weights(listing, Component::TextEncoder, variant)));
         }
         let files = listing
             .siblings
@@ -115,6 +128,36 @@ impl Plan {
     }
 }
 
+impl Listing {
+    /// The files of a network's weights: one, or an index and the files that belong to it; none where the repository has
+    /// none in the variant.
+    fn weights(&self, component: Component, variant: Option<&str>) -> Vec<String> {
+        let folder = component.name();
+        let names = self.names_in(folder);
+        let candidates = weights::candidates(component, variant).into_iter();
+        let Some(name) = candidates.into_iter().find(|name| names.contains(name)) else {
+            return Vec::new();
+        };
+        let mut found = vec![format!("{folder}/{name}")];
+        if weights::is_index(&name) {
+            let shards = names
+                .iter()
+                .filter(|name| weights::is_shard(name, component, variant));
+            found.extend(shards.map(|name| format!("{folder}/{name}")));
+        }
+        found
+    }
+
+    /// The names of the files in a folder.
+    fn names_in(&self, folder: &str) -> BTreeSet<String> {
+        let names = self.siblings.iter().filter_map(|file| {
+            let name = file.rfilename.strip_prefix(folder)?.strip_prefix('/')?;
+            (!name.contains('/')).then(|| name.to_owned())
+        });
+        names.collect()
+    }
+}
+
 impl Sibling {
     fn described(&self, repository: &Repository) -> Result<RemoteFile, HubError> {
         let large = self.lfs.as_ref();
@@ -134,18 +177,6 @@ impl Sibling {
             )),
         }
     }
-}
-
-/// The weights of a network: `unet/diffusion_pytorch_model.fp16.safetensors`.
-fn weights(component: Component, variant: Option<&str>) -> String {
-    let stem = match component {
-        Component::TextEncoder => "model",
-        Component::UNet | Component::Vae => "diffusion_pytorch_model",
-    };
-    let variant = variant
-        .map(|variant| format!(".{variant}"))
-        .unwrap_or_default();
-    format!("{}/{stem}{variant}.safetensors", component.name())
 }
 
 /// What a repository without a diffusers folder lacks, and what it may have instead.
@@ -171,25 +202,16 @@ fn no_weights(
     component: Component,
     variant: Option<&str>,
 ) -> (String, Option<Instead>) {
-    let path = weights(component, variant);
-    let plain = weights(component, None);
-    let (stem, _) = plain.split_once('.').unwrap_or((&plain, ""));
-    let mut variants = listing.siblings.iter().filter_map(|file| {
-        let middle = file.rfilename.strip_prefix(stem)?;
-        middle.strip_suffix(".safetensors")?.strip_prefix('.')
-    });
-    let has_plain = listing.siblings.iter().any(|file| file.rfilename == plain);
-    let split = listing.siblings.iter().any(|file| {
-        file.rfilename.starts_with(stem) && file.rfilename.ends_with(".safetensors.index.json")
-    });
+    let folder = component.name();
+    let middle = variant.map_or_else(String::new, |variant| format!(".{variant}"));
+    let path = format!("{folder}/{}{middle}.safetensors", weights::stem(component));
+    let has_plain = !listing.weights(component, None).is_empty();
+    let variants = weights::variants(component, &listing.names_in(folder));
     let lacks = format!("has no {path}");
     if variant.is_some() && has_plain {
         (lacks, Some(Instead::NoVariant))
-    } else if let Some(other) = variants.next() {
+    } else if let Some(other) = variants.first() {
         (lacks, Some(Instead::Variant(printable(other))))
-    } else if split {
-        let why = "they are split over several files, which are not read";
-        (format!("{lacks}; {why}"), None)
     } else {
         let why = "weights in Python's pickle format (.bin) are not read, because loading them can run code";
         (format!("{lacks}; {why}"), None)

@@ -15,12 +15,13 @@ use crate::text::{escaped_json, visible};
 /// Prints the report; an error where the model cannot be run.
 pub fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let source = source(&args.model);
-    let report = Report::of(&source)?;
+    let variant = args.variant.as_deref();
+    let report = Report::of(&source, variant)?;
     if args.json {
         let json = escaped_json(&serde_json::to_string_pretty(&report)?);
         print(|out| writeln!(out, "{json}"))?;
     } else {
-        print(|out| out.write_all(visible(&text(&report, &source)?).as_bytes()))?;
+        print(|out| out.write_all(visible(&text(&report, &source, variant)?).as_bytes()))?;
     }
     if report.can_run {
         return Ok(());
@@ -33,12 +34,12 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<()> {
 }
 
 /// The report as text.
-fn text(report: &Report, source: &Source) -> io::Result<String> {
+fn text(report: &Report, source: &Source, variant: Option<&str>) -> io::Result<String> {
     let mut out = Vec::new();
-    let state = if report.can_run {
-        "can be run"
-    } else {
-        "cannot be run"
+    let state = match (report.can_run, report.warnings.is_empty()) {
+        (true, true) => "can be run",
+        (true, false) => "can be run, with warnings",
+        (false, _) => "cannot be run",
     };
     writeln!(out, "{}: {state}", report.name)?;
     writeln!(out, "  {}\n", report.path)?;
@@ -57,7 +58,7 @@ fn text(report: &Report, source: &Source) -> io::Result<String> {
     }
     if let Some(size) = report.picture_size {
         writeln!(out, "pictures   {size} x {size} pixels")?;
-        if let Ok(checkpoint) = Checkpoint::open(source) {
+        if let Ok(checkpoint) = Checkpoint::open_variant(source, variant) {
             let estimate = checkpoint.memory_estimate(DType::F32, (size, size), false);
             let total = DecimalBytes(estimate.total());
             writeln!(out, "memory     about {total} for a picture, in f32")?;
@@ -83,6 +84,12 @@ fn text(report: &Report, source: &Source) -> io::Result<String> {
         writeln!(out, "\ntensors:")?;
         for line in details {
             writeln!(out, "  {line}")?;
+        }
+    }
+    if !report.warnings.is_empty() {
+        writeln!(out, "\nwarnings:")?;
+        for warning in &report.warnings {
+            writeln!(out, "  {warning}")?;
         }
     }
     if !report.problems.is_empty() {

@@ -13,13 +13,6 @@ use crate::text::visible;
 /// Says what will be downloaded and whether there is room, downloads it, and prints the folder.
 pub fn fetch(args: FetchArgs) -> anyhow::Result<()> {
     let repository = repository(&args)?;
-    if let Some(variant) = &args.variant
-        && !is_variant(variant)
-    {
-        anyhow::bail!(UsageError(format!(
-            "{variant:?} is no variant: they are words like fp16"
-        )));
-    }
     let name = if args.revision.is_none() {
         args.name
     } else {
@@ -30,7 +23,10 @@ pub fn fetch(args: FetchArgs) -> anyhow::Result<()> {
     let mut bars = Bars::new(&fetch);
     let folder = fetch.run(&mut bars)?;
     bars.clear();
-    say(&format!("`--model {name}` opens it"));
+    let variant = args
+        .variant
+        .map_or_else(String::new, |variant| format!(" --variant {variant}"));
+    say(&format!("`--model {name}{variant}` opens it"));
     show(&folder)
 }
 
@@ -51,15 +47,6 @@ fn repository(args: &FetchArgs) -> Result<Repository, UsageError> {
             names.join(", ")
         ))
     })
-}
-
-/// A word in a file's name: `fp16`, `non_ema`.
-fn is_variant(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// What is to come, before it comes. An error where the disk has not the room.

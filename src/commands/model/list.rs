@@ -18,7 +18,7 @@ pub fn list() -> anyhow::Result<()> {
         DecimalBytes(stored).to_string(),
         "built in".to_owned(),
     )];
-    for found in hub::downloaded()? {
+    for found in hub::downloaded() {
         let name = found.repository.to_string();
         let short = hub::Repository::short_names().find(|(_, id)| *id == name);
         rows.push((

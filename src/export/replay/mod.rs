@@ -379,6 +379,7 @@ fn token(entry: &TokenEntry) -> Token {
         position: entry.position,
         id: entry.id,
         piece: entry.piece.clone(),
+        added: entry.added,
         bytes: entry.bytes.clone(),
         span: entry.span.map(|[start, end]| start..end),
         kind: entry.kind.unwrap_or(check::kind_of(entry)),

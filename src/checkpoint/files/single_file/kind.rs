@@ -1,68 +1,12 @@
-//! Which kind of file it is, by the names of its tensors: what is not Stable Diffusion v1 is refused by its name.
+//! Which kind of file it is, by the names of its tensors: what is not Stable Diffusion v1 is refused by its name, with
+//! what to do with it.
 
-use super::names;
-use crate::checkpoint::{error::CheckpointError, weights::TensorFile};
-
-/// How a name betrays a kind of file.
-enum Sign {
-    /// A tensor's name begins so.
-    Begins(&'static str),
-    /// A tensor's name has this in it.
-    Has(&'static str),
-}
-
-use Sign::{Begins, Has};
-
-/// Kinds of files that are not read, by what betrays them; the first that fits is named.
-const OTHERS: [(Sign, &str); 14] = [
-    (
-        Has("lora_"),
-        "it is a LoRA, which changes a checkpoint and is none itself",
-    ),
-    (
-        Begins("conditioner.embedders."),
-        "it is a checkpoint of Stable Diffusion XL",
-    ),
-    (
-        Begins("cond_stage_model.model."),
-        "it is a single file of Stable Diffusion 2; convert it with diffusers (StableDiffusionPipeline.from_single_file, then save_pretrained) and give the folder",
-    ),
-    (
-        Has("joint_blocks."),
-        "it is a checkpoint of Stable Diffusion 3",
-    ),
-    (Has("double_blocks."), "it is a checkpoint of FLUX"),
-    (Begins("control_model."), "it is a ControlNet"),
-    (Begins("controlnet_"), "it is a ControlNet"),
-    (
-        Begins("ztsnr"),
-        "it was trained with a noise schedule that ends without signal (zero terminal SNR), which is not supported",
-    ),
-    (
-        Begins("time_embedding."),
-        "it is the UNet of a folder in diffusers' layout; give the folder that has model_index.json in it",
-    ),
-    (
-        Begins("text_model."),
-        "it is the text encoder of a folder in diffusers' layout; give the folder that has model_index.json in it",
-    ),
-    (
-        Begins("encoder.down_blocks."),
-        "it is the autoencoder of a folder in diffusers' layout; give the folder that has model_index.json in it",
-    ),
-    (
-        Begins("encoder.down."),
-        "it is an autoencoder alone, without text encoder and UNet",
-    ),
-    (
-        Begins("emb_params"),
-        "it is a textual inversion, which adds a word to a checkpoint and is none itself",
-    ),
-    (
-        Begins("string_to_param"),
-        "it is a textual inversion, which adds a word to a checkpoint and is none itself",
-    ),
-];
+use super::{
+    kinds::{EMBEDDING, Kind, OTHERS, Sign},
+    names,
+};
+use crate::checkpoint::{error::CheckpointError, layout::is_scale, weights::TensorFile};
+use crate::text::printable;
 
 /// Refuses a file that is not a checkpoint of Stable Diffusion v1, as far as its names tell.
 pub fn refuse_others(file: &TensorFile) -> Result<(), CheckpointError> {
@@ -70,14 +14,22 @@ pub fn refuse_others(file: &TensorFile) -> Result<(), CheckpointError> {
         file: file.file().to_owned(),
         reason,
     };
-    for (sign, reason) in &OTHERS {
-        let betrays = |name: &str| match sign {
-            Begins(start) => name.starts_with(start),
-            Has(part) => name.contains(part),
-        };
-        if file.names().any(betrays) {
-            return Err(other_kind((*reason).to_owned()));
-        }
+    let found = OTHERS
+        .iter()
+        .find(|kind| kind.signs.iter().any(|sign| sign.is_in(file)));
+    if let Some(Kind { name, todo, .. }) = found {
+        return Err(other_kind(format!("it is {name} {todo}")));
+    }
+    if is_one_embedding(file) {
+        return Err(other_kind(format!(
+            "it is a textual inversion, {EMBEDDING}"
+        )));
+    }
+    if let Some(scale) = file.names().find(|name| is_scale(name)) {
+        return Err(other_kind(format!(
+            "its weights are quantised (tensor {}); give the original checkpoint, in F16, BF16 or F32",
+            printable(scale)
+        )));
     }
     let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
     let networks = [
@@ -90,8 +42,60 @@ pub fn refuse_others(file: &TensorFile) -> Result<(), CheckpointError> {
         .filter(|(prefix, _)| !has(prefix))
         .map(|(prefix, what)| format!("no {what} (tensors named {prefix}…)"))
         .collect();
-    if missing.is_empty() {
-        return Ok(());
+    match missing.len() {
+        0 => Ok(()),
+        3 => Err(other_kind(unknown(file))),
+        _ => Err(other_kind(format!("it has {}", missing.join(" and ")))),
     }
-    Err(other_kind(format!("it has {}", missing.join(" and "))))
+}
+
+impl Sign {
+    fn is_in(&self, file: &TensorFile) -> bool {
+        match self {
+            Self::Begins(start) => file.names().any(|name| name.starts_with(start)),
+            Self::Has(part) => file.names().any(|name| name.contains(part)),
+            Self::Ends(end) => file.names().any(|name| name.ends_with(end)),
+            Self::Both(one, other) => one.is_in(file) && other.is_in(file),
+            Self::Numbered(part) => file.names().any(|name| {
+                let mut parts = name.split('.');
+                let is_number = |part: Option<&str>| {
+                    part.is_some_and(|part| {
+                        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+                    })
+                };
+                let first = is_number(parts.next());
+                let rest: Vec<&str> = parts.collect();
+                first && rest.iter().take(2).any(|rest| rest.starts_with(part))
+            }),
+            Self::All(start) => {
+                let mut names = file.names().peekable();
+                names.peek().is_some() && names.all(|name| name.starts_with(start))
+            }
+        }
+    }
+}
+
+/// Is it a single vector, or a few, as wide as a text encoder's embeddings?
+fn is_one_embedding(file: &TensorFile) -> bool {
+    let mut names = file.names();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return false;
+    };
+    let shape = file.shape(name).unwrap_or_default();
+    shape.len() <= 2 && matches!(shape.last(), Some(768 | 1024 | 1280))
+}
+
+/// What is said of a file whose names are of no known kind.
+fn unknown(file: &TensorFile) -> String {
+    let mut names: Vec<&str> = file.names().collect();
+    names.sort_unstable();
+    let first: Vec<String> = names.iter().take(3).map(|name| printable(name)).collect();
+    match names.len() {
+        0 => "it holds no tensors".to_owned(),
+        count => format!(
+            "its {count} tensors are of no kind that this program knows ({}{})",
+            first.join(", "),
+            if count > first.len() { ", …" } else { "" }
+        ),
+    }
 }

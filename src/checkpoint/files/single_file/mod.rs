@@ -5,6 +5,7 @@
 //! is CLIP's, and the noise schedule is Stable Diffusion v1's.
 
 mod kind;
+mod kinds;
 mod names;
 mod structure;
 
@@ -121,7 +122,7 @@ fn network<C>(
     Network {
         config,
         weights: Ok(file.share(names, is_linear)),
-        path: None,
+        paths: Vec::new(),
     }
 }
 

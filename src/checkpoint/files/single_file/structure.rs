@@ -66,7 +66,7 @@ impl Structure {
 
 /// The embedded model's configurations, where the shapes are its own.
 fn embedded(text: &TextEncoderConfig, unet: &UNetConfig, vae: &VaeConfig) -> Option<Structure> {
-    let known = folder::read(&Files::Embedded);
+    let known = folder::read(&Files::Embedded, None);
     let (known_text, known_unet, known_vae) = (
         known.text_encoder.config.ok()?,
         known.unet.config.ok()?,

@@ -28,7 +28,7 @@ pub fn draw(
         }
         (_, None) => "The merges stand in the model's vocabulary, which a recording does not have.",
         (_, Some(Some(word))) if word.steps.is_empty() => {
-            "The prompt spells out a special token: it is not cut into pieces."
+            "This word was added to the vocabulary as a whole: it is not cut into pieces."
         }
         (_, Some(Some(word))) => return draw_word(buffer, area, word, token, theme),
         (_, Some(None)) => return area,

@@ -210,7 +210,8 @@ fn draw_selected(
         TokenKind::End => "ends the text",
         TokenKind::Padding => "fills up to 77",
         TokenKind::Word if is_unseen => "the model never saw this token",
-        TokenKind::Word if token.piece.ends_with("</w>") => "ends a word",
+        TokenKind::Word if token.added => "an added word, whole",
+        TokenKind::Word if token.ends_word() => "ends a word",
         TokenKind::Word => "the word goes on",
     };
     let style = if is_unseen {
