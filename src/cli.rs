@@ -12,7 +12,7 @@ use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::random::random_seed;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
-use crate::tui::ImageMode;
+use crate::tui::{Colours, ImageMode, ScreenOptions};
 
 /// What the inspector draws when no prompt is given.
 pub const DEFAULT_PROMPT: &str = "a photograph of an astronaut riding a horse";
@@ -80,7 +80,7 @@ Examples:
 
 `diffuscope <COMMAND> --help` explains each.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done with values that are NaN
-or infinite, 130 cancelled by Ctrl-C.";
+or infinite, 128 and the number of the signal that ended it, as in 130 after Ctrl-C.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -409,14 +409,58 @@ pub struct ScreenArgs {
         value_name = "auto|cells|pixels"
     )]
     pub images: ImageMode,
+    /// How many colours the terminal has; auto goes by NO_COLOR, COLORTERM and TERM
+    #[arg(
+        long,
+        alias = "colors",
+        value_parser = one_of(COLOURS),
+        default_value = "auto",
+        hide_possible_values = true,
+        value_name = "auto|truecolour|256|16|none"
+    )]
+    pub colours: ColoursChoice,
+    /// Whether a click selects what it points at; with off, or after the key m, the terminal selects text with the
+    /// mouse, as it does with Shift held
+    #[arg(
+        long,
+        value_parser = one_of(ON_OFF),
+        default_value = "on",
+        hide_possible_values = true,
+        value_name = "on|off"
+    )]
+    pub mouse: OnOff,
 }
 
 impl ScreenArgs {
-    /// Memory for attention maps, in bytes.
-    pub fn attention_bytes(&self) -> usize {
-        self.attention_budget as usize * 1024 * 1024
+    /// How the terminal is used.
+    pub fn options(&self) -> ScreenOptions {
+        ScreenOptions {
+            attention_budget: self.attention_budget as usize * 1024 * 1024,
+            images: self.images,
+            colours: self.colours.0,
+            mouse: self.mouse.0,
+        }
     }
 }
+
+/// How many colours; as the environment says where none are named.
+#[derive(Debug, Clone, Copy)]
+pub struct ColoursChoice(Option<Colours>);
+
+const COLOURS: [(&str, ColoursChoice); 6] = [
+    ("auto", ColoursChoice(None)),
+    ("truecolour", ColoursChoice(Some(Colours::True))),
+    ("truecolor", ColoursChoice(Some(Colours::True))),
+    ("256", ColoursChoice(Some(Colours::Indexed))),
+    ("16", ColoursChoice(Some(Colours::Sixteen))),
+    ("none", ColoursChoice(Some(Colours::None))),
+];
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy)]
+pub struct OnOff(bool);
+
+const ON_OFF: [(&str, OnOff); 2] = [("on", OnOff(true)), ("off", OnOff(false))];
 
 /// Options of `replay`.
 #[derive(Debug, Args)]

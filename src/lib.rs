@@ -4,18 +4,19 @@
 //! imports only ever point up this list, which a test holds:
 //!
 //! 1. `text`: text from outside, made harmless for a terminal;
-//! 2. `random`: torch's CPU random generator, bit for bit;
-//! 3. `kernels`: the arithmetic that takes the time, on the CPU and on a GPU;
-//! 4. `model`: the networks (tokenizer, text encoder, UNet, autoencoder), with a hook at every named site;
-//! 5. `scheduler`: noise schedules and samplers;
-//! 6. `checkpoint`: find, read and validate a Stable Diffusion checkpoint;
-//! 7. `generation`: the stage machine: a request goes in, one stage or one denoising step at a time comes out;
-//! 8. `trace`: what a run leaves in memory: statistics, copies of tensors, attention;
-//! 9. `export`: what leaves a run: the exported document, pictures, files; and recorded runs read back;
-//! 10. `lesson`: lessons: read, checked against a run, and kept track of;
-//! 11. `tui`: the inspector;
-//! 12. `cli`: the command line's arguments;
-//! 13. `commands`: one file a command.
+//! 2. `signals`: signals, as shells and terminals expect a program to take them;
+//! 3. `random`: torch's CPU random generator, bit for bit;
+//! 4. `kernels`: the arithmetic that takes the time, on the CPU and on a GPU;
+//! 5. `model`: the networks (tokenizer, text encoder, UNet, autoencoder), with a hook at every named site;
+//! 6. `scheduler`: noise schedules and samplers;
+//! 7. `checkpoint`: find, read and validate a Stable Diffusion checkpoint;
+//! 8. `generation`: the stage machine: a request goes in, one stage or one denoising step at a time comes out;
+//! 9. `trace`: what a run leaves in memory: statistics, copies of tensors, attention;
+//! 10. `export`: what leaves a run: the exported document, pictures, files; and recorded runs read back;
+//! 11. `lesson`: lessons: read, checked against a run, and kept track of;
+//! 12. `tui`: the inspector;
+//! 13. `cli`: the command line's arguments;
+//! 14. `commands`: one file a command.
 
 mod checkpoint;
 mod cli;
@@ -27,6 +28,8 @@ mod lesson;
 mod model;
 mod random;
 mod scheduler;
+#[cfg(unix)]
+mod signals;
 mod text;
 mod trace;
 mod tui;

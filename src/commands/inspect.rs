@@ -1,9 +1,6 @@
 //! `diffuscope inspect`: the full-screen inspector.
 
-use std::io::IsTerminal;
-
-use anyhow::bail;
-
+use super::full_screen;
 use super::load::loader;
 use super::stdin;
 use crate::cli::{DEFAULT_PROMPT, InspectArgs};
@@ -11,11 +8,10 @@ use crate::tui;
 
 /// Opens the inspector.
 pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
-    if !std::io::stdout().is_terminal() {
-        bail!(
-            "the inspector needs a terminal, and standard output is none; `diffuscope run -p TEXT` works without one"
-        );
-    }
+    full_screen(
+        "the inspector",
+        "`diffuscope run -p TEXT` works without one",
+    )?;
     let prompt = match args.prompt {
         Some(prompt) => stdin::or_standard_input(prompt)?,
         None => DEFAULT_PROMPT.to_owned(),
@@ -26,8 +22,7 @@ pub fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     tui::run(tui::Options {
         loader: loader(args.model, args.size.size),
         request: args.request.patch(prompt),
-        attention_budget: args.screen.attention_bytes(),
-        images: args.screen.images,
+        screen: args.screen.options(),
         export,
     })
 }

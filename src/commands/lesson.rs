@@ -1,6 +1,5 @@
 //! `diffuscope lesson`: guided lessons, and proof of what they say.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::tui::Player;
 use crate::tui::state::lesson::LessonState;
 
 use super::load::loader;
-use super::{UsageError, print, warn};
+use super::{UsageError, full_screen, print, warn};
 use crate::text::visible;
 
 /// Lists lessons, starts one, or checks them.
@@ -28,17 +27,11 @@ pub fn lesson(args: LessonArgs) -> anyhow::Result<()> {
         (None, Some(name)) => {
             let reader = ReaderLibrary::open(args.dir.as_deref(), args.lang)?;
             let lesson = reader.find(&name)?;
-            if !std::io::stdout().is_terminal() {
-                bail!(
-                    "a lesson needs a terminal, and standard output is none; \
-                     `diffuscope lesson` lists them without one"
-                );
-            }
+            full_screen("a lesson", "`diffuscope lesson` lists them without one")?;
             let options = tui::Options {
                 loader: loader(args.model, None),
                 request: RequestPatch::default(),
-                attention_budget: args.screen.attention_bytes(),
-                images: args.screen.images,
+                screen: args.screen.options(),
                 export: ExportOptions::default(),
             };
             let lessons = LessonState::new(reader.library, reader.language, reader.progress);

@@ -2,6 +2,7 @@
 
 mod advice;
 mod inspect;
+mod interrupt;
 mod lesson;
 mod load;
 mod memory;
@@ -13,7 +14,7 @@ mod schema;
 mod stdin;
 mod tokenize;
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,10 +25,11 @@ use crate::export::write_lines;
 use crate::generation;
 use crate::model::tokenizer::Tokens;
 use crate::text::{self, visible};
+use crate::tui;
 use advice::advise;
 
 /// Does what the command line asks for, and says how the process ends: 0 done, 1 failed, 2 wrong usage, 3 done with
-/// values that are not finite, 130 cancelled.
+/// values that are not finite, and 128 more than the number of the signal that ended it, as 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     quiet_panics();
     let cli = match Cli::try_parse() {
@@ -61,8 +63,6 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<()> {
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const NOT_FINITE: u8 = 3;
-/// What shells report for a process that SIGINT ended: 128 + 2.
-const CANCELLED: u8 = 130;
 
 /// Wrong usage that shows only after the command line is parsed.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,10 @@ fn report(error: anyhow::Error) -> ExitCode {
     }
     if error.chain().any(is_cancelled) {
         complain("cancelled", "nothing was written");
-        return ExitCode::from(CANCELLED);
+        return ExitCode::from(interrupt::exit_status());
+    }
+    if let Some(tui::Ended(signal)) = error.downcast_ref() {
+        interrupt::end_as(*signal);
     }
     let is_usage = error.is::<UsageError>();
     complain("error", &whole_message(&advise(error)));
@@ -139,6 +142,22 @@ fn complain(kind: &str, message: &str) {
 /// Prints a warning.
 fn warn(message: &str) {
     complain("warning", message);
+}
+
+/// Refuses what needs a whole screen where there is none: `what` needs it, and there is `another_way`.
+fn full_screen(what: &str, another_way: &str) -> anyhow::Result<()> {
+    if !io::stdout().is_terminal() {
+        anyhow::bail!("{what} needs a terminal, and standard output is none; {another_way}");
+    }
+    let term = std::env::var("TERM").unwrap_or_default();
+    if cfg!(unix) && (term.is_empty() || term == "dumb") {
+        let term = if term.is_empty() { "not set" } else { "dumb" };
+        anyhow::bail!(
+            "{what} needs a terminal that can move its cursor, and by the environment this one cannot (TERM is {term}); \
+             {another_way}. Where the terminal can, set TERM to its name, as in TERM=xterm-256color"
+        );
+    }
+    Ok(())
 }
 
 /// Prints to standard output.

@@ -1,14 +1,10 @@
 //! `diffuscope replay`: a recorded run, without a model.
 
-use std::io::IsTerminal;
-
-use anyhow::bail;
-
 use crate::cli::ReplayArgs;
 use crate::export::Replay;
 use crate::tui;
 
-use super::print;
+use super::{full_screen, print};
 use crate::text::visible;
 
 /// Opens the recorded run in the inspector, or checks its files.
@@ -17,13 +13,11 @@ pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
     if args.check {
         return check(&replay);
     }
-    if !std::io::stdout().is_terminal() {
-        bail!(
-            "the inspector needs a terminal, and standard output is none; \
-             `diffuscope replay --check DIR` works without one"
-        );
-    }
-    tui::replay(replay, args.screen.attention_bytes(), args.screen.images)
+    full_screen(
+        "the inspector",
+        "`diffuscope replay --check DIR` works without one",
+    )?;
+    tui::replay(replay, args.screen.options())
 }
 
 /// Reads everything, computes again what follows from it, and says what there is.

@@ -17,6 +17,7 @@ use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
 use super::advice::tensor_selection;
+use super::interrupt::cancel_on_signals;
 use super::load::load;
 use super::stdin::or_standard_input;
 use super::{NotFiniteRun, UsageError, complain, print, truncation, warn};
@@ -192,32 +193,6 @@ fn generate(
         export,
         is_broken,
     })
-}
-
-/// Cancels the run on Ctrl-C and when the system asks the process to end; a second time ends it at once.
-#[cfg(unix)]
-fn cancel_on_signals(cancel: &CancelToken) -> anyhow::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    use signal_hook::iterator::Signals;
-
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let cancel = cancel.clone();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            if cancel.is_cancelled() {
-                std::process::exit(128 + signal);
-            }
-            cancel.cancel();
-        }
-    });
-    Ok(())
-}
-
-/// Elsewhere, Ctrl-C ends the process at once.
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps)]
-fn cancel_on_signals(_: &CancelToken) -> anyhow::Result<()> {
-    Ok(())
 }
 
 /// The paths on standard output, for scripts as they are.

@@ -1,17 +1,25 @@
 //! What a reader has solved, kept in a file from one session to the next.
+//!
+//! Several windows may have it open. So what is kept is what was changed since the last time, made to the file as it is
+//! then, while nobody else does so.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use serde::{Deserialize, Serialize};
 
+use super::digest::ExerciseDigest;
 use super::{Lesson, Page};
 use crate::export::{DestinationError, OutputFile};
 
 const VERSION: u32 = 2;
+/// How long another window may take to keep its own.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a reader has solved.
 ///
@@ -21,7 +29,52 @@ const VERSION: u32 = 2;
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     path: Option<PathBuf>,
+    /// As the file was when it was last read, with the changes.
     record: Record,
+    /// What was changed since then.
+    changes: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    /// The lesson's name.
+    lesson: String,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Page(usize),
+    /// How an exercise is solved, or that it is not.
+    Exercise(ExerciseDigest, Option<Solved>),
+}
+
+impl Change {
+    /// Is what `earlier` changed changed again?
+    fn replaces(&self, earlier: &Self) -> bool {
+        self.lesson == earlier.lesson
+            && match (&self.what, &earlier.what) {
+                (What::Page(_), What::Page(_)) => true,
+                (What::Exercise(digest, _), What::Exercise(earlier, _)) => {
+                    digest.current == earlier.current
+                }
+                _ => false,
+            }
+    }
+
+    fn apply(&self, record: &mut Record) {
+        let marks = record.lessons.entry(self.lesson.clone()).or_default();
+        match &self.what {
+            What::Page(page) => marks.page = *page,
+            What::Exercise(digest, solved) => {
+                marks.solved.remove(&digest.old);
+                match solved {
+                    Some(solved) => marks.solved.insert(digest.current.clone(), solved.clone()),
+                    None => marks.solved.remove(&digest.current),
+                };
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +119,9 @@ pub enum ProgressError {
     Unreadable { path: PathBuf, why: String },
     #[error("what you solved could not be kept: {0}")]
     Write(#[from] DestinationError),
+    /// Another process does not let go of it.
+    #[error("what you solved could not be kept yet: another process holds {0}")]
+    Held(PathBuf),
 }
 
 impl Progress {
@@ -88,7 +144,11 @@ impl Progress {
             Some(path) => read(path)?,
             None => Record::default(),
         };
-        Ok(Self { path, record })
+        Ok(Self {
+            path,
+            record,
+            changes: Vec::new(),
+        })
     }
 
     /// The page that was read last, from 0.
@@ -127,38 +187,39 @@ impl Progress {
 
     /// Writes down the page that is read.
     pub fn turn_to(&mut self, lesson: &str, page: usize) {
-        self.record
-            .lessons
-            .entry(lesson.to_owned())
-            .or_default()
-            .page = page;
+        self.change(lesson, What::Page(page));
     }
 
     /// Writes down that the exercise of a page is solved.
     pub fn solve(&mut self, lesson: &Lesson, page: &Page, solved: Solved) {
-        let Some(digest) = page.digest() else {
-            return;
-        };
-        let marks = self.record.lessons.entry(lesson.id.clone()).or_default();
-        marks.solved.remove(&digest.old);
-        marks.solved.insert(digest.current, solved);
+        if let Some(digest) = page.digest() {
+            self.change(&lesson.id, What::Exercise(digest, Some(solved)));
+        }
     }
 
     /// Takes back that the exercise of a page is solved.
     pub fn forget(&mut self, lesson: &Lesson, page: &Page) {
-        if let (Some(marks), Some(digest)) =
-            (self.record.lessons.get_mut(&lesson.id), page.digest())
-        {
-            marks.solved.remove(&digest.current);
-            marks.solved.remove(&digest.old);
+        if let Some(digest) = page.digest() {
+            self.change(&lesson.id, What::Exercise(digest, None));
         }
     }
 
-    /// Keeps it: the file is replaced at once, or not at all.
+    fn change(&mut self, lesson: &str, what: What) {
+        let change = Change {
+            lesson: lesson.to_owned(),
+            what,
+        };
+        change.apply(&mut self.record);
+        self.changes.retain(|earlier| !change.replaces(earlier));
+        self.changes.push(change);
+    }
+
+    /// Keeps what was changed, and takes in what others have kept meanwhile. The file is replaced at once, or not at
+    /// all.
     ///
     /// # Errors
-    /// A place that cannot be written to.
-    pub fn save(&self) -> Result<(), ProgressError> {
+    /// A place that cannot be written to; a file that is not what this program writes any more, which is left alone.
+    pub fn save(&mut self) -> Result<(), ProgressError> {
         let Some(path) = &self.path else {
             return Ok(());
         };
@@ -168,12 +229,46 @@ impl Progress {
                 source,
             })?;
         }
+        // Let go of when it is dropped.
+        let _held = hold(&path.with_extension("lock"))?;
+        let mut record = read(path)?;
+        for change in &self.changes {
+            change.apply(&mut record);
+        }
         let file = OutputFile::at(path)?;
         file.publish(|out| {
-            serde_json::to_writer_pretty(&mut *out, &self.record)?;
+            serde_json::to_writer_pretty(&mut *out, &record)?;
             out.write_all(b"\n")
         })?;
+        self.record = record;
+        self.changes.clear();
         Ok(())
+    }
+}
+
+/// Holds the lock at `path`, so that no other process keeps its progress meanwhile; nothing where locks are not to be
+/// had. The file stays, for to remove it would let two processes hold two files of one name.
+fn hold(path: &Path) -> Result<Option<File>, ProgressError> {
+    let open = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(path);
+    let file = open.map_err(|source| DestinationError::Write {
+        path: path.to_owned(),
+        source,
+    })?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(ProgressError::Held(path.to_owned())),
+            // A file system without locks: as good as can be.
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
     }
 }
 
@@ -230,14 +325,80 @@ mod tests {
             page.goto.request.seed = Some(999);
         }
         assert_eq!(read.solved(&changed).0, 0);
-        // Nothing but the file itself is left.
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        // Nothing but the file itself is left, and its lock.
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2);
         fs::write(&path, "{").unwrap();
         let error = Progress::open(Some(path)).unwrap_err().to_string();
         assert!(
             error.contains("progress.json") && error.contains("remove it"),
             "{error}"
         );
+    }
+
+    /// Two windows with a lesson each, both open before either keeps anything.
+    #[test]
+    fn what_another_window_has_solved_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("progress.json");
+        let library = Library::embedded();
+        let lessons: Vec<Lesson> = library
+            .lessons(Language::En)
+            .iter()
+            .map(|entry| entry.lesson.clone().unwrap())
+            .collect();
+        let open = || Progress::open(Some(path.clone())).unwrap();
+        let solved = Solved {
+            answer: None,
+            model: "0123".to_owned(),
+        };
+        let exercises = |lesson: &Lesson| -> Vec<Page> {
+            let pages = lesson.pages.iter();
+            pages
+                .filter(|page| page.exercise.is_some())
+                .cloned()
+                .collect()
+        };
+        let mut windows: Vec<Progress> = lessons.iter().map(|_| open()).collect();
+        thread::scope(|scope| {
+            for (window, lesson) in windows.iter_mut().zip(&lessons) {
+                let solved = &solved;
+                scope.spawn(move || {
+                    for page in exercises(lesson) {
+                        window.solve(lesson, &page, solved.clone());
+                        window.save().unwrap();
+                    }
+                });
+            }
+        });
+        for lesson in &lessons {
+            let (solved, all) = open().solved(lesson);
+            assert_eq!(solved, all, "{}", lesson.id);
+        }
+        // Of one lesson in two windows, what either has done last; and each learns of the other's when it keeps its own.
+        let lesson = &lessons[0];
+        let pages = exercises(lesson);
+        let (mut one, mut other) = (open(), open());
+        one.forget(lesson, &pages[0]);
+        one.save().unwrap();
+        other.turn_to(&lesson.id, 1);
+        other.save().unwrap();
+        assert_eq!(other.solution_of(lesson, &pages[0]), None);
+        assert_eq!(open().page(lesson), 1);
+        one.solve(lesson, &pages[0], solved);
+        one.save().unwrap();
+        assert_eq!(
+            (one.page(lesson), open().solved(lesson).0),
+            (1, pages.len())
+        );
+        // What somebody else has made of the file is left alone, and kept when it can be.
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, "{").unwrap();
+        one.turn_to(&lesson.id, 0);
+        assert!(matches!(one.save(), Err(ProgressError::Unreadable { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{");
+        fs::write(&path, whole).unwrap();
+        one.save().unwrap();
+        assert_eq!(open().page(lesson), 0);
     }
 
     /// Everything solved, as the first version of the program wrote it; and with entries of another lesson, and of an

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::ui::theme::Colours;
 use super::worker::Loader;
 use crate::export::ExportOptions;
 use crate::generation::RequestPatch;
@@ -10,11 +11,21 @@ pub struct Options {
     pub loader: Loader,
     /// The request, over the model's defaults. The prompt is always there.
     pub request: RequestPatch,
+    pub screen: ScreenOptions,
+    /// What is written of the first run that is finished.
+    pub export: ExportOptions,
+}
+
+/// How the terminal is used.
+#[derive(Debug, Clone, Copy)]
+pub struct ScreenOptions {
     /// Memory for attention maps, in bytes.
     pub attention_budget: usize,
     pub images: ImageMode,
-    /// What is written of the first run that is finished.
-    pub export: ExportOptions,
+    /// As many as the environment says where there is none.
+    pub colours: Option<Colours>,
+    /// Is the mouse taken? Otherwise the terminal selects text with it.
+    pub mouse: bool,
 }
 
 /// How pictures are drawn.
@@ -23,8 +34,8 @@ pub enum ImageMode {
     /// Pixels where the terminal has a graphics protocol, else cells.
     #[default]
     Auto,
-    /// Guidance-block cells, always.
+    /// Half-block cells, always.
     Cells,
-    /// Pixels, by the terminal's graphics protocol, without asking whether it has one.
+    /// Pixels where the terminal has a graphics protocol; where not, the screen says why.
     Pixels,
 }

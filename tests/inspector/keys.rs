@@ -12,6 +12,7 @@ use diffuscope::tui::state::editor::Field;
 use diffuscope::tui::state::run::Run;
 use diffuscope::tui::state::{App, Notice, View};
 use diffuscope::tui::ui::screen;
+use diffuscope::tui::ui::theme::Theme;
 use diffuscope::tui::worker::{AttentionKey, Loader, Opened, Update, Worker};
 
 fn finished(steps: usize) -> Session {
@@ -261,19 +262,22 @@ fn small_maps_go_through_steps_layers_and_heads() {
 fn the_mouse_selects_what_it_points_at() {
     let session = finished(4).press(KeyCode::Char('8'));
     let size = (120, 40);
-    let app = &session.app;
+    let (app, theme) = (&session.app, Theme::default());
     let buffer = draw(app, size);
     let (x, y) = find(&buffer, "Noise");
     assert_eq!(
-        screen::hit(app, size, x, y),
+        screen::hit(app, size, (x, y), theme),
         Some(Action::Show(View::Noise))
     );
     let (x, y) = find(&buffer, "noise ├");
-    assert_eq!(screen::hit(app, size, x + 7, y), Some(Action::GoTo(0)));
+    assert_eq!(
+        screen::hit(app, size, (x + 7, y), theme),
+        Some(Action::GoTo(0))
+    );
     let (x, y) = find(&buffer, "over x0");
-    let clicked = screen::hit(app, size, x, y + 4);
+    let clicked = screen::hit(app, size, (x, y + 4), theme);
     assert!(matches!(clicked, Some(Action::PlaceAt(..))), "{clicked:?}");
-    assert_eq!(screen::hit(app, size, 119, 20), None);
+    assert_eq!(screen::hit(app, size, (119, 20), theme), None);
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl<'s> Sandbox<'s> {
             }
             Term::Str(None, parts) => {
                 let is_plain = !parts.iter().any(|part| matches!(part, StrPart::Term(_)));
-                let parts: Result<_, _> = parts
+                let parts: Result<_, Forbidden<'s>> = parts
                     .into_iter()
                     .map(|part| match part {
                         StrPart::Term(term) => Ok(StrPart::Term(then(self.term(term)?, TEXT))),
@@ -85,7 +85,7 @@ impl<'s> Sandbox<'s> {
             }
             Term::Arr(Some(items)) => then(Term::Arr(Some(self.boxed(*items)?)), WEIGH),
             Term::Obj(members) => {
-                let members: Result<_, _> = members
+                let members: Result<_, Forbidden<'s>> = members
                     .into_iter()
                     .map(|(key, value)| {
                         let value = value.map(|value| self.term(value)).transpose()?;
@@ -114,7 +114,7 @@ impl<'s> Sandbox<'s> {
                 then(Term::TryCatch(term, catch), COUNT)
             }
             Term::IfThenElse(cases, otherwise) => {
-                let cases: Result<_, _> = cases
+                let cases: Result<_, Forbidden<'s>> = cases
                     .into_iter()
                     .map(|(test, then)| Ok((self.term(test)?, self.term(then)?)))
                     .collect();
@@ -123,7 +123,7 @@ impl<'s> Sandbox<'s> {
             }
             Term::Def(definitions, term) => {
                 let outside = self.scope.len();
-                let definitions: Result<_, _> = definitions
+                let definitions: Result<_, Forbidden<'s>> = definitions
                     .into_iter()
                     .map(|definition| self.definition(definition))
                     .collect();
@@ -143,7 +143,7 @@ impl<'s> Sandbox<'s> {
                 } else {
                     COUNT
                 };
-                let parts: Result<_, _> = parts
+                let parts: Result<_, Forbidden<'s>> = parts
                     .into_iter()
                     .map(|(part, optional)| Ok((self.part(part)?, optional)))
                     .collect();
@@ -194,12 +194,12 @@ impl<'s> Sandbox<'s> {
         Ok(match pattern {
             Pattern::Var(name) => Pattern::Var(name),
             Pattern::Arr(items) => {
-                let items: Result<_, _> =
+                let items: Result<_, Forbidden<'s>> =
                     items.into_iter().map(|item| self.pattern(item)).collect();
                 Pattern::Arr(items?)
             }
             Pattern::Obj(members) => {
-                let members: Result<_, _> = members
+                let members: Result<_, Forbidden<'s>> = members
                     .into_iter()
                     .map(|(key, value)| Ok((self.key(key)?, self.pattern(value)?)))
                     .collect();

@@ -69,6 +69,20 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Hands every update on to `tell` from now on, on a thread of its own, until that answers that nobody listens.
+    pub fn forward(
+        &mut self,
+        tell: impl Fn(Update) -> bool + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (_, nothing) = channel();
+        let updates = std::mem::replace(&mut self.updates, nothing);
+        let forward = move || updates.into_iter().all(tell);
+        thread::Builder::new()
+            .name("updates".into())
+            .spawn(forward)?;
+        Ok(())
+    }
+
     /// Never blocks. A model's thread that is gone has said why before it went.
     pub fn send(&self, task: Task) {
         match task {

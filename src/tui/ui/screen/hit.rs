@@ -11,7 +11,7 @@ use crate::tui::ui::views;
 use crate::tui::ui::widgets::timeline::Timeline;
 
 /// What a click at column `x` and row `y` of a screen of `size` (columns, rows) means now.
-pub fn hit(app: &App, size: (u16, u16), x: u16, y: u16) -> Option<Action> {
+pub fn hit(app: &App, size: (u16, u16), (x, y): (u16, u16), theme: Theme) -> Option<Action> {
     let area = Rect::new(0, 0, size.0, size.1);
     let looks_around = matches!(app.mode, Mode::Browse | Mode::Place);
     if size.0 < SMALLEST.0 || size.1 < SMALLEST.1 || !looks_around {
@@ -29,8 +29,7 @@ pub fn hit(app: &App, size: (u16, u16), x: u16, y: u16) -> Option<Action> {
     }
     if app.cursor.view == View::Attention && app.runs.compared().is_none() {
         let (view, _) = places.explained(app);
-        // No colour is drawn here.
-        let context = ViewContext::new(app, Theme::default());
+        let context = ViewContext::new(app, theme);
         let picture =
             views::attention::picture_area(views::place(view, app.cursor.view), &context)?;
         if picture.contains(click) {

@@ -81,7 +81,7 @@ pub fn cell(
     ctx: &ViewContext,
 ) {
     let pixel = scale.pixel(value);
-    let style = ctx.theme.on(pixel.rgb);
+    let style = ctx.theme.on(pixel.paint);
     let caption = if width >= 5 {
         format!("{:>w$} ", text::fixed(f64::from(value), 2), w = width - 1)
     } else if ctx.theme.is_monochrome() {

@@ -7,7 +7,7 @@ use super::half_blocks::{self, Pixel};
 use crate::export::colour_map::{ColourMap, NOT_FINITE};
 use crate::tui::state::plane::{Plane, covered};
 use crate::tui::ui::text;
-use crate::tui::ui::theme::Theme;
+use crate::tui::ui::theme::{Paint, Theme};
 
 /// From numbers to places on a colour map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,7 +59,9 @@ impl Scale {
             (ColourMap::Signed, Some(position)) => (2.0 * position - 1.0).abs(),
         };
         Pixel {
-            rgb: position.map_or(NOT_FINITE, |position| self.map.at(position)),
+            paint: position.map_or(Paint::Mark(NOT_FINITE), |position| {
+                Paint::Mapped(self.map, position)
+            }),
             level,
         }
     }
@@ -92,7 +94,7 @@ impl<'a> HeatMap<'a> {
     /// place, a pixel is the mean of those that it covers.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, theme: Theme) -> Rect {
         let (width, height) = (self.plane.width, self.plane.height);
-        let size = half_blocks::fit((width, height), area);
+        let size = half_blocks::fit((width, height), area, theme.tall());
         let area = half_blocks::cells(size, area);
         if self.plane.values.len() < width * height || area.is_empty() {
             return area.resize(Size::ZERO);
@@ -127,7 +129,7 @@ pub fn legend(buffer: &mut Buffer, area: Rect, scale: Scale, whose: &str, theme:
     let (start, _) = buffer.set_stringn(area.x, area.y, &low, room, theme.muted());
     for column in 0..bar {
         let at = |half: u16| f32::from(2 * column + half) / f32::from((2 * bar - 1).max(1));
-        let colours = [0, 1].map(|half| theme.colour(scale.map.at(at(half))));
+        let colours = [0, 1].map(|half| theme.paint(Paint::Mapped(scale.map, at(half)), (0, 0)));
         let cell = &mut buffer[(start + column, area.y)];
         if let [Some(left), Some(right)] = colours {
             cell.set_symbol("▌").set_fg(left).set_bg(right);

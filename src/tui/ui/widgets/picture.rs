@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::half_blocks::{self, Pixel};
 use crate::export::colour_map::{Rgb, luminance};
-use crate::tui::ui::theme::Theme;
+use crate::tui::ui::theme::{Paint, Theme};
 
 /// Draws `image` in `area`, centred across; returns the cells that it takes.
 pub fn draw(buffer: &mut Buffer, area: Rect, image: &RgbImage, theme: Theme) -> Rect {
@@ -23,7 +23,8 @@ pub fn draw_with(
     theme: Theme,
     change: impl Fn(f32, f32, Rgb) -> Rgb,
 ) -> Rect {
-    let size = half_blocks::fit((image.width() as usize, image.height() as usize), area);
+    let image_size = (image.width() as usize, image.height() as usize);
+    let size = half_blocks::fit(image_size, area, theme.tall());
     let area = half_blocks::cells(size, area);
     if area.is_empty() {
         return area;
@@ -35,7 +36,7 @@ pub fn draw_with(
         let down = (y as f32 + 0.5) / size.1 as f32;
         let rgb = change(across, down, rgb);
         Pixel {
-            rgb,
+            paint: Paint::Picture(rgb),
             level: luminance(rgb),
         }
     });

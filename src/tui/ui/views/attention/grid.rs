@@ -41,7 +41,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &Selec
     let area = line(buffer, area, &cells.title, theme.title());
     let aspect = selection.size.1 as f64 / selection.size.0 as f64;
     let fits = |width: u16| {
-        let rows = ((f64::from(width) * aspect / 2.0).ceil() as u16).max(1) + 1;
+        let rows = ((f64::from(width) * aspect / f64::from(theme.tall())).ceil() as u16).max(1) + 1;
         // A map that is taller than there is room is drawn smaller than its place is wide.
         let rows = rows.min(area.height);
         let across = (area.width + 1) / (width + 1);

@@ -56,7 +56,7 @@ pub fn picture_area(area: Rect, ctx: &ViewContext) -> Option<Rect> {
     let selection =
         (!maps.is_empty()).then(|| SelectedMaps::new(&ctx.cursor.attention, maps, with_heads))?;
     let layout = Layout::new(below(area, super::strip_rows(area) + 1));
-    Some(overlay::area(&layout, selection.size))
+    Some(overlay::area(&layout, selection.size, ctx.theme.tall()))
 }
 
 /// Where there are fewer columns, the numbers get half of them.

@@ -48,9 +48,9 @@ pub fn draw(buffer: &mut Buffer, place: Rect, cells: Rect, ctx: &RunContext, map
     );
 }
 
-pub fn area(layout: &Layout, size: (usize, usize)) -> Rect {
+pub fn area(layout: &Layout, size: (usize, usize), tall: f32) -> Rect {
     let map = top(below(layout.columns[1], 1), layout.room);
-    let cells = half_blocks::cells(half_blocks::fit(size, map), map);
+    let cells = half_blocks::cells(half_blocks::fit(size, map, tall), map);
     let place = below(layout.columns[0], 1);
     top(left(place, cells.width), cells.height)
 }

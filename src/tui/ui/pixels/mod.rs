@@ -1,14 +1,21 @@
 //! Real pixels, for terminals that have a graphics protocol: printed over the cells that show the same picture, once
 //! things have settled. The cells are always drawn; pixels are an ornament that may fail.
 
-use std::io::Write;
+mod iterm;
+mod kitty;
+mod placeholders;
+mod protocol;
+mod scaled;
+mod sixel;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 use ratatui::layout::Rect;
 
-use crate::tui::ImageMode;
+use crate::tui::terminal::Limits;
+pub use protocol::{Choice, Environment, Protocol, WhyCells, choose};
 
 /// A picture stands still for so long before it is printed in pixels.
 const SETTLED: Duration = Duration::from_millis(150);
@@ -30,17 +37,30 @@ impl PartialEq for PlacedPicture {
 /// Something that prints pictures in pixels.
 pub trait PixelPrinter {
     /// Prints `picture` over its cells. What fails is simply not there.
-    fn print(&mut self, picture: &PlacedPicture);
+    fn print(&mut self, picture: &PlacedPicture, limits: &Limits);
     /// Takes away what was printed. Answers whether the cells beneath must be drawn again.
     fn clear(&mut self) -> bool;
+}
+
+/// The printer for a protocol.
+pub fn printer(protocol: Protocol) -> Box<dyn PixelPrinter> {
+    match protocol {
+        Protocol::Kitty => Box::new(kitty::Kitty),
+        Protocol::Placeholders => Box::new(placeholders::Placeholders::default()),
+        Protocol::Iterm => Box::new(iterm::Iterm),
+        Protocol::Sixel => Box::new(sixel::Sixel),
+    }
 }
 
 /// Decides when pictures are printed and taken away.
 pub struct Pixels {
     printer: Option<Box<dyn PixelPrinter>>,
+    limits: Limits,
     wanted: Vec<PlacedPicture>,
     since: Instant,
     printed: bool,
+    /// Is something on the screen that no longer belongs there?
+    stale: bool,
 }
 
 impl Pixels {
@@ -48,26 +68,41 @@ impl Pixels {
     pub fn new(printer: Option<Box<dyn PixelPrinter>>) -> Self {
         Self {
             printer,
+            limits: Limits::default(),
             wanted: Vec::new(),
             since: Instant::now(),
             printed: false,
+            stale: false,
         }
+    }
+
+    /// Prints with another printer from now on.
+    pub fn change_printer(&mut self, printer: Option<Box<dyn PixelPrinter>>, now: Instant) {
+        self.forget(now);
+        self.printer = printer;
+    }
+
+    /// Pictures have to keep to this from now on.
+    pub fn change_limits(&mut self, limits: Limits, now: Instant) {
+        self.forget(now);
+        self.limits = limits;
     }
 
     /// A frame was drawn that shows `pictures`. Answers whether all cells must be drawn again, because other pictures
     /// were printed over them.
     pub fn frame(&mut self, pictures: Vec<PlacedPicture>, now: Instant) -> bool {
+        let is_stale = std::mem::take(&mut self.stale);
         if self.printer.is_none() || pictures == self.wanted {
-            return false;
+            return is_stale;
         }
         self.wanted = pictures;
         self.since = now;
-        self.take_away()
+        self.take_away() || is_stale
     }
 
     /// The whole screen was drawn anew, after a resize or a suspension: what was printed is gone or misplaced.
     pub fn forget(&mut self, now: Instant) {
-        self.take_away();
+        self.stale |= self.take_away();
         self.since = now;
     }
 
@@ -82,7 +117,7 @@ impl Pixels {
             && let Some(printer) = &mut self.printer
         {
             for picture in &self.wanted {
-                printer.print(picture);
+                printer.print(picture, &self.limits);
             }
             self.printed = true;
         }
@@ -98,94 +133,6 @@ impl Pixels {
     }
 }
 
-/// The protocol that a terminal is likely to have, by its environment. `variable` looks an environment variable up.
-///
-/// Asking the terminal itself can block for ever on one that does not answer, so it is asked only where there is reason
-/// to expect an answer. tmux and screen do not pass pictures through.
-fn likely(mode: ImageMode, variable: impl Fn(&str) -> Option<String>) -> Protocol {
-    let is = |name: &str, wanted: &[&str]| {
-        let value = variable(name).unwrap_or_default().to_lowercase();
-        wanted.iter().any(|wanted| value.contains(wanted))
-    };
-    let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
-    if mode == ImageMode::Cells
-        || set("TMUX")
-        || set("STY")
-        || set("NO_COLOR")
-        || variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
-    {
-        Protocol::None
-    } else if is("TERM_PROGRAM", &["iterm", "mintty"]) || is("LC_TERMINAL", &["iterm"]) {
-        Protocol::Iterm
-    } else if set("KITTY_WINDOW_ID")
-        || is("TERM", &["kitty", "ghostty"])
-        || is("TERM_PROGRAM", &["kitty", "ghostty", "wezterm"])
-        || set("KONSOLE_VERSION")
-        || mode == ImageMode::Pixels
-    {
-        Protocol::Kitty
-    } else {
-        Protocol::None
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    None,
-    Kitty,
-    Iterm,
-}
-
-/// The printer for this terminal, if it has a graphics protocol. May ask the terminal, and so must be called on the
-/// thread that owns it, in raw mode, before the first event is read.
-pub fn printer(mode: ImageMode) -> Option<Box<dyn PixelPrinter>> {
-    let protocol = likely(mode, |name| std::env::var(name).ok());
-    let available = match protocol {
-        Protocol::None => false,
-        Protocol::Kitty => viuer::get_kitty_support() != viuer::KittySupport::None,
-        Protocol::Iterm => viuer::is_iterm_supported(),
-    };
-    available.then(|| Box::new(Viuer { protocol }) as Box<dyn PixelPrinter>)
-}
-
-struct Viuer {
-    protocol: Protocol,
-}
-
-impl PixelPrinter for Viuer {
-    fn print(&mut self, picture: &PlacedPicture) {
-        let area = picture.area;
-        let Ok(y) = i16::try_from(area.y) else {
-            return;
-        };
-        let config = viuer::Config {
-            transparent: true,
-            absolute_offset: true,
-            x: area.x,
-            y,
-            restore_cursor: true,
-            width: Some(u32::from(area.width)),
-            height: Some(u32::from(area.height)),
-            truecolor: true,
-            use_kitty: self.protocol == Protocol::Kitty,
-            use_iterm: self.protocol == Protocol::Iterm,
-            ..viuer::Config::default()
-        };
-        // An error after printing (a terminal that answers late) leaves the cells: nothing is lost.
-        let _ = viuer::print(&DynamicImage::ImageRgb8((*picture.image).clone()), &config);
-    }
-
-    fn clear(&mut self) -> bool {
-        if self.protocol == Protocol::Kitty {
-            let mut stdout = std::io::stdout();
-            let _ = stdout.write_all(b"\x1b_Ga=d,d=A,q=2\x1b\\");
-            let _ = stdout.flush();
-        }
-        // The others' pictures replaced the cells beneath them.
-        self.protocol == Protocol::Iterm
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -197,7 +144,7 @@ mod tests {
     struct Recording(Rc<RefCell<Vec<String>>>);
 
     impl PixelPrinter for Recording {
-        fn print(&mut self, picture: &PlacedPicture) {
+        fn print(&mut self, picture: &PlacedPicture, _: &Limits) {
             let Rect { x, y, .. } = picture.area;
             self.0.borrow_mut().push(format!("print at {x},{y}"));
         }
@@ -243,27 +190,5 @@ mod tests {
         let now = Instant::now();
         assert!(!pixels.frame(picture(0, 1), now));
         assert_eq!(pixels.due(now), None);
-    }
-
-    #[test]
-    fn a_terminal_is_asked_only_where_it_will_answer() {
-        let likely = |mode, variables: &[(&str, &str)]| {
-            likely(mode, |name| {
-                let found = variables.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| (*value).to_owned())
-            })
-        };
-        let kitty = [("TERM", "xterm-kitty"), ("KITTY_WINDOW_ID", "1")];
-        assert_eq!(likely(ImageMode::Auto, &kitty), Protocol::Kitty);
-        assert_eq!(likely(ImageMode::Cells, &kitty), Protocol::None);
-        let in_tmux = [("TERM", "xterm-kitty"), ("TMUX", "/tmp/tmux")];
-        assert_eq!(likely(ImageMode::Pixels, &in_tmux), Protocol::None);
-        let plain = [("TERM", "xterm-256color")];
-        assert_eq!(likely(ImageMode::Auto, &plain), Protocol::None);
-        assert_eq!(likely(ImageMode::Pixels, &plain), Protocol::Kitty);
-        let dumb = [("TERM", "dumb")];
-        assert_eq!(likely(ImageMode::Pixels, &dumb), Protocol::None);
-        let iterm = [("TERM", "xterm-256color"), ("TERM_PROGRAM", "iTerm.app")];
-        assert_eq!(likely(ImageMode::Auto, &iterm), Protocol::Iterm);
     }
 }
