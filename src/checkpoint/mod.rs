@@ -10,6 +10,9 @@ mod component;
 mod config;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/checkpoint.rs"]
+pub(crate) mod fuzz;
 pub(crate) mod hub;
 mod layout;
 mod memory;

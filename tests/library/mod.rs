@@ -6,6 +6,7 @@ mod architecture;
 mod checkpoint;
 mod determinism;
 mod export;
+mod fuzz;
 mod parity;
 mod precision;
 mod random;

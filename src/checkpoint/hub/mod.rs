@@ -5,6 +5,9 @@ mod cache;
 mod download;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/hub.rs"]
+pub(crate) mod fuzz;
 mod plan;
 mod repository;
 
