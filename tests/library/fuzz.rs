@@ -84,7 +84,9 @@ fn no_bytes_from_outside_break_a_reader() {
                 started.elapsed(),
                 shown()
             );
+            case += 1;
         }
+        println!("{name}: {case} cases");
     }
 }
 

@@ -10,7 +10,7 @@ mod fuzz;
 mod parity;
 mod precision;
 mod random;
-mod replay;
+pub(crate) mod replay;
 mod schedulers;
 mod tokenizer;
 mod v2;
