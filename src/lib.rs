@@ -65,6 +65,11 @@ pub use trace::{
     TensorData, Trace,
 };
 
+// What reads bytes from outside, for `cargo fuzz` and for the test that does the same in a few seconds.
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/fuzz/targets/mod.rs"]
+pub mod fuzz;
+
 // These tests are compiled into the library and name it as all others do.
 #[cfg(test)]
 extern crate self as diffuscope;

@@ -12,6 +12,9 @@ mod config;
 mod error;
 mod files;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/checkpoint.rs"]
+pub(crate) mod fuzz;
 pub(crate) mod hub;
 mod layout;
 mod memory;

@@ -7,6 +7,9 @@
 pub(crate) mod colour_map;
 mod destination;
 pub mod document;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/export.rs"]
+pub(crate) mod fuzz;
 mod json;
 mod number;
 mod options;

@@ -9,6 +9,9 @@ pub(crate) mod check;
 mod choice;
 mod digest;
 pub(crate) mod filter;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/lesson.rs"]
+pub(crate) mod fuzz;
 mod language;
 mod library;
 mod location;

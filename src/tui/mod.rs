@@ -18,7 +18,7 @@ mod options;
 mod panics;
 mod player;
 pub(crate) mod state;
-mod terminal;
+pub(crate) mod terminal;
 pub(crate) mod ui;
 pub(crate) mod worker;
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{PROMPT, Session, draw, files, find, has_picture, loader, text};
+use super::support::{PROMPT, Session, draw, find, has_picture, loader, text};
+use crate::library_tests::replay::files;
 use crossterm::event::KeyCode;
 use diffuscope::export::Replay;
 use diffuscope::export::document::{RunDocument, StepDocument, TensorDocument};

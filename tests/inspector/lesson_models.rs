@@ -76,7 +76,7 @@ fn stranger() -> Arc<Pipeline> {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("stranger");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/little-world/checkpoint");
-        for (path, bytes) in super::support::files(&from) {
+        for (path, bytes) in crate::library_tests::replay::files(&from) {
             fs::create_dir_all(copy.join(&path).parent().unwrap()).unwrap();
             fs::write(copy.join(path), bytes).unwrap();
         }

@@ -1,7 +1,5 @@
 //! A user at the inspector, on a real run of the embedded model: presses keys, waits for the worker, looks at the screen.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -116,25 +114,6 @@ pub fn has_picture(app: &App) -> bool {
 pub fn is_open(app: &App) -> bool {
     let reading = app.lesson.open.as_ref().unwrap();
     app.script.is_empty() && !app.is_busy() && reading.opened && reading.asked.is_none()
-}
-
-/// Every file below `folder`, by its path in it.
-pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                files.push((name, fs::read(path).unwrap()));
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 pub fn draw(app: &App, size: (u16, u16)) -> Buffer {

@@ -4,7 +4,7 @@
 
 pub(super) mod contents;
 pub(super) mod digest;
-mod embedded;
+pub mod embedded;
 pub(super) mod folder;
 pub(super) mod locate;
 mod single_file;

@@ -6,6 +6,9 @@ mod download;
 mod environment;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/hub.rs"]
+pub(crate) mod fuzz;
 mod plan;
 mod repository;
 

@@ -5,6 +5,9 @@
 mod csi;
 mod events;
 mod facts;
+#[cfg(all(any(test, fuzzing), unix))]
+#[path = "../../../tests/fuzz/targets/terminal.rs"]
+pub(crate) mod fuzz;
 mod give_back;
 mod input;
 mod output;
