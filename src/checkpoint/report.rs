@@ -10,7 +10,7 @@ use super::{
     layout::{Layout, TensorProblem},
     weights::Weights,
 };
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{SchedulerConfig, SchedulerKind};
 use crate::text::printable;
 
 /// What a check of a checkpoint found.
@@ -24,7 +24,11 @@ pub struct Report {
     pub can_run: bool,
     /// What keeps it from being run, in words; the tensors that do not fit are counted here and named below.
     pub problems: Vec<String>,
+    /// What its configurations ask for that is done in another way, or passed over, as in diffusers.
+    pub notes: Vec<String>,
     pub components: Vec<ComponentReport>,
+    /// The scheduler that a run takes where none is asked for; none where the configuration cannot be read.
+    pub default_scheduler: Option<SchedulerKind>,
     /// What it was trained to predict, and with which noise; none where it cannot be read.
     pub scheduler: Option<SchedulerConfig>,
     /// Width and height of its pictures, in pixels; none where it cannot be read.
@@ -85,14 +89,18 @@ impl Report {
         let digests = digest::digests(&files, &contents.weight_paths());
         let digests = noted(digests, &mut problems);
         noted(contents.vocabulary, &mut problems);
-        noted(contents.extras, &mut problems);
+        let extras = noted(contents.extras, &mut problems).unwrap_or_default();
         let scheduler = noted(contents.scheduler, &mut problems);
         let name = locate::name(source, &files);
         Ok(Self {
             path: files.shown(),
             can_run: problems.is_empty(),
             problems,
+            notes: contents.notes,
             components,
+            default_scheduler: scheduler
+                .as_ref()
+                .map(|scheduler| extras.default_scheduler(scheduler)),
             scheduler,
             picture_size,
             other_tensors: contents.others,

@@ -32,7 +32,8 @@ pub fn load(
     let dtype = args.dtype.on(&device)?;
     let memory = memory::forecast(&checkpoint, dtype, &device, size)?;
     let chosen = chosen.as_ref().map(device_note);
-    chosen.into_iter().chain(memory).for_each(note);
+    let notes = checkpoint.notes.iter().cloned();
+    notes.chain(chosen).chain(memory).for_each(note);
     Ok(Pipeline::load_as(&checkpoint, &device, dtype, size)?)
 }
 
