@@ -319,7 +319,7 @@ pub struct RequestArgs {
     /// Guidance scale, 0 to 100: how hard the prompt pulls; no guidance at 1 or below [default: the model's]
     #[arg(short, long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f64>,
-    /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: lms]
+    /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: the model's]
     #[arg(long, value_parser = one_of(schedulers()), hide_possible_values = true, value_name = "NAME")]
     pub scheduler: Option<SchedulerKind>,
     /// Multiply the attention that WORD of the prompt gets by FACTOR, 0 to 100, wherever it stands; may be repeated
@@ -666,9 +666,10 @@ const PRECISIONS: [(&str, Precision); 4] = [
 ];
 
 /// What `schedule --betas` takes.
-const BETAS: [(&str, BetaSchedule); 2] = [
+const BETAS: [(&str, BetaSchedule); 3] = [
     ("linear", BetaSchedule::Linear),
     ("scaled_linear", BetaSchedule::ScaledLinear),
+    ("squaredcos_cap_v2", BetaSchedule::SquaredCosine),
 ];
 
 /// What `--scheduler` takes.

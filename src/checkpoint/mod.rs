@@ -30,6 +30,8 @@ use candle_nn::VarBuilder;
 pub use broken_weight::BrokenWeight;
 pub use component::Component;
 pub use config::{Extras, LatentRgb};
+#[cfg(test)]
+pub(crate) use config::{read_configuration, uncorrected as uncorrected_scheduler};
 pub use error::CheckpointError;
 pub(crate) use files::EMBEDDED;
 pub use hub::Repository;
@@ -61,6 +63,9 @@ pub struct Checkpoint {
     pub scheduler: SchedulerConfig,
     /// Settings that suit the checkpoint.
     pub extras: Extras,
+    /// What its configurations ask for that is done in another way, or passed over, as in diffusers: a sentence each,
+    /// with the file.
+    pub notes: Vec<String>,
     files: Files,
     text_encoder_weights: Arc<Weights>,
     unet_weights: Arc<Weights>,
@@ -102,6 +107,7 @@ impl Checkpoint {
             unet_weights: Arc::new(unet_weights),
             vae_weights: Arc::new(vae_weights),
             extras: contents.extras?,
+            notes: contents.notes,
             text_encoder,
             unet,
             vae,

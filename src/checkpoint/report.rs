@@ -10,7 +10,7 @@ use super::{
     layout::{Layout, TensorProblem, refuse},
     weights::{NotFinite, Weights, not_finite_in_words},
 };
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{SchedulerConfig, SchedulerKind};
 use crate::text::printable;
 
 /// What a check of a checkpoint found.
@@ -26,7 +26,11 @@ pub struct Report {
     pub problems: Vec<String>,
     /// What does not keep it from being run, and is good to know: weights that are not finite, settings that are passed over.
     pub warnings: Vec<String>,
+    /// What its configurations ask for that is done in another way, or passed over, as in diffusers.
+    pub notes: Vec<String>,
     pub components: Vec<ComponentReport>,
+    /// The scheduler that a run takes where none is asked for; none where the configuration cannot be read.
+    pub default_scheduler: Option<SchedulerKind>,
     /// What it was trained to predict, and with which noise; none where it cannot be read.
     pub scheduler: Option<SchedulerConfig>,
     /// Width and height of its pictures, in pixels; none where it cannot be read.
@@ -95,7 +99,7 @@ impl Report {
         let digests = digest::digests(&files, &weight_paths);
         let digests = noted(digests, &mut problems);
         noted(contents.vocabulary, &mut problems);
-        noted(contents.extras, &mut problems);
+        let extras = noted(contents.extras, &mut problems).unwrap_or_default();
         let scheduler = noted(contents.scheduler, &mut problems);
         let name = locate::name(source, &files);
         Ok(Self {
@@ -103,7 +107,11 @@ impl Report {
             can_run: problems.is_empty(),
             problems,
             warnings,
+            notes: contents.notes,
             components,
+            default_scheduler: scheduler
+                .as_ref()
+                .map(|scheduler| extras.default_scheduler(scheduler)),
             scheduler,
             picture_size,
             other_tensors: contents.others,

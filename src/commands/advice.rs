@@ -8,6 +8,7 @@ use crate::checkpoint::hub::{HubError, Instead};
 use crate::export::{DestinationError, ExportError, ReplayError, TensorSelectionError};
 use crate::generation::{self, DeviceError, DeviceNote};
 use crate::model;
+use crate::scheduler::SchedulerError;
 
 /// An error of the engine, said in the command line's words.
 #[derive(Debug)]
@@ -89,6 +90,11 @@ fn generation(error: &generation::Error) -> Option<String> {
     match error {
         generation::Error::Device(error) => Some(device(error)),
         generation::Error::Checkpoint(error) => checkpoint(error),
+        generation::Error::Scheduler(error @ SchedulerError::Unsupported { others, .. })
+            if !others.is_empty() =>
+        {
+            Some(format!("{error}: name it with --scheduler"))
+        }
         generation::Error::Model(error @ model::Error::DeviceMemory(_)) => Some(format!(
             "{error}: close other programs that use it, ask for fewer bits with --dtype f16, \
              or compute with --device cpu"

@@ -39,7 +39,8 @@ pub fn load(
     let memory = memory::forecast(&checkpoint, types.networks, &device, image_size)?;
     let chosen = chosen.as_ref().map(device_note);
     let decoder = decoder_note(types);
-    let notes = chosen.into_iter().chain(memory).chain(decoder);
+    let notes = checkpoint.notes.iter().cloned();
+    let notes = notes.chain(chosen).chain(memory).chain(decoder);
     notes.for_each(&mut note);
     let pipeline = Pipeline::load_as(&checkpoint, &device, types, size)?;
     checkpoint.not_finite().into_iter().for_each(note);

@@ -120,6 +120,9 @@ pub struct Architecture {
     pub cross_attention: Vec<AttentionLayer>,
     /// A quick map from latents to colours.
     pub latent_rgb: LatentRgb,
+    /// What the checkpoint's configurations ask for that was done in another way, or passed over: a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What the text encoder did, besides its tensors.
@@ -367,6 +370,7 @@ impl Architecture {
             default_guidance: info.default_guidance,
             cross_attention: info.cross_attention.clone(),
             latent_rgb: info.latent_rgb.clone(),
+            notes: info.notes.clone(),
         }
     }
 }

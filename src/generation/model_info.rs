@@ -33,10 +33,17 @@ pub struct ModelInfo {
     pub cross_attention: Vec<AttentionLayer>,
     /// The guidance scale that suits it.
     pub default_guidance: f64,
+    /// The sampler that is taken where none is asked for.
+    pub default_scheduler: SchedulerKind,
+    /// The number of steps that is taken where none is asked for.
+    pub default_steps: usize,
     /// A quick map from latents to colours: see [`ModelInfo::preview`].
     pub latent_rgb: LatentRgb,
     /// The noise schedule that it was trained with; none of the model of a recorded run that does not say it.
     pub scheduler_config: Option<SchedulerConfig>,
+    /// What its configurations ask for that is done in another way, or passed over, as in diffusers: a sentence each,
+    /// with the file.
+    pub notes: Vec<String>,
 }
 
 /// A cross-attention layer and the size of its maps.
@@ -53,15 +60,15 @@ pub struct AttentionLayer {
 }
 
 impl ModelInfo {
-    /// A request with this model's defaults: 25 steps of LMS, seed 42, the guidance scale that suits it.
+    /// A request with this model's defaults: 25 steps of the sampler that suits it, seed 42, the guidance scale that suits it.
     pub fn default_request(&self, prompt: &str) -> Request {
         Request {
             prompt: prompt.to_owned(),
             negative_prompt: String::new(),
             seed: 42,
-            steps: 25,
+            steps: self.default_steps,
             guidance_scale: self.default_guidance,
-            scheduler: SchedulerKind::Lms,
+            scheduler: self.default_scheduler,
             interventions: Vec::new(),
         }
     }

@@ -159,6 +159,7 @@ impl Pipeline {
             .flat_map(|component| checkpoint.parameters(component))
             .map(|parameter| parameter.shape.iter().product::<usize>())
             .sum();
+        let default_scheduler = checkpoint.extras.default_scheduler(&checkpoint.scheduler);
         let info = ModelInfo {
             name: checkpoint.name.clone(),
             sha256: checkpoint.sha256()?.to_owned(),
@@ -174,12 +175,15 @@ impl Pipeline {
                 .extras
                 .default_guidance
                 .unwrap_or(DEFAULT_GUIDANCE),
+            default_scheduler,
+            default_steps: checkpoint.scheduler.default_steps(default_scheduler),
             latent_rgb: checkpoint
                 .extras
                 .latent_rgb
                 .clone()
                 .unwrap_or_else(stable_diffusion_v1_preview),
             scheduler_config: Some(checkpoint.scheduler.clone()),
+            notes: checkpoint.notes.clone(),
         };
         Ok(Self {
             info,

@@ -9,6 +9,7 @@ use candle_core::Result;
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::noise_schedule::{NoiseSchedule, sigma_of};
 use super::prediction::{epsilon_preserving, scale, x0_preserving};
+use super::thresholding::Thresholding;
 use super::{SchedulerKind, StepInput, StepOutput, spacing};
 
 /// What each step needs of the noise schedule.
@@ -18,12 +19,15 @@ pub(super) struct Ddim {
     alphas: Vec<(f32, f32)>,
     /// x0 is clipped to plus or minus this.
     clip: Option<f64>,
+    /// x0 is clipped so instead.
+    thresholding: Option<Thresholding>,
 }
 
 /// The whole timesteps that DDIM visits.
 pub(super) fn timesteps(config: &SchedulerConfig, train: usize, steps: usize) -> Vec<f64> {
     let spacing = config.spacing_or(TimestepSpacing::Leading);
-    spacing::whole_timesteps(spacing, train, steps, config.steps_offset)
+    let offset = config.steps_offset_of(SchedulerKind::Ddim);
+    spacing::whole_timesteps(spacing, train, steps, offset)
 }
 
 impl Ddim {
@@ -46,11 +50,11 @@ impl Ddim {
                 (noise.alphas_cumprod[t], after)
             })
             .collect();
-        let clip = config
-            .clip_sample
-            .unwrap_or(true)
-            .then(|| config.clip_sample_range.unwrap_or(1.0));
-        Self { alphas, clip }
+        Self {
+            alphas,
+            clip: config.clips().then_some(config.clip_sample_range),
+            thresholding: Thresholding::of(config),
+        }
     }
 
     /// Begins the step at `index` where the noise over the signal is `sigma`, wherever its own timestep would.
@@ -80,7 +84,9 @@ impl Ddim {
             signal,
             noise,
         )?;
-        if let Some(range) = self.clip {
+        if let Some(thresholding) = &self.thresholding {
+            x0 = thresholding.apply(&x0)?;
+        } else if let Some(range) = self.clip {
             x0 = x0.clamp(-range, range)?;
         }
         let direction = scale(&epsilon, (1.0 - after).sqrt())?;

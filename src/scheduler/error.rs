@@ -1,6 +1,6 @@
 //! What can be wrong with a schedule or a step.
 
-use super::MAX_TRAIN_TIMESTEPS;
+use super::{MAX_TRAIN_TIMESTEPS, SchedulerKind};
 
 /// Why there is no such schedule, or why a step cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +21,19 @@ pub enum SchedulerError {
     )]
     NoSignalLeft { timestep: usize, alpha_cumprod: f32 },
     /// The configuration asks for something that this sampler cannot do.
-    #[error("{key} is {found}, which this scheduler does not support; expected {supported}")]
+    #[error(
+        "{file}{key} is {found}, which {kind} cannot do: it takes {supported}{}",
+        instead(others)
+    )]
     Unsupported {
+        /// The file with a colon, or nothing.
+        file: String,
         key: &'static str,
         found: String,
+        kind: SchedulerKind,
         supported: &'static str,
+        /// The samplers that can do what the configuration asks for.
+        others: Vec<SchedulerKind>,
     },
     /// The number of steps is 0, or more than the training's timesteps allow.
     #[error("{found} steps; expected 1 to {largest}")]
@@ -67,4 +75,14 @@ pub enum SchedulerError {
     /// An operation of the tensor library failed.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// Which samplers can do instead what one cannot.
+fn instead(others: &[SchedulerKind]) -> String {
+    let names: Vec<&str> = others.iter().map(|kind| kind.name()).collect();
+    match names.split_last() {
+        None => "; no scheduler of this program can do it".to_owned(),
+        Some((last, [])) => format!("; {last} runs this checkpoint"),
+        Some((last, first)) => format!("; {} and {last} run this checkpoint", first.join(", ")),
+    }
 }

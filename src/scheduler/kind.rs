@@ -20,7 +20,7 @@ pub enum SchedulerKind {
     /// Denoising diffusion implicit model, eta 0 (`DDIMScheduler`).
     #[serde(rename = "ddim")]
     Ddim,
-    /// DPM-Solver++ of order 2, multistep (`DPMSolverMultistepScheduler`).
+    /// DPM-Solver++, multistep, of order 2 unless the checkpoint asks for another (`DPMSolverMultistepScheduler`).
     #[serde(rename = "dpm++-2m")]
     DpmPlusPlus2M,
     /// DPM-Solver++ 2M on Karras' sigmas.
@@ -54,6 +54,23 @@ impl SchedulerKind {
             Self::DpmPlusPlus2MKarras => "dpm++-2m-karras",
             Self::Pndm => "pndm",
         }
+    }
+
+    /// Its class in diffusers.
+    pub fn class_name(self) -> &'static str {
+        match self {
+            Self::Lms => "LMSDiscreteScheduler",
+            Self::Euler => "EulerDiscreteScheduler",
+            Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
+            Self::Ddim => "DDIMScheduler",
+            Self::DpmPlusPlus2M | Self::DpmPlusPlus2MKarras => "DPMSolverMultistepScheduler",
+            Self::Pndm => "PNDMScheduler",
+        }
+    }
+
+    /// Does it set `use_karras_sigmas`, whatever the checkpoint says?
+    pub(super) fn forces_karras(self) -> bool {
+        self == Self::DpmPlusPlus2MKarras
     }
 }
 

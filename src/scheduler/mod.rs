@@ -18,6 +18,7 @@ mod pndm;
 mod prediction;
 mod schedule;
 mod spacing;
+mod thresholding;
 mod validation;
 
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 pub use config::{
-    BetaSchedule, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig, TimestepSpacing,
+    AlgorithmType, BetaSchedule, FinalSigma, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig,
+    SolverType, TimestepSpacing,
 };
 pub use error::SchedulerError;
 pub use kind::SchedulerKind;
@@ -167,7 +169,11 @@ impl Scheduler {
 
     /// Whether every step, the last included, takes standard normal noise of the sample's shape.
     pub fn needs_noise(&self) -> bool {
-        self.kind == SchedulerKind::EulerAncestral
+        match &self.sampler {
+            Sampler::EulerAncestral => true,
+            Sampler::DpmSolver(solver) => solver.needs_noise(),
+            _ => false,
+        }
     }
 
     /// One step, from the latents `sample` and the model's output for them, both
@@ -205,13 +211,12 @@ impl Scheduler {
         let output = match &mut self.sampler {
             Sampler::Lms(lms) => lms.step(&input)?,
             Sampler::Euler => euler::step(&input)?,
-            Sampler::EulerAncestral => {
-                let noise = noise.ok_or(SchedulerError::MissingNoise)?;
-                check_shape("the noise", noise, sample)?;
-                euler_ancestral::step(&input, &noise.to_dtype(DType::F32)?)?
-            }
+            Sampler::EulerAncestral => euler_ancestral::step(&input, &fresh(noise, sample)?)?,
             Sampler::Ddim(ddim) => ddim.step(&input)?,
-            Sampler::DpmSolver(dpm_solver) => dpm_solver.step(&input)?,
+            Sampler::DpmSolver(solver) if solver.needs_noise() => {
+                solver.step(&input, Some(&fresh(noise, sample)?))?
+            }
+            Sampler::DpmSolver(solver) => solver.step(&input, None)?,
             Sampler::Pndm(pndm) => pndm.step(&input)?,
         };
         self.next += 1;
@@ -242,14 +247,14 @@ impl Sampler {
             SchedulerKind::Euler => Self::Euler,
             SchedulerKind::EulerAncestral => Self::EulerAncestral,
             SchedulerKind::Ddim => {
-                let noise = NoiseSchedule::new(config)?;
+                let noise = NoiseSchedule::new(config, Some(kind))?;
                 Self::Ddim(ddim::Ddim::new(config, &noise, &schedule.timesteps, steps))
             }
             SchedulerKind::DpmPlusPlus2M | SchedulerKind::DpmPlusPlus2MKarras => {
-                Self::DpmSolver(dpm_solver::DpmSolver::default())
+                Self::DpmSolver(dpm_solver::DpmSolver::new(config))
             }
             SchedulerKind::Pndm => {
-                let noise = NoiseSchedule::new(config)?;
+                let noise = NoiseSchedule::new(config, Some(kind))?;
                 Self::Pndm(pndm::Pndm::new(config, &noise, &schedule.timesteps, steps)?)
             }
         })
@@ -263,6 +268,13 @@ struct StepInput<'a> {
     prediction: PredictionType,
     model_output: &'a Tensor,
     sample: &'a Tensor,
+}
+
+/// The noise that a step needs, in f32.
+fn fresh(noise: Option<&Tensor>, sample: &Tensor) -> Result<Tensor, SchedulerError> {
+    let noise = noise.ok_or(SchedulerError::MissingNoise)?;
+    check_shape("the noise", noise, sample)?;
+    Ok(noise.to_dtype(DType::F32)?)
 }
 
 fn check_shape(what: &'static str, tensor: &Tensor, sample: &Tensor) -> Result<(), SchedulerError> {

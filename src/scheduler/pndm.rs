@@ -52,8 +52,9 @@ pub(super) fn timesteps(
     steps: usize,
 ) -> std::result::Result<Vec<f64>, SchedulerError> {
     let spacing = config.spacing_or(TimestepSpacing::Leading);
-    let mut timesteps = spacing::whole_timesteps(spacing, train, steps, config.steps_offset);
-    if skips_prk(config) {
+    let offset = config.steps_offset_of(SchedulerKind::Pndm);
+    let mut timesteps = spacing::whole_timesteps(spacing, train, steps, offset);
+    if config.skip_prk_steps {
         if let Some(second) = timesteps.get(1).copied() {
             timesteps.insert(1, second);
         }
@@ -70,10 +71,6 @@ pub(super) fn timesteps(
     }
     calls.extend(&timesteps[3..]);
     Ok(calls)
-}
-
-fn skips_prk(config: &SchedulerConfig) -> bool {
-    config.skip_prk_steps.unwrap_or(false)
 }
 
 impl Pndm {
@@ -101,7 +98,7 @@ impl Pndm {
                     })
             }
         };
-        let prk_calls = if skips_prk(config) { 0 } else { PRK_CALLS };
+        let prk_calls = if config.skip_prk_steps { 0 } else { PRK_CALLS };
         let stride = (noise.len() / steps).cast_signed();
         let mut calls = Vec::with_capacity(timesteps.len());
         for (index, timestep) in timesteps.iter().enumerate() {

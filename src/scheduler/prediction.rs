@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::config::PredictionType;
 
 /// x0 where the sample is `x0 + sigma eps` (variance-exploding): `x - sigma eps`, or from a
-/// velocity `x / (sigma^2 + 1) - v sigma / sqrt(sigma^2 + 1)`. All tensors have one shape.
+/// velocity `x / (sigma^2 + 1) - v sigma / sqrt(sigma^2 + 1)`; a model may predict it itself. All tensors have one shape.
 pub(super) fn x0_exploding(
     prediction: PredictionType,
     model_output: &Tensor,
@@ -18,6 +18,7 @@ pub(super) fn x0_exploding(
             let variance = sigma * sigma + 1.0;
             scale(model_output, -sigma / variance.sqrt())? + divide(sample, variance)?
         }
+        PredictionType::Sample => Ok(model_output.clone()),
     }
 }
 
@@ -33,11 +34,12 @@ pub(super) fn x0_preserving(
     match prediction {
         PredictionType::Epsilon => divide(&(sample - scale(model_output, sigma)?)?, alpha),
         PredictionType::VPrediction => scale(sample, alpha)? - scale(model_output, sigma)?,
+        PredictionType::Sample => Ok(model_output.clone()),
     }
 }
 
 /// The noise that a variance-preserving sample holds: the model's output, or from a
-/// velocity `alpha v + sigma x`.
+/// velocity `alpha v + sigma x`, or from x0 `(x - alpha x0) / sigma`.
 pub(super) fn epsilon_preserving(
     prediction: PredictionType,
     model_output: &Tensor,
@@ -48,6 +50,7 @@ pub(super) fn epsilon_preserving(
     match prediction {
         PredictionType::Epsilon => Ok(model_output.clone()),
         PredictionType::VPrediction => scale(model_output, alpha)? + scale(sample, sigma)?,
+        PredictionType::Sample => divide(&(sample - scale(model_output, alpha)?)?, sigma),
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{SchedulerConfig, TimestepSpacing};
+use super::config::{FinalSigma, Levels, PredictionType, SchedulerConfig, TimestepSpacing};
 use super::noise_schedule::{NoiseSchedule, sigma_of};
 use super::{SchedulerError, SchedulerKind, ddim, dpm_solver, pndm, spacing};
 
@@ -47,7 +47,7 @@ impl Schedule {
         steps: usize,
     ) -> Result<Self, SchedulerError> {
         config.validate_for(kind)?;
-        let noise = NoiseSchedule::new(config)?;
+        let noise = NoiseSchedule::new(config, Some(kind))?;
         if !(1..=noise.len()).contains(&steps) {
             return Err(SchedulerError::Steps {
                 found: steps,
@@ -56,7 +56,7 @@ impl Schedule {
         }
         let (timesteps, sigmas, space) = match kind {
             SchedulerKind::Lms | SchedulerKind::Euler | SchedulerKind::EulerAncestral => {
-                let (timesteps, sigmas) = exploding(config, &noise, steps);
+                let (timesteps, sigmas) = exploding(kind, config, &noise, steps);
                 (timesteps, sigmas, LatentSpace::VarianceExploding)
             }
             SchedulerKind::Ddim | SchedulerKind::Pndm => {
@@ -66,6 +66,7 @@ impl Schedule {
                     pndm::timesteps(config, noise.len(), steps)?
                 };
                 check_last(&timesteps, noise.len())?;
+                check_signal(kind, config, &noise, &timesteps)?;
                 let sigmas = preserving(kind, config, &noise, &timesteps, steps);
                 (timesteps, sigmas, LatentSpace::VariancePreserving)
             }
@@ -116,23 +117,59 @@ impl Schedule {
 
 /// Timesteps and sigmas of the samplers that work on `x0 + sigma eps`.
 fn exploding(
+    kind: SchedulerKind,
     config: &SchedulerConfig,
     noise: &NoiseSchedule,
     steps: usize,
 ) -> (Vec<f64>, Vec<f32>) {
     let spacing = config.spacing_or(TimestepSpacing::Linspace);
+    let offset = config.steps_offset_of(kind);
     // Rounded to f32 before the sigmas are interpolated, as in diffusers' Euler.
-    let timesteps: Vec<f64> =
-        spacing::real_timesteps(spacing, noise.len(), steps, config.steps_offset)
-            .into_iter()
-            .map(|t| f64::from(t as f32))
-            .collect();
-    let mut sigmas: Vec<f32> = spacing::interpolate(&timesteps, &noise.sigmas)
+    let timesteps: Vec<f64> = spacing::real_timesteps(spacing, noise.len(), steps, offset)
         .into_iter()
-        .map(|sigma| sigma as f32)
+        .map(|t| f64::from(t as f32))
         .collect();
-    sigmas.push(0.0);
+    let sigmas = spacing::interpolate(&timesteps, &noise.sigmas);
+    // Noise levels of their own begin and end where those of the timesteps do.
+    let ends = (sigmas[sigmas.len() - 1], sigmas[0]);
+    let (timesteps, sigmas) = match spread(config.levels(kind), ends, kind, config, steps) {
+        Some(sigmas) => {
+            let timestep = |sigma: &f64| spacing::timestep_of_sigma(*sigma, &noise.sigmas);
+            (sigmas.iter().map(timestep).collect(), sigmas)
+        }
+        None => (timesteps, sigmas),
+    };
+    let mut sigmas: Vec<f32> = sigmas.into_iter().map(|sigma| sigma as f32).collect();
+    sigmas.push(match (kind, config.final_sigmas_type) {
+        (SchedulerKind::Euler, FinalSigma::SigmaMin) => noise.sigmas[0],
+        _ => 0.0,
+    });
     (timesteps, sigmas)
+}
+
+/// Noise levels that are not those of the timesteps, which lie between `ends`, the lowest and the highest of them; none
+/// where they are those of the timesteps. `sigma_min` and `sigma_max` of the configuration take the ends' place where
+/// diffusers' class reads them.
+pub(super) fn spread(
+    levels: Levels,
+    ends: (f64, f64),
+    kind: SchedulerKind,
+    config: &SchedulerConfig,
+    steps: usize,
+) -> Option<Vec<f64>> {
+    let set = (
+        config.sigma_min.unwrap_or(ends.0),
+        config.sigma_max.unwrap_or(ends.1),
+    );
+    let (spread, (min, max)): (fn(f64, f64, usize) -> Vec<f64>, _) = match levels {
+        Levels::OfTimesteps => return None,
+        Levels::Karras if kind == SchedulerKind::Lms => (spacing::karras, ends),
+        Levels::Karras => (spacing::karras, set),
+        Levels::Exponential => (spacing::exponential, set),
+        Levels::Beta => (spacing::beta, set),
+        Levels::Lu => (spacing::exponential, ends),
+    };
+    Some(spread(min, max, steps))
 }
 
 /// Sigmas of the samplers that look alphas up at whole timesteps; diffusers keeps none for them.
@@ -154,6 +191,30 @@ fn preserving(
         Err(_) => sigma_of(noise.final_alpha_cumprod(kind, config)),
     });
     sigmas
+}
+
+/// Refuses noise predictions where there is nothing but noise, for they say nothing of x0.
+fn check_signal(
+    kind: SchedulerKind,
+    config: &SchedulerConfig,
+    noise: &NoiseSchedule,
+    timesteps: &[f64],
+) -> Result<(), SchedulerError> {
+    let is_lost = |t: &f64| noise.alphas_cumprod[*t as usize] == 0.0;
+    if config.prediction_type != PredictionType::Epsilon || !timesteps.iter().any(is_lost) {
+        return Ok(());
+    }
+    let others = SchedulerKind::ALL.into_iter();
+    Err(SchedulerError::Unsupported {
+        file: config.file_prefix(),
+        key: "rescale_betas_zero_snr",
+        found: "true".to_owned(),
+        kind,
+        supported: "that with predictions of the velocity, or with timesteps below the last",
+        others: others
+            .filter(|other| *other != kind && config.validate_for(*other).is_ok())
+            .collect(),
+    })
 }
 
 /// Refuses timesteps that the model was not trained on.

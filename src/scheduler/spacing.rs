@@ -61,11 +61,18 @@ pub(super) fn leading(stride: usize, steps: usize, lowest: f64) -> Vec<f64> {
 /// For some counts the division's rounding makes diffusers go one stride too far, to
 /// timestep -1; here there are always `steps`.
 pub(super) fn trailing(train: usize, steps: usize) -> Vec<f64> {
-    let start = train as f64;
+    trailing_from(train, train, steps)
+}
+
+/// The same counted down from the timestep before `start`, as far as 0: fewer than `steps` where that is not the last.
+pub(super) fn trailing_from(start: usize, train: usize, steps: usize) -> Vec<f64> {
+    let start = start as f64;
     // numpy.arange takes the difference of its first two values as the stride.
     let stride = (start - train as f64 / steps as f64) - start;
     (0..steps)
-        .map(|i| (start + i as f64 * stride).round_ties_even() - 1.0)
+        .map(|i| start + i as f64 * stride)
+        .take_while(|timestep| *timestep > 0.0)
+        .map(|timestep| timestep.round_ties_even() - 1.0)
         .collect()
 }
 
@@ -97,6 +104,64 @@ pub(super) fn karras(sigma_min: f64, sigma_max: f64, steps: usize) -> Vec<f64> {
         .into_iter()
         .map(|ramp| libm::pow(max + ramp * (min - max), RHO))
         .collect()
+}
+
+/// Noise levels whose logarithms fall in equal steps, from `sigma_max` down to `sigma_min`.
+pub(super) fn exponential(sigma_min: f64, sigma_max: f64, steps: usize) -> Vec<f64> {
+    linspace(libm::log(sigma_max), libm::log(sigma_min), steps)
+        .into_iter()
+        .map(libm::exp)
+        .collect()
+}
+
+/// Noise levels at the quantiles of a beta distribution with both parameters 0.6, from `sigma_max` down to `sigma_min`:
+/// many at both ends (Lee et al., "Beta Sampling is All You Need", 2024).
+pub(super) fn beta(sigma_min: f64, sigma_max: f64, steps: usize) -> Vec<f64> {
+    const SHAPE: f64 = 0.6;
+    linspace(0.0, 1.0, steps)
+        .into_iter()
+        .map(|ramp| sigma_min + quantile(1.0 - ramp, SHAPE) * (sigma_max - sigma_min))
+        .collect()
+}
+
+/// The value below which a share `p` of a beta distribution lies whose parameters both are `shape`.
+///
+/// Newton's method on the regularized incomplete beta function, between bounds that are halved where it would leave them.
+fn quantile(p: f64, shape: f64) -> f64 {
+    if p <= 0.0 {
+        return 0.0;
+    }
+    if p >= 1.0 {
+        return 1.0;
+    }
+    // The distribution is symmetric, and the lower half has the finer numbers.
+    if p > 0.5 {
+        return 1.0 - quantile(1.0 - p, shape);
+    }
+    let beta = statrs::function::beta::beta(shape, shape);
+    let (mut low, mut high) = (0.0, 0.5);
+    // The series' first term: p = x^shape / (shape B).
+    let mut x = libm::pow(p * shape * beta, 1.0 / shape).min(high);
+    for _ in 0..100 {
+        let excess = statrs::function::beta::beta_reg(shape, shape, x) - p;
+        if excess > 0.0 {
+            high = x;
+        } else {
+            low = x;
+        }
+        let density = libm::pow(x * (1.0 - x), shape - 1.0) / beta;
+        let next = x - excess / density;
+        let next = if low < next && next < high {
+            next
+        } else {
+            f64::midpoint(low, high)
+        };
+        if (next - x).abs() <= f64::EPSILON * x {
+            return next;
+        }
+        x = next;
+    }
+    x
 }
 
 /// The real index at which `table`, which rises, has the value `sigma`, linear in the

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::config::{MAX_TRAIN_TIMESTEPS, SchedulerConfig};
+use super::config::{FinalSigma, Levels, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig};
 use super::noise_schedule::NoiseSchedule;
-use super::{SchedulerError, SchedulerKind};
+use super::{Scheduler, SchedulerError, SchedulerKind};
 
 impl SchedulerConfig {
     /// Checks every value that any of the samplers would use.
@@ -32,39 +32,88 @@ impl SchedulerConfig {
             check_beta(|| "beta_start".to_owned(), self.beta_start)?;
             check_beta(|| "beta_end".to_owned(), self.beta_end)?;
         }
-        if let Some(range) = self.clip_sample_range
-            && !(range.is_finite() && range > 0.0)
-        {
-            return Err(SchedulerError::Unsupported {
-                key: "clip_sample_range",
-                found: range.to_string(),
-                supported: "a number above 0",
-            });
-        }
-        NoiseSchedule::new(self).map(drop)
+        NoiseSchedule::new(self, None).map(drop)
     }
 
     /// [`validate`](Self::validate), and that no key asks this sampler for something it cannot do.
     ///
     /// # Errors
-    /// Those of [`validate`](Self::validate); [`SchedulerError::Unsupported`] with the key.
+    /// Those of [`validate`](Self::validate); [`SchedulerError::Unsupported`] with the key and the samplers that can.
     pub fn validate_for(&self, kind: SchedulerKind) -> Result<(), SchedulerError> {
         self.validate()?;
-        for &(key, supported) in only_supported(kind) {
-            // Printed as JSON, so control characters in it come out escaped.
-            let found = self.other.get(key).map(Value::to_string);
-            if let Some(found) = found
-                && found != "null"
-                && found != supported
-            {
-                return Err(SchedulerError::Unsupported {
-                    key,
-                    found,
-                    supported,
-                });
+        NoiseSchedule::new(self, Some(kind))?;
+        let Some((key, found, supported)) = self.unsupported(kind) else {
+            return Ok(());
+        };
+        let others = SchedulerKind::ALL.into_iter();
+        Err(SchedulerError::Unsupported {
+            file: self.file_prefix(),
+            key,
+            found,
+            kind,
+            supported,
+            others: others
+                .filter(|kind| self.unsupported(*kind).is_none())
+                .collect(),
+        })
+    }
+
+    /// The file with a colon, where there is one.
+    pub(super) fn file_prefix(&self) -> String {
+        let file = self.file.as_ref();
+        file.map(|file| format!("{file}: ")).unwrap_or_default()
+    }
+
+    /// The sampler that a run takes where none is asked for: the one that the file is for, or else LMS, or else the first
+    /// that can do what the file asks for.
+    pub fn default_kind(&self) -> SchedulerKind {
+        let own = self.own_kind().into_iter();
+        own.chain(SchedulerKind::ALL)
+            .find(|kind| self.validate_for(*kind).is_ok())
+            .unwrap_or(SchedulerKind::Lms)
+    }
+
+    /// The number of steps that a run takes where none is asked for: 25, or fewer where the training had few timesteps.
+    pub fn default_steps(&self, kind: SchedulerKind) -> usize {
+        const STEPS: usize = 25;
+        let runs = |steps: &usize| Scheduler::new(kind, self, *steps).is_ok();
+        (1..=STEPS).rev().find(runs).unwrap_or(STEPS)
+    }
+
+    /// A key whose value this sampler cannot do, that value, and what it could do instead.
+    fn unsupported(&self, kind: SchedulerKind) -> Option<(&'static str, String, &'static str)> {
+        if self.prediction_type == PredictionType::Sample
+            && matches!(kind, SchedulerKind::EulerAncestral | SchedulerKind::Pndm)
+        {
+            return Some((
+                "prediction_type",
+                "\"sample\"".to_owned(),
+                "epsilon or v_prediction",
+            ));
+        }
+        if self.levels(kind) != Levels::OfTimesteps {
+            let flags = [
+                (
+                    "use_karras_sigmas",
+                    self.use_karras_sigmas || kind.forces_karras(),
+                ),
+                ("use_exponential_sigmas", self.use_exponential_sigmas),
+                ("use_beta_sigmas", self.use_beta_sigmas),
+            ];
+            let mut set = flags.into_iter().filter(|(_, is_set)| *is_set);
+            if let (Some(_), Some((key, _))) = (set.next(), set.next()) {
+                return Some((key, "true".to_owned(), "only one kind of sigmas"));
             }
         }
-        Ok(())
+        REFUSED
+            .iter()
+            .filter(|refused| refused.kinds.contains(&kind))
+            .find_map(|refused| {
+                let found = self.other.get(refused.key)?;
+                // Printed as JSON, so control characters in it come out escaped.
+                (refused.is_refused)(self, found)
+                    .then(|| (refused.key, found.to_string(), refused.supported))
+            })
     }
 }
 
@@ -78,43 +127,64 @@ fn check_beta(key: impl Fn() -> String, found: f64) -> Result<(), SchedulerError
     }
 }
 
-/// Keys that change what diffusers' scheduler of this name computes, with the only value that
-/// ours can do (as JSON, diffusers' default).
-fn only_supported(kind: SchedulerKind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        SchedulerKind::Lms => &[
-            ("use_karras_sigmas", "false"),
-            ("use_exponential_sigmas", "false"),
-            ("use_beta_sigmas", "false"),
-        ],
-        SchedulerKind::Euler => &[
-            ("use_karras_sigmas", "false"),
-            ("use_exponential_sigmas", "false"),
-            ("use_beta_sigmas", "false"),
-            ("interpolation_type", "\"linear\""),
-            ("timestep_type", "\"discrete\""),
-            ("rescale_betas_zero_snr", "false"),
-            ("final_sigmas_type", "\"zero\""),
-        ],
-        SchedulerKind::EulerAncestral => &[("rescale_betas_zero_snr", "false")],
-        SchedulerKind::Ddim => &[
-            ("thresholding", "false"),
-            ("rescale_betas_zero_snr", "false"),
-        ],
-        // Karras' sigmas, the order and the algorithm are in the sampler's name.
-        SchedulerKind::DpmPlusPlus2M | SchedulerKind::DpmPlusPlus2MKarras => &[
-            ("thresholding", "false"),
-            ("rescale_betas_zero_snr", "false"),
-            ("solver_type", "\"midpoint\""),
-            ("lower_order_final", "true"),
-            ("euler_at_final", "false"),
-            ("use_exponential_sigmas", "false"),
-            ("use_beta_sigmas", "false"),
-            ("use_lu_lambdas", "false"),
-            ("use_flow_sigmas", "false"),
-            ("final_sigmas_type", "\"zero\""),
-            ("variance_type", "null"),
-        ],
-        SchedulerKind::Pndm => &[],
+/// A key with a value that changes what diffusers' class computes, and that ours cannot do.
+struct Refused {
+    key: &'static str,
+    kinds: &'static [SchedulerKind],
+    is_refused: fn(&SchedulerConfig, &Value) -> bool,
+    supported: &'static str,
+}
+
+const DPM: &[SchedulerKind] = &[
+    SchedulerKind::DpmPlusPlus2M,
+    SchedulerKind::DpmPlusPlus2MKarras,
+];
+
+const REFUSED: [Refused; 5] = [
+    Refused {
+        key: "interpolation_type",
+        kinds: &[SchedulerKind::Euler],
+        is_refused: |_, value| value != "linear",
+        supported: "linear",
+    },
+    Refused {
+        key: "timestep_type",
+        kinds: &[SchedulerKind::Euler],
+        // It changes nothing unless velocities are predicted.
+        is_refused: |config, value| {
+            value == "continuous" && config.prediction_type == PredictionType::VPrediction
+        },
+        supported: "discrete",
+    },
+    Refused {
+        key: "algorithm_type",
+        kinds: DPM,
+        // That of DEISMultistepScheduler is taken as DPM-Solver++'s own where the last step does not end at no noise.
+        is_refused: |config, value| value != "deis" || config.final_sigmas_type == FinalSigma::Zero,
+        supported: "dpmsolver++ or sde-dpmsolver++",
+    },
+    Refused {
+        key: "use_flow_sigmas",
+        kinds: DPM,
+        is_refused: |_, value| is_true(value),
+        supported: "false",
+    },
+    Refused {
+        key: "variance_type",
+        kinds: DPM,
+        is_refused: |_, value| value == "learned" || value == "learned_range",
+        supported: "null",
+    },
+];
+
+/// Is it true in Python?
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
     }
 }

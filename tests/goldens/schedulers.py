@@ -10,7 +10,7 @@ after the other, ancestral noise is of seed 3. Numbers are the bit patterns of f
 schedules and trajectories only some entries are recorded, with their indices. Where
 diffusers raises an error, its class is recorded instead. PNDM gives no x0; it is computed
 here from its definition. Configurations that differ only in the prediction type have one
-schedule, recorded with epsilon.
+schedule, recorded with epsilon. Where betas are rescaled to no signal, the velocity's is, too.
 """
 
 import json
@@ -26,7 +26,7 @@ CLASSES = {
     "euler": (diffusers.EulerDiscreteScheduler, {}),
     "euler-a": (diffusers.EulerAncestralDiscreteScheduler, {}),
     "ddim": (diffusers.DDIMScheduler, {}),
-    "dpm++-2m": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": False}),
+    "dpm++-2m": (diffusers.DPMSolverMultistepScheduler, {}),
     "dpm++-2m-karras": (diffusers.DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "pndm": (diffusers.PNDMScheduler, {}),
 }
@@ -59,6 +59,52 @@ CONFIGS = {
     "short": SD | {"num_train_timesteps": 37},
     "trained betas": SD | {"num_train_timesteps": 5, "trained_betas": [0.01, 0.02, 0.05, 0.1, 0.2]},
 }
+# Keys that some of the samplers have, beside those that all of them are tried with.
+DPM = ("dpm++-2m", "dpm++-2m-karras")
+SPREAD = ("lms", "euler", "dpm++-2m")
+COSINE = SD | {"beta_schedule": "squaredcos_cap_v2"}
+ENDS = {"sigma_min": 0.05, "sigma_max": 11.5}
+TRAILING = {"timestep_spacing": "trailing"}
+MORE = {
+    "karras": (SPREAD, SD | {"use_karras_sigmas": True}),
+    "karras, leading": (SPREAD, SD | {"use_karras_sigmas": True, "timestep_spacing": "leading"}),
+    "karras, ends": (SPREAD, SD | ENDS | {"use_karras_sigmas": True}),
+    "exponential": (SPREAD, SD | {"use_exponential_sigmas": True}),
+    "exponential, ends": (SPREAD, SD | ENDS | {"use_exponential_sigmas": True}),
+    "beta": (SPREAD, SD | {"use_beta_sigmas": True}),
+    "beta, ends": (SPREAD, SD | ENDS | {"use_beta_sigmas": True}),
+    "two kinds": (SPREAD, SD | {"use_karras_sigmas": True, "use_beta_sigmas": True}),
+    "cosine": (tuple(CLASSES), COSINE),
+    "sample": (tuple(CLASSES), SD | {"prediction_type": "sample"}),
+    "zero snr": (tuple(CLASSES), SD | {"rescale_betas_zero_snr": True, "timestep_spacing": "leading"}),
+    "zero snr, v, trailing": (tuple(CLASSES), SD | V | TRAILING | {"rescale_betas_zero_snr": True}),
+    "sigma min": (("euler", *DPM), SD | {"final_sigmas_type": "sigma_min"}),
+    "thresholding": (("ddim", *DPM), SD | {"thresholding": True}),
+    "thresholding, wide": (
+        ("ddim", *DPM),
+        SD | {"thresholding": True, "dynamic_thresholding_ratio": 0.7, "sample_max_value": 2.5},
+    ),
+    "order 1": (DPM, SD | {"solver_order": 1}),
+    "order 3": (DPM, SD | {"solver_order": 3}),
+    "order 3, to the end": (
+        ("dpm++-2m",),
+        SD | {"solver_order": 3, "lower_order_final": False, "final_sigmas_type": "sigma_min"},
+    ),
+    "euler at final": (DPM, SD | {"euler_at_final": True, "final_sigmas_type": "sigma_min"}),
+    "heun": (DPM, SD | {"solver_type": "heun"}),
+    "deis": (
+        DPM,
+        SD | {"solver_type": "bh2", "algorithm_type": "deis", "final_sigmas_type": "sigma_min"},
+    ),
+    "sde": (DPM, SD | {"algorithm_type": "sde-dpmsolver++"}),
+    "sde, heun": (DPM, SD | {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"}),
+    "sde, order 3": (DPM, SD | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}),
+    "lu": (DPM, SD | {"use_lu_lambdas": True}),
+    "lambda clipped": (DPM, COSINE | {"lambda_min_clipped": -5.1}),
+    "lambda clipped, trailing": (DPM, COSINE | TRAILING | {"lambda_min_clipped": -5.1}),
+    "lambda clipped, leading": (DPM, COSINE | {"lambda_min_clipped": -5.1, "timestep_spacing": "leading"}),
+}
+CONFIGS |= {name: config for name, (_, config) in MORE.items()}
 MAIN_STEPS = [1, 2, 3, 10, 25, 50, 100]
 
 
@@ -81,6 +127,10 @@ def plan():
     for name in ("runge-kutta", "runge-kutta v"):
         for steps in (3, 4, 9, 50):
             yield "pndm", name, steps
+    for name, (kinds, _) in MORE.items():
+        for kind in kinds:
+            for steps in (1, 5, 14, 20):
+                yield kind, name, steps
 
 
 def bits(values) -> list[int]:
@@ -101,18 +151,19 @@ def sigmas_of(kind: str, scheduler) -> torch.Tensor:
     alphas = [scheduler.alphas_cumprod[t] for t in scheduler.timesteps]
     after = int(scheduler.timesteps[-1]) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
     alphas.append(scheduler.alphas_cumprod[after] if after >= 0 else scheduler.final_alpha_cumprod)
-    alphas = torch.stack(alphas)
+    # Where no signal is left, the samplers that have sigmas take this.
+    alphas = torch.stack(alphas).clamp(min=2**-24)
     return ((1 - alphas) / alphas) ** 0.5
 
 
-def run(kind: str, config: dict, steps: int) -> dict:
+def run(kind: str, name: str, steps: int) -> dict:
     scheduler_class, extra = CLASSES[kind]
-    scheduler = scheduler_class.from_config(config | extra)
+    scheduler = scheduler_class.from_config(CONFIGS[name] | extra)
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps
     sigmas = sigmas_of(kind, scheduler)
     entry = {"calls": len(timesteps)}
-    if scheduler.config.prediction_type == "epsilon":
+    if scheduler.config.prediction_type == "epsilon" or "zero snr" in name:
         entry["schedule"] = {
             "init_noise_sigma": bits([float(scheduler.init_noise_sigma)])[0],
             "timesteps": bits(timesteps[picked(len(timesteps))]),
@@ -128,7 +179,8 @@ def run(kind: str, config: dict, steps: int) -> dict:
     for index, timestep in enumerate(timesteps):
         scaled = scheduler.scale_model_input(sample, timestep)
         output = torch.randn(SHAPE, generator=model)
-        extra_arguments = {"generator": noise} if kind == "euler-a" else {}
+        draws = kind == "euler-a" or scheduler.config.get("algorithm_type", "").startswith("sde")
+        extra_arguments = {"generator": noise} if draws else {}
         result = scheduler.step(output, timestep, sample, **extra_arguments)
         if kind.startswith("dpm"):
             x0 = scheduler.model_outputs[-1]
@@ -153,7 +205,7 @@ def main() -> None:
     for kind, name, steps in plan():
         case = {"kind": kind, "config": name, "steps": steps}
         try:
-            case |= run(kind, CONFIGS[name], steps)
+            case |= run(kind, name, steps)
         except Exception as error:  # noqa: BLE001 whatever diffusers raises is its answer
             case["error"] = f"{type(error).__name__}: {str(error)[:120]}"
         cases.append(case)

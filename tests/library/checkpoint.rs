@@ -10,6 +10,7 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use diffuscope::checkpoint::{Checkpoint, Component, Source};
 use diffuscope::model::config::{Activation, DownBlockType, UpBlockType};
+use diffuscope::scheduler::{Schedule, SchedulerKind};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -794,7 +795,7 @@ fn values_that_cannot_be_are_refused_by_key() {
             unet,
             "mid_block_type",
             json!(null),
-            "without a middle block",
+            "must be UNetMidBlock2DCrossAttn",
         ),
         (
             unet,
@@ -914,7 +915,37 @@ fn values_that_cannot_be_are_refused_by_key() {
             json!(32),
             "32, expected a divisor of every level's channels",
         ),
-        (vae, "shift_factor", json!(0.1), "shifted latents"),
+        (
+            vae,
+            "scaling_factor",
+            json!(null),
+            "null, expected a number",
+        ),
+        (
+            unet,
+            "norm_num_groups",
+            json!(null),
+            "null, expected a whole",
+        ),
+        (unet, "freq_shift", json!(null), "null, expected a number"),
+        (
+            unet,
+            "num_attention_heads",
+            json!(8),
+            "it stands in attention_head_dim",
+        ),
+        (
+            text,
+            "use_attention_mask",
+            json!(true),
+            "does not look at padding",
+        ),
+        (
+            text,
+            "quantization_config",
+            json!({"load_in_8bit": true}),
+            "quantised weights are not supported",
+        ),
         (
             vae,
             "down_block_types",
@@ -949,9 +980,12 @@ fn a_noise_schedule_that_cannot_be_is_refused() {
     for (changes, says) in [
         (
             json!({"beta_schedule": "cosine"}),
-            "unknown variant `cosine`",
+            "beta_schedule is \"cosine\", expected one of linear, scaled_linear",
         ),
-        (json!({"beta_start": "x"}), "invalid type: string \"x\""),
+        (
+            json!({"beta_start": "x"}),
+            "beta_start is \"x\", expected a number",
+        ),
         (json!({"beta_end": -1}), "beta_end is -1"),
         (
             json!({"num_train_timesteps": 0}),
@@ -960,6 +994,156 @@ fn a_noise_schedule_that_cannot_be_is_refused() {
     ] {
         Folder::new().set(file, changes).refused(&[file, says]);
     }
+}
+
+/// As diffusers' `StableDiffusionPipeline.__init__` and, where another sampler is asked for, `from_config` have it.
+#[test]
+fn old_configurations_are_corrected_as_the_pipeline_does_and_it_is_said() {
+    let file = "scheduler/scheduler_config.json";
+    let old = |changes: Value| {
+        let folder = Folder::new();
+        folder.set(file, changes);
+        folder.open().unwrap()
+    };
+    // Written, it is corrected for every sampler.
+    let written = old(json!({"steps_offset": 0}));
+    assert_eq!(written.scheduler.steps_offset, Some(1));
+    assert!(written.notes[0].contains("steps_offset is 0 and taken to be 1"));
+    // Absent, it is the file's own sampler's alone: `from_config` leaves defaults out.
+    let folder = Folder::new();
+    let text = fs::read_to_string(original(file)).unwrap();
+    folder.write(file, text.replace("\"steps_offset\": 1,", ""));
+    let absent = folder.open().unwrap();
+    assert!(absent.notes[0].contains("steps_offset is not set and taken to be 1 for pndm"));
+    for (kind, first) in [(SchedulerKind::Pndm, 801.0), (SchedulerKind::Ddim, 800.0)] {
+        let schedule = Schedule::new(kind, &absent.scheduler, 5).unwrap();
+        assert!(
+            (schedule.timesteps[0] - first).abs() < f32::EPSILON,
+            "{kind}"
+        );
+    }
+    let clipped = old(json!({"clip_sample": true}));
+    assert_eq!(clipped.scheduler.clip_sample, Some(false));
+    assert!(clipped.notes[0].contains("clip_sample is true and taken to be false"));
+    let sound = Folder::new().open().unwrap();
+    assert_eq!(sound.notes, [String::new(); 0]);
+    // A wrong size of latents, from before diffusers 0.9.
+    let size = |changes: Value| {
+        let folder = Folder::narrow();
+        folder.set("unet/config.json", changes);
+        let checkpoint = folder.open().unwrap();
+        (checkpoint.unet.sample_size, checkpoint.notes.len())
+    };
+    for (version, expected) in [
+        ("0.8.1", (64, 1)),
+        ("0.9.0.dev0", (32, 0)),
+        ("0.42.1", (32, 0)),
+    ] {
+        let found = size(json!({"_diffusers_version": version, "sample_size": 32}));
+        assert_eq!(found, expected, "{version}");
+    }
+    assert_eq!(
+        size(json!({"_diffusers_version": "0.6.0", "sample_size": 96})),
+        (96, 0)
+    );
+}
+
+#[test]
+fn a_run_takes_the_checkpoints_own_sampler_or_says_which_instead() {
+    let file = "scheduler/scheduler_config.json";
+    let taken = |class: &str, changes: Value| {
+        let folder = Folder::new();
+        folder.set(file, changes);
+        folder.set(
+            "model_index.json",
+            json!({"scheduler": ["diffusers", class]}),
+        );
+        folder.remove("diffuscope.json");
+        let checkpoint = folder.open().unwrap();
+        let kind = checkpoint.extras.default_scheduler(&checkpoint.scheduler);
+        (kind, checkpoint.notes.join("\n"))
+    };
+    for (class, changes, kind, says) in [
+        (
+            "EulerDiscreteScheduler",
+            json!({}),
+            SchedulerKind::Euler,
+            "",
+        ),
+        ("PNDMScheduler", json!({}), SchedulerKind::Pndm, ""),
+        (
+            "DPMSolverMultistepScheduler",
+            json!({"use_karras_sigmas": true}),
+            SchedulerKind::DpmPlusPlus2MKarras,
+            "use_karras_sigmas is true: lms, euler and dpm++-2m take Karras' sigmas",
+        ),
+        (
+            "UniPCMultistepScheduler",
+            json!({"solver_type": "bh2", "predict_x0": true}),
+            SchedulerKind::Lms,
+            "it is for UniPCMultistepScheduler, which is not among the schedulers here: unless another is asked for, lms runs, with what is set here, as LMSDiscreteScheduler.from_config takes it",
+        ),
+        (
+            "DPMSolverMultistepScheduler",
+            json!({"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+            SchedulerKind::Lms,
+            "lms runs unless another is asked for, because",
+        ),
+    ] {
+        let (found, notes) = taken(class, changes);
+        assert_eq!(found, kind, "{class}");
+        assert!(notes.contains(says), "{notes}");
+        assert_eq!(notes.is_empty(), says.is_empty(), "{notes}");
+    }
+    // diffusers' own DPM-Solver writes this.
+    let folder = Folder::new();
+    folder.write(
+        file,
+        r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "steps_offset": 1}"#,
+    );
+    assert!(folder.open().is_ok());
+    // The embedded model is taught with LMS, whatever its file is for.
+    let embedded = Checkpoint::open(&Source::Embedded).unwrap();
+    assert_eq!(embedded.scheduler.own_kind(), Some(SchedulerKind::Pndm));
+    assert_eq!(
+        embedded.extras.default_scheduler(&embedded.scheduler),
+        SchedulerKind::Lms
+    );
+}
+
+#[test]
+fn harmless_values_are_accepted_and_unused_ones_are_named() {
+    let folder = Folder::narrow();
+    folder
+        .set(
+            "unet/config.json",
+            json!({
+                "act_fn": "swish", "only_cross_attention": [false, false, false, false], "upcast_attention": true,
+                "conv_in_kernel": 3.0, "num_attention_heads": null, "dual_cross_attention": null,
+            }),
+        )
+        .set(
+            "vae/config.json",
+            json!({
+                "act_fn": "SiLU", "latents_mean": [0, 0, 0, 0], "latents_std": [1, 1, 1, 1], "shift_factor": 0.0,
+                "force_upcast": false,
+            }),
+        );
+    assert_eq!(folder.open().unwrap().notes, [String::new(); 0]);
+    folder.set("vae/config.json", json!({"shift_factor": 0.1}));
+    let notes = folder.open().unwrap().notes;
+    assert!(
+        notes[0].contains(
+            "vae/config.json: shift_factor is 0.1, which StableDiffusionPipeline does not apply"
+        ),
+        "{notes:?}"
+    );
+    // A whole CLIP's configuration, with the text model's inside.
+    let text = fs::read_to_string(folder.path("text_encoder/config.json")).unwrap();
+    let text: Value = serde_json::from_str(&text).unwrap();
+    let whole = json!({"model_type": "clip", "text_config": text, "vision_config": {}});
+    folder.write("text_encoder/config.json", whole.to_string());
+    assert!(folder.open().is_ok());
 }
 
 #[test]
@@ -993,17 +1177,57 @@ fn one_number_of_heads_is_for_every_level_and_a_list_for_each() {
 
 #[test]
 fn other_pipelines_are_refused_by_name() {
-    for (class, says) in [
+    let without = json!([null, null]);
+    for (class, changes, says) in [
         (
             "StableDiffusionXLPipeline",
+            json!({"text_encoder": without}),
             "a checkpoint of Stable Diffusion XL",
         ),
-        ("StableDiffusionInpaintPipeline", "made for inpainting"),
-        ("FluxPipeline", "another kind of pipeline"),
+        (
+            "StableDiffusion3Pipeline",
+            json!({"unet": without}),
+            "a checkpoint of Stable Diffusion 3",
+        ),
+        (
+            "FluxPipeline",
+            json!({"vae": ["diffusers", "AutoencoderTiny"]}),
+            "it must be AutoencoderKL",
+        ),
     ] {
         Folder::new()
             .set("model_index.json", json!({"_class_name": class}))
-            .refused(&["model_index.json", class, says]);
+            .set("model_index.json", changes)
+            .refused(&["model_index.json", says]);
+    }
+    let index = json!({"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]});
+    Folder::new()
+        .write("model_index.json", index.to_string())
+        .refused(&[
+            "model_index.json",
+            "FluxPipeline",
+            "another kind of pipeline",
+        ]);
+}
+
+/// As `StableDiffusionPipeline.from_pretrained` does.
+#[test]
+fn pipelines_of_other_names_with_its_parts_are_opened_and_it_is_said() {
+    for class in [
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionControlNetPipeline",
+        "LatentConsistencyModelPipeline",
+    ] {
+        let folder = Folder::new();
+        folder.set("model_index.json", json!({"_class_name": class}));
+        let notes = folder.open().unwrap().notes;
+        assert!(
+            notes[0].contains(&format!(
+                "_class_name is {class}, and it is run as StableDiffusionPipeline"
+            )),
+            "{notes:?}"
+        );
     }
 }
 

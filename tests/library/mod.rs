@@ -4,6 +4,7 @@
 
 mod architecture;
 mod checkpoint;
+mod config_keys;
 mod determinism;
 mod export;
 mod fuzz;

@@ -208,7 +208,7 @@ fn the_structure_of_stable_diffusion_v1_is_read_from_the_shapes() {
     let scheduler = &checkpoint.scheduler;
     assert_eq!(scheduler.prediction_type, PredictionType::Epsilon);
     assert!((scheduler.beta_start - 0.00085).abs() < 1e-12);
-    assert_eq!(scheduler.steps_offset, 1);
+    assert_eq!(scheduler.steps_offset, Some(1));
     let golden = golden("Stable Diffusion v1, narrow");
     for component in Component::ALL {
         let names: Vec<String> = checkpoint

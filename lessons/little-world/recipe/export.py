@@ -2,7 +2,7 @@
 
 Reads WORK/autoencoder, WORK/text_encoder, WORK/unet and WORK/pictures.npy. Weights are stored as f16; each
 matrix is rounded to multiples of a power of two, 2**-BITS of its root mean square, so that the folder compresses well.
-diffuscope.json tells the program which guidance suits the model and how to preview latents without the autoencoder.
+diffuscope.json tells the program which guidance and sampler suit the model and how to preview latents without the autoencoder.
 Everything is built in WORK/export; then each file is renamed into place.
 
     python export.py --out ../checkpoint --guidance 3
@@ -103,7 +103,7 @@ def main():
     common.write_tokenizer(built / "tokenizer")
     scheduler = json.dumps(common.SCHEDULER_CONFIG, indent=2)
     (built / "scheduler" / "scheduler_config.json").write_text(scheduler)
-    ours = {"default_guidance": options.guidance, "latent_rgb": preview}
+    ours = {"default_guidance": options.guidance, "default_scheduler": "lms", "latent_rgb": preview}
     (built / "diffuscope.json").write_text(json.dumps(ours, indent=2) + "\n")
     files = sorted(path.relative_to(built) for path in built.glob("**/*") if path.is_file())
     for file in files:

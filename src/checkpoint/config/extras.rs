@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::CheckpointError;
+use crate::scheduler::{SchedulerConfig, SchedulerKind};
 use crate::text::printable;
 
 /// Settings that suit a checkpoint; all are optional.
@@ -12,6 +13,9 @@ pub struct Extras {
     /// The guidance scale that suits it.
     #[serde(default)]
     pub default_guidance: Option<f64>,
+    /// The sampler that a run takes where none is asked for.
+    #[serde(default)]
+    pub default_scheduler: Option<SchedulerKind>,
     /// A quick map from latents to colours.
     #[serde(default)]
     pub latent_rgb: Option<LatentRgb>,
@@ -58,5 +62,12 @@ impl Extras {
             });
         }
         Ok(extras)
+    }
+
+    /// The sampler that a run takes where none is asked for: the one that is named here, or the checkpoint's own.
+    pub fn default_scheduler(&self, scheduler: &SchedulerConfig) -> SchedulerKind {
+        self.default_scheduler
+            .filter(|kind| scheduler.validate_for(*kind).is_ok())
+            .unwrap_or_else(|| scheduler.default_kind())
     }
 }

@@ -1,5 +1,7 @@
 //! One configuration file, read key by key, with errors that name file, key, found and expected.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
@@ -11,10 +13,36 @@ use crate::text::{printable, python_json};
 /// that sums and small multiples of them do not overflow.
 const SIZES: RangeInclusive<usize> = 1..=1 << 20;
 
-/// A JSON object whose values are read by key. A key that is absent or `null` takes its default.
+/// A JSON object whose values are read by key, as the class in diffusers or transformers reads it that the file is for.
+///
+/// Whatever is written is decided here: a key is read, or stands in the class's [`Keys`], or [`Reader::notes`] names it.
 pub struct Reader {
     file: String,
     map: Map<String, Value>,
+    /// The keys that were asked for.
+    asked: RefCell<BTreeSet<String>>,
+    notes: RefCell<Vec<String>>,
+    /// Is a null what was written, and no default? A class's arguments are passed as they are written.
+    keeps_null: Cell<bool>,
+}
+
+/// What becomes of the keys of a class that are not read.
+pub struct Keys {
+    /// The class's name.
+    pub class: &'static str,
+    pub keys: &'static [(&'static str, Fate)],
+}
+
+/// What becomes of a key that is not read.
+pub enum Fate {
+    /// It changes nothing; why.
+    #[expect(dead_code, reason = "the reason is for those who read the tables")]
+    Harmless(&'static str),
+    /// It may have these values, as JSON; a list, too, all of whose items are among them. Another one is refused, for
+    /// this reason.
+    Only(&'static [&'static str], &'static str),
+    /// Values other than these are named, with what becomes of them.
+    Noted(&'static [&'static str], &'static str),
 }
 
 impl Reader {
@@ -25,12 +53,19 @@ impl Reader {
             reason,
         };
         match python_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self {
-                file: file.to_owned(),
-                map,
-            }),
+            Ok(Value::Object(map)) => Ok(Self::of(file.to_owned(), map)),
             Ok(other) => Err(json(format!("it holds {}", kind(&other)))),
             Err(error) => Err(json(printable(&error.to_string()))),
+        }
+    }
+
+    fn of(file: String, map: Map<String, Value>) -> Self {
+        Self {
+            file,
+            map,
+            asked: RefCell::default(),
+            notes: RefCell::default(),
+            keeps_null: Cell::default(),
         }
     }
 
@@ -39,19 +74,99 @@ impl Reader {
         self.map
     }
 
-    /// The value of `key`, unless it is absent or null.
-    pub fn value(&self, key: &str) -> Option<&Value> {
-        self.map.get(key).filter(|value| !value.is_null())
+    /// The file, for messages.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
-    /// Is `key` written, as null?
-    pub fn is_null(&self, key: &str) -> bool {
-        self.map.get(key).is_some_and(Value::is_null)
+    /// The value of `key`; a null, too, where the file holds a class's arguments.
+    pub fn written(&self, key: &str) -> Option<&Value> {
+        self.asked.borrow_mut().insert(key.to_owned());
+        let value = self.map.get(key);
+        value.filter(|value| self.keeps_null.get() || !value.is_null())
+    }
+
+    /// The value of `key`, unless it is absent or null: for keys whose default is null.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.written(key).filter(|value| !value.is_null())
+    }
+
+    /// The object in `key`, to be read in its stead.
+    pub fn nested(&self, key: &str) -> Option<Self> {
+        let map = self.written(key)?.as_object()?;
+        Some(Self::of(format!("{}: {key}", self.file), map.clone()))
+    }
+
+    /// The keys that nobody has asked for.
+    pub fn rest(&self) -> Vec<(&String, &Value)> {
+        let asked = self.asked.borrow();
+        self.map
+            .iter()
+            .filter(|(key, _)| !asked.contains(*key))
+            .collect()
+    }
+
+    /// Has something said of the file that changes what it says, or is passed over.
+    pub fn note(&self, note: &str) {
+        self.notes
+            .borrow_mut()
+            .push(format!("{}: {note}", self.file));
+    }
+
+    /// What is to be said of the file.
+    pub fn notes(self) -> Vec<String> {
+        self.notes.into_inner()
+    }
+
+    /// Reads as a class does whose arguments the file holds: a null is passed as it is written. Deals with the keys that are
+    /// not read, and refuses what is not supported.
+    pub fn refuse(&self, keys: &Keys) -> Result<(), CheckpointError> {
+        self.keeps_null.set(true);
+        for (key, fate) in keys.keys {
+            let Some(value) = self.written(key) else {
+                continue;
+            };
+            match fate {
+                Fate::Harmless(_) => {}
+                Fate::Only(values, _) | Fate::Noted(values, _) if is_one_of(value, values) => {}
+                Fate::Only(_, reason) => return Err(self.unsupported(key, reason)),
+                Fate::Noted(_, what) => self.note(&format!("{key} is {}, {what}", brief(value))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the keys that `class` does not know: all that were neither read nor dealt with.
+    pub fn name_unknown(&self, class: &str) {
+        let unknown: Vec<String> = self
+            .rest()
+            .into_iter()
+            // diffusers keeps its own notes under such names.
+            .filter(|(key, _)| !key.starts_with('_'))
+            .map(|(key, value)| format!("{} ({})", printable(key), brief(value)))
+            .collect();
+        let Some((first, others)) = unknown.split_first() else {
+            return;
+        };
+        const MOST: usize = 8;
+        let (mut names, ignored) = match others.len() {
+            0 => (first.clone(), "it is ignored"),
+            _ => (
+                unknown[..unknown.len().min(MOST)].join(", "),
+                "they are ignored",
+            ),
+        };
+        if unknown.len() > MOST {
+            names = format!("{names} and {} more", unknown.len() - MOST);
+        }
+        self.note(&format!(
+            "{class} does not know {names}; {ignored}, as in diffusers"
+        ));
     }
 
     /// A size: a whole number in [`SIZES`].
     pub fn size(&self, key: &str, default: usize) -> Result<usize, CheckpointError> {
-        self.value(key)
+        self.written(key)
             .map_or(Ok(default), |value| self.as_size(key, value))
     }
 
@@ -67,7 +182,7 @@ impl Reader {
 
     /// A list of sizes, not empty.
     pub fn sizes(&self, key: &str, default: &[usize]) -> Result<Vec<usize>, CheckpointError> {
-        let Some(value) = self.value(key) else {
+        let Some(value) = self.written(key) else {
             return Ok(default.to_vec());
         };
         match value.as_array() {
@@ -85,7 +200,7 @@ impl Reader {
         default: usize,
         count: usize,
     ) -> Result<Vec<usize>, CheckpointError> {
-        match self.value(key) {
+        match self.written(key) {
             Some(Value::Array(_)) => {
                 let sizes = self.sizes(key, &[])?;
                 if sizes.len() == count {
@@ -107,7 +222,7 @@ impl Reader {
         default: f64,
         range: RangeInclusive<f64>,
     ) -> Result<f64, CheckpointError> {
-        let Some(value) = self.value(key) else {
+        let Some(value) = self.written(key) else {
             return Ok(default);
         };
         value
@@ -124,16 +239,19 @@ impl Reader {
             })
     }
 
+    /// True or false; null is false, as in Python.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, CheckpointError> {
-        self.value(key).map_or(Ok(default), |value| {
-            value
+        match self.written(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(false),
+            Some(value) => value
                 .as_bool()
-                .ok_or_else(|| self.wrong(key, "true or false"))
-        })
+                .ok_or_else(|| self.wrong(key, "true or false")),
+        }
     }
 
     pub fn text<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str, CheckpointError> {
-        self.value(key).map_or(Ok(default), |value| {
+        self.written(key).map_or(Ok(default), |value| {
             value.as_str().ok_or_else(|| self.wrong(key, "a text"))
         })
     }
@@ -145,7 +263,7 @@ impl Reader {
         known: &[(&str, T)],
         reason: &str,
     ) -> Result<Option<Vec<T>>, CheckpointError> {
-        let Some(value) = self.value(key) else {
+        let Some(value) = self.written(key) else {
             return Ok(None);
         };
         let Some(items) = value.as_array() else {
@@ -154,9 +272,13 @@ impl Reader {
         items
             .iter()
             .map(|item| {
+                // Very old files have a prefix, which diffusers takes off, too.
+                let found = item
+                    .as_str()
+                    .map(|name| name.strip_prefix("UNetRes").unwrap_or(name));
                 known
                     .iter()
-                    .find(|(name, _)| item.as_str() == Some(name))
+                    .find(|(name, _)| found == Some(name))
                     .map(|&(_, value)| value)
                     .ok_or_else(|| {
                         let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
@@ -169,17 +291,6 @@ impl Reader {
             })
             .collect::<Result<Vec<T>, _>>()
             .map(Some)
-    }
-
-    /// Refuses the file unless `key` is absent, null, or equal to `only`, which is JSON.
-    pub fn require(&self, key: &str, only: &str, reason: &str) -> Result<(), CheckpointError> {
-        let only: Option<Value> = serde_json::from_str(only).ok();
-        match self.value(key) {
-            Some(value) if !only.is_some_and(|only| same(value, &only)) => {
-                Err(self.unsupported(key, reason))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The error that `key` is not as expected.
@@ -219,12 +330,27 @@ impl Reader {
     }
 }
 
+/// Is `value` one of `known`, which are JSON, or a list of such values? Names in lower or upper case are the same.
+fn is_one_of(value: &Value, known: &[&str]) -> bool {
+    let is_known = |value: &Value| {
+        known
+            .iter()
+            .any(|known| serde_json::from_str(known).is_ok_and(|known: Value| same(value, &known)))
+    };
+    is_known(value)
+        || value
+            .as_array()
+            .is_some_and(|items| !items.is_empty() && items.iter().all(is_known))
+}
+
 /// Are two JSON values the same, with `1` and `1.0` the same number?
 fn same(a: &Value, b: &Value) -> bool {
     // The numbers that are asked for are written exactly, so that exact comparison is what is meant.
     #[allow(clippy::float_cmp)]
     let same_number = matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b);
-    same_number || a == b
+    let same_text =
+        matches!((a.as_str(), b.as_str()), (Some(a), Some(b)) if a.eq_ignore_ascii_case(b));
+    same_number || same_text || a == b
 }
 
 /// A value for a message.

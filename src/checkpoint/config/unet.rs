@@ -1,15 +1,27 @@
 //! `unet/config.json`: the network that predicts the noise.
 
 use super::Reader;
+use super::reader::{Fate, Keys};
 use crate::checkpoint::CheckpointError;
 use crate::model::config::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
 
 impl UNetConfig {
-    pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
-        refuse_other_kinds(json)?;
+    pub(in crate::checkpoint) fn read(
+        json: Reader,
+    ) -> Result<(Self, Vec<String>), CheckpointError> {
+        let config = Self::parse(&json)?;
+        json.name_unknown(KEYS.class);
+        Ok((config, json.notes()))
+    }
+
+    fn parse(json: &Reader) -> Result<Self, CheckpointError> {
+        let class = json.text("_class_name", KEYS.class)?;
+        if class != KEYS.class {
+            return Err(json.unsupported("_class_name", "the UNet must be UNet2DConditionModel"));
+        }
+        json.refuse(&KEYS)?;
         let block_out_channels = json.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
         let levels = block_out_channels.len();
-        let heads_key = heads_key(json);
         let config = Self {
             sample_size: sample_size(json)?,
             in_channels: json.size("in_channels", 4)?,
@@ -45,30 +57,23 @@ impl UNetConfig {
             mid_block_type: MidBlockType::CrossAttn,
             layers_per_block: uniform(json, "layers_per_block", 2, levels)?,
             cross_attention_dim: uniform(json, "cross_attention_dim", 1280, levels)?,
-            attention_heads: json.size_per_block(heads_key, 8, levels)?,
+            attention_heads: json.size_per_block("attention_head_dim", 8, levels)?,
             block_out_channels,
             norm_num_groups: json.size("norm_num_groups", 32)?,
             norm_eps: json.number("norm_eps", 1e-5, 1e-12..=1.0)?,
             flip_sin_to_cos: json.flag("flip_sin_to_cos", true)?,
             freq_shift: json.number("freq_shift", 0.0, 0.0..=1.0)?,
-            downsample_padding: match json.value("downsample_padding") {
-                Some(value) if value.as_u64() != Some(1) => {
-                    return Err(
-                        json.unsupported("downsample_padding", "only a padding of 1 is supported")
-                    );
-                }
-                _ => 1,
-            },
+            downsample_padding: 1,
             use_linear_projection: json.flag("use_linear_projection", false)?,
             transformer_layers_per_block: uniform(json, "transformer_layers_per_block", 1, levels)?,
             mid_block_scale_factor: json.number("mid_block_scale_factor", 1.0, 1e-6..=1e6)?,
             center_input_sample: json.flag("center_input_sample", false)?,
         };
-        config.check(json, heads_key)?;
+        config.check(json)?;
         Ok(config)
     }
 
-    fn check(&self, json: &Reader, heads_key: &str) -> Result<(), CheckpointError> {
+    fn check(&self, json: &Reader) -> Result<(), CheckpointError> {
         match self.in_channels {
             4 => {}
             8 => {
@@ -123,7 +128,7 @@ impl UNetConfig {
             }
             if !channels.is_multiple_of(*heads) {
                 let expected = format!("numbers of heads that divide {channels} channels");
-                return Err(json.wrong(heads_key, &expected));
+                return Err(json.wrong("attention_head_dim", &expected));
             }
         }
         let halvings = 1 << (levels - 1);
@@ -136,136 +141,188 @@ impl UNetConfig {
     }
 }
 
-/// Keys that would change what the network computes: the only value that they may have, as JSON, and what another one
-/// would mean.
-const ONLY: [(&[&str], &str, &str); 18] = [
-    (
-        &["addition_embed_type"],
-        "null",
-        "this UNet is conditioned on more than the prompt, as that of Stable Diffusion XL is",
-    ),
-    (
-        &["encoder_hid_dim", "encoder_hid_dim_type"],
-        "null",
-        "a projection of the prompt embedding is not supported",
-    ),
-    (
-        &["class_embed_type", "num_class_embeds"],
-        "null",
-        "class embeddings are not supported",
-    ),
-    (
-        &["time_cond_proj_dim"],
-        "null",
-        "this UNet is distilled to take the guidance scale as an input (latent consistency)",
-    ),
-    (
-        &["time_embedding_type"],
-        "\"positional\"",
-        "only positional time embeddings are supported",
-    ),
-    (
-        &["time_embedding_dim"],
-        "null",
-        "only time embeddings of four times the first level's channels are supported",
-    ),
-    (
-        &["time_embedding_act_fn", "timestep_post_act"],
-        "null",
-        "an activation after the time embedding is not supported",
-    ),
-    (
-        &["resnet_time_scale_shift"],
-        "\"default\"",
-        "only the addition of the time embedding is supported",
-    ),
-    (
-        &["resnet_skip_time_act"],
-        "false",
-        "ResNet layers without an activation on the time embedding are not supported",
-    ),
-    (
-        &["resnet_out_scale_factor"],
-        "1.0",
-        "scaled ResNet outputs are not supported",
-    ),
-    (
-        &["only_cross_attention", "mid_block_only_cross_attention"],
-        "false",
-        "transformers without self-attention are not supported",
-    ),
-    (
-        &["dual_cross_attention"],
-        "false",
-        "two cross-attentions in one transformer are not supported",
-    ),
-    (
-        &["cross_attention_norm"],
-        "null",
-        "normalised prompt embeddings are not supported",
-    ),
-    (
-        &["attention_type"],
-        "\"default\"",
-        "grounded attention (GLIGEN) is not supported",
-    ),
-    (
-        &["reverse_transformer_layers_per_block"],
-        "null",
-        "only one transformer block in each transformer is supported",
-    ),
-    (
-        &["mid_block_type"],
-        "\"UNetMidBlock2DCrossAttn\"",
-        "the middle block must be UNetMidBlock2DCrossAttn",
-    ),
-    (&["act_fn"], "\"silu\"", "the activation must be silu"),
-    (
-        &["conv_in_kernel", "conv_out_kernel"],
-        "3",
-        "only 3x3 convolutions are supported",
-    ),
-];
+/// What acts only beside something that is refused.
+const REFUSED_ALREADY: Fate = Fate::Harmless("it belongs to conditions that are refused");
+/// What the blocks that are supported do not read.
+const OTHER_BLOCKS: Fate = Fate::Harmless("only blocks read it that are refused");
 
-/// Refuses what makes a UNet something else than Stable Diffusion v1's.
-fn refuse_other_kinds(json: &Reader) -> Result<(), CheckpointError> {
-    let class = json.text("_class_name", "UNet2DConditionModel")?;
-    if class != "UNet2DConditionModel" {
-        return Err(json.unsupported("_class_name", "the UNet must be UNet2DConditionModel"));
-    }
-    for (keys, only, reason) in ONLY {
-        for key in keys {
-            json.require(key, only, reason)?;
-        }
-    }
-    // An absent key takes the default; a written null means that there is none.
-    for (key, what) in [
-        ("mid_block_type", "a UNet without a middle block"),
-        ("norm_num_groups", "a UNet without group norms"),
-    ] {
-        if json.is_null(key) {
-            return Err(json.unsupported(key, &format!("{what} is not supported")));
-        }
-    }
-    Ok(())
-}
+/// The keys of `UNet2DConditionModel` that are not read.
+const KEYS: Keys = Keys {
+    class: "UNet2DConditionModel",
+    keys: &[
+        (
+            "addition_embed_type",
+            Fate::Only(
+                &["null"],
+                "this UNet is conditioned on more than the prompt, as that of Stable Diffusion XL is",
+            ),
+        ),
+        ("encoder_hid_dim", PROJECTION),
+        ("encoder_hid_dim_type", PROJECTION),
+        ("class_embed_type", CLASSES),
+        ("num_class_embeds", CLASSES),
+        (
+            "time_cond_proj_dim",
+            Fate::Only(
+                &["null"],
+                "this UNet is distilled to take the guidance scale as an input (latent consistency)",
+            ),
+        ),
+        (
+            "time_embedding_type",
+            Fate::Only(
+                &["\"positional\""],
+                "only positional time embeddings are supported",
+            ),
+        ),
+        (
+            "time_embedding_dim",
+            Fate::Only(
+                &["null"],
+                "only time embeddings of four times the first level's channels are supported",
+            ),
+        ),
+        ("time_embedding_act_fn", TIME_ACTIVATION),
+        ("timestep_post_act", TIME_ACTIVATION),
+        (
+            "resnet_time_scale_shift",
+            Fate::Only(
+                &["\"default\""],
+                "only the addition of the time embedding is supported",
+            ),
+        ),
+        (
+            "only_cross_attention",
+            Fate::Only(
+                &["false"],
+                "transformers without self-attention are not supported",
+            ),
+        ),
+        (
+            "dual_cross_attention",
+            Fate::Only(
+                &["false", "null"],
+                "two cross-attentions in one transformer are not supported",
+            ),
+        ),
+        (
+            "attention_type",
+            Fate::Only(
+                &["\"default\""],
+                "grounded attention (GLIGEN) is not supported",
+            ),
+        ),
+        (
+            "num_attention_heads",
+            Fate::Only(
+                &["null"],
+                "diffusers does not take the number of heads here; it stands in attention_head_dim",
+            ),
+        ),
+        (
+            "reverse_transformer_layers_per_block",
+            Fate::Only(
+                &["null", "1"],
+                "only one transformer block in each transformer is supported",
+            ),
+        ),
+        (
+            "mid_block_type",
+            Fate::Only(
+                &["\"UNetMidBlock2DCrossAttn\""],
+                "the middle block must be UNetMidBlock2DCrossAttn",
+            ),
+        ),
+        (
+            "act_fn",
+            Fate::Only(&["\"silu\"", "\"swish\""], "the activation must be silu"),
+        ),
+        (
+            "downsample_padding",
+            Fate::Only(&["1"], "only a padding of 1 is supported"),
+        ),
+        ("conv_in_kernel", KERNEL),
+        ("conv_out_kernel", KERNEL),
+        (
+            "quantization_config",
+            Fate::Only(&["null"], "quantised weights are not supported"),
+        ),
+        (
+            "class_embeddings_concat",
+            Fate::Only(&["false", "null"], "class embeddings are not supported"),
+        ),
+        ("dropout", Fate::Harmless("it acts in training")),
+        (
+            "upcast_attention",
+            Fate::Harmless(
+                "diffusers' attention, scaled_dot_product_attention, does not read it; it sums in f32",
+            ),
+        ),
+        ("addition_time_embed_dim", REFUSED_ALREADY),
+        ("addition_embed_type_num_heads", REFUSED_ALREADY),
+        ("projection_class_embeddings_input_dim", REFUSED_ALREADY),
+        ("resnet_skip_time_act", OTHER_BLOCKS),
+        ("resnet_out_scale_factor", OTHER_BLOCKS),
+        ("cross_attention_norm", OTHER_BLOCKS),
+        ("mid_block_only_cross_attention", OTHER_BLOCKS),
+    ],
+};
+const PROJECTION: Fate = Fate::Only(
+    &["null"],
+    "a projection of the prompt embedding is not supported",
+);
+const CLASSES: Fate = Fate::Only(&["null"], "class embeddings are not supported");
+const TIME_ACTIVATION: Fate = Fate::Only(
+    &["null"],
+    "an activation after the time embedding is not supported",
+);
+const KERNEL: Fate = Fate::Only(&["3"], "only 3x3 convolutions are supported");
 
-/// The key that the number of heads is read from: diffusers takes `num_attention_heads or attention_head_dim`.
-fn heads_key(json: &Reader) -> &'static str {
-    if json.value("num_attention_heads").is_some() {
-        "num_attention_heads"
-    } else {
-        "attention_head_dim"
-    }
-}
-
-/// One side of the latents; a pair must be a square. Absent, it is 64, as in diffusers' pipeline.
+/// One side of the latents; a pair must be a square. Where it is absent or null diffusers must be told a size; here it is
+/// Stable Diffusion's, 64.
 fn sample_size(json: &Reader) -> Result<usize, CheckpointError> {
-    let sides = json.size_per_block("sample_size", 64, 2)?;
-    if sides[0] == sides[1] {
-        Ok(sides[0])
-    } else {
-        Err(json.unsupported("sample_size", "only square latents are supported"))
+    const STABLE_DIFFUSION: usize = 64;
+    if json.value("sample_size").is_none() {
+        json.note("sample_size is not set: latents are taken to be 64x64, as in Stable Diffusion");
+        return Ok(STABLE_DIFFUSION);
+    }
+    let sides = json.size_per_block("sample_size", STABLE_DIFFUSION, 2)?;
+    if sides[0] != sides[1] {
+        return Err(json.unsupported("sample_size", "only square latents are supported"));
+    }
+    if sides[0] < STABLE_DIFFUSION
+        && json
+            .value("sample_size")
+            .is_some_and(serde_json::Value::is_number)
+        && is_before_0_9(json)
+    {
+        json.note(&format!(
+            "sample_size is {}, and _diffusers_version is before 0.9: it is taken to be 64, as StableDiffusionPipeline corrects it",
+            sides[0]
+        ));
+        return Ok(STABLE_DIFFUSION);
+    }
+    Ok(sides[0])
+}
+
+/// Was the file written by a diffusers before 0.9, which wrote a wrong `sample_size`?
+fn is_before_0_9(json: &Reader) -> bool {
+    let Some(version) = json
+        .value("_diffusers_version")
+        .and_then(|version| version.as_str())
+    else {
+        return false;
+    };
+    let mut numbers = version.split('.').map(|part| {
+        let digits = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
+        part[..digits].parse::<u32>()
+    });
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(0)), Some(Ok(minor))) => minor < 9,
+        (Some(Ok(0)), None) => true,
+        _ => false,
     }
 }
 

@@ -1,24 +1,52 @@
 //! `vae/config.json`: the autoencoder between pixels and latents.
 
 use super::Reader;
+use super::reader::{Fate, Keys};
 use crate::checkpoint::CheckpointError;
 use crate::model::config::VaeConfig;
 
+/// What becomes of numbers that Stable Diffusion's pipeline does not apply.
+const NOT_APPLIED: &str =
+    "which StableDiffusionPipeline does not apply: latents are divided by scaling_factor alone";
+
+/// The keys of `AutoencoderKL` that are not read.
+const KEYS: Keys = Keys {
+    class: "AutoencoderKL",
+    keys: &[
+        (
+            "act_fn",
+            Fate::Only(&["\"silu\"", "\"swish\""], "the activation must be silu"),
+        ),
+        (
+            "mid_block_add_attention",
+            Fate::Only(
+                &["true"],
+                "an autoencoder without attention in its middle is not supported",
+            ),
+        ),
+        (
+            "quantization_config",
+            Fate::Only(&["null"], "quantised weights are not supported"),
+        ),
+        ("shift_factor", Fate::Noted(&["null", "0"], NOT_APPLIED)),
+        ("latents_mean", Fate::Noted(&["null", "0"], NOT_APPLIED)),
+        ("latents_std", Fate::Noted(&["null", "1"], NOT_APPLIED)),
+        (
+            "force_upcast",
+            Fate::Harmless("StableDiffusionPipeline decodes in the type that it was loaded in"),
+        ),
+    ],
+};
+
 impl VaeConfig {
-    pub(in crate::checkpoint) fn read(json: &Reader) -> Result<Self, CheckpointError> {
+    pub(in crate::checkpoint) fn read(
+        json: Reader,
+    ) -> Result<(Self, Vec<String>), CheckpointError> {
         let class = json.text("_class_name", "AutoencoderKL")?;
         if class != "AutoencoderKL" {
             return Err(json.unsupported("_class_name", "the autoencoder must be AutoencoderKL"));
         }
-        json.require("act_fn", "\"silu\"", "the activation must be silu")?;
-        json.require(
-            "mid_block_add_attention",
-            "true",
-            "an autoencoder without attention in its middle is not supported",
-        )?;
-        for key in ["shift_factor", "latents_mean", "latents_std"] {
-            json.require(key, "null", "shifted latents are not supported")?;
-        }
+        json.refuse(&KEYS)?;
         let config = Self {
             in_channels: json.size("in_channels", 3)?,
             out_channels: json.size("out_channels", 3)?,
@@ -27,13 +55,18 @@ impl VaeConfig {
             layers_per_block: json.layers("layers_per_block", 1)?,
             norm_num_groups: json.size("norm_num_groups", 32)?,
             scaling_factor: json.number("scaling_factor", 0.18215, 1e-6..=1e6)?,
-            sample_size: json.size("sample_size", 32)?,
+            // diffusers takes a list, too, and the first of it.
+            sample_size: match json.value("sample_size") {
+                Some(serde_json::Value::Array(_)) => json.sizes("sample_size", &[])?[0],
+                _ => json.size("sample_size", 32)?,
+            },
             use_quant_conv: json.flag("use_quant_conv", true)?,
             use_post_quant_conv: json.flag("use_post_quant_conv", true)?,
             force_upcast: json.flag("force_upcast", false)?,
         };
-        config.check(json)?;
-        Ok(config)
+        config.check(&json)?;
+        json.name_unknown(KEYS.class);
+        Ok((config, json.notes()))
     }
 
     fn check(&self, json: &Reader) -> Result<(), CheckpointError> {

@@ -18,6 +18,8 @@ pub struct Contents {
     /// The files of the tokenizer's vocabulary.
     pub vocabulary: Result<Vec<&'static str>, CheckpointError>,
     pub extras: Result<Extras, CheckpointError>,
+    /// What the configurations ask for that is done in another way, or passed over: a sentence each, with the file.
+    pub notes: Vec<String>,
     /// Tensors of a single file that belong to no network, in alphabetical order.
     pub others: Vec<String>,
 }

@@ -3,12 +3,12 @@
 use super::{
     Files,
     contents::{Contents, Network},
-    tokenizer,
+    locate, tokenizer,
     weights::WeightFiles,
 };
 use crate::checkpoint::{
     component::Component,
-    config::{self, Extras, Reader},
+    config::{self, Extras, Pipeline, Reader},
     error::CheckpointError,
     layout::TEXT_PREFIX,
 };
@@ -21,12 +21,30 @@ pub const VAE: &str = "vae/config.json";
 
 /// Reads what a folder holds, each part by itself; of the weights those of `variant`, where they are there.
 pub fn read(files: &Files, variant: Option<&str>) -> Contents {
+    let mut notes = Vec::new();
+    let pipeline = match files.has(locate::INDEX) {
+        // What is wrong with it has been found when it was located.
+        true => files.json(locate::INDEX).and_then(Pipeline::read),
+        false => Ok(Pipeline::default()),
+    }
+    .unwrap_or_default();
+    notes.extend(pipeline.notes);
+    let what = "the scheduler's configuration is";
+    let scheduler = config(files, SCHEDULER, what, &mut notes, |json| {
+        config::scheduler(json, pipeline.scheduler)
+    });
     let what = "the text encoder's configuration is";
-    let text_encoder = config(files, TEXT_ENCODER, what, TextEncoderConfig::read);
+    let text_encoder = config(
+        files,
+        TEXT_ENCODER,
+        what,
+        &mut notes,
+        TextEncoderConfig::read,
+    );
     let what = "the UNet's configuration is";
-    let mut unet = config(files, UNET, what, UNetConfig::read);
+    let mut unet = config(files, UNET, what, &mut notes, UNetConfig::read);
     let what = "the autoencoder's configuration is";
-    let mut vae = config(files, VAE, what, VaeConfig::read);
+    let mut vae = config(files, VAE, what, &mut notes, VaeConfig::read);
     if let (Ok(text), Ok(config)) = (&text_encoder, &unet)
         && config.cross_attention_dim != text.hidden_size
     {
@@ -43,9 +61,7 @@ pub fn read(files: &Files, variant: Option<&str>) -> Contents {
         text_encoder: network(files, Component::TextEncoder, variant, text_encoder),
         unet: network(files, Component::UNet, variant, unet),
         vae: network(files, Component::Vae, variant, vae),
-        scheduler: files
-            .need(&[SCHEDULER], "the scheduler's configuration is")
-            .and_then(|path| config::scheduler(&files.shown_file(path), &files.read(path)?)),
+        scheduler,
         vocabulary: tokenizer::vocabulary(files),
         extras: if files.has(Extras::FILE) {
             let bytes = files.read(Extras::FILE);
@@ -53,18 +69,22 @@ pub fn read(files: &Files, variant: Option<&str>) -> Contents {
         } else {
             Ok(Extras::default())
         },
+        notes,
         others: Vec::new(),
     }
 }
 
-/// Reads the configuration in `path`; `what` says what is missing where there is none.
+/// Reads the configuration in `path`, and what is to be said of it; `what` says what is missing where there is none.
 fn config<C>(
     files: &Files,
     path: &str,
     what: &'static str,
-    read: impl Fn(&Reader) -> Result<C, CheckpointError>,
+    notes: &mut Vec<String>,
+    read: impl FnOnce(Reader) -> Result<(C, Vec<String>), CheckpointError>,
 ) -> Result<C, CheckpointError> {
-    read(&files.json(files.need(&[path], what)?)?)
+    let (config, own) = read(files.json(files.need(&[path], what)?)?)?;
+    notes.extend(own);
+    Ok(config)
 }
 
 /// The error that `key` does not fit another network's configuration.

@@ -10,7 +10,7 @@ use super::{
     EMBEDDED, Files, contents::Contents, folder, single_file, storage::has_extension, weights,
 };
 use crate::checkpoint::{
-    config::Reader,
+    config::Pipeline,
     error::CheckpointError,
     format::{self, Kind},
     hub,
@@ -68,7 +68,7 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
         });
     }
     if files.has(INDEX) {
-        check_index(&files.json(INDEX)?)?;
+        Pipeline::read(files.json(INDEX)?)?;
     }
     Ok(files)
 }
@@ -154,25 +154,4 @@ fn pickled_file(path: &Path) -> CheckpointError {
             printable_path(path)
         ),
     }
-}
-
-/// Refuses pipelines that are not Stable Diffusion's.
-fn check_index(json: &Reader) -> Result<(), CheckpointError> {
-    const KINDS: [&str; 3] = [
-        "StableDiffusionPipeline",
-        "StableDiffusionImg2ImgPipeline",
-        "StableDiffusionPipelineSafe",
-    ];
-    let class = json.text("_class_name", KINDS[0])?;
-    if KINDS.contains(&class) {
-        return Ok(());
-    }
-    let reason = if class.contains("XL") {
-        "this is a checkpoint of Stable Diffusion XL"
-    } else if class.contains("Inpaint") {
-        "this is a checkpoint made for inpainting"
-    } else {
-        "this is a checkpoint for another kind of pipeline"
-    };
-    Err(json.unsupported("_class_name", reason))
 }

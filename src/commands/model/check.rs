@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, ComponentReport, Report, Source};
 use crate::cli::CheckArgs;
 use crate::commands::load::source;
 use crate::commands::print;
-use crate::scheduler::{BetaSchedule, PredictionType, SchedulerConfig};
+use crate::scheduler::{BetaSchedule, PredictionType, SchedulerConfig, SchedulerKind};
 use crate::text::{escaped_json, visible};
 
 /// Prints the report; an error where the model cannot be run.
@@ -55,6 +55,7 @@ fn text(report: &Report, source: &Source, variant: Option<&str>) -> io::Result<S
     if let Some(scheduler) = &report.scheduler {
         writeln!(out, "predicts   {}", prediction(scheduler.prediction_type))?;
         writeln!(out, "schedule   {}", schedule(scheduler))?;
+        writeln!(out, "samplers   {}", samplers(report, scheduler))?;
     }
     if let Some(size) = report.picture_size {
         writeln!(out, "pictures   {size} x {size} pixels")?;
@@ -98,6 +99,12 @@ fn text(report: &Report, source: &Source, variant: Option<&str>) -> io::Result<S
             writeln!(out, "  {problem}")?;
         }
     }
+    if !report.notes.is_empty() {
+        writeln!(out, "\nnotes:")?;
+        for note in &report.notes {
+            writeln!(out, "  {note}")?;
+        }
+    }
     writeln!(out, "\nSHA-256:")?;
     for (path, digest) in &report.files {
         writeln!(out, "  {digest}  {path}")?;
@@ -128,20 +135,35 @@ fn prediction(prediction: PredictionType) -> &'static str {
     match prediction {
         PredictionType::Epsilon => "the noise (epsilon)",
         PredictionType::VPrediction => "the velocity (v_prediction)",
+        PredictionType::Sample => "the clean picture's latents (sample)",
     }
 }
 
 fn schedule(scheduler: &SchedulerConfig) -> String {
-    let betas = match (&scheduler.trained_betas, scheduler.beta_schedule) {
+    let form = match scheduler.beta_schedule {
+        BetaSchedule::Linear => "linear",
+        BetaSchedule::ScaledLinear => "their square roots linear",
+        BetaSchedule::SquaredCosine => "",
+    };
+    let betas = match (&scheduler.trained_betas, form) {
         (Some(_), _) => "betas of its own".to_owned(),
-        (None, BetaSchedule::Linear) => format!(
-            "betas from {} to {}, linear",
-            scheduler.beta_start, scheduler.beta_end
-        ),
-        (None, BetaSchedule::ScaledLinear) => format!(
-            "betas from {} to {}, their square roots linear",
+        (None, "") => "betas of a squared cosine".to_owned(),
+        (None, form) => format!(
+            "betas from {} to {}, {form}",
             scheduler.beta_start, scheduler.beta_end
         ),
     };
     format!("{} timesteps, {betas}", scheduler.num_train_timesteps)
+}
+
+/// The sampler that a run takes, and the others that could run.
+fn samplers(report: &Report, scheduler: &SchedulerConfig) -> String {
+    let can_run = |kind: &SchedulerKind| scheduler.validate_for(*kind).is_ok();
+    let names: Vec<&str> = SchedulerKind::ALL
+        .into_iter()
+        .filter(|kind| can_run(kind) && Some(*kind) != report.default_scheduler)
+        .map(SchedulerKind::name)
+        .collect();
+    let default = report.default_scheduler.map_or("none", SchedulerKind::name);
+    format!("{default}, unless one of {} is asked for", names.join(", "))
 }

@@ -399,8 +399,12 @@ fn model_info(document: &RunDocument, architecture: &Architecture) -> ModelInfo 
         parameters: architecture.parameters,
         cross_attention: architecture.cross_attention.clone(),
         default_guidance: architecture.default_guidance,
+        // Not recorded, and nothing new runs on a recording.
+        default_scheduler: document.request.scheduler,
+        default_steps: document.request.steps,
         latent_rgb: architecture.latent_rgb.clone(),
         scheduler_config: document.scheduler_config.clone(),
+        notes: architecture.notes.clone(),
     }
 }
 

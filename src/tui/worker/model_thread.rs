@@ -327,11 +327,14 @@ fn load(loader: &mut Loader, model: Option<&str>) -> Result<Opened, Failure> {
     })
 }
 
-/// `request` for another model: a guidance that was the default of the model before becomes the new one's.
+/// `request` for another model: a guidance or a sampler that was the default of the model before becomes the new one's.
 fn adapted(mut request: Request, before: &Pipeline, now: &Pipeline) -> Request {
-    let [before, now] = [before, now].map(|model| model.info().default_guidance);
-    if request.guidance_scale.to_bits() == before.to_bits() {
-        request.guidance_scale = now;
+    let [before, now] = [before, now].map(Pipeline::info);
+    if request.guidance_scale.to_bits() == before.default_guidance.to_bits() {
+        request.guidance_scale = now.default_guidance;
+    }
+    if request.scheduler == before.default_scheduler {
+        request.scheduler = now.default_scheduler;
     }
     request
 }

@@ -21,23 +21,28 @@ pub(crate) fn configuration(data: &[u8]) {
         return;
     };
     let read = || Reader::new("config.json", bytes);
-    let error = match which % 5 {
-        b'0' => read().and_then(|json| TextEncoderConfig::read(&json)).err(),
-        b'1' => read().and_then(|json| UNetConfig::read(&json)).err(),
-        b'2' => read().and_then(|json| VaeConfig::read(&json)).err(),
-        b'3' => Extras::read("diffuscope.json", bytes).err(),
-        _ => match config::scheduler("scheduler_config.json", bytes) {
-            Ok(config) => {
+    let notes = match which.wrapping_sub(b'0') % 6 {
+        0 => read()
+            .and_then(TextEncoderConfig::read)
+            .map(|(_, notes)| notes),
+        1 => read().and_then(UNetConfig::read).map(|(_, notes)| notes),
+        2 => read().and_then(VaeConfig::read).map(|(_, notes)| notes),
+        3 => Extras::read("diffuscope.json", bytes).map(|_| Vec::new()),
+        4 => read()
+            .and_then(|json| config::scheduler(json, None))
+            .map(|(config, notes)| {
                 for kind in SchedulerKind::ALL {
                     let _ = Schedule::new(kind, &config, 3).map_err(said);
                 }
-                None
-            }
-            Err(error) => Some(error),
-        },
+                notes
+            }),
+        _ => read()
+            .and_then(config::Pipeline::read)
+            .map(|pipeline| pipeline.notes),
     };
-    if let Some(error) = error {
-        said(error);
+    match notes {
+        Ok(notes) => notes.into_iter().for_each(said),
+        Err(error) => said(error),
     }
 }
 

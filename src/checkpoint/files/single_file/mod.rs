@@ -65,6 +65,7 @@ pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
         scheduler: Ok(scheduler(&file)),
         vocabulary: tokenizer::vocabulary(&files.of_tokenizer()),
         extras: Ok(Extras::default()),
+        notes: Vec::new(),
         text_encoder,
         unet,
         vae,

@@ -13,6 +13,7 @@ use crate::lesson::filter::{FilterError, Value};
 use crate::lesson::{
     ExerciseKind, Language, Lesson, LessonAction, Library, Progress, ProgressError, Solved,
 };
+use crate::scheduler::SchedulerKind;
 use crate::tui::worker::Failure;
 pub use joining::{joined, needs_space};
 pub use messages::Messages;
@@ -252,11 +253,16 @@ impl LessonState {
     }
 }
 
-/// The request of a page, over its lesson's; the model gives what neither says.
+/// The request of a page, over its lesson's; the model gives what neither says, but for the sampler, LMS.
 pub(super) fn page_request(
     lesson: &RequestPatch,
     page: &RequestPatch,
     info: &ModelInfo,
 ) -> Request {
-    page.apply(&lesson.apply(&info.default_request("")))
+    let default = Request {
+        scheduler: SchedulerKind::Lms,
+        steps: 25,
+        ..info.default_request("")
+    };
+    page.apply(&lesson.apply(&default))
 }

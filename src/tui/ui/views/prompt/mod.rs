@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 
 use super::{below, empty, fitting, line, paragraph, right_of, split};
 use crate::generation::Request;
+use crate::text::printable;
 use crate::tui::state::Mode;
 use crate::tui::state::editor::{Editor, Field, scheduler_name};
 use crate::tui::ui::context::ViewContext;
@@ -223,7 +224,17 @@ fn draw_model(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
         ("UNet", format!("{layers} layers of cross-attention")),
         ("picture", format!("{across}×{down} pixels")),
     ];
-    draw_rows(buffer, area, ctx, &rows, NAMES)
+    let mut area = draw_rows(buffer, area, ctx, &rows, NAMES);
+    // A recording may say anything, and any number of times.
+    for note in info.notes.iter().take(8) {
+        area = paragraph(
+            buffer,
+            area,
+            &text::clean(&printable(&format!("  ! {note}"))),
+            ctx.theme.muted(),
+        );
+    }
+    area
 }
 
 /// Names and values in two columns; returns the place beneath.
