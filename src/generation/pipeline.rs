@@ -182,7 +182,11 @@ impl Pipeline {
                 .latent_rgb
                 .clone()
                 .unwrap_or_else(stable_diffusion_v1_preview),
-            scheduler_config: Some(checkpoint.scheduler.clone()),
+            // Where the file lies is of no use to whom the run is handed on.
+            scheduler_config: Some(SchedulerConfig {
+                file: None,
+                ..checkpoint.scheduler.clone()
+            }),
             notes: checkpoint.notes.clone(),
         };
         Ok(Self {
