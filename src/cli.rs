@@ -409,7 +409,7 @@ pub struct ScreenArgs {
         value_name = "auto|cells|pixels"
     )]
     pub images: ImageMode,
-    /// How many colours the terminal has; auto goes by NO_COLOR, COLORTERM and TERM
+    /// How many colours the terminal has; auto goes by `NO_COLOR`, `COLORTERM` and `TERM`
     #[arg(
         long,
         alias = "colors",

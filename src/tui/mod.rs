@@ -132,6 +132,7 @@ fn open(
         redraw: Some(now),
     };
     let result = inspector.serve(&mut screen, &mut events);
+    events.pause();
     drop(inspector);
     drop(screen);
     match events.ended() {
@@ -187,7 +188,7 @@ impl Inspector {
             self.say_why();
             screen.capture_mouse(self.app.mouse)?;
             if std::mem::take(&mut self.app.suspend) {
-                self.suspend(screen)?;
+                self.suspend(screen, events)?;
             }
         }
         self.pixels.take_away();
@@ -370,9 +371,12 @@ impl Inspector {
     }
 
     /// Puts the program to sleep.
-    fn suspend(&mut self, screen: &mut Screen) -> anyhow::Result<()> {
+    fn suspend(&mut self, screen: &mut Screen, events: &mut Events) -> anyhow::Result<()> {
         self.pixels.take_away();
-        if !screen.suspend()? {
+        events.pause();
+        let slept = screen.suspend()?;
+        events.resume()?;
+        if !slept {
             let (what, advice) = match self.app.lesson.language {
                 Language::En => (
                     "The program does not sleep here",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::input::Input;
 #[cfg(unix)]
-use super::{parser::Parser, reader, signals};
+use super::{parser::Parser, reader::Reader, signals};
 use crate::tui::worker::Update;
 
 /// Places in the channel.
@@ -54,6 +54,9 @@ pub struct Events {
     ready: VecDeque<Event>,
     #[cfg(unix)]
     parser: Parser,
+    /// While the terminal is read.
+    #[cfg(unix)]
+    reader: Option<Reader>,
     requests: Arc<Requests>,
 }
 
@@ -89,18 +92,21 @@ impl Events {
             // Where the channel is full, the screen's thread wakes up without being told.
             let wake = move || drop(waker.try_send(Message::Signal));
             signals::listen(&requests, wake)?;
-            reader::start(sender.clone())?;
         }
         #[cfg(not(unix))]
         start_reader(sender.clone())?;
-        Ok(Self {
+        let mut events = Self {
             messages,
             sender,
             ready: VecDeque::new(),
             #[cfg(unix)]
             parser: Parser::default(),
+            #[cfg(unix)]
+            reader: None,
             requests,
-        })
+        };
+        events.resume()?;
+        Ok(events)
     }
 
     /// The signal that asks the program to end, if one does.
@@ -163,6 +169,25 @@ impl Events {
 
 #[cfg(unix)]
 impl Events {
+    /// Reads the terminal no more: what is typed from now on is for whoever gets it.
+    pub fn pause(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.stop(|| {
+                while let Ok(message) = self.messages.try_recv() {
+                    self.take(message);
+                }
+            });
+        }
+    }
+
+    /// Reads the terminal again.
+    pub fn resume(&mut self) -> io::Result<()> {
+        if self.reader.is_none() {
+            self.reader = Some(Reader::start(self.sender.clone())?);
+        }
+        Ok(())
+    }
+
     fn next_ready(&mut self) -> Option<Event> {
         if self.requests.take_stopped() {
             return Some(Event::Stopped);
@@ -190,6 +215,12 @@ impl Events {
 
 #[cfg(not(unix))]
 impl Events {
+    pub fn pause(&mut self) {}
+
+    pub fn resume(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn next_ready(&mut self) -> Option<Event> {
         self.ready.pop_front()
     }

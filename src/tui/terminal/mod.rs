@@ -81,9 +81,9 @@ impl Screen {
 
     /// Asks the terminal something. The answer, if there is one, comes among what it sends.
     pub fn ask(&mut self, question: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout();
+        let out = self.terminal.backend_mut();
         out.write_all(question)?;
-        out.flush()
+        Write::flush(out)
     }
 
     /// Takes the mouse, or leaves it to the terminal, which selects text with it.

@@ -326,19 +326,15 @@ impl Parser {
         (escape, is_short): (bool, bool),
         byte: u8,
     ) {
-        if escape {
-            return match byte {
-                b'\\' => self.close(kind, &bytes),
-                // The string was broken off by something else.
-                _ => self.take_escaped(byte),
-            };
-        }
         let is_first = bytes.is_empty();
         match byte {
+            b'\\' if escape => self.close(kind, &bytes),
+            // The string was broken off by something else.
+            _ if escape => self.take_escaped(byte),
             ESC if is_first => self.state = State::Escape,
-            BEL => return self.close(kind, &bytes),
-            0x9c if is_short || bytes.last() == Some(&0xc2) => return self.close(kind, &bytes),
-            CANCEL | SUBSTITUTE => return,
+            BEL => self.close(kind, &bytes),
+            0x9c if is_short || bytes.last() == Some(&0xc2) => self.close(kind, &bytes),
+            CANCEL | SUBSTITUTE => {}
             ESC => {
                 self.state = State::String {
                     kind,
@@ -346,13 +342,10 @@ impl Parser {
                     escape: true,
                     is_short,
                 };
-                return;
             }
             // No reply has a control character in it, and some begin in one way only: a key.
-            0..=0x1f | 0x7f => return self.begin(byte, KeyModifiers::NONE),
-            _ if is_first && !kind.begins_with(byte) => {
-                return self.begin(byte, KeyModifiers::NONE);
-            }
+            0..=0x1f | 0x7f => self.begin(byte, KeyModifiers::NONE),
+            _ if is_first && !kind.begins_with(byte) => self.begin(byte, KeyModifiers::NONE),
             _ => {
                 if bytes.len() < LONGEST_REPLY {
                     bytes.push(byte);
@@ -366,7 +359,6 @@ impl Parser {
                     escape,
                     is_short,
                 };
-                return;
             }
         }
     }
