@@ -608,6 +608,45 @@ fn a_slip_in_a_words_weight_is_said_beside_it() {
 }
 
 #[test]
+fn a_slip_in_the_form_is_said_in_the_readers_language() {
+    for (field, typed, english, chinese) in [
+        (
+            Field::Seed,
+            "seven",
+            "a whole number such as 42, or random",
+            "seed应是整数，例如42，或random（随机）",
+        ),
+        (
+            Field::Steps,
+            "0",
+            "must be from 1 to 1000",
+            "应在1到1000之间",
+        ),
+        (
+            Field::Guidance,
+            "7,5",
+            "a number such as 7.5",
+            "guidancescale应是数，例如7.5",
+        ),
+        (Field::Guidance, "101", "from 0 to 100", "应是0到100的数"),
+    ] {
+        let mut session = finished(1);
+        session.app.cursor.field = field;
+        let session = session
+            .press(KeyCode::Char('p'))
+            .act(Action::Type(Typing::DeleteToStart));
+        let session = session.type_in(typed).press(KeyCode::Enter);
+        assert!(said(&session.app, (80, 24)).contains(english), "{typed}");
+        let mut session = session;
+        session.app.lesson.language = Language::Zh;
+        let session = session.press(KeyCode::Enter);
+        let screen = tight(&session.app, (80, 24));
+        assert!(screen.contains(chinese), "{chinese}: {screen}");
+        assert_eq!(session.app.runs.all().count(), 1);
+    }
+}
+
+#[test]
 fn a_step_that_is_not_there_is_not_gone_to() {
     let session = refused(finished(4), 'g', "9", "steps go from 1 to 4");
     let session = refused(session, 'g', "0", "steps go from 1 to 4");

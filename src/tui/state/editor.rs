@@ -5,9 +5,12 @@ use std::str::FromStr;
 use super::action::Typing;
 use super::detail::after;
 use super::line::LineEditor;
-use crate::generation::{Intervention, Request, RequestError};
-use crate::random::random_seed;
+use crate::generation::{Intervention, MAX_STEPS, Request, RequestError};
+use crate::random::{NoEntropy, random_seed};
 use crate::scheduler::SchedulerKind;
+
+/// A field that does not have what it must, and what is said of it, in English and in Chinese.
+pub type Refusal = (Field, [String; 2]);
 
 /// What asks for a seed that nobody has chosen, in English and in Chinese.
 const RANDOM: [&str; 2] = ["random", "随机"];
@@ -137,18 +140,18 @@ impl Editor {
     }
 
     /// For a branch: the first step that will be its own, from 0, which must not be beyond `newest`.
-    pub fn branches_at(&self, newest: usize) -> Result<usize, (Field, String)> {
+    pub fn branches_at(&self, newest: usize) -> Result<usize, Refusal> {
         let typed = self.text(Field::Steps);
         let number = typed.trim().parse::<usize>().unwrap_or(0);
         let last = newest + 1;
         if (1..=last).contains(&number) {
             return Ok(number - 1);
         }
-        let expected = format!("a branch begins at a step from 1 to {last}");
-        Err((
-            Field::Steps,
-            format!("{expected}, and {typed:?} is not one"),
-        ))
+        let said = [
+            format!("a branch begins at a step from 1 to {last}, and {typed:?} is not one"),
+            format!("分支从第 1 到 {last} 步中的一步开始，{typed:?} 不是其中之一"),
+        ];
+        Err((Field::Steps, said))
     }
 
     /// The line of `field`; `None` for the scheduler, which is chosen and not typed.
@@ -160,11 +163,17 @@ impl Editor {
         self.lines[field as usize].text()
     }
 
-    fn number<T: FromStr>(&self, field: Field, expected: &str) -> Result<T, (Field, String)> {
+    /// The number in `field`, which must be what is `expected`, in English and in Chinese.
+    fn number<T: FromStr>(&self, field: Field, expected: [&str; 2]) -> Result<T, Refusal> {
         let (name, typed) = (field.name(), self.text(field));
-        let problem = |_| format!("{name} must be {expected}, and {typed:?} is not");
-        let parsed = typed.trim().parse().map_err(problem);
-        parsed.map_err(|problem| (field, problem))
+        let [english, chinese] = expected;
+        let said = |_| {
+            [
+                format!("{name} must be {english}, and {typed:?} is not"),
+                format!("{name} 应是{chinese}，{typed:?} 不是"),
+            ]
+        };
+        typed.trim().parse().map_err(|error| (field, said(error)))
     }
 
     /// The model that was typed in the place of the one that is there, as `--model` names it.
@@ -195,7 +204,7 @@ impl Editor {
         }
     }
 
-    pub fn request(&self) -> Result<Request, (Field, String)> {
+    pub fn request(&self) -> Result<Request, Refusal> {
         let prompt = self.text(Field::Prompt);
         let request = Request {
             prompt: prompt.to_owned(),
@@ -204,32 +213,53 @@ impl Editor {
             steps: if self.is_branch {
                 self.before.steps
             } else {
-                self.number(Field::Steps, "a whole number such as 25")?
+                self.number(Field::Steps, ["a whole number such as 25", "整数，例如 25"])?
             },
-            guidance_scale: self.number(Field::Guidance, "a number such as 7.5")?,
+            guidance_scale: self
+                .number(Field::Guidance, ["a number such as 7.5", "数，例如 7.5"])?,
             scheduler: self.scheduler,
             interventions: self.before.with_prompt(prompt).interventions,
         };
         request.validate_numbers().map_err(|error| {
-            let field = match error {
-                RequestError::Steps(_) => Field::Steps,
-                RequestError::Guidance(_) => Field::Guidance,
-                RequestError::Seed(_) => Field::Seed,
-                _ => Field::Prompt,
+            let (field, chinese) = match error {
+                RequestError::Steps(steps) => (
+                    Field::Steps,
+                    format!("步数是 {steps}，应在 1 到 {MAX_STEPS} 之间"),
+                ),
+                RequestError::Guidance(scale) => (
+                    Field::Guidance,
+                    format!("引导系数是 {scale}，应是 0 到 100 的数"),
+                ),
+                RequestError::Seed(seed) => (
+                    Field::Seed,
+                    format!(
+                        "种子 {seed} 超出 torch 生成器接受的范围（{} 到 {}）",
+                        i64::MIN,
+                        u64::MAX
+                    ),
+                ),
+                _ => (Field::Prompt, error.to_string()),
             };
-            (field, error.to_string())
+            (field, [error.to_string(), chinese])
         })?;
         Ok(request)
     }
 
     /// The seed that was typed, or one that is drawn now.
-    fn seed(&self) -> Result<i128, (Field, String)> {
+    fn seed(&self) -> Result<i128, Refusal> {
         let typed = self.text(Field::Seed).trim().to_lowercase();
         if !RANDOM.contains(&typed.as_str()) {
-            return self.number(Field::Seed, "a whole number such as 42, or random");
+            let expected = [
+                "a whole number such as 42, or random",
+                "整数，例如 42，或 random（随机）",
+            ];
+            return self.number(Field::Seed, expected);
         }
-        let drawn = random_seed().map_err(|error| (Field::Seed, error.to_string()))?;
-        Ok(drawn.into())
+        let refused = |error: NoEntropy| {
+            let chinese = "系统没有给出随机数；请写一个种子".to_owned();
+            (Field::Seed, [error.to_string(), chinese])
+        };
+        Ok(random_seed().map_err(refused)?.into())
     }
 
     fn choose_scheduler(&mut self, typing: &Typing) {
@@ -270,11 +300,13 @@ mod tests {
         let mut editor = Editor::new(&request, "little-world", Field::Steps);
         assert_eq!(editor.request(), Ok(request));
         editor.apply(&Typing::Insert("x".into()));
-        assert!(matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("5x")));
+        assert!(
+            matches!(editor.request(), Err((Field::Steps, said)) if said.iter().all(|said| said.contains("5x")))
+        );
         editor.apply(&Typing::DeleteToStart);
         editor.apply(&Typing::Insert("5000".into()));
         assert!(
-            matches!(editor.request(), Err((Field::Steps, problem)) if problem.contains("1000"))
+            matches!(editor.request(), Err((Field::Steps, said)) if said.iter().all(|said| said.contains("1000")))
         );
     }
 

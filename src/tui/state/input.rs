@@ -91,7 +91,8 @@ impl App {
         });
         let (request, step) = match asked {
             Ok(asked) => asked,
-            Err((field, problem)) => {
+            Err((field, said)) => {
+                let problem = self.lesson.language.choose(said);
                 if let Mode::Edit(editor) = &mut self.mode {
                     editor.refuse(field, problem);
                 }

@@ -13,6 +13,7 @@ mod prompt;
 mod schedule;
 mod text_encoder;
 mod tokens;
+mod vector;
 
 use std::collections::BTreeSet;
 

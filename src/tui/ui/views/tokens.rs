@@ -6,16 +6,15 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, columns, fitting, fitting_of, left, line, matrix, merges, neighbours};
-use super::{right_of, scroll, split, top};
+use super::{DRAWN, below, columns, fitting, fitting_of, left, line, merges, right_of};
+use super::{scroll, split, top, vector};
 use crate::generation::MergedWord;
 use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::tui::state::detail::Side;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
-use crate::tui::ui::widgets::heat_map::{Scale, legend};
-use crate::tui::ui::widgets::{histogram::Histogram, token_strip};
+use crate::tui::ui::widgets::token_strip;
 
 /// The least columns of one part of the table.
 const PART: u16 = 44;
@@ -23,9 +22,6 @@ const PART: u16 = 44;
 const WITH_BYTES: u16 = 36;
 /// Columns of a text's name, where there is room and where there is little.
 const NAMES: (u16, u16) = (18, 11);
-
-/// Rows of the words nearest to the selected token, with their title.
-const NEAREST: u16 = 17;
 
 /// One of the two texts, with all that is known of it.
 struct Text<'a> {
@@ -67,7 +63,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let rest = merges::draw(buffer, right, shown.words, token, ctx.theme);
     let beside = if negative.is_shown { prompt } else { negative };
     let rest = draw_beside(buffer, below(rest, 1), ctx, beside);
-    draw_nearest(buffer, rest, ctx, token);
+    vector::draw(buffer, rest, ctx, token);
     DRAWN
 }
 
@@ -302,61 +298,6 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) {
             draw_row(buffer, place, ctx, shown, token);
         }
     }
-}
-
-/// The words whose vectors lie nearest to the selected token's: what its id stands for.
-fn draw_nearest(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token) {
-    let Some(vocabulary) = ctx.run.vocabulary.as_deref() else {
-        return;
-    };
-    if area.height < 6 || token.kind != TokenKind::Word {
-        return;
-    }
-    let name = token_strip::label(token);
-    let forms = [
-        format!("vectors like that of {name}"),
-        format!("vectors like {name}"),
-    ];
-    let title = fitting_of(&forms, area.width);
-    let area = line(buffer, area, title, ctx.theme.title());
-    let near = top(area, NEAREST);
-    neighbours::draw_nearest(buffer, near, ctx, (token.id, vocabulary), true);
-    draw_vector(buffer, below(area, NEAREST + 1), ctx, token);
-}
-
-/// The numbers of the row of the embedding table that the selected token's id picks, and how they are distributed.
-fn draw_vector(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token) {
-    let id = |other: &&Token| other.id == token.id;
-    let position = ctx.run.tokens().iter().find(id).map(|token| token.position);
-    let table = ctx.run.text_tensor("token_embedding");
-    let (Some(table), Some(position)) = (table, position) else {
-        return;
-    };
-    let vector = table.row(position);
-    if area.height < 10 || area.width < 16 || vector.is_empty() {
-        return;
-    }
-    let id = token.id;
-    let title = format!(
-        "its vector: {} numbers, row {id} of the table",
-        vector.len()
-    );
-    let mut area = line(buffer, area, &title, ctx.theme.title());
-    let scale = Scale::signed(vector.iter().copied());
-    // As many rows as leave half of the place for the distribution; a cell may stand for several numbers.
-    let most = usize::from(area.height / 2);
-    let rows = vector.len().div_ceil(area.width.into()).min(most);
-    for numbers in vector.chunks(vector.len().div_ceil(rows)) {
-        matrix::vector(buffer, top(area, 1), numbers, scale, ctx);
-        area = below(area, 1);
-    }
-    legend(buffer, top(area, 1), scale, "", ctx.theme);
-    Histogram {
-        values: vector,
-        range: (scale.low, scale.high),
-        normal: false,
-    }
-    .draw(buffer, top(below(area, 2), 10), ctx.theme);
 }
 
 /// The tokens of the text that is not shown, without its padding; returns the place beneath.

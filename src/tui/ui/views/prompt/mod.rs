@@ -41,30 +41,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
     for &field in Field::of(is_branch) {
         area = draw_field(buffer, area, ctx, request, editor, field);
     }
-    area = below(area, 1);
-    if let Some(editor) = editor {
-        let (caption, style) = match &editor.error {
-            Some(problem) => (text::clean(problem), ctx.theme.error()),
-            None => (
-                ctx.language.choose(hint(editor)).to_owned(),
-                ctx.theme.muted(),
-            ),
-        };
-        area = paragraph(buffer, area, &caption, style);
-    } else {
-        let forms = ctx.language.choose([
-            [
-                "enter edits the selected field; it takes effect with the next run",
-                "enter edits the selected field",
-            ],
-            [
-                "enter 编辑所选的一项；下一次运行时生效",
-                "enter 编辑所选的一项",
-            ],
-        ]);
-        let caption = fitting(&forms, area.width);
-        area = line(buffer, area, caption, ctx.theme.muted());
-    }
+    let area = draw_note(buffer, below(area, 1), ctx, editor);
     let area = below(area, 1);
     let used = if area.width >= WIDE {
         let width = area.width / 2;
@@ -90,6 +67,33 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         outcome::draw_picture(buffer, beside, &of_run)
     } else {
         Vec::new()
+    }
+}
+
+/// What enter does, or what is wrong with what was typed; returns the place beneath.
+fn draw_note(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, editor: Option<&Editor>) -> Rect {
+    let theme = ctx.theme;
+    let Some(editor) = editor else {
+        let forms = ctx.language.choose([
+            [
+                "enter edits the selected field; it takes effect with the next run",
+                "enter edits the selected field",
+            ],
+            [
+                "enter 编辑所选的一项；下一次运行时生效",
+                "enter 编辑所选的一项",
+            ],
+        ]);
+        return line(buffer, area, fitting(&forms, area.width), theme.muted());
+    };
+    match &editor.error {
+        Some(problem) => paragraph(buffer, area, &text::clean(problem), theme.error()),
+        None => paragraph(
+            buffer,
+            area,
+            ctx.language.choose(hint(editor)),
+            theme.muted(),
+        ),
     }
 }
 
