@@ -33,7 +33,7 @@ impl Weights {
             let (non_finite, count) = self.non_finite(&name, dtype)?;
             (non_finite > 0).then(|| BrokenWeight {
                 tensor: self.own_name(&name).to_owned(),
-                file: self.file().to_owned(),
+                file: self.file_of(&name).to_owned(),
                 non_finite,
                 count,
                 too_large: self

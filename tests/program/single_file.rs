@@ -294,7 +294,6 @@ fn what_is_not_stable_diffusion_v1_is_refused_by_its_name() {
             "it is a LoRA",
         ),
         ("control_model.input_hint_block.0.bias", "a ControlNet"),
-        ("time_embedding.linear_1.bias", "the UNet of a folder"),
         ("encoder.down.0.block.0.conv1.bias", "an autoencoder alone"),
     ] {
         let tensors = Tensors::from([(name.to_owned(), Raw::zeros(&[4]))]);
@@ -472,6 +471,25 @@ fn what_is_not_stable_diffusion_v1_is_refused_by_its_name() {
         (
             &["input_blocks.0.0.weight", "out.2.weight"],
             "a UNet, with its original names",
+        ),
+        (
+            &[
+                "time_embedding.linear_1.bias",
+                "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight",
+            ],
+            "the UNet of a folder",
+        ),
+        (
+            &["time_embedding.linear_1.bias", "conv_in.weight"],
+            "a UNet that takes no prompt",
+        ),
+        (
+            &["encoder.down_blocks.0.0.conv1.weight"],
+            "an autoencoder of another structure",
+        ),
+        (
+            &["clip_mean", "transformer_blocks.0.attn1.to_q.weight"],
+            "a prior",
         ),
         (&["a", "b"], "no kind that this program knows (a, b)"),
     ] {

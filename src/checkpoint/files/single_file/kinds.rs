@@ -48,7 +48,7 @@ const fn kind(signs: &'static [Sign], name: &'static str, todo: &'static str) ->
 
 /// Kinds of files that are not read; the first that fits is named. Small changes of a model come first, since they have
 /// the names of what they change in theirs.
-pub const OTHERS: [Kind; 64] = [
+pub const OTHERS: [Kind; 67] = [
     kind(&[Begins("lllite_")], "a ControlNet-LLLite", ADDITION),
     kind(
         &[Begins("lora_controlnet")],
@@ -354,6 +354,11 @@ pub const OTHERS: [Kind; 64] = [
         OTHER_MODEL,
     ),
     kind(
+        &[Begins("clip_mean")],
+        "a prior (unCLIP, Kandinsky), which makes an image's embedding of a text's,",
+        OTHER_MODEL,
+    ),
+    kind(
         &[Begins("txt_in."), Begins("transformer_blocks.")],
         "a diffusion transformer,",
         OTHER_MODEL,
@@ -389,9 +394,17 @@ pub const OTHERS: [Kind; 64] = [
         OTHER_MODEL,
     ),
     kind(
-        &[Begins("encoder.down_blocks."), Begins("decoder.up_blocks.")],
+        &[
+            Both(&Begins("encoder.down_blocks."), &Has(".resnets.")),
+            Both(&Begins("decoder.up_blocks."), &Has(".resnets.")),
+        ],
         "the autoencoder",
         PART,
+    ),
+    kind(
+        &[Begins("encoder.down_blocks."), Begins("decoder.up_blocks.")],
+        "an autoencoder of another structure,",
+        OTHER_MODEL,
     ),
     kind(
         &[Begins("encoder.down."), Begins("decoder.up.")],
@@ -403,7 +416,16 @@ pub const OTHERS: [Kind; 64] = [
         "the UNet of Stable Diffusion XL,",
         OTHER_MODEL,
     ),
-    kind(&[Begins("time_embedding.")], "the UNet", PART),
+    kind(
+        &[Both(&Begins("time_embedding."), &Has(".attn2."))],
+        "the UNet",
+        PART,
+    ),
+    kind(
+        &[Begins("time_embedding.")],
+        "a UNet that takes no prompt,",
+        OTHER_MODEL,
+    ),
     kind(
         &[
             Begins("text_model."),
