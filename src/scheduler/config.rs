@@ -18,6 +18,8 @@ pub const MAX_TRAIN_TIMESTEPS: usize = 100_000;
 /// has, and no others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+// They are the file's keys.
+#[allow(clippy::struct_excessive_bools)]
 pub struct SchedulerConfig {
     /// The class that the file is for, where it comes with a pipeline. Where the file is silent, that class, and no
     /// other, gets what `StableDiffusionPipeline` corrects its defaults to: [`Self::steps_offset_of`],
@@ -94,6 +96,8 @@ pub struct SchedulerConfig {
 }
 
 /// Is no timestep left out? JSON has no infinity.
+// serde hands a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_unlimited(lambda: &f64) -> bool {
     *lambda == f64::NEG_INFINITY
 }

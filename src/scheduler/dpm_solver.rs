@@ -239,9 +239,10 @@ impl Weights {
             x0: -(alpha * decay),
             heun: alpha * (decay / h + 1.0),
             // The sign of the half is diffusers' own in each.
-            third: match stochastic {
-                false => -(alpha * ((decay + h) / (h * h) - 0.5)),
-                true => alpha * (-(decay + h) / (h * h) - 0.5),
+            third: if stochastic {
+                alpha * (-(decay + h) / (h * h) - 0.5)
+            } else {
+                -(alpha * ((decay + h) / (h * h) - 0.5))
             },
         }
     }

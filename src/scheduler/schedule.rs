@@ -161,15 +161,15 @@ pub(super) fn spread(
         config.sigma_min.unwrap_or(ends.0),
         config.sigma_max.unwrap_or(ends.1),
     );
-    let (spread, (min, max)): (fn(f64, f64, usize) -> Vec<f64>, _) = match levels {
+    let spread = match levels {
         Levels::OfTimesteps => return None,
-        Levels::Karras if kind == SchedulerKind::Lms => (spacing::karras, ends),
-        Levels::Karras => (spacing::karras, set),
-        Levels::Exponential => (spacing::exponential, set),
-        Levels::Beta => (spacing::beta, set),
-        Levels::Lu => (spacing::exponential, ends),
+        Levels::Karras if kind == SchedulerKind::Lms => spacing::karras(ends.0, ends.1, steps),
+        Levels::Karras => spacing::karras(set.0, set.1, steps),
+        Levels::Exponential => spacing::exponential(set.0, set.1, steps),
+        Levels::Beta => spacing::beta(set.0, set.1, steps),
+        Levels::Lu => spacing::exponential(ends.0, ends.1, steps),
     };
-    Some(spread(min, max, steps))
+    Some(spread)
 }
 
 /// Sigmas of the samplers that look alphas up at whole timesteps; diffusers keeps none for them.

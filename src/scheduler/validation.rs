@@ -111,7 +111,7 @@ impl SchedulerConfig {
             .find_map(|refused| {
                 let found = self.other.get(refused.key)?;
                 // Printed as JSON, so control characters in it come out escaped.
-                (refused.is_refused)(self, found)
+                (refused.concerns)(self, found)
                     .then(|| (refused.key, found.to_string(), refused.supported))
             })
     }
@@ -131,7 +131,8 @@ fn check_beta(key: impl Fn() -> String, found: f64) -> Result<(), SchedulerError
 struct Refused {
     key: &'static str,
     kinds: &'static [SchedulerKind],
-    is_refused: fn(&SchedulerConfig, &Value) -> bool,
+    /// Is it such a value?
+    concerns: fn(&SchedulerConfig, &Value) -> bool,
     supported: &'static str,
 }
 
@@ -144,14 +145,14 @@ const REFUSED: [Refused; 5] = [
     Refused {
         key: "interpolation_type",
         kinds: &[SchedulerKind::Euler],
-        is_refused: |_, value| value != "linear",
+        concerns: |_, value| value != "linear",
         supported: "linear",
     },
     Refused {
         key: "timestep_type",
         kinds: &[SchedulerKind::Euler],
         // It changes nothing unless velocities are predicted.
-        is_refused: |config, value| {
+        concerns: |config, value| {
             value == "continuous" && config.prediction_type == PredictionType::VPrediction
         },
         supported: "discrete",
@@ -160,19 +161,19 @@ const REFUSED: [Refused; 5] = [
         key: "algorithm_type",
         kinds: DPM,
         // That of DEISMultistepScheduler is taken as DPM-Solver++'s own where the last step does not end at no noise.
-        is_refused: |config, value| value != "deis" || config.final_sigmas_type == FinalSigma::Zero,
+        concerns: |config, value| value != "deis" || config.final_sigmas_type == FinalSigma::Zero,
         supported: "dpmsolver++ or sde-dpmsolver++",
     },
     Refused {
         key: "use_flow_sigmas",
         kinds: DPM,
-        is_refused: |_, value| is_true(value),
+        concerns: |_, value| is_true(value),
         supported: "false",
     },
     Refused {
         key: "variance_type",
         kinds: DPM,
-        is_refused: |_, value| value == "learned" || value == "learned_range",
+        concerns: |_, value| value == "learned" || value == "learned_range",
         supported: "null",
     },
 ];

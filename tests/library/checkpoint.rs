@@ -1026,7 +1026,7 @@ fn old_configurations_are_corrected_as_the_pipeline_does_and_it_is_said() {
     assert_eq!(clipped.scheduler.clip_sample, Some(false));
     assert!(clipped.notes[0].contains("clip_sample is true and taken to be false"));
     let sound = Folder::new().open().unwrap();
-    assert_eq!(sound.notes, [String::new(); 0]);
+    assert_eq!(sound.notes, Vec::<String>::new());
     // A wrong size of latents, from before diffusers 0.9.
     let size = |changes: Value| {
         let folder = Folder::narrow();
@@ -1129,7 +1129,7 @@ fn harmless_values_are_accepted_and_unused_ones_are_named() {
                 "force_upcast": false,
             }),
         );
-    assert_eq!(folder.open().unwrap().notes, [String::new(); 0]);
+    assert_eq!(folder.open().unwrap().notes, Vec::<String>::new());
     folder.set("vae/config.json", json!({"shift_factor": 0.1}));
     let notes = folder.open().unwrap().notes;
     assert!(

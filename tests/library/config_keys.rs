@@ -62,7 +62,7 @@ fn walk(name: &str, class: &Class<String>) {
         |bytes: &[u8]| read_configuration(name, "file", bytes).map_err(|error| error.to_string());
     let base = serde_json::to_vec(&class.base).unwrap();
     let (usual, notes) = read(&base).unwrap();
-    assert_eq!(notes, [String::new(); 0], "{name}");
+    assert_eq!(notes, Vec::<String>::new(), "{name}");
     for (key, about) in &class.keys {
         // Written out, a default is as good as absent.
         // The autoencoder's class says force_upcast where the file does not, and Stable Diffusion's pipeline asks for it
@@ -242,10 +242,9 @@ fn every_key_of_every_scheduler_is_obeyed_or_refused_or_harmless() {
                     }
                     (Err(error), Outcome::Sample(effect, _)) => {
                         assert!(error.contains(key.as_str()), "{what}: {error}");
-                        assert!(
-                            effect == "changes" || key == "prediction_type",
-                            "{what}: {error}"
-                        );
+                        // A learned variance takes channels that the goldens' sample does not have.
+                        let needs_more = key == "prediction_type" || key == "variance_type";
+                        assert!(effect == "changes" || needs_more, "{what}: {error}");
                         refused += 1;
                     }
                     // What diffusers cannot run may be refused, or be run rightly.

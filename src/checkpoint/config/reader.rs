@@ -138,6 +138,7 @@ impl Reader {
 
     /// Names the keys that `class` does not know: all that were neither read nor dealt with.
     pub fn name_unknown(&self, class: &str) {
+        const MOST: usize = 8;
         let unknown: Vec<String> = self
             .rest()
             .into_iter()
@@ -148,7 +149,6 @@ impl Reader {
         let Some((first, others)) = unknown.split_first() else {
             return;
         };
-        const MOST: usize = 8;
         let (mut names, ignored) = match others.len() {
             0 => (first.clone(), "it is ignored"),
             _ => (

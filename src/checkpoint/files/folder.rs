@@ -22,12 +22,10 @@ pub const VAE: &str = "vae/config.json";
 /// Reads what a folder holds, each part by itself; of the weights those of `variant`, where they are there.
 pub fn read(files: &Files, variant: Option<&str>) -> Contents {
     let mut notes = Vec::new();
-    let pipeline = match files.has(locate::INDEX) {
-        // What is wrong with it has been found when it was located.
-        true => files.json(locate::INDEX).and_then(Pipeline::read),
-        false => Ok(Pipeline::default()),
-    }
-    .unwrap_or_default();
+    // What is wrong with the index has been found when the folder was located.
+    let index = files.has(locate::INDEX).then(|| files.json(locate::INDEX));
+    let pipeline = index.and_then(|json| json.and_then(Pipeline::read).ok());
+    let pipeline = pipeline.unwrap_or_default();
     notes.extend(pipeline.notes);
     let what = "the scheduler's configuration is";
     let scheduler = config(files, SCHEDULER, what, &mut notes, |json| {

@@ -128,15 +128,13 @@ impl Environment<'_> {
         while let Some(at) = rest.find('$') {
             expanded.push_str(&rest[..at]);
             let after = &rest[at + 1..];
-            let (name, length) = match after.strip_prefix('{') {
-                Some(inner) => inner
-                    .find('}')
-                    .map_or(("", 0), |end| (&inner[..end], end + 2)),
-                None => {
-                    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
-                    (&after[..end], end)
-                }
+            let (name, length) = if let Some(inner) = after.strip_prefix('{') {
+                let end = inner.find('}');
+                end.map_or(("", 0), |end| (&inner[..end], end + 2))
+            } else {
+                let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+                (&after[..end], end)
             };
             // A name with these in it is none, and cannot be asked for.
             let is_name = !name.is_empty() && !name.contains(['=', '\0']);

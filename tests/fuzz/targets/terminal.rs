@@ -18,7 +18,7 @@ pub(crate) fn replies(data: &[u8]) {
     }
     let mut facts = Facts::new(now);
     for mut parser in [whole, single] {
-        parser.expire(now + Duration::from_secs(60));
+        parser.expire(now + Duration::from_mins(1));
         assert_eq!(
             parser.deadline(),
             None,
