@@ -53,8 +53,8 @@ fn draw_quit(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) {
         ],
     });
     let keys = language.choose([
-        "q quits · esc stays, and e writes the run on the screen to a file · t shows the runs",
-        "q 退出 · esc 留下，再按 e 把屏幕上的运行写入文件 · t 查看运行",
+        "q quits · esc stays, and e writes a run · t shows the runs",
+        "q 退出 · esc 留下，再按 e 写入文件 · t 查看运行",
     ]);
     let most = usize::from(body.height.saturating_sub(6)).max(1);
     let shown = if count > most { most - 1 } else { count };
