@@ -22,48 +22,37 @@ pub struct BrokenWeight {
 }
 
 impl Weights {
-    /// The first tensor, by name, that is not finite in `dtype`, of those that `is_used`. Reads them all: seconds for
-    /// weights of gigabytes.
+    /// The first tensor, by name, that is not finite in `dtype`, of those that `is_used` and the network was built of.
+    /// Where f16 may be too small for what is finite in the file, it reads them all: seconds for gigabytes.
     pub fn broken(&self, dtype: DType, is_used: impl Fn(&str) -> bool) -> Option<BrokenWeight> {
-        let names = self
-            .parameters()
-            .into_iter()
-            .map(|parameter| parameter.name);
+        let broken = |tensor: &str, file: &str, non_finite, count, too_large| BrokenWeight {
+            tensor: tensor.to_owned(),
+            file: file.to_owned(),
+            non_finite,
+            count,
+            too_large,
+        };
+        if let Some(found) = self.first_not_finite(&is_used) {
+            let count = found.nan + found.infinite;
+            return Some(broken(&found.tensor, &found.file, count, found.of, false));
+        }
+        if dtype != DType::F16 {
+            return None;
+        }
+        let names = self.parameters().into_iter();
+        let names = names.map(|parameter| parameter.name);
         names.filter(|name| is_used(name)).find_map(|name| {
-            let (non_finite, count) = self.non_finite(&name, dtype)?;
-            (non_finite > 0).then(|| BrokenWeight {
-                tensor: self.own_name(&name).to_owned(),
-                file: self.file_of(&name).to_owned(),
-                non_finite,
-                count,
-                too_large: self
-                    .non_finite(&name, DType::F64)
-                    .is_some_and(|(found, _)| found == 0),
-            })
+            let (lost, count) = self.infinite_in_f16(&name)?;
+            (lost > 0).then(|| broken(self.own_name(&name), self.file_of(&name), lost, count, true))
         })
     }
 
-    /// How many values of a tensor are not finite in `dtype`, of how many. `None` of one that holds no real numbers.
-    fn non_finite(&self, name: &str, dtype: DType) -> Option<(usize, usize)> {
-        let values = self
-            .load(name, dtype, &Device::Cpu)
-            .ok()?
-            .flatten_all()
-            .ok()?;
-        let found = match dtype {
-            DType::F64 => not_finite(&values.to_vec1::<f64>().ok()?, |value| value.is_finite()),
-            _ => not_finite(
-                &values
-                    .to_dtype(DType::F32)
-                    .and_then(|values| values.to_vec1::<f32>())
-                    .ok()?,
-                |value| value.is_finite(),
-            ),
-        };
-        Some((found, values.elem_count()))
+    /// How many values of a tensor f16 cannot hold, of how many. `None` of one that holds no real numbers.
+    fn infinite_in_f16(&self, name: &str) -> Option<(usize, usize)> {
+        let values = self.load(name, DType::F16, &Device::Cpu);
+        let values = values.and_then(|values| values.flatten_all()?.to_dtype(DType::F32));
+        let values = values.and_then(|values| values.to_vec1::<f32>()).ok()?;
+        let lost = values.iter().filter(|value| !value.is_finite());
+        Some((lost.count(), values.len()))
     }
-}
-
-fn not_finite<T>(values: &[T], is_finite: impl Fn(&T) -> bool) -> usize {
-    values.iter().filter(|value| !is_finite(value)).count()
 }

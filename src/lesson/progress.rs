@@ -117,6 +117,12 @@ pub enum ProgressError {
     /// The file is there and is not what it should be.
     #[error("{path} is not the progress that this program writes ({why}); remove it to begin anew")]
     Unreadable { path: PathBuf, why: String },
+    /// The file is there and the system does not give it; what is in it may be sound.
+    #[error("cannot read {path}, where what you solved is kept: {source}")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("what you solved could not be kept: {0}")]
     Write(#[from] DestinationError),
     /// Another process does not let go of it.
@@ -280,7 +286,14 @@ fn read(path: &Path) -> Result<Record, ProgressError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
-        Err(error) => return Err(unreadable(error.to_string())),
+        // No text: not what was written.
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            return Err(unreadable(error.to_string()));
+        }
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(ProgressError::Read { path, source });
+        }
     };
     let record: Record =
         serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
@@ -295,6 +308,17 @@ fn read(path: &Path) -> Result<Record, ProgressError> {
 mod tests {
     use super::*;
     use crate::lesson::{Language, Library};
+
+    #[test]
+    fn a_file_that_the_system_does_not_give_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = read(folder.path()).unwrap_err();
+        assert!(matches!(refused, ProgressError::Read { .. }), "{refused}");
+        assert!(!refused.to_string().contains("remove"), "{refused}");
+        let path = folder.path().join("progress.json");
+        fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(matches!(read(&path), Err(ProgressError::Unreadable { .. })));
+    }
 
     #[test]
     fn what_was_solved_is_there_again_and_a_changed_exercise_is_not() {

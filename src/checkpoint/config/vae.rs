@@ -31,10 +31,6 @@ const KEYS: Keys = Keys {
         ("shift_factor", Fate::Noted(&["null", "0"], NOT_APPLIED)),
         ("latents_mean", Fate::Noted(&["null", "0"], NOT_APPLIED)),
         ("latents_std", Fate::Noted(&["null", "1"], NOT_APPLIED)),
-        (
-            "force_upcast",
-            Fate::Harmless("StableDiffusionPipeline decodes in the type that it was loaded in"),
-        ),
     ],
 };
 

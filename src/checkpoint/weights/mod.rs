@@ -203,6 +203,14 @@ impl Weights {
         found.values().cloned().collect()
     }
 
+    /// The first of them, by name, that `is_used`.
+    pub fn first_not_finite(&self, is_used: impl Fn(&str) -> bool) -> Option<NotFinite> {
+        let found = self.not_finite.lock();
+        let found = found.unwrap_or_else(PoisonError::into_inner);
+        let mut used = found.iter().filter(|(name, _)| is_used(name));
+        used.next().map(|(_, found)| found.clone())
+    }
+
     fn count_not_finite(&self, name: &str, stored: &Stored) -> Option<NotFinite> {
         let part = &self.parts[stored.part];
         let (nan, infinite) = numbers::not_finite(stored.dtype, &part.bytes[stored.range.clone()]);
