@@ -30,6 +30,10 @@ impl Generation {
     /// `x = x0 + sigma eps` of the one and `x' = (x0 + sigma eps) / sqrt(sigma^2 + 1)` of the other,
     /// `x = x' sqrt(sigma^2 + 1)` at the same sigma.
     ///
+    /// Where `state` is itself that of a branch of which no step was done, this one departs from the same state as that: of
+    /// several branches at one step only the last was ever used, and what it computes depends on nothing but its own
+    /// request and the steps before it.
+    ///
     /// # Errors
     /// Another number of steps; a scheduler that cannot take over there; a request that cannot be carried out.
     pub fn branch(
@@ -39,6 +43,7 @@ impl Generation {
         hook: &mut dyn Hook,
     ) -> Result<Self, Error> {
         let request = checked(request, self.pipeline.tokenizer())?;
+        let state = state.departed.as_deref().unwrap_or(state);
         let before = state.request.as_ref();
         if request.steps != before.steps {
             let steps = before.steps;
@@ -57,13 +62,13 @@ impl Generation {
                 branch.change_scheduler(&request, step)?;
             }
             let here = &mut branch.state;
-            // Of two branches at one step, only the request before both was ever used.
-            if request != *before && here.branches.last().is_none_or(|last| last.step != step) {
+            if request != *before {
                 let point = BranchPoint {
                     step,
                     request: before.clone(),
                 };
                 Arc::make_mut(&mut here.branches).push(point);
+                here.departed = Some(Arc::new(state.clone()));
             }
         }
         branch.state.request = Arc::new(request);

@@ -184,6 +184,8 @@ pub struct GenerationState {
     request: Arc<Request>,
     /// Where the request was changed on the way here, in the order of the steps.
     branches: Arc<Vec<BranchPoint>>,
+    /// Where a branch has just been taken: the state that it departed from.
+    departed: Option<Arc<GenerationState>>,
     tokens: Option<Arc<(Tokens, Tokens)>>,
     /// Prompt and negative prompt, `(1, 77, hidden)` each.
     embeddings: Option<(Tensor, Tensor)>,
@@ -227,6 +229,7 @@ impl Generation {
         let state = GenerationState {
             stage: Stage::Tokens,
             branches: Arc::default(),
+            departed: None,
             tokens: None,
             embeddings: None,
             context: None,
@@ -321,6 +324,7 @@ impl Generation {
             }
             Stage::Step(index) => {
                 let step = self.denoise(index, hook)?;
+                self.state.departed = None;
                 self.state.stage = if index + 1 < self.state.scheduler.len() {
                     Stage::Step(index + 1)
                 } else {

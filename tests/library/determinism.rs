@@ -289,15 +289,39 @@ fn another_scheduler_takes_over_the_latents_at_the_noise_that_they_have() {
 }
 
 #[test]
-fn schedulers_of_one_schedule_take_over_as_if_they_had_always_been_there() {
-    // Euler knows nothing of earlier steps: from Euler's own latents, a detour changes nothing.
-    let mut euler = recorder(request(SchedulerKind::Euler), RecordOptions::default());
-    let straight = finish_latents(&mut euler);
-    let (mut lms, _) = euler.fork(2, request(SchedulerKind::Lms)).expect("step 2");
-    let (mut back, _) = lms.fork(2, request(SchedulerKind::Euler)).expect("step 2");
-    assert!(finish_latents(&mut back) == straight);
-    assert!(back.branches().is_empty() || back.branches()[0].step == 2);
-    assert!(finish_latents(&mut lms) != straight);
+fn a_second_branch_at_a_step_takes_the_place_of_the_first() {
+    use SchedulerKind::{Ddim, DpmPlusPlus2M, Euler, EulerAncestral, Lms};
+    // Histories, fresh noise and the latents' scale: none of it remembers the branch between.
+    for (own, between) in [
+        (Euler, Lms),
+        (Lms, Euler),
+        (DpmPlusPlus2M, EulerAncestral),
+        (EulerAncestral, Ddim),
+    ] {
+        let mut run = recorder(request(own), RecordOptions::default());
+        let straight = finish_latents(&mut run);
+        let other = Request {
+            seed: request(own).seed + 1,
+            ..request(between)
+        };
+        let (mut first, _) = run.fork(2, other).expect("step 2 was reached");
+        let (mut back, _) = first.fork(2, request(own)).expect("step 2 was reached");
+        assert!(back.branches().is_empty(), "{own:?}: nothing was changed");
+        assert!(finish_latents(&mut back) == straight, "{own:?}");
+        assert!(finish_latents(&mut first) != straight, "{own:?}");
+        // So is one that is not the way back, also where the first has gone on since.
+        let third = Request {
+            guidance_scale: 3.0,
+            ..request(own)
+        };
+        let (mut direct, _) = run.fork(2, third.clone()).expect("step 2 was reached");
+        let (mut second, _) = first.fork(2, third).expect("step 2 was reached");
+        assert_eq!(second.branches(), direct.branches());
+        assert!(
+            finish_latents(&mut second) == finish_latents(&mut direct),
+            "{own:?}"
+        );
+    }
 }
 
 #[test]

@@ -559,6 +559,35 @@ fn what_cannot_be_checked_is_said() {
     );
 }
 
+/// A run of 6 steps of `request`, from step 3 on those of `branches`, one after another without a step between;
+/// exported, in a folder.
+fn branched(request: &Request, branches: &[Request]) -> (TempDir, PathBuf) {
+    let options = RecordOptions::default();
+    let mut recorder = Recorder::new(PIPELINE.clone(), request.clone(), options).unwrap();
+    let mut trace = Trace::new(request.clone(), 0);
+    while trace.steps.len() < 4 {
+        trace.apply(recorder.advance().unwrap().unwrap());
+    }
+    trace.truncate(3);
+    for branch in branches {
+        for event in recorder.branch(3, branch.clone()).unwrap() {
+            trace.apply(event);
+        }
+    }
+    while let Some(event) = recorder.advance().unwrap() {
+        trace.apply(event);
+    }
+    trace.request = recorder.request().clone();
+    trace.branches = recorder.branches().to_vec();
+    let parent = tempfile::tempdir().unwrap();
+    let options = ExportOptions {
+        json: Some(parent.path().join("out")),
+        ..ExportOptions::default()
+    };
+    let written = save_run(&options, &recorder, &trace).unwrap();
+    (parent, written[0].clone())
+}
+
 #[test]
 fn a_run_with_branches_of_every_sampler_is_found_to_be_what_it_says() {
     use diffuscope::scheduler::SchedulerKind;
@@ -575,35 +604,15 @@ fn a_run_with_branches_of_every_sampler_is_found_to_be_what_it_says() {
             scheduler: first,
             ..PIPELINE.default_request("a red apple")
         };
-        let options = RecordOptions::default();
-        let mut recorder = Recorder::new(PIPELINE.clone(), request.clone(), options).unwrap();
-        let mut trace = Trace::new(request.clone(), 0);
-        while trace.steps.len() < 4 {
-            trace.apply(recorder.advance().unwrap().unwrap());
-        }
         let branch = Request {
             scheduler: then,
             seed: 7,
             guidance_scale: 4.0,
             prompt: "a blue house".into(),
-            ..request
+            ..request.clone()
         };
-        trace.truncate(3);
-        for event in recorder.branch(3, branch.clone()).unwrap() {
-            trace.apply(event);
-        }
-        while let Some(event) = recorder.advance().unwrap() {
-            trace.apply(event);
-        }
-        trace.request = branch;
-        trace.branches = recorder.branches().to_vec();
-        let parent = tempfile::tempdir().unwrap();
-        let options = ExportOptions {
-            json: Some(parent.path().join("out")),
-            ..ExportOptions::default()
-        };
-        let written = save_run(&options, &recorder, &trace).unwrap();
-        let verified = Replay::open(&written[0]).unwrap().verify().unwrap();
+        let (_parent, path) = branched(&request, &[branch]);
+        let verified = Replay::open(&path).unwrap().verify().unwrap();
         let has = |what: &str| {
             verified
                 .checked
@@ -614,7 +623,7 @@ fn a_run_with_branches_of_every_sampler_is_found_to_be_what_it_says() {
             has("sampler") && has("latents are those") && has("guidance"),
             "{verified:?}"
         );
-        let tampered = self::verified(&written[0], |run| {
+        let tampered = self::verified(&path, |run| {
             run["branches"][0]["request"]["guidance_scale"] = json!(3.5);
         });
         let error = tampered.unwrap_err().to_string();
@@ -622,6 +631,37 @@ fn a_run_with_branches_of_every_sampler_is_found_to_be_what_it_says() {
             error.contains("steps[0].tensors.noise_guided"),
             "{first} {then}: {error}"
         );
+    }
+}
+
+#[test]
+fn a_run_with_two_branches_at_one_step_is_found_to_be_what_it_says() {
+    use diffuscope::scheduler::SchedulerKind;
+    for (own, between) in [
+        (SchedulerKind::EulerAncestral, SchedulerKind::EulerAncestral),
+        (SchedulerKind::Lms, SchedulerKind::Euler),
+        (SchedulerKind::Ddim, SchedulerKind::Lms),
+    ] {
+        let request = Request {
+            steps: 6,
+            scheduler: own,
+            ..PIPELINE.default_request("a red apple")
+        };
+        // Another seed and scheduler, and back.
+        let first = Request {
+            seed: 7,
+            scheduler: between,
+            ..request.clone()
+        };
+        let second = Request {
+            guidance_scale: 4.0,
+            ..request.clone()
+        };
+        let (_parent, path) = branched(&request, &[first, second]);
+        let replay = Replay::open(&path).unwrap();
+        assert_eq!(replay.branches().len(), 1);
+        let verified = replay.verify();
+        assert!(verified.is_ok(), "{own:?}: {verified:?}");
     }
 }
 
