@@ -11,7 +11,7 @@ use super::weights::Weights;
 pub struct BrokenWeight {
     /// The tensor, as diffusers and transformers name it, or by the name that a single file has for it.
     pub tensor: String,
-    /// Its file, relative to the checkpoint's folder or as the user named it.
+    /// Its file, relative to the checkpoint's folder; of a checkpoint in a single file, that file's name.
     pub file: String,
     /// Number of its values that are NaN or infinite.
     pub non_finite: usize,
@@ -25,16 +25,16 @@ impl Weights {
     /// The first tensor, by name, that is not finite in `dtype`, of those that `is_used` and the network was built of.
     /// Where f16 may be too small for what is finite in the file, it reads them all: seconds for gigabytes.
     pub fn broken(&self, dtype: DType, is_used: impl Fn(&str) -> bool) -> Option<BrokenWeight> {
-        let broken = |tensor: &str, file: &str, non_finite, count, too_large| BrokenWeight {
-            tensor: tensor.to_owned(),
-            file: file.to_owned(),
+        let broken = |name: &str, non_finite, count, too_large| BrokenWeight {
+            tensor: self.own_name(name).to_owned(),
+            file: self.file_name_of(name).to_owned(),
             non_finite,
             count,
             too_large,
         };
-        if let Some(found) = self.first_not_finite(&is_used) {
+        if let Some((name, found)) = self.first_not_finite(&is_used) {
             let count = found.nan + found.infinite;
-            return Some(broken(&found.tensor, &found.file, count, found.of, false));
+            return Some(broken(&name, count, found.of, false));
         }
         if dtype != DType::F16 {
             return None;
@@ -43,7 +43,7 @@ impl Weights {
         let names = names.map(|parameter| parameter.name);
         names.filter(|name| is_used(name)).find_map(|name| {
             let (lost, count) = self.infinite_in_f16(&name)?;
-            (lost > 0).then(|| broken(self.own_name(&name), self.file_of(&name), lost, count, true))
+            (lost > 0).then(|| broken(&name, lost, count, true))
         })
     }
 

@@ -64,7 +64,7 @@ pub struct Checkpoint {
     /// Settings that suit the checkpoint.
     pub extras: Extras,
     /// What its configurations ask for that is done in another way, or passed over, as in diffusers: a sentence each,
-    /// with the file.
+    /// with the file, relative to the checkpoint's folder.
     pub notes: Vec<String>,
     files: Files,
     text_encoder_weights: Arc<Weights>,

@@ -20,12 +20,13 @@ pub fn source(model: &OsStr) -> Source {
 }
 
 /// Loads `model` on the device and in the numbers that `args` ask for, for pictures of `size` or of its own. What a
-/// user should know of the device and the memory goes to `note` before the weights are read, which takes time.
+/// user should know of the device and the memory goes to `say` before the weights are read, which takes time; what is
+/// wrong with those, after. It is told whether that is a `note` or a `warning`.
 pub fn load(
     model: &OsStr,
     args: &ModelArgs,
     size: Option<(usize, usize)>,
-    mut note: impl FnMut(String),
+    mut say: impl FnMut(&'static str, String),
 ) -> anyhow::Result<Pipeline> {
     // The variant is that of the model that the arguments name.
     let variant = args.variant.as_deref();
@@ -41,9 +42,11 @@ pub fn load(
     let decoder = decoder_note(types);
     let notes = checkpoint.notes.iter().cloned();
     let notes = notes.chain(chosen).chain(memory).chain(decoder);
-    notes.for_each(&mut note);
+    notes.for_each(|note| say("note", note));
     let pipeline = Pipeline::load_as(&checkpoint, &device, types, size)?;
-    checkpoint.not_finite().into_iter().for_each(note);
+    for warning in checkpoint.not_finite() {
+        say("warning", warning);
+    }
     Ok(pipeline)
 }
 
@@ -66,7 +69,7 @@ pub fn loader(args: ModelArgs, size: Option<(usize, usize)>) -> Loader {
         let size = size.filter(|_| other.is_none());
         let model = other.map_or(args.model.as_os_str(), OsStr::new);
         let mut notes = Vec::new();
-        let pipeline = load(model, &args, size, |note| notes.push(note)).map_err(advise)?;
+        let pipeline = load(model, &args, size, |_, note| notes.push(note)).map_err(advise)?;
         Ok(Opened {
             pipeline: Arc::new(pipeline),
             note: (!notes.is_empty()).then(|| notes.join("; ")),

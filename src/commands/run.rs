@@ -14,7 +14,7 @@ use crate::export::{
 use crate::generation::{self, ModelInfo, Request, words};
 use crate::lesson::Language;
 use crate::model::tokenizer::Token;
-use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
+use crate::trace::{CancelToken, Cause, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
 use super::advice::tensor_selection;
 use super::interrupt::cancel_on_signals;
@@ -47,8 +47,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             format!("seed {value} was drawn at random; --seed {value} makes this picture again");
         bar.interrupt(|| complain("note", &said));
     }
-    let note = |note: String| bar.interrupt(|| complain("note", &note));
-    let pipeline = load(&args.model.model, &args.model, args.size.size, note).map_err(usage)?;
+    let say = |kind, what: String| bar.interrupt(|| complain(kind, &what));
+    let pipeline = load(&args.model.model, &args.model, args.size.size, say).map_err(usage)?;
     let info = pipeline.info().clone();
     let request = patch.apply(&pipeline.default_request(""));
     let png = match (png, &folder) {
@@ -174,7 +174,13 @@ fn generate(
                 export.blame(found.weight.clone());
             }
             let what = not_finite::what(&found, Language::En);
-            let advice = not_finite::advice(&found, info, Language::En);
+            let advice = match found.cause(&info.dtype) {
+                // It was warned of when it was read.
+                Cause::Weight(_) => {
+                    "The weights that are not finite themselves, named above, are why.".to_owned()
+                }
+                _ => not_finite::advice(&found, info, Language::En),
+            };
             bar.interrupt(|| warn(&format!("{what}. {advice}")));
         }
         bar.show(&event);

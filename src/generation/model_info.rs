@@ -42,7 +42,7 @@ pub struct ModelInfo {
     /// The noise schedule that it was trained with; none of the model of a recorded run that does not say it.
     pub scheduler_config: Option<SchedulerConfig>,
     /// What its configurations ask for that is done in another way, or passed over, as in diffusers: a sentence each,
-    /// with the file.
+    /// with the file, relative to the checkpoint's folder.
     pub notes: Vec<String>,
 }
 

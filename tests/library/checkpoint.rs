@@ -418,7 +418,33 @@ fn what_a_checkpoint_says_to_this_program_is_read() {
     folder.write("diffuscope.json", r#"{"default_guidance": -1}"#);
     folder.refused(&["diffuscope.json", "default_guidance is -1"]);
     folder.write("diffuscope.json", r#"{"latent_rgb": {"weight": []}}"#);
-    folder.refused(&["diffuscope.json", "not a valid JSON object"]);
+    folder.refused(&["diffuscope.json", "latent_rgb is", "four lists of three"]);
+    folder.write("diffuscope.json", r#"{"default_scheduler": "unipc"}"#);
+    folder.refused(&["diffuscope.json", "\"unipc\", expected one of lms"]);
+    // More than a request may have.
+    folder.write("diffuscope.json", r#"{"default_guidance": 101}"#);
+    folder.refused(&["diffuscope.json", "default_guidance is 101"]);
+    let map = json!({"weight": [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], "bias": [0, 0, 0], "gamma": 2});
+    let unknown = json!({"default_guidence": 3, "latent_rgb": map, "_comment": "x"});
+    folder.write("diffuscope.json", unknown.to_string());
+    assert_eq!(
+        folder.open().unwrap().notes,
+        [
+            "diffuscope.json: this program does not know default_guidence (3); it is ignored",
+            "diffuscope.json: latent_rgb: this program does not know gamma (2); it is ignored",
+        ]
+    );
+    // A preferred sampler that cannot do what the noise schedule asks for.
+    folder.write("diffuscope.json", r#"{"default_scheduler": "euler-a"}"#);
+    folder.set(
+        "scheduler/scheduler_config.json",
+        json!({"prediction_type": "sample"}),
+    );
+    let notes = folder.open().unwrap().notes;
+    assert!(
+        notes[0].starts_with("scheduler/scheduler_config.json: lms runs unless another is asked for, because prediction_type"),
+        "{notes:?}"
+    );
 }
 
 #[test]

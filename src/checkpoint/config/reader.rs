@@ -17,7 +17,10 @@ const SIZES: RangeInclusive<usize> = 1..=1 << 20;
 ///
 /// Whatever is written is decided here: a key is read, or stands in the class's [`Keys`], or [`Reader::notes`] names it.
 pub struct Reader {
+    /// The file, for errors.
     file: String,
+    /// The file, for notes, which go into documents: where the checkpoint lies is left out.
+    place: String,
     map: Map<String, Value>,
     /// The keys that were asked for.
     asked: RefCell<BTreeSet<String>>,
@@ -46,27 +49,36 @@ pub enum Fate {
 }
 
 impl Reader {
-    /// Parses `bytes`, the contents of `file`.
+    /// Parses `bytes`, the contents of `file`: as messages name it, and notes, too, unless [`Reader::noted_as`] says
+    /// otherwise.
     pub fn new(file: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let json = |reason: String| CheckpointError::Json {
             file: file.to_owned(),
             reason,
         };
         match python_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self::of(file.to_owned(), map)),
+            Ok(Value::Object(map)) => Ok(Self::of(file.to_owned(), file.to_owned(), map)),
             Ok(other) => Err(json(format!("it holds {}", kind(&other)))),
             Err(error) => Err(json(printable(&error.to_string()))),
         }
     }
 
-    fn of(file: String, map: Map<String, Value>) -> Self {
+    fn of(file: String, place: String, map: Map<String, Value>) -> Self {
         Self {
             file,
+            place,
             map,
             asked: RefCell::default(),
             notes: RefCell::default(),
             keeps_null: Cell::default(),
         }
+    }
+
+    /// Has notes name the file by `place`, relative to the checkpoint's folder.
+    #[must_use]
+    pub fn noted_as(mut self, place: &str) -> Self {
+        place.clone_into(&mut self.place);
+        self
     }
 
     /// All keys with their values.
@@ -94,7 +106,12 @@ impl Reader {
     /// The object in `key`, to be read in its stead.
     pub fn nested(&self, key: &str) -> Option<Self> {
         let map = self.written(key)?.as_object()?;
-        Some(Self::of(format!("{}: {key}", self.file), map.clone()))
+        let within = |file: &str| format!("{file}: {key}");
+        Some(Self::of(
+            within(&self.file),
+            within(&self.place),
+            map.clone(),
+        ))
     }
 
     /// The keys that nobody has asked for.
@@ -110,7 +127,7 @@ impl Reader {
     pub fn note(&self, note: &str) {
         self.notes
             .borrow_mut()
-            .push(format!("{}: {note}", self.file));
+            .push(format!("{}: {note}", self.place));
     }
 
     /// What is to be said of the file.
@@ -136,8 +153,17 @@ impl Reader {
         Ok(())
     }
 
-    /// Names the keys that `class` does not know: all that were neither read nor dealt with.
+    /// Names the keys that `class` of diffusers or transformers does not know: all that were neither read nor dealt with.
     pub fn name_unknown(&self, class: &str) {
+        self.name_rest(class, ", as in diffusers");
+    }
+
+    /// Names the keys of a file of this program's own that it does not know.
+    pub fn name_unknown_here(&self) {
+        self.name_rest("this program", "");
+    }
+
+    fn name_rest(&self, who: &str, as_whom: &str) {
         const MOST: usize = 8;
         let unknown: Vec<String> = self
             .rest()
@@ -159,9 +185,7 @@ impl Reader {
         if unknown.len() > MOST {
             names = format!("{names} and {} more", unknown.len() - MOST);
         }
-        self.note(&format!(
-            "{class} does not know {names}; {ignored}, as in diffusers"
-        ));
+        self.note(&format!("{who} does not know {names}; {ignored}{as_whom}"));
     }
 
     /// A size: a whole number in [`SIZES`].

@@ -53,10 +53,11 @@ const HANDED_ON: [&str; 4] = [
 ];
 
 /// Reads the scheduler's configuration; some sampler can work with its values. `class` is what `model_index.json` says
-/// that it is for, before what the file says itself.
+/// that it is for, before what the file says itself; `preferred` is the sampler that `diffuscope.json` would have run.
 pub fn scheduler(
     json: Reader,
     class: Option<String>,
+    preferred: Option<SchedulerKind>,
 ) -> Result<(SchedulerConfig, Vec<String>), CheckpointError> {
     json.refuse(&KEYS)?;
     let written = json.text("_class_name", "")?.to_owned();
@@ -70,7 +71,7 @@ pub fn scheduler(
         let [first, ..] = kinds;
         first.map_err(|error| wrong(&json, &error))?;
     }
-    name_class(&config, &json);
+    name_sampler(&config, preferred, &json);
     name_sigmas(&config, &json);
     json.name_unknown(config.class_name.as_deref().unwrap_or("its class"));
     Ok((config, json.notes()))
@@ -299,12 +300,25 @@ fn correct(config: &mut SchedulerConfig, json: &Reader) {
     }
 }
 
-/// Says which sampler runs where the file is for one that is not ours, or that cannot do what the file asks for.
-fn name_class(config: &SchedulerConfig, json: &Reader) {
+/// Says which sampler runs where the one that is preferred cannot do what the file asks for; and where none is, and the
+/// file is for one that is not ours, or that cannot do it.
+fn name_sampler(config: &SchedulerConfig, preferred: Option<SchedulerKind>, json: &Reader) {
+    let instead = config.default_kind();
+    let cannot = |error: &SchedulerError| {
+        let error = without_file(json, error);
+        json.note(&format!(
+            "{instead} runs unless another is asked for, because {error}"
+        ));
+    };
+    if let Some(preferred) = preferred {
+        if let Err(error) = config.validate_for(preferred) {
+            cannot(&error);
+        }
+        return;
+    }
     let Some(class) = config.class_name.as_deref().map(printable) else {
         return;
     };
-    let instead = config.default_kind();
     match config.own_kind() {
         None => json.note(&format!(
             "it is for {class}, which is not among the schedulers here: unless another is asked for, {instead} runs, with what is set here, as {}.from_config takes it",
@@ -312,8 +326,7 @@ fn name_class(config: &SchedulerConfig, json: &Reader) {
         )),
         Some(own) => {
             if let Err(error) = config.validate_for(own) {
-                let error = without_file(json, &error);
-                json.note(&format!("{instead} runs unless another is asked for, because {error}"));
+                cannot(&error);
             }
         }
     }

@@ -27,9 +27,18 @@ pub fn read(files: &Files, variant: Option<&str>) -> Contents {
     let pipeline = index.and_then(|json| json.and_then(Pipeline::read).ok());
     let pipeline = pipeline.unwrap_or_default();
     notes.extend(pipeline.notes);
+    let extras = if files.has(Extras::FILE) {
+        let what = "its settings are";
+        config(files, Extras::FILE, what, &mut notes, Extras::read)
+    } else {
+        Ok(Extras::default())
+    };
+    let preferred = extras
+        .as_ref()
+        .map_or(None, |extras| extras.default_scheduler);
     let what = "the scheduler's configuration is";
     let scheduler = config(files, SCHEDULER, what, &mut notes, |json| {
-        config::scheduler(json, pipeline.scheduler)
+        config::scheduler(json, pipeline.scheduler, preferred)
     });
     let what = "the text encoder's configuration is";
     let text_encoder = config(
@@ -61,12 +70,7 @@ pub fn read(files: &Files, variant: Option<&str>) -> Contents {
         vae: network(files, Component::Vae, variant, vae),
         scheduler,
         vocabulary: tokenizer::vocabulary(files),
-        extras: if files.has(Extras::FILE) {
-            let bytes = files.read(Extras::FILE);
-            bytes.and_then(|bytes| Extras::read(&files.shown_file(Extras::FILE), &bytes))
-        } else {
-            Ok(Extras::default())
-        },
+        extras,
         notes,
         others: Vec::new(),
     }

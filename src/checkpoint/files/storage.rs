@@ -10,7 +10,7 @@ use std::{
 
 use super::embedded;
 use crate::checkpoint::{config::Reader, error::CheckpointError, format};
-use crate::text::printable_path;
+use crate::text::{printable, printable_path};
 
 /// The longest configuration or vocabulary that is read, in bytes. CLIP's vocabulary has 1 MB.
 const LONGEST_TEXT: u64 = 64 << 20;
@@ -49,6 +49,17 @@ impl Files {
             Self::Embedded => format!("{} (built in): {path}", embedded::NAME),
             Self::Folder(folder) => printable_path(&folder.join(path)),
             Self::Single(file) => printable_path(file),
+        }
+    }
+
+    /// A file, for documents, which may travel: by its path in the checkpoint's folder, or of a single file by its name.
+    pub fn named_file(&self, path: &str) -> String {
+        match self {
+            Self::Embedded | Self::Folder(_) => printable(path),
+            Self::Single(file) => {
+                let name = file.file_name().unwrap_or_default();
+                printable(&name.to_string_lossy())
+            }
         }
     }
 
@@ -154,7 +165,8 @@ impl Files {
     }
 
     pub fn json(&self, path: &str) -> Result<Reader, CheckpointError> {
-        Reader::new(&self.shown_file(path), &self.read(path)?)
+        let json = Reader::new(&self.shown_file(path), &self.read(path)?)?;
+        Ok(json.noted_as(path))
     }
 
     /// The contents of a weights file, without reading them yet.

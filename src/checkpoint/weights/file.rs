@@ -27,6 +27,8 @@ pub struct TensorFile {
 pub(super) struct Part {
     /// For messages.
     pub file: String,
+    /// For documents: without where the checkpoint lies.
+    pub name: String,
     pub bytes: Arc<Bytes>,
 }
 
@@ -176,7 +178,8 @@ fn open(
         })
         .collect();
     let bytes = Arc::new(bytes);
-    Ok((Part { file, bytes }, tensors))
+    let name = files.named_file(path);
+    Ok((Part { file, name, bytes }, tensors))
 }
 
 /// The error for a file whose header could not be read: what it is instead, or else how it is damaged.

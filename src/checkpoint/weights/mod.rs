@@ -44,7 +44,8 @@ pub fn not_finite_in_words(found: &[NotFinite]) -> Option<String> {
         count => format!(" (and {count} other tensors hold such numbers)"),
     };
     Some(format!(
-        "{}: {}{more}: pictures will most likely be black; the file was damaged, or saved from a training that failed",
+        "{}: {}{more}: pictures will most likely be black; the file is damaged, or is that of a training that failed: \
+         copy or download it again, or open another model",
         first.file,
         first.describe()
     ))
@@ -128,7 +129,13 @@ impl Weights {
         stored.map_or(&self.file, |stored| &self.parts[stored.part].file)
     }
 
-    /// The same for a tensor by the name that it has in the file.
+    /// The name of the file that a tensor is in, for documents.
+    pub fn file_name_of(&self, name: &str) -> &str {
+        let stored = self.tensors.get(name);
+        stored.map_or("", |stored| &self.parts[stored.part].name)
+    }
+
+    /// What [`Self::file_of`] gives for a tensor by the name that it has in the file.
     pub fn file_of_own(&self, own: &str) -> &str {
         let renamed = self.own_names.iter().find(|(_, name)| *name == own);
         self.file_of(renamed.map_or(own, |(name, _)| name))
@@ -203,12 +210,13 @@ impl Weights {
         found.values().cloned().collect()
     }
 
-    /// The first of them, by name, that `is_used`.
-    pub fn first_not_finite(&self, is_used: impl Fn(&str) -> bool) -> Option<NotFinite> {
+    /// The first of them, by name, that `is_used`, with its name.
+    pub fn first_not_finite(&self, is_used: impl Fn(&str) -> bool) -> Option<(String, NotFinite)> {
         let found = self.not_finite.lock();
         let found = found.unwrap_or_else(PoisonError::into_inner);
         let mut used = found.iter().filter(|(name, _)| is_used(name));
-        used.next().map(|(_, found)| found.clone())
+        used.next()
+            .map(|(name, found)| (name.clone(), found.clone()))
     }
 
     fn count_not_finite(&self, name: &str, stored: &Stored) -> Option<NotFinite> {

@@ -27,9 +27,9 @@ pub(crate) fn configuration(data: &[u8]) {
             .map(|(_, notes)| notes),
         1 => read().and_then(UNetConfig::read).map(|(_, notes)| notes),
         2 => read().and_then(VaeConfig::read).map(|(_, notes)| notes),
-        3 => Extras::read("diffuscope.json", bytes).map(|_| Vec::new()),
+        3 => read().and_then(Extras::read).map(|(_, notes)| notes),
         4 => read()
-            .and_then(|json| config::scheduler(json, None))
+            .and_then(|json| config::scheduler(json, None, None))
             .map(|(config, notes)| {
                 for kind in SchedulerKind::ALL {
                     let _ = Schedule::new(kind, &config, 3).map_err(said);
