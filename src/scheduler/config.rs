@@ -77,11 +77,13 @@ pub struct SchedulerConfig {
     pub sigma_max: Option<f64>,
     /// Euler, DPM-Solver++: where the last step ends.
     pub final_sigmas_type: FinalSigma,
+    /// Euler: how the noise levels of the steps come from those of the training.
+    pub interpolation_type: InterpolationType,
     /// DPM-Solver++: how many x0 a step looks at, 1 to 3.
     pub solver_order: usize,
     /// DPM-Solver++: the form of the second order.
     pub solver_type: SolverType,
-    /// DPM-Solver++: fresh noise at every step (SDE).
+    /// DPM-Solver++: which equation is solved; the plain DPM-Solver is among them.
     pub algorithm_type: AlgorithmType,
     /// DPM-Solver++: the last steps of fewer than 15 are of lower order.
     pub lower_order_final: bool,
@@ -122,16 +124,48 @@ pub enum SolverType {
     Heun,
 }
 
-/// What DPM-Solver++ solves.
+/// How Euler's noise levels come from those of the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InterpolationType {
+    /// They are those of the timesteps, linear in between.
+    #[default]
+    Linear,
+    /// Their logarithms fall in equal steps, from the highest to the lowest of the training, where the last step ends.
+    LogLinear,
+}
+
+/// What the DPM-Solvers solve.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum AlgorithmType {
-    /// The ordinary differential equation.
+    /// The ordinary differential equation, as an integral over x0.
     #[default]
     #[serde(rename = "dpmsolver++")]
-    Ode,
+    DpmSolverPlusPlus,
     /// The stochastic one: noise is drawn at every step.
     #[serde(rename = "sde-dpmsolver++")]
-    Sde,
+    SdeDpmSolverPlusPlus,
+    /// The ordinary one, as an integral over the predicted noise.
+    #[serde(rename = "dpmsolver")]
+    DpmSolver,
+    /// The stochastic one, over the predicted noise.
+    #[serde(rename = "sde-dpmsolver")]
+    SdeDpmSolver,
+    /// What other samplers call theirs; [`SchedulerConfig::validate_for`] refuses what these cannot do.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl AlgorithmType {
+    /// Is noise drawn at every step?
+    pub fn is_stochastic(&self) -> bool {
+        matches!(self, Self::SdeDpmSolverPlusPlus | Self::SdeDpmSolver)
+    }
+
+    /// Is it the predicted noise that is integrated, and not x0?
+    pub fn integrates_noise(&self) -> bool {
+        matches!(self, Self::DpmSolver | Self::SdeDpmSolver)
+    }
 }
 
 /// How beta, the variance of the noise that a timestep adds, goes from `beta_start` to `beta_end`.
@@ -205,9 +239,10 @@ impl Default for SchedulerConfig {
             sigma_min: None,
             sigma_max: None,
             final_sigmas_type: FinalSigma::Zero,
+            interpolation_type: InterpolationType::Linear,
             solver_order: 2,
             solver_type: SolverType::Midpoint,
-            algorithm_type: AlgorithmType::Ode,
+            algorithm_type: AlgorithmType::DpmSolverPlusPlus,
             lower_order_final: true,
             euler_at_final: false,
             lambda_min_clipped: f64::MIN,

@@ -8,16 +8,20 @@
 //! which ends without noise, leave the correction out. The stochastic form (appendix B there) goes down further and adds
 //! noise.
 //!
+//! The plain DPM-Solver integrates the predicted noise where this one integrates x0: with it in the place of x0 a step is
+//! `x' = (alpha'/alpha) x - s' (e^h - 1) (eps + (eps - eps_before) / (2 r))` (Lu et al., "DPM-Solver: A Fast ODE Solver for
+//! Diffusion Probabilistic Model Sampling in Around 10 Steps", 2022).
+//!
 //! Karras' variant takes the sigmas of Karras et al., "Elucidating the Design Space of
 //! Diffusion-Based Generative Models" (2022), equation 5, and for each the nearest timestep.
 
 use candle_core::{Result, Tensor};
 
 use super::config::{
-    AlgorithmType, BetaSchedule, FinalSigma, Levels, SchedulerConfig, SolverType, TimestepSpacing,
+    BetaSchedule, FinalSigma, Levels, SchedulerConfig, SolverType, TimestepSpacing,
 };
 use super::noise_schedule::NoiseSchedule;
-use super::prediction::{scale, x0_preserving};
+use super::prediction::{divide, epsilon_preserving, scale, x0_preserving};
 use super::schedule::spread;
 use super::thresholding::Thresholding;
 use super::{SchedulerError, SchedulerKind, StepInput, StepOutput, spacing};
@@ -25,17 +29,19 @@ use super::{SchedulerError, SchedulerKind, StepInput, StepOutput, spacing};
 /// Fewer steps than this end with steps of lower order, where `lower_order_final` asks for that.
 const FEW_STEPS: usize = 15;
 
-/// What the configuration asks for, and the x0 of the steps before.
+/// What the configuration asks for, and what was integrated in the steps before.
 #[derive(Debug, Clone)]
 pub(super) struct DpmSolver {
     order: usize,
     solver: SolverType,
     stochastic: bool,
+    /// Is the predicted noise integrated, and not x0?
+    integrates_noise: bool,
     lower_order_final: bool,
     /// The very last step is of order 1.
     euler_at_final: bool,
     thresholding: Option<Thresholding>,
-    /// Up to two, the newest first.
+    /// The x0 or the noise of up to two steps, the newest first.
     before: Vec<Tensor>,
 }
 
@@ -124,7 +130,8 @@ impl DpmSolver {
         Self {
             order: config.solver_order,
             solver: config.solver_type,
-            stochastic: config.algorithm_type == AlgorithmType::Sde,
+            stochastic: config.algorithm_type.is_stochastic(),
+            integrates_noise: config.algorithm_type.integrates_noise(),
             lower_order_final: config.lower_order_final,
             euler_at_final: config.euler_at_final || config.final_sigmas_type == FinalSigma::Zero,
             thresholding: Thresholding::of(config),
@@ -153,24 +160,42 @@ impl DpmSolver {
             x0 = thresholding.apply(&x0)?;
         }
 
+        let integrated = self.integrated(input, &x0, &from)?;
         let h = to.lambda - from.lambda;
-        let weights = Weights::new(h, to.alpha, self.stochastic);
-        let mut kept = to.sigma / from.sigma;
-        if self.stochastic {
-            kept *= exp(-h);
-        }
-        let mut prev_sample = (scale(input.sample, kept)? + scale(&x0, weights.x0)?)?;
+        let weights = if self.integrates_noise {
+            Weights::of_noise(h, &from, &to, self.stochastic)
+        } else {
+            Weights::of_x0(h, &from, &to, self.stochastic)
+        };
+        let kept = scale(input.sample, weights.sample)?;
+        let mut prev_sample = (kept + scale(&integrated, weights.value)?)?;
         let order = self.order_at(input.index, input.schedule.len());
-        for (slope, weight) in self.slopes(input, &x0, h, order, &weights)? {
+        for (slope, weight) in self.slopes(input, &integrated, h, order, &weights)? {
             prev_sample = (prev_sample + scale(&slope, weight)?)?;
         }
         if let Some(noise) = noise {
-            let fresh = to.sigma * (1.0 - exp(-2.0 * h)).sqrt();
-            prev_sample = (prev_sample + scale(noise, fresh)?)?;
+            prev_sample = (prev_sample + scale(noise, weights.fresh)?)?;
         }
-        self.before.insert(0, x0.clone());
+        self.before.insert(0, integrated);
         self.before.truncate(2);
         Ok(StepOutput { prev_sample, x0 })
+    }
+
+    /// What the solver integrates: x0, or the noise that goes with it.
+    fn integrated(&self, input: &StepInput<'_>, x0: &Tensor, from: &Level) -> Result<Tensor> {
+        if !self.integrates_noise {
+            return Ok(x0.clone());
+        }
+        if self.thresholding.is_some() {
+            return divide(&(input.sample - scale(x0, from.alpha)?)?, from.sigma);
+        }
+        epsilon_preserving(
+            input.prediction,
+            input.model_output,
+            input.sample,
+            from.alpha,
+            from.sigma,
+        )
     }
 
     /// The order of a step: no higher than there are steps before it.
@@ -184,11 +209,11 @@ impl DpmSolver {
         highest.min(self.order).min(self.before.len() + 1)
     }
 
-    /// The derivatives of x0 by lambda that a step of this order takes into account, with their weights.
+    /// The derivatives by lambda, of what is integrated, that a step of this order takes into account, with their weights.
     fn slopes(
         &self,
         input: &StepInput<'_>,
-        x0: &Tensor,
+        integrated: &Tensor,
         h: f32,
         order: usize,
         weights: &Weights,
@@ -205,7 +230,7 @@ impl DpmSolver {
         if r == 0.0 || h == 0.0 {
             return Ok(Vec::new());
         }
-        let first = scale(&(x0 - &self.before[0])?, 1.0 / r)?;
+        let first = scale(&(integrated - &self.before[0])?, 1.0 / r)?;
         if order == 2 {
             return Ok(vec![(first, weights.second(self.solver))]);
         }
@@ -221,22 +246,36 @@ impl DpmSolver {
     }
 }
 
-/// What x0 and its derivatives are multiplied with in a step.
+/// What the terms of a step are multiplied with.
 struct Weights {
-    x0: f32,
-    /// The first derivative in the form of Heun, which order 3 takes too.
+    /// The sample before the step.
+    sample: f32,
+    /// What is integrated: x0, or the noise.
+    value: f32,
+    /// Its first derivative in the form of Heun, which order 3 takes too.
     heun: f32,
-    /// The second derivative.
+    /// Its second derivative.
     third: f32,
+    /// The fresh noise of the stochastic form.
+    fresh: f32,
 }
 
 impl Weights {
-    fn new(h: f32, alpha: f32, stochastic: bool) -> Self {
+    /// Those of DPM-Solver++.
+    fn of_x0(h: f32, from: &Level, to: &Level, stochastic: bool) -> Self {
+        let alpha = to.alpha;
+        let mut sample = to.sigma / from.sigma;
+        if stochastic {
+            sample *= exp(-h);
+        }
+        let fresh = to.sigma * (1.0 - exp(-2.0 * h)).sqrt();
         // The stochastic step is twice as long.
         let h = if stochastic { 2.0 * h } else { h };
         let decay = exp(-h) - 1.0;
         Self {
-            x0: -(alpha * decay),
+            sample,
+            fresh,
+            value: -(alpha * decay),
             heun: alpha * (decay / h + 1.0),
             // The sign of the half is diffusers' own in each.
             third: if stochastic {
@@ -247,10 +286,23 @@ impl Weights {
         }
     }
 
+    /// Those of the plain DPM-Solver. The stochastic one has none of order 3.
+    fn of_noise(h: f32, from: &Level, to: &Level, stochastic: bool) -> Self {
+        let twice = if stochastic { 2.0 } else { 1.0 };
+        let growth = exp(h) - 1.0;
+        Self {
+            sample: to.alpha / from.alpha,
+            value: -(twice * (to.sigma * growth)),
+            heun: -(twice * (to.sigma * (growth / h - 1.0))),
+            third: -(to.sigma * ((growth - h) / (h * h) - 0.5)),
+            fresh: to.sigma * (exp(2.0 * h) - 1.0).sqrt(),
+        }
+    }
+
     /// The first derivative's in a step of order 2.
     fn second(&self, solver: SolverType) -> f32 {
         match solver {
-            SolverType::Midpoint => 0.5 * self.x0,
+            SolverType::Midpoint => 0.5 * self.value,
             SolverType::Heun => self.heun,
         }
     }

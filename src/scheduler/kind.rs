@@ -20,7 +20,8 @@ pub enum SchedulerKind {
     /// Denoising diffusion implicit model, eta 0 (`DDIMScheduler`).
     #[serde(rename = "ddim")]
     Ddim,
-    /// DPM-Solver++, multistep, of order 2 unless the checkpoint asks for another (`DPMSolverMultistepScheduler`).
+    /// DPM-Solver++, multistep, of order 2 unless the checkpoint asks for another order or for the plain DPM-Solver
+    /// (`DPMSolverMultistepScheduler`).
     #[serde(rename = "dpm++-2m")]
     DpmPlusPlus2M,
     /// DPM-Solver++ 2M on Karras' sigmas.

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 pub use config::{
-    AlgorithmType, BetaSchedule, FinalSigma, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig,
-    SolverType, TimestepSpacing,
+    AlgorithmType, BetaSchedule, FinalSigma, InterpolationType, MAX_TRAIN_TIMESTEPS,
+    PredictionType, SchedulerConfig, SolverType, TimestepSpacing,
 };
 pub use error::SchedulerError;
 pub use kind::SchedulerKind;

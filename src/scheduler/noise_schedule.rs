@@ -6,6 +6,7 @@
 //! `x0 + sigma_t eps` with `sigma_t = sqrt((1 - a_t) / a_t)`.
 
 use super::config::{BetaSchedule, SchedulerConfig};
+use super::spacing::linspace_f32;
 use super::{SchedulerError, SchedulerKind};
 
 /// One value for each training timestep, in f32 as in diffusers.
@@ -144,21 +145,4 @@ fn squared_cosine(i: usize, n: usize) -> f32 {
         cosine * cosine
     };
     (1.0 - signal(i + 1) / signal(i)).min(MOST) as f32
-}
-
-/// `torch.linspace` in f32: counted from both ends, each value rounded once.
-fn linspace_f32(start: f32, end: f32, n: usize) -> Vec<f32> {
-    if n == 1 {
-        return vec![start];
-    }
-    let step = (end - start) / (n - 1) as f32;
-    (0..n)
-        .map(|i| {
-            if i < n / 2 {
-                step.mul_add(i as f32, start)
-            } else {
-                (-step).mul_add((n - 1 - i) as f32, end)
-            }
-        })
-        .collect()
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{FinalSigma, Levels, PredictionType, SchedulerConfig, TimestepSpacing};
+use super::config::{
+    FinalSigma, InterpolationType, Levels, PredictionType, SchedulerConfig, TimestepSpacing,
+};
 use super::noise_schedule::{NoiseSchedule, sigma_of};
 use super::{SchedulerError, SchedulerKind, ddim, dpm_solver, pndm, spacing};
 
@@ -129,7 +131,13 @@ fn exploding(
         .into_iter()
         .map(|t| f64::from(t as f32))
         .collect();
-    let sigmas = spacing::interpolate(&timesteps, &noise.sigmas);
+    let is_log_linear =
+        kind == SchedulerKind::Euler && config.interpolation_type == InterpolationType::LogLinear;
+    let sigmas = if is_log_linear {
+        spacing::log_linear(&noise.sigmas, steps + 1)
+    } else {
+        spacing::interpolate(&timesteps, &noise.sigmas)
+    };
     // Noise levels of their own begin and end where those of the timesteps do.
     let ends = (sigmas[sigmas.len() - 1], sigmas[0]);
     let (timesteps, sigmas) = match spread(config.levels(kind), ends, kind, config, steps) {
@@ -144,6 +152,8 @@ fn exploding(
         (SchedulerKind::Euler, FinalSigma::SigmaMin) => noise.sigmas[0],
         _ => 0.0,
     });
+    // With one more level than steps the last step ends there, and what is appended is never reached.
+    sigmas.truncate(timesteps.len() + 1);
     (timesteps, sigmas)
 }
 

@@ -76,6 +76,33 @@ pub(super) fn trailing_from(start: usize, train: usize, steps: usize) -> Vec<f64
         .collect()
 }
 
+/// `torch.linspace` in f32: counted from both ends, each value rounded once.
+pub(super) fn linspace_f32(start: f32, end: f32, n: usize) -> Vec<f32> {
+    if n == 1 {
+        return vec![start];
+    }
+    let step = (end - start) / (n - 1) as f32;
+    (0..n)
+        .map(|i| {
+            if i < n / 2 {
+                step.mul_add(i as f32, start)
+            } else {
+                (-step).mul_add((n - 1 - i) as f32, end)
+            }
+        })
+        .collect()
+}
+
+/// `n` noise levels whose logarithms fall in equal steps from the highest to the lowest of `table`, which rises: Euler's
+/// `log_linear`, in f32.
+pub(super) fn log_linear(table: &[f32], n: usize) -> Vec<f64> {
+    let log = |sigma: f32| libm::log(f64::from(sigma)) as f32;
+    linspace_f32(log(table[table.len() - 1]), log(table[0]), n)
+        .into_iter()
+        .map(|log| f64::from(libm::exp(f64::from(log)) as f32))
+        .collect()
+}
+
 /// The value of `table` at each real index, linear in between, constant outside (`numpy.interp`).
 pub(super) fn interpolate(indices: &[f64], table: &[f32]) -> Vec<f64> {
     let last = table.len() - 1;

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::config::{FinalSigma, Levels, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig};
+use super::config::{
+    AlgorithmType, FinalSigma, Levels, MAX_TRAIN_TIMESTEPS, PredictionType, SchedulerConfig,
+};
 use super::noise_schedule::NoiseSchedule;
 use super::{Scheduler, SchedulerError, SchedulerKind};
 
@@ -105,6 +107,11 @@ impl SchedulerConfig {
                 return Some((key, "true".to_owned(), "only one kind of sigmas"));
             }
         }
+        if DPM.contains(&kind)
+            && let Some(refused) = self.unsupported_algorithm()
+        {
+            return Some(refused);
+        }
         REFUSED
             .iter()
             .filter(|refused| refused.kinds.contains(&kind))
@@ -114,6 +121,37 @@ impl SchedulerConfig {
                 (refused.concerns)(self, found)
                     .then(|| (refused.key, found.to_string(), refused.supported))
             })
+    }
+}
+
+impl SchedulerConfig {
+    /// The same of what the DPM-Solvers are to solve.
+    fn unsupported_algorithm(&self) -> Option<(&'static str, String, &'static str)> {
+        const KEY: &str = "algorithm_type";
+        let ends_at_zero = self.final_sigmas_type == FinalSigma::Zero;
+        let found = || serde_json::json!(self.algorithm_type).to_string();
+        match &self.algorithm_type {
+            AlgorithmType::DpmSolverPlusPlus | AlgorithmType::SdeDpmSolverPlusPlus => None,
+            // That of DEISMultistepScheduler is taken as DPM-Solver++'s own where the last step does not end at no noise.
+            AlgorithmType::Other(name) if name == "deis" && !ends_at_zero => None,
+            AlgorithmType::Other(_) => Some((
+                KEY,
+                found(),
+                "dpmsolver++, sde-dpmsolver++, dpmsolver or sde-dpmsolver",
+            )),
+            // The weight of the noise would be zero times infinity.
+            AlgorithmType::DpmSolver | AlgorithmType::SdeDpmSolver if ends_at_zero => Some((
+                KEY,
+                found(),
+                "that with final_sigmas_type \"sigma_min\", or dpmsolver++",
+            )),
+            AlgorithmType::SdeDpmSolver if self.solver_order > 2 => Some((
+                "solver_order",
+                self.solver_order.to_string(),
+                "1 or 2 with algorithm_type \"sde-dpmsolver\"",
+            )),
+            AlgorithmType::DpmSolver | AlgorithmType::SdeDpmSolver => None,
+        }
     }
 }
 
@@ -141,13 +179,7 @@ const DPM: &[SchedulerKind] = &[
     SchedulerKind::DpmPlusPlus2MKarras,
 ];
 
-const REFUSED: [Refused; 5] = [
-    Refused {
-        key: "interpolation_type",
-        kinds: &[SchedulerKind::Euler],
-        concerns: |_, value| value != "linear",
-        supported: "linear",
-    },
+const REFUSED: [Refused; 3] = [
     Refused {
         key: "timestep_type",
         kinds: &[SchedulerKind::Euler],
@@ -156,13 +188,6 @@ const REFUSED: [Refused; 5] = [
             value == "continuous" && config.prediction_type == PredictionType::VPrediction
         },
         supported: "discrete",
-    },
-    Refused {
-        key: "algorithm_type",
-        kinds: DPM,
-        // That of DEISMultistepScheduler is taken as DPM-Solver++'s own where the last step does not end at no noise.
-        concerns: |config, value| value != "deis" || config.final_sigmas_type == FinalSigma::Zero,
-        supported: "dpmsolver++ or sde-dpmsolver++",
     },
     Refused {
         key: "use_flow_sigmas",

@@ -199,7 +199,7 @@ SCHEDULER_TRIED = {
     "solver_order": [1, 3],
     "solver_type": ["heun", "bh2", "logrho"],
     "solver_p": [None],
-    "algorithm_type": ["sde-dpmsolver++", "dpmsolver", "deis"],
+    "algorithm_type": ["sde-dpmsolver++", "dpmsolver", "sde-dpmsolver", "deis"],
     "lower_order_final": [False],
     "euler_at_final": [True],
     "lambda_min_clipped": [-1.5],

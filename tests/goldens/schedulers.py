@@ -65,6 +65,8 @@ SPREAD = ("lms", "euler", "dpm++-2m")
 COSINE = SD | {"beta_schedule": "squaredcos_cap_v2"}
 ENDS = {"sigma_min": 0.05, "sigma_max": 11.5}
 TRAILING = {"timestep_spacing": "trailing"}
+PLAIN = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
+LOG = {"interpolation_type": "log_linear"}
 MORE = {
     "karras": (SPREAD, SD | {"use_karras_sigmas": True}),
     "karras, leading": (SPREAD, SD | {"use_karras_sigmas": True, "timestep_spacing": "leading"}),
@@ -99,6 +101,24 @@ MORE = {
     "sde": (DPM, SD | {"algorithm_type": "sde-dpmsolver++"}),
     "sde, heun": (DPM, SD | {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"}),
     "sde, order 3": (DPM, SD | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}),
+    "dpmsolver": (DPM, SD | PLAIN),
+    "dpmsolver, v": (DPM, SD | PLAIN | V),
+    "dpmsolver, sample": (DPM, SD | PLAIN | {"prediction_type": "sample"}),
+    # Karras' last level is the final one, too: there these divide by zero.
+    "dpmsolver, heun": (("dpm++-2m",), SD | PLAIN | {"solver_type": "heun"}),
+    "dpmsolver, order 1": (DPM, SD | PLAIN | {"solver_order": 1}),
+    "dpmsolver, order 3": (("dpm++-2m",), SD | PLAIN | {"solver_order": 3, "lower_order_final": False}),
+    "dpmsolver, thresholding": (DPM, SD | PLAIN | {"thresholding": True, "sample_max_value": 2.5}),
+    "dpmsolver, zero": (DPM, SD | {"algorithm_type": "dpmsolver"}),
+    "sde-dpmsolver": (DPM, SD | PLAIN | {"algorithm_type": "sde-dpmsolver"}),
+    "sde-dpmsolver, heun": (
+        ("dpm++-2m",),
+        SD | PLAIN | {"algorithm_type": "sde-dpmsolver", "solver_type": "heun"},
+    ),
+    "log linear": (("euler",), SD | LOG),
+    "log linear, v, leading": (("euler",), SD | LOG | V | {"timestep_spacing": "leading"}),
+    "log linear, sigma min": (("euler",), SD | LOG | {"final_sigmas_type": "sigma_min"}),
+    "log linear, karras": (("euler",), SD | LOG | {"use_karras_sigmas": True}),
     "lu": (DPM, SD | {"use_lu_lambdas": True}),
     "lambda clipped": (DPM, COSINE | {"lambda_min_clipped": -5.1}),
     "lambda clipped, trailing": (DPM, COSINE | TRAILING | {"lambda_min_clipped": -5.1}),
@@ -161,7 +181,8 @@ def run(kind: str, name: str, steps: int) -> dict:
     scheduler = scheduler_class.from_config(CONFIGS[name] | extra)
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps
-    sigmas = sigmas_of(kind, scheduler)
+    # With log_linear, Euler has one more, which no step reaches.
+    sigmas = sigmas_of(kind, scheduler)[: len(timesteps) + 1]
     entry = {"calls": len(timesteps)}
     if scheduler.config.prediction_type == "epsilon" or "zero snr" in name:
         entry["schedule"] = {
@@ -184,6 +205,9 @@ def run(kind: str, name: str, steps: int) -> dict:
         result = scheduler.step(output, timestep, sample, **extra_arguments)
         if kind.startswith("dpm"):
             x0 = scheduler.model_outputs[-1]
+            if not scheduler.config.algorithm_type.endswith("++"):  # It is the noise.
+                signal, noise_level = scheduler._sigma_to_alpha_sigma_t(sigmas[index])
+                x0 = (sample - noise_level * x0) / signal
         elif kind == "pndm":
             signal = scheduler.alphas_cumprod[timestep].sqrt()
             noise_level = (1 - scheduler.alphas_cumprod[timestep]).sqrt()

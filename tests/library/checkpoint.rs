@@ -1112,6 +1112,12 @@ fn a_run_takes_the_checkpoints_own_sampler_or_says_which_instead() {
         (
             "DPMSolverMultistepScheduler",
             json!({"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+            SchedulerKind::DpmPlusPlus2M,
+            "",
+        ),
+        (
+            "DPMSolverMultistepScheduler",
+            json!({"algorithm_type": "dpmsolver"}),
             SchedulerKind::Lms,
             "lms runs unless another is asked for, because",
         ),

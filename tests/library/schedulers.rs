@@ -63,7 +63,7 @@ impl Case {
 
     /// The noise levels are not those of the timesteps.
     fn has_levels_of_its_own(&self) -> bool {
-        ["karras", "exponential", "beta"]
+        ["karras", "exponential", "beta", "log linear, karras"]
             .iter()
             .any(|name| self.config.starts_with(name))
     }
@@ -208,8 +208,14 @@ fn timesteps_are_exact_and_sigmas_within_two_ulp() {
             // roots differ from exact ones in the last bit.
             let cancels = case.config.starts_with("zero snr");
             let is_near = cancels && (found / expected - 1.0).abs() < 1e-5;
+            // Exponentials double what the logarithms before them are off by.
+            let most = if case.config.starts_with("log linear") {
+                4
+            } else {
+                2
+            };
             assert!(
-                is_near || distance <= 2,
+                is_near || distance <= most,
                 "{name}: sigma {index} is {found}, expected {expected}"
             );
             largest = largest.max(if cancels { 0 } else { distance });
@@ -219,7 +225,7 @@ fn timesteps_are_exact_and_sigmas_within_two_ulp() {
             schedule.init_noise_sigma,
             f32::from_bits(golden.init_noise_sigma),
         );
-        assert!(distance <= 2, "{name}: init_noise_sigma");
+        assert!(distance <= 4, "{name}: init_noise_sigma");
         largest = largest.max(distance);
     }
     println!("largest difference of {compared} sigmas: {largest} ulp");
@@ -293,12 +299,13 @@ fn where_diffusers_fails_an_error_says_why() {
             }
             (_, "sample") => "file: prediction_type is \"sample\", which",
             (_, "two kinds") => "file: use_beta_sigmas is true, which",
+            (_, "dpmsolver, zero") => "file: algorithm_type is \"dpmsolver\", which",
             _ => "3 steps; PNDM without skip_prk_steps needs at least 4",
         };
         assert!(error.to_string().starts_with(expected), "{error}");
         failures += 1;
     }
-    assert_eq!(failures, 4 + 2 * 4 + 3 * 4);
+    assert_eq!(failures, 4 + 2 * 4 + 3 * 4 + 2 * 4);
 }
 
 #[test]
@@ -514,17 +521,28 @@ fn an_unknown_choice_is_refused_with_file_key_and_the_known_ones() {
 fn a_key_that_would_change_the_result_is_refused_only_where_it_would() {
     for (json, refused, message) in [
         (
-            r#"{"interpolation_type": "log_linear"}"#,
-            vec![SchedulerKind::Euler],
-            "file: interpolation_type is \"log_linear\", which euler cannot do: it takes linear; lms, euler-a, ddim, dpm++-2m, dpm++-2m-karras and pndm run this checkpoint",
-        ),
-        (
             r#"{"algorithm_type": "dpmsolver"}"#,
             vec![
                 SchedulerKind::DpmPlusPlus2M,
                 SchedulerKind::DpmPlusPlus2MKarras,
             ],
-            "file: algorithm_type is \"dpmsolver\", which dpm++-2m cannot do: it takes dpmsolver++ or sde-dpmsolver++; lms, euler, euler-a, ddim and pndm run this checkpoint",
+            "file: algorithm_type is \"dpmsolver\", which dpm++-2m cannot do: it takes that with final_sigmas_type \"sigma_min\", or dpmsolver++; lms, euler, euler-a, ddim and pndm run this checkpoint",
+        ),
+        (
+            r#"{"algorithm_type": "data_prediction"}"#,
+            vec![
+                SchedulerKind::DpmPlusPlus2M,
+                SchedulerKind::DpmPlusPlus2MKarras,
+            ],
+            "file: algorithm_type is \"data_prediction\", which dpm++-2m cannot do: it takes dpmsolver++, sde-dpmsolver++, dpmsolver or sde-dpmsolver; lms, euler, euler-a, ddim and pndm run this checkpoint",
+        ),
+        (
+            r#"{"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min", "solver_order": 3}"#,
+            vec![
+                SchedulerKind::DpmPlusPlus2M,
+                SchedulerKind::DpmPlusPlus2MKarras,
+            ],
+            "file: solver_order is 3, which dpm++-2m cannot do: it takes 1 or 2 with algorithm_type \"sde-dpmsolver\"; lms, euler, euler-a, ddim and pndm run this checkpoint",
         ),
         (
             r#"{"prediction_type": "sample"}"#,
@@ -545,6 +563,25 @@ fn a_key_that_would_change_the_result_is_refused_only_where_it_would() {
             let error = config.validate_for(first).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
+    }
+}
+
+#[test]
+fn a_configuration_survives_a_document() {
+    for json in [
+        r#"{"algorithm_type": "deis", "final_sigmas_type": "sigma_min"}"#,
+        r#"{"algorithm_type": "sde-dpmsolver"}"#,
+        r#"{"algorithm_type": "data_prediction"}"#,
+        r#"{"interpolation_type": "log_linear"}"#,
+        r#"{"variance_type": "fixed_small", "timestep_type": "continuous"}"#,
+    ] {
+        let config = SchedulerConfig {
+            file: None,
+            ..read(json).unwrap()
+        };
+        let document = serde_json::to_string(&config).unwrap();
+        let again: SchedulerConfig = serde_json::from_str(&document).unwrap();
+        assert_eq!(again, config, "{document}");
     }
 }
 

@@ -8,8 +8,8 @@ use super::Reader;
 use super::reader::{Fate, Keys};
 use crate::checkpoint::CheckpointError;
 use crate::scheduler::{
-    AlgorithmType, BetaSchedule, FinalSigma, PredictionType, SchedulerConfig, SchedulerError,
-    SchedulerKind, SolverType, TimestepSpacing,
+    AlgorithmType, BetaSchedule, FinalSigma, InterpolationType, PredictionType, SchedulerConfig,
+    SchedulerError, SchedulerKind, SolverType, TimestepSpacing,
 };
 use crate::text::printable;
 
@@ -45,12 +45,7 @@ const KEYS: Keys = Keys {
 };
 
 /// Keys that are handed to the samplers as they are: which values of them a sampler cannot do, it knows.
-const HANDED_ON: [&str; 4] = [
-    "interpolation_type",
-    "timestep_type",
-    "use_flow_sigmas",
-    "variance_type",
-];
+const HANDED_ON: [&str; 3] = ["timestep_type", "use_flow_sigmas", "variance_type"];
 
 /// Reads the scheduler's configuration; some sampler can work with its values. `class` is what `model_index.json` says
 /// that it is for, before what the file says itself; `preferred` is the sampler that `diffuscope.json` would have run.
@@ -133,21 +128,22 @@ fn parse(json: &Reader) -> Result<SchedulerConfig, CheckpointError> {
         sigma_min: end(json, "sigma_min")?,
         sigma_max: end(json, "sigma_max")?,
         final_sigmas_type: choice(json, "final_sigmas_type", &FINAL_SIGMAS)?.unwrap_or_default(),
+        interpolation_type: choice(json, "interpolation_type", &INTERPOLATIONS)?
+            .unwrap_or_default(),
         solver_order: order(json)?,
         solver_type: choice(json, "solver_type", &SOLVERS)?.unwrap_or_default(),
         lower_order_final: json.flag("lower_order_final", true)?,
         euler_at_final: json.flag("euler_at_final", false)?,
         lambda_min_clipped: json.number("lambda_min_clipped", f64::MIN, ANY)?,
+        algorithm_type: match json.text("algorithm_type", "dpmsolver++")? {
+            "dpmsolver++" => AlgorithmType::DpmSolverPlusPlus,
+            "sde-dpmsolver++" => AlgorithmType::SdeDpmSolverPlusPlus,
+            "dpmsolver" => AlgorithmType::DpmSolver,
+            "sde-dpmsolver" => AlgorithmType::SdeDpmSolver,
+            other => AlgorithmType::Other(other.to_owned()),
+        },
         ..default
     };
-    match json.text("algorithm_type", "dpmsolver++")? {
-        "dpmsolver++" => {}
-        "sde-dpmsolver++" => config.algorithm_type = AlgorithmType::Sde,
-        other => {
-            let other = ("algorithm_type".to_owned(), other.into());
-            config.other.extend([other]);
-        }
-    }
     for key in HANDED_ON {
         if let Some(value) = json.value(key) {
             config.other.insert(key.to_owned(), value.clone());
@@ -176,6 +172,10 @@ const SPACINGS: [(&str, TimestepSpacing); 3] = [
 const FINAL_SIGMAS: [(&str, FinalSigma); 2] = [
     ("zero", FinalSigma::Zero),
     ("sigma_min", FinalSigma::SigmaMin),
+];
+const INTERPOLATIONS: [(&str, InterpolationType); 2] = [
+    ("linear", InterpolationType::Linear),
+    ("log_linear", InterpolationType::LogLinear),
 ];
 /// DPM-Solver++ takes other samplers' names as midpoint.
 const SOLVERS: [(&str, SolverType); 5] = [
