@@ -34,7 +34,7 @@ pub struct Report {
     /// What it was trained to predict, and with which noise; none where it cannot be read.
     pub scheduler: Option<SchedulerConfig>,
     /// Width and height of its pictures, in pixels; none where it cannot be read.
-    pub picture_size: Option<usize>,
+    pub picture_size: Option<(usize, usize)>,
     /// Tensors of a single file that belong to none of the networks.
     pub other_tensors: Vec<String>,
     /// The SHA-256 of each file that is read, by its path in the folder; of a single file, by its path.
@@ -88,7 +88,10 @@ impl Report {
             .collect();
         warnings.extend(tokenizer::warnings(&files.of_tokenizer()));
         let picture_size = match (&contents.unet.config, &contents.vae.config) {
-            (Ok(unet), Ok(vae)) => Some(unet.sample_size * vae.scale()),
+            (Ok(unet), Ok(vae)) => {
+                let (width, height) = unet.sample_size;
+                Some((width * vae.scale(), height * vae.scale()))
+            }
             _ => None,
         };
         if let (Ok(text_encoder), Ok(_)) = (&contents.text_encoder.config, &contents.vocabulary) {

@@ -112,8 +112,10 @@ impl Pipeline {
         checkpoint: &Checkpoint,
         size: Option<(usize, usize)>,
     ) -> Result<(usize, usize), Error> {
-        let own = checkpoint.unet.sample_size * checkpoint.vae.scale();
-        size.map_or(Ok((own, own)), |size| checked_size(size, checkpoint))
+        let (width, height) = checkpoint.unet.sample_size;
+        let scale = checkpoint.vae.scale();
+        let own = (width * scale, height * scale);
+        size.map_or(Ok(own), |size| checked_size(size, checkpoint))
     }
 
     /// Reads a checkpoint's networks onto `device`, in the type that suits it: see [`Precision::Auto`].

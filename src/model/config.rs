@@ -50,18 +50,11 @@ pub enum UpBlockType {
     Plain,
 }
 
-/// The block in the middle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MidBlockType {
-    /// `UNetMidBlock2DCrossAttn`: ResNet, transformer, ResNet.
-    CrossAttn,
-}
-
 /// The shape of the UNet; keys and defaults are those of diffusers' `UNet2DConditionModel`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UNetConfig {
     /// Width and height of the latents it was trained on.
-    pub sample_size: usize,
+    pub sample_size: (usize, usize),
     /// Channels of the latents: 4.
     pub in_channels: usize,
     /// Channels of the noise prediction: 4.
@@ -72,8 +65,6 @@ pub struct UNetConfig {
     pub down_block_types: Vec<DownBlockType>,
     /// The block of each level on the way up, coarsest first.
     pub up_block_types: Vec<UpBlockType>,
-    /// The block between them.
-    pub mid_block_type: MidBlockType,
     /// ResNet layers of each block on the way down; blocks on the way up have one more.
     pub layers_per_block: usize,
     /// Width of the prompt embedding.
@@ -89,12 +80,13 @@ pub struct UNetConfig {
     pub flip_sin_to_cos: bool,
     /// Subtracted from the number of frequencies in the time embedding's exponent.
     pub freq_shift: f64,
-    /// Padding of the downsampling convolutions.
-    pub downsample_padding: usize,
     /// Do the transformers begin and end with a linear layer instead of a 1x1 convolution?
     pub use_linear_projection: bool,
-    /// Transformer blocks in each transformer: 1.
-    pub transformer_layers_per_block: usize,
+    /// Transformer blocks in each transformer of each level on the way down, finest first; the middle block has those of
+    /// the last level.
+    pub transformer_layers: Vec<usize>,
+    /// The same on the way up, coarsest first.
+    pub up_transformer_layers: Vec<usize>,
     /// The middle block's ResNet outputs are divided by this.
     pub mid_block_scale_factor: f64,
     /// Is the input mapped from `x` to `2 x - 1` first?

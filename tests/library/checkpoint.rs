@@ -213,7 +213,7 @@ fn little_world_is_a_small_stable_diffusion_v1() {
     assert_eq!(unet.attention_heads.len(), unet.block_out_channels.len());
     assert!((checkpoint.vae.scaling_factor - 0.18215).abs() < 1e-12);
     assert_eq!(
-        checkpoint.vae.scale() * unet.sample_size,
+        checkpoint.vae.scale() * unet.sample_size.0,
         checkpoint.vae.sample_size
     );
     assert_eq!(checkpoint.tokenizer().unwrap().max_length(), 77);
@@ -857,8 +857,20 @@ fn values_that_cannot_be_are_refused_by_key() {
         (
             unet,
             "transformer_layers_per_block",
-            json!(10),
-            "only one transformer block",
+            json!(1000),
+            "expected at most 1024 transformer blocks",
+        ),
+        (
+            unet,
+            "transformer_layers_per_block",
+            json!([1, 2]),
+            "one for each of the 4 blocks",
+        ),
+        (
+            unet,
+            "reverse_transformer_layers_per_block",
+            json!([1, [1, 2], 1, 1]),
+            "expected a whole number",
         ),
         (
             unet,
@@ -918,10 +930,9 @@ fn values_that_cannot_be_are_refused_by_key() {
         (
             unet,
             "sample_size",
-            json!(17),
-            "17, expected a multiple of 8",
+            json!([16, 7]),
+            "[16,7], expected from 8 to 1024",
         ),
-        (unet, "sample_size", json!([16, 24]), "only square latents"),
         (
             unet,
             "_class_name",
@@ -1061,16 +1072,16 @@ fn old_configurations_are_corrected_as_the_pipeline_does_and_it_is_said() {
         (checkpoint.unet.sample_size, checkpoint.notes.len())
     };
     for (version, expected) in [
-        ("0.8.1", (64, 1)),
-        ("0.9.0.dev0", (32, 0)),
-        ("0.42.1", (32, 0)),
+        ("0.8.1", ((64, 64), 1)),
+        ("0.9.0.dev0", ((32, 32), 0)),
+        ("0.42.1", ((32, 32), 0)),
     ] {
         let found = size(json!({"_diffusers_version": version, "sample_size": 32}));
         assert_eq!(found, expected, "{version}");
     }
     assert_eq!(
         size(json!({"_diffusers_version": "0.6.0", "sample_size": 96})),
-        (96, 0)
+        ((96, 96), 0)
     );
 }
 

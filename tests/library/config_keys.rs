@@ -95,10 +95,7 @@ fn walk(name: &str, class: &Class<String>) {
                 Err(error) => {
                     assert!(error.starts_with("file: "), "{what}: {error}");
                     assert!(error.contains(key.as_str()), "{what}: {error}");
-                    assert!(
-                        effect != "none" || REFUSED.contains(&(key.as_str(), name)),
-                        "{what}: {error}"
-                    );
+                    assert!(effect != "none", "{what}: {error}");
                 }
             }
         }
@@ -115,16 +112,6 @@ fn walk(name: &str, class: &Class<String>) {
     let (_, notes) = read(&with(&class.base, "_private", &json!(1))).unwrap();
     assert!(notes.is_empty());
 }
-
-/// Harmless values that are refused all the same: latents that are no squares, and numbers of layers for levels without
-/// transformers.
-const REFUSED: [(&str, &str); 2] = [
-    ("sample_size", "UNet2DConditionModel"),
-    (
-        "reverse_transformer_layers_per_block",
-        "UNet2DConditionModel",
-    ),
-];
 
 /// Values that diffusers' class stumbles over, for outputs that are not taken here.
 const FAILURES: [(&str, &str); 1] = [("eos_token_id", "CLIPTextConfig")];

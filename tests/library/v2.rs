@@ -1,8 +1,9 @@
 //! A miniature of Stable Diffusion v2's structure against diffusers: OpenCLIP's text encoder, heads level by level,
-//! linear projections, and a UNet that predicts the velocity.
+//! linear projections, and a UNet that predicts the velocity; and one with deeper transformers and latents that are no
+//! square.
 //!
-//! What is expected is in `goldens/v2.json`, made by `parity/v2_structured.py`, which also says how the weights
-//! are made: they are a formula of each tensor's name.
+//! What is expected is in `goldens/v2.json` and `goldens/deep.json`, made by `parity/v2_structured.py`, which also says
+//! how the weights are made: they are a formula of each tensor's name.
 
 use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
@@ -171,10 +172,22 @@ fn what_v2_does_otherwise_is_read_from_its_configurations() {
 
 #[test]
 fn a_model_of_v2s_structure_computes_what_diffusers_computes() {
-    let golden = golden();
+    compare(&golden());
+}
+
+#[test]
+fn deeper_transformers_and_latents_that_are_no_square_are_computed_as_in_diffusers() {
+    let golden: Golden = serde_json::from_str(include_str!("../goldens/deep.json")).unwrap();
+    let (width, height) = compare(&golden);
+    assert_eq!((width, height), (96, 72));
+}
+
+/// Runs every case. The size of the last picture.
+fn compare(golden: &Golden) -> (u32, u32) {
+    let mut size = (0, 0);
     let folder = TempDir::new().unwrap();
     let model = folder.path().join("model");
-    write(&golden, &model);
+    write(golden, &model);
     for case in &golden.cases {
         let out = folder.path().join(&case.scheduler);
         let request = &golden.request;
@@ -240,6 +253,7 @@ fn a_model_of_v2s_structure_computes_what_diffusers_computes() {
         }
         if let Some(expected) = &case.image {
             let picture = image::open(out.join("image.png")).unwrap().to_rgb8();
+            size = picture.dimensions();
             let levels = |bytes: &[u8]| bytes.iter().map(|&x| f32::from(x)).collect::<Vec<_>>();
             assert_close(
                 &of("image"),
@@ -249,4 +263,5 @@ fn a_model_of_v2s_structure_computes_what_diffusers_computes() {
             );
         }
     }
+    size
 }

@@ -1,11 +1,16 @@
 """Writes ../goldens/v2.json: what diffusers computes with a miniature of Stable Diffusion v2's structure.
 
     python tests/parity/v2_structured.py tests/goldens/v2.json
+    python tests/parity/v2_structured.py --deep tests/goldens/deep.json
 
 What v2 does otherwise than v1: the text encoder is OpenCLIP's (GELU with the error function, `!` as padding, and the last
 layer left out, as diffusers stores it), heads are given level by level, the transformers' projections are linear layers,
 and the UNet predicts the velocity. The weights are a formula of each tensor's name (see `weight`), so that they need not
 be stored. Nothing is downloaded.
+
+With --deep it is what published models of that structure do not have and diffusers computes all the same: several
+transformer blocks in a transformer, other numbers of them on the way up, and latents that are no square and cannot be
+halved evenly.
 """
 
 import argparse
@@ -74,6 +79,14 @@ CONFIGS = {
     "tokenizer": dict(pad_token="!", model_max_length=77),
 }
 
+DEEP = dict(
+    sample_size=[9, 12],
+    down_block_types=["CrossAttnDownBlock2D"] * 2,
+    up_block_types=["CrossAttnUpBlock2D"] * 2,
+    transformer_layers_per_block=[1, 3],
+    reverse_transformer_layers_per_block=[1, 2],
+)
+
 # What --scheduler calls them.
 SCHEDULERS = {
     "lms": (LMSDiscreteScheduler, {}),
@@ -125,7 +138,12 @@ def fill(network: torch.nn.Module) -> dict[str, list[int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--deep", action="store_true")
     arguments = parser.parse_args()
+    schedulers = SCHEDULERS
+    if arguments.deep:
+        CONFIGS["unet"] |= DEEP
+        schedulers = {"ddim": SCHEDULERS["ddim"]}
     torch.set_num_threads(1)
     text = CLIPTextModel(CLIPTextConfig(**CONFIGS["text_encoder"])).eval()
     unet = UNet2DConditionModel(**CONFIGS["unet"]).eval()
@@ -161,7 +179,7 @@ def main() -> None:
         "prompt_embedding": numbers(text(ids).last_hidden_state),
         "cases": [],
     }
-    for name, (kind, options) in SCHEDULERS.items():
+    for name, (kind, options) in schedulers.items():
         pipe.scheduler = kind.from_config(DDIMScheduler.from_config(CONFIGS["scheduler"]).config, **options)
         steps, outputs = [], []
         forward = unet.forward
@@ -183,8 +201,6 @@ def main() -> None:
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
             generator=torch.Generator("cpu").manual_seed(SEED),
-            height=64,
-            width=64,
             callback_on_step_end=keep,
             callback_on_step_end_tensor_inputs=["latents"],
         ).images[0]

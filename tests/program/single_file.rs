@@ -199,7 +199,7 @@ fn the_structure_of_stable_diffusion_v1_is_read_from_the_shapes() {
     assert_eq!(unet.cross_attention_dim, 64);
     assert_eq!(unet.up_block_types[0], UpBlockType::Plain);
     assert_eq!(unet.up_block_types[1..], [UpBlockType::CrossAttn; 3]);
-    assert_eq!(unet.sample_size, 64);
+    assert_eq!(unet.sample_size, (64, 64));
     assert_eq!(checkpoint.vae.block_out_channels, [32, 32, 64, 64]);
     assert_eq!(checkpoint.vae.layers_per_block, 2);
     assert_eq!(checkpoint.vae.sample_size, 512);
@@ -594,7 +594,7 @@ fn check_says_what_is_in_a_model_and_that_it_can_be_run() {
     let report = json(&run(&folder, &["model", "check", "single.safetensors", "--json"]).success());
     assert_eq!(report["sha256"], sha256(&bytes));
     assert_eq!(report["can_run"], true);
-    assert_eq!(report["picture_size"], 128);
+    assert_eq!(report["picture_size"], serde_json::json!([128, 128]));
     let unet = &report["components"][1];
     assert_eq!(unet["component"], "unet");
     let golden = golden("Little World");

@@ -3,7 +3,7 @@
 use super::Reader;
 use super::reader::{Fate, Keys};
 use crate::checkpoint::CheckpointError;
-use crate::model::config::{DownBlockType, MidBlockType, UNetConfig, UpBlockType};
+use crate::model::config::{DownBlockType, UNetConfig, UpBlockType};
 
 impl UNetConfig {
     pub(in crate::checkpoint) fn read(
@@ -22,6 +22,7 @@ impl UNetConfig {
         json.refuse(&KEYS)?;
         let block_out_channels = json.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
         let levels = block_out_channels.len();
+        let transformer_layers = json.size_per_block("transformer_layers_per_block", 1, levels)?;
         let config = Self {
             sample_size: sample_size(json)?,
             in_channels: json.size("in_channels", 4)?,
@@ -54,7 +55,6 @@ impl UNetConfig {
                     blocks.extend([UpBlockType::CrossAttn; 3]);
                     blocks
                 }),
-            mid_block_type: MidBlockType::CrossAttn,
             layers_per_block: uniform(json, "layers_per_block", 2, levels)?,
             cross_attention_dim: uniform(json, "cross_attention_dim", 1280, levels)?,
             attention_heads: json.size_per_block("attention_head_dim", 8, levels)?,
@@ -63,9 +63,9 @@ impl UNetConfig {
             norm_eps: json.number("norm_eps", 1e-5, 1e-12..=1.0)?,
             flip_sin_to_cos: json.flag("flip_sin_to_cos", true)?,
             freq_shift: json.number("freq_shift", 0.0, 0.0..=1.0)?,
-            downsample_padding: 1,
             use_linear_projection: json.flag("use_linear_projection", false)?,
-            transformer_layers_per_block: uniform(json, "transformer_layers_per_block", 1, levels)?,
+            up_transformer_layers: up_transformer_layers(json, &transformer_layers)?,
+            transformer_layers,
             mid_block_scale_factor: json.number("mid_block_scale_factor", 1.0, 1e-6..=1e6)?,
             center_input_sample: json.flag("center_input_sample", false)?,
         };
@@ -105,11 +105,10 @@ impl UNetConfig {
         if self.layers_per_block > 256 {
             return Err(json.wrong("layers_per_block", "a whole number from 1 to 256"));
         }
-        if self.transformer_layers_per_block != 1 {
-            return Err(json.unsupported(
-                "transformer_layers_per_block",
-                "only one transformer block in each transformer is supported",
-            ));
+        // Before they are all named one by one.
+        if self.transformer_blocks() > MOST_TRANSFORMER_BLOCKS {
+            let expected = format!("at most {MOST_TRANSFORMER_BLOCKS} transformer blocks in all");
+            return Err(json.wrong("transformer_layers_per_block", &expected));
         }
         // The time embedding is as wide as the first level, half sines and half cosines, and its exponent is divided
         // by half the width less freq_shift.
@@ -131,15 +130,35 @@ impl UNetConfig {
                 return Err(json.wrong("attention_head_dim", &expected));
             }
         }
-        let halvings = 1 << (levels - 1);
-        if !self.sample_size.is_multiple_of(halvings) || self.sample_size > 1024 {
+        let least = 1 << (levels - 1);
+        let (width, height) = self.sample_size;
+        if [width, height]
+            .iter()
+            .any(|side| !(least..=1024).contains(side))
+        {
             let expected =
-                format!("a multiple of {halvings} up to 1024: each level but the last halves it");
+                format!("from {least} to 1024: each of the {levels} levels but the last halves it");
             return Err(json.wrong("sample_size", &expected));
         }
         Ok(())
     }
+
+    /// How many transformer blocks there are in all. The lists are as long as there are levels.
+    fn transformer_blocks(&self) -> usize {
+        let down = self.down_block_types.iter().zip(&self.transformer_layers);
+        let down = down.filter(|(kind, _)| **kind == DownBlockType::CrossAttn);
+        let up = self.up_block_types.iter().zip(&self.up_transformer_layers);
+        let up = up.filter(|(kind, _)| **kind == UpBlockType::CrossAttn);
+        let down: usize = down.map(|(_, layers)| layers * self.layers_per_block).sum();
+        let up: usize = up
+            .map(|(_, layers)| layers * (self.layers_per_block + 1))
+            .sum();
+        down + up + self.transformer_layers.last().copied().unwrap_or(0)
+    }
 }
+
+/// Many times as many as any published UNet has.
+const MOST_TRANSFORMER_BLOCKS: usize = 1024;
 
 /// What acts only beside something that is refused.
 const REFUSED_ALREADY: Fate = Fate::Harmless("it belongs to conditions that are refused");
@@ -220,13 +239,6 @@ const KEYS: Keys = Keys {
             ),
         ),
         (
-            "reverse_transformer_layers_per_block",
-            Fate::Only(
-                &["null", "1"],
-                "only one transformer block in each transformer is supported",
-            ),
-        ),
-        (
             "mid_block_type",
             Fate::Only(
                 &["\"UNetMidBlock2DCrossAttn\""],
@@ -278,18 +290,15 @@ const TIME_ACTIVATION: Fate = Fate::Only(
 );
 const KERNEL: Fate = Fate::Only(&["3"], "only 3x3 convolutions are supported");
 
-/// One side of the latents; a pair must be a square. Where it is absent or null diffusers must be told a size; here it is
-/// Stable Diffusion's, 64.
-fn sample_size(json: &Reader) -> Result<usize, CheckpointError> {
+/// Width and height of the latents; a pair has the height first. Where it is absent or null diffusers must be told a size;
+/// here it is Stable Diffusion's, 64.
+fn sample_size(json: &Reader) -> Result<(usize, usize), CheckpointError> {
     const STABLE_DIFFUSION: usize = 64;
     if json.value("sample_size").is_none() {
         json.note("sample_size is not set: latents are taken to be 64x64, as in Stable Diffusion");
-        return Ok(STABLE_DIFFUSION);
+        return Ok((STABLE_DIFFUSION, STABLE_DIFFUSION));
     }
     let sides = json.size_per_block("sample_size", STABLE_DIFFUSION, 2)?;
-    if sides[0] != sides[1] {
-        return Err(json.unsupported("sample_size", "only square latents are supported"));
-    }
     if sides[0] < STABLE_DIFFUSION
         && json
             .value("sample_size")
@@ -300,9 +309,18 @@ fn sample_size(json: &Reader) -> Result<usize, CheckpointError> {
             "sample_size is {}, and _diffusers_version is before 0.9: it is taken to be 64, as StableDiffusionPipeline corrects it",
             sides[0]
         ));
-        return Ok(STABLE_DIFFUSION);
+        return Ok((STABLE_DIFFUSION, STABLE_DIFFUSION));
     }
-    Ok(sides[0])
+    Ok((sides[1], sides[0]))
+}
+
+/// Transformer blocks of the levels on the way up: those of the way down in reverse, unless the file has others.
+fn up_transformer_layers(json: &Reader, down: &[usize]) -> Result<Vec<usize>, CheckpointError> {
+    const KEY: &str = "reverse_transformer_layers_per_block";
+    if json.value(KEY).is_some() {
+        return json.size_per_block(KEY, 1, down.len());
+    }
+    Ok(down.iter().rev().copied().collect())
 }
 
 /// Was the file written by a diffusers before 0.9, which wrote a wrong `sample_size`?

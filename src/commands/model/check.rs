@@ -57,10 +57,10 @@ fn text(report: &Report, source: &Source, variant: Option<&str>) -> io::Result<S
         writeln!(out, "schedule   {}", schedule(scheduler))?;
         writeln!(out, "samplers   {}", samplers(report, scheduler))?;
     }
-    if let Some(size) = report.picture_size {
-        writeln!(out, "pictures   {size} x {size} pixels")?;
+    if let Some(size @ (width, height)) = report.picture_size {
+        writeln!(out, "pictures   {width} x {height} pixels")?;
         if let Ok(checkpoint) = Checkpoint::open_variant(source, variant) {
-            let estimate = checkpoint.memory_estimate(DType::F32, (size, size), false);
+            let estimate = checkpoint.memory_estimate(DType::F32, size, false);
             let total = DecimalBytes(estimate.total());
             writeln!(out, "memory     about {total} for a picture, in f32")?;
         }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::transformer::{Context, SpatialTransformer};
+use super::transformer::{Context, SpatialTransformer, TransformerShape};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
@@ -19,21 +19,21 @@ pub struct DownBlock {
 }
 
 impl DownBlock {
-    /// A block with `(inputs, outputs)` channels; `heads` where it attends to the prompt.
+    /// A block with `(inputs, outputs)` channels; `transformer` where it attends to the prompt.
     pub fn new(
         config: &UNetConfig,
         (inputs, outputs): (usize, usize),
-        heads: Option<usize>,
+        transformer: Option<TransformerShape>,
         downsamples: bool,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let layer = |index: usize| {
             let inputs = if index == 0 { inputs } else { outputs };
-            Layer::new(config, index, (inputs, outputs), heads, weights)
+            Layer::new(config, index, (inputs, outputs), transformer, weights)
         };
         let downsampler = || {
             let weights = weights.pp("downsamplers.0.conv");
-            Conv2d::new(outputs, outputs, 3, 2, config.downsample_padding, &weights)
+            Conv2d::new(outputs, outputs, 3, 2, 1, &weights)
         };
         Ok(Self {
             layers: (0..config.layers_per_block)
@@ -85,15 +85,15 @@ impl MidBlock {
     pub fn new(
         config: &UNetConfig,
         channels: usize,
-        heads: usize,
+        transformer: TransformerShape,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
-        let layer = |index: usize, heads: Option<usize>| {
-            let scale = config.mid_block_scale_factor;
-            Layer::scaled(config, index, (channels, channels), heads, scale, weights)
+        let layer = |index: usize, transformer: Option<TransformerShape>| {
+            let (scale, channels) = (config.mid_block_scale_factor, (channels, channels));
+            Layer::scaled(config, index, channels, transformer, scale, weights)
         };
         Ok(Self {
-            first: layer(0, Some(heads))?,
+            first: layer(0, Some(transformer))?,
             last: layer(1, None)?,
         })
     }
@@ -136,11 +136,11 @@ pub struct UpBlock {
 }
 
 impl UpBlock {
-    /// A block with one layer more than the down blocks; `heads` where it attends to the prompt.
+    /// A block with one layer more than the down blocks; `transformer` where it attends to the prompt.
     pub fn new(
         config: &UNetConfig,
         channels: UpChannels,
-        heads: Option<usize>,
+        transformer: Option<TransformerShape>,
         upsamples: bool,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
@@ -153,7 +153,13 @@ impl UpBlock {
         let layer = |index: usize| {
             let inputs = if index == 0 { previous } else { outputs };
             let skip = if index == last { skip_last } else { outputs };
-            Layer::new(config, index, (inputs + skip, outputs), heads, weights)
+            Layer::new(
+                config,
+                index,
+                (inputs + skip, outputs),
+                transformer,
+                weights,
+            )
         };
         let upsampler = || {
             let weights = weights.pp("upsamplers.0.conv");
@@ -212,10 +218,10 @@ impl Layer {
         config: &UNetConfig,
         index: usize,
         channels: (usize, usize),
-        heads: Option<usize>,
+        transformer: Option<TransformerShape>,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
-        Self::scaled(config, index, channels, heads, 1.0, weights)
+        Self::scaled(config, index, channels, transformer, 1.0, weights)
     }
 
     /// The same with the residual block's output divided by `scale`.
@@ -223,7 +229,7 @@ impl Layer {
         config: &UNetConfig,
         index: usize,
         (inputs, outputs): (usize, usize),
-        heads: Option<usize>,
+        transformer: Option<TransformerShape>,
         scale: f64,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
@@ -233,14 +239,14 @@ impl Layer {
             time: Some(config.block_out_channels[0] * 4),
             output_scale_factor: scale,
         };
-        let attention = |heads: usize| {
+        let attention = |transformer: TransformerShape| {
             let weights = weights.pp("attentions").pp(index);
-            SpatialTransformer::new(config, outputs, heads, &weights)
+            SpatialTransformer::new(config, outputs, transformer, &weights)
         };
         let weights = weights.pp("resnets").pp(index);
         Ok(Self {
             resnet: ResnetBlock::new(resnet, inputs, outputs, &weights)?,
-            attention: heads.map(attention).transpose()?,
+            attention: transformer.map(attention).transpose()?,
         })
     }
 

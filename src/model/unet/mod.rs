@@ -18,7 +18,7 @@ use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbeddin
 
 use self::blocks::{DownBlock, MidBlock, UpBlock, UpChannels};
 pub use self::transformer::Context;
-use self::transformer::SpatialTransformer;
+use self::transformer::{SpatialTransformer, TransformerShape};
 use super::Error;
 use super::hook::{Hook, visit};
 use super::layers::{Conv2d, GroupNorm, silu};
@@ -65,8 +65,11 @@ impl UNet {
         let time_embedding = TimestepEmbedding::new(time_weights, first, first * 4)?;
 
         let down_blocks = down_blocks(config, &weights.pp("down_blocks"))?;
-        let heads = config.attention_heads[last];
-        let mid_block = MidBlock::new(config, channels[last], heads, &weights.pp("mid_block"))?;
+        let middle = TransformerShape {
+            heads: config.attention_heads[last],
+            layers: config.transformer_layers[last],
+        };
+        let mid_block = MidBlock::new(config, channels[last], middle, &weights.pp("mid_block"))?;
         let up_blocks = up_blocks(config, &weights.pp("up_blocks"))?;
         let sites = transformers(&down_blocks, &mid_block, &up_blocks);
         let cross_attention = sites.flat_map(|(halvings, transformer)| {
@@ -158,10 +161,14 @@ fn down_blocks(config: &UNetConfig, weights: &VarBuilder) -> Result<Vec<DownBloc
     let channels = &config.block_out_channels;
     let block = |level: usize| {
         let attends = config.down_block_types[level] == DownBlockType::CrossAttn;
+        let transformer = attends.then_some(TransformerShape {
+            heads: config.attention_heads[level],
+            layers: config.transformer_layers[level],
+        });
         DownBlock::new(
             config,
             (channels[level.saturating_sub(1)], channels[level]),
-            attends.then_some(config.attention_heads[level]),
+            transformer,
             level + 1 < channels.len(),
             &weights.pp(level),
         )
@@ -180,8 +187,11 @@ fn up_blocks(config: &UNetConfig, weights: &VarBuilder) -> Result<Vec<UpBlock>, 
             previous: channels[last.min(level + 1)],
             outputs: channels[level],
         };
-        let heads = attends.then_some(config.attention_heads[level]);
-        UpBlock::new(config, channels, heads, level > 0, &weights.pp(index))
+        let transformer = attends.then_some(TransformerShape {
+            heads: config.attention_heads[level],
+            layers: config.up_transformer_layers[index],
+        });
+        UpBlock::new(config, channels, transformer, level > 0, &weights.pp(index))
     };
     (0..=last).map(block).collect()
 }

@@ -51,6 +51,15 @@ struct KeysValues {
     value: Tensor,
 }
 
+/// What one level's transformers have that another's may not.
+#[derive(Debug, Clone, Copy)]
+pub struct TransformerShape {
+    /// Attention heads of each layer.
+    pub heads: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+}
+
 /// One spatial transformer.
 #[derive(Debug)]
 pub struct SpatialTransformer {
@@ -62,13 +71,14 @@ pub struct SpatialTransformer {
 }
 
 impl SpatialTransformer {
-    /// A transformer over `channels`, cut into `heads`.
+    /// A transformer over `channels`.
     pub fn new(
         config: &UNetConfig,
         channels: usize,
-        heads: usize,
+        shape: TransformerShape,
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
+        let TransformerShape { heads, layers } = shape;
         let projection = |name: &str| {
             let weights = weights.pp(name);
             if config.use_linear_projection {
@@ -86,9 +96,7 @@ impl SpatialTransformer {
             norm: GroupNorm::new(config.norm_num_groups, channels, 1e-6, &weights.pp("norm"))?,
             proj_in: projection("proj_in")?,
             proj_out: projection("proj_out")?,
-            blocks: (0..config.transformer_layers_per_block)
-                .map(block)
-                .collect::<Result<_, _>>()?,
+            blocks: (0..layers).map(block).collect::<Result<_, _>>()?,
             path: weights.prefix(),
         })
     }

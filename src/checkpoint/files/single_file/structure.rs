@@ -14,7 +14,7 @@ use crate::checkpoint::{
     weights::{DescribedBy, TensorFile},
 };
 use crate::model::config::{
-    Activation, DownBlockType, MidBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
+    Activation, DownBlockType, TextEncoderConfig, UNetConfig, UpBlockType, VaeConfig,
 };
 
 /// Heads of every attention in Stable Diffusion v1's UNet.
@@ -180,23 +180,22 @@ impl Shapes<'_> {
         let projection = at("middle_block.1.proj_in.weight");
         let use_linear_projection = self.shape(&projection)?.len() == 2;
         Ok(UNetConfig {
-            sample_size: LATENT_SIZE,
+            sample_size: (LATENT_SIZE, LATENT_SIZE),
             in_channels,
             out_channels,
             attention_heads: vec![UNET_HEADS; levels],
             block_out_channels,
             down_block_types,
             up_block_types,
-            mid_block_type: MidBlockType::CrossAttn,
             layers_per_block,
             cross_attention_dim,
             norm_num_groups: GROUPS,
             norm_eps: 1e-5,
             flip_sin_to_cos: true,
             freq_shift: 0.0,
-            downsample_padding: 1,
             use_linear_projection,
-            transformer_layers_per_block: 1,
+            transformer_layers: vec![1; levels],
+            up_transformer_layers: vec![1; levels],
             mid_block_scale_factor: 1.0,
             center_input_sample: false,
         })
