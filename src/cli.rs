@@ -727,19 +727,6 @@ impl RequestArgs {
     }
 }
 
-/// A request whose every field is in range, to check one field with [`Request::validate`].
-fn valid_request() -> Request {
-    Request {
-        prompt: String::new(),
-        negative_prompt: String::new(),
-        seed: 0,
-        steps: 1,
-        guidance_scale: 1.0,
-        scheduler: SchedulerKind::Lms,
-        interventions: Vec::new(),
-    }
-}
-
 fn seed(text: &str) -> Result<Seed, String> {
     if text.eq_ignore_ascii_case("random") {
         let drawn = random_seed().map_err(|error| error.to_string())?;
@@ -760,7 +747,7 @@ fn seed(text: &str) -> Result<Seed, String> {
     };
     let request = Request {
         seed: value,
-        ..valid_request()
+        ..Request::plain("")
     };
     match request.validate() {
         Ok(()) => Ok(Seed {
@@ -795,7 +782,7 @@ fn guidance(text: &str) -> Result<f64, String> {
     let guidance_scale = text.parse().map_err(|_| error())?;
     let request = Request {
         guidance_scale,
-        ..valid_request()
+        ..Request::plain("")
     };
     request.validate().map_err(|_| error())?;
     Ok(guidance_scale)

@@ -134,31 +134,16 @@ fn is_word(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::document::Model;
     use crate::generation::{BranchPoint, Intervention, Request};
 
     fn run(prompt: &str, scheduler: SchedulerKind) -> RunMetadata {
-        RunMetadata {
-            model: Model {
-                name: "little-world".into(),
-                sha256: "0123456789abcdef".repeat(4),
-            },
-            device: "cpu".into(),
-            dtype: "float32".into(),
-            architecture: None,
-            scheduler_config: None,
-            broken_weight: None,
-            request: Request {
-                prompt: prompt.into(),
-                negative_prompt: String::new(),
-                seed: 7,
-                steps: 5,
-                guidance_scale: 7.5,
-                scheduler,
-                interventions: Vec::new(),
-            },
-            branches: Vec::new(),
-        }
+        RunMetadata::hand_made(Request {
+            seed: 7,
+            steps: 5,
+            guidance_scale: 7.5,
+            scheduler,
+            ..Request::plain(prompt)
+        })
     }
 
     /// What `parse_prompt_attention` of stable-diffusion-webui makes of a text that has no weights left in it.

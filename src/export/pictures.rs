@@ -15,10 +15,12 @@ use crate::generation::Request;
 use super::document::{Model, Program};
 
 /// A heat map: a value for each place, row-major.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeatMap<'a> {
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    /// What it shows: `apple, step 12, mean of all layers`.
+    pub name: String,
     /// `height * width` values.
-    pub values: &'a [f32],
+    pub values: Vec<f32>,
     /// Number of columns.
     pub width: usize,
     /// Number of rows.
@@ -33,10 +35,10 @@ const PIXELS: usize = 512;
 /// Time that each step of an animation is shown.
 const FRAME: Duration = Duration::from_millis(200);
 
-impl HeatMap<'_> {
+impl HeatMap {
     /// From its smallest finite value to its largest; 0 to 0 where there is none.
     pub fn scale(&self) -> Scale {
-        scale_of(self.values)
+        scale_of(&self.values)
     }
 
     /// The map in the colours that it has on the screen, from black at the scale's smallest value to pale yellow at its
@@ -65,9 +67,9 @@ impl HeatMap<'_> {
 }
 
 /// From the smallest finite value of all maps to the largest: for maps that are compared.
-pub fn common_scale<'a>(maps: impl IntoIterator<Item = HeatMap<'a>>) -> Scale {
+pub fn common_scale(maps: &[HeatMap]) -> Scale {
     let scales: Vec<f32> = maps
-        .into_iter()
+        .iter()
         .filter(|map| map.values.iter().any(|value| value.is_finite()))
         .flat_map(|map| [map.scale().0, map.scale().1])
         .collect();
@@ -87,12 +89,11 @@ fn scale_of(values: &[f32]) -> Scale {
     }
 }
 
-/// Writes a map as PNG on a scale of its own. `name` says what it is (`apple, step 12, mean of all layers`); it is in
-/// the text chunk `diffuscope` with the scale, the model and the request. Returns the path.
+/// Writes a map as PNG on a scale of its own. What it shows is in the text chunk `diffuscope`, with the scale, the model
+/// and the request. Returns the path.
 pub fn save_map(
     file: OutputFile,
-    map: HeatMap,
-    name: &str,
+    map: &HeatMap,
     request: &Request,
     model: &Model,
 ) -> Result<PathBuf, DestinationError> {
@@ -101,7 +102,7 @@ pub fn save_map(
         "program": Program::this(),
         "model": model,
         "request": request,
-        "map": name,
+        "map": map.name,
         "scale": [scale.0, scale.1],
     });
     let picture = map.picture(scale);
@@ -113,7 +114,7 @@ pub fn save_map(
 /// # Errors
 /// Where it cannot be written; maps of different sizes; no map at all.
 pub fn save_animation(file: OutputFile, maps: &[HeatMap]) -> Result<PathBuf, DestinationError> {
-    let scale = common_scale(maps.iter().copied());
+    let scale = common_scale(maps);
     file.publish(|out| {
         let size = |map: &HeatMap| (map.width, map.height);
         let first = maps.first().map(size);
@@ -150,11 +151,12 @@ mod tests {
     use image::codecs::gif::GifDecoder;
 
     use super::*;
-    use crate::scheduler::SchedulerKind;
+    use crate::export::RunMetadata;
 
-    fn map(values: &[f32]) -> HeatMap<'_> {
+    fn map(values: &[f32]) -> HeatMap {
         HeatMap {
-            values,
+            name: "苹, step 0".to_owned(),
+            values: values.to_vec(),
             width: 2,
             height: values.len() / 2,
         }
@@ -184,20 +186,8 @@ mod tests {
     fn a_saved_map_says_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let file = OutputFile::at(&folder.path().join("apple.png")).unwrap();
-        let request = Request {
-            prompt: "苹果".into(),
-            negative_prompt: String::new(),
-            seed: 1,
-            steps: 1,
-            guidance_scale: 7.5,
-            scheduler: SchedulerKind::Euler,
-            interventions: Vec::new(),
-        };
-        let model = Model {
-            name: "hand-made".into(),
-            sha256: "0123456789abcdef".repeat(4),
-        };
-        let path = save_map(file, map(&[0.0, 1.0]), "苹, step 0", &request, &model).unwrap();
+        let RunMetadata { request, model, .. } = RunMetadata::hand_made(Request::plain("苹果"));
+        let path = save_map(file, &map(&[0.0, 1.0]), &request, &model).unwrap();
         let bytes = fs::read(path).unwrap();
         let reader = png::Decoder::new(io::Cursor::new(&bytes)).read_info();
         let info = reader.unwrap().info().clone();

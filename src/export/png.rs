@@ -85,27 +85,14 @@ mod tests {
     fn a_picture_keeps_its_pixels_and_says_how_it_was_made() {
         let image = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 200]));
         let request = Request {
-            prompt: "苹果".into(),
             negative_prompt: "dog".into(),
             seed: -1,
             steps: 7,
             guidance_scale: 7.5,
             scheduler: SchedulerKind::DpmPlusPlus2M,
-            interventions: Vec::new(),
+            ..Request::plain("苹果")
         };
-        let run = RunMetadata {
-            model: Model {
-                name: "little-world".into(),
-                sha256: "0123456789abcdef".repeat(4),
-            },
-            device: "cpu".into(),
-            dtype: "float32".into(),
-            architecture: None,
-            scheduler_config: None,
-            broken_weight: None,
-            request: request.clone(),
-            branches: Vec::new(),
-        };
+        let run = RunMetadata::hand_made(request.clone());
         let mut bytes = Vec::new();
         write_png(&mut bytes, &image, &run).unwrap();
         let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
@@ -121,7 +108,7 @@ mod tests {
             text("parameters"),
             format!(
                 "苹果\nNegative prompt: dog\nSteps: 7, Sampler: DPM++ 2M, Schedule type: Uniform, CFG scale: 7.5, \
-                 Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: little-world, RNG: CPU, \
+                 Seed: 4294967295, Size: 3x2, Model hash: 0123456789, Model: hand-made, RNG: CPU, \
                  Version: diffuscope {}",
                 env!("CARGO_PKG_VERSION")
             )

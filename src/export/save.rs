@@ -169,30 +169,11 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::export::document::{Model, TensorDocument, step_schema};
+    use crate::export::document::{TensorDocument, step_schema};
+    use crate::generation::Request;
 
     fn metadata() -> RunMetadata {
-        RunMetadata {
-            model: Model {
-                name: "hand-made".into(),
-                sha256: "0123456789abcdef".repeat(4),
-            },
-            device: "cpu".into(),
-            dtype: "float32".into(),
-            request: crate::generation::Request {
-                prompt: "苹果".into(),
-                negative_prompt: String::new(),
-                seed: 1,
-                steps: 1,
-                guidance_scale: 7.5,
-                scheduler: crate::scheduler::SchedulerKind::Euler,
-                interventions: Vec::new(),
-            },
-            architecture: None,
-            branches: Vec::new(),
-            scheduler_config: None,
-            broken_weight: None,
-        }
+        RunMetadata::hand_made(Request::plain("苹果"))
     }
 
     #[test]

@@ -57,6 +57,24 @@ impl RunMetadata {
         }
     }
 
+    /// That of a run on no real model, for tests.
+    #[cfg(test)]
+    pub fn hand_made(request: Request) -> Self {
+        Self {
+            model: Model {
+                name: "hand-made".to_owned(),
+                sha256: "0123456789abcdef".repeat(4),
+            },
+            device: "cpu".to_owned(),
+            dtype: "float32".to_owned(),
+            architecture: None,
+            request,
+            branches: Vec::new(),
+            scheduler_config: None,
+            broken_weight: None,
+        }
+    }
+
     /// The document of a run that has not begun.
     fn into_document(self) -> RunDocument {
         RunDocument {

@@ -144,6 +144,19 @@ pub enum RequestError {
 }
 
 impl Request {
+    /// One step of LMS without guidance: every field is in its range, and is there to be changed.
+    pub(crate) fn plain(prompt: &str) -> Self {
+        Self {
+            prompt: prompt.to_owned(),
+            negative_prompt: String::new(),
+            seed: 0,
+            steps: 1,
+            guidance_scale: 1.0,
+            scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
+        }
+    }
+
     /// The same request for another prompt. Interventions that name their word act on it wherever the new prompt has
     /// it; their positions are looked up when the run begins.
     #[must_use]

@@ -188,7 +188,11 @@ mod tests {
             -(1 << 63),
             -((1 << 53) + 1),
         ] {
-            let json = serde_json::to_value(Request { seed, ..request() }).unwrap();
+            let json = serde_json::to_value(Request {
+                seed,
+                ..Request::plain("")
+            })
+            .unwrap();
             assert_eq!(
                 serde_json::from_value::<Request>(json.clone())
                     .unwrap()
@@ -228,17 +232,5 @@ mod tests {
             "{error}"
         );
         assert!(read(r#""seed": 8, "seed_text": "eight""#).is_err());
-    }
-
-    fn request() -> Request {
-        Request {
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            seed: 0,
-            steps: 1,
-            guidance_scale: 1.0,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diffuscope::export::document::{
-    Model, RunDocument, TensorDocument, TensorEntry, run_schema, tensor_schema,
+    RunDocument, TensorDocument, TensorEntry, run_schema, tensor_schema,
 };
 use diffuscope::export::{Export, ExportError, OutputFolder, RunMetadata, TensorSelection};
 use diffuscope::generation::Request;
@@ -32,17 +32,8 @@ fn request(steps: usize) -> Request {
 
 fn metadata(steps: usize) -> RunMetadata {
     RunMetadata {
-        model: Model {
-            name: "hand-made".into(),
-            sha256: "0123456789abcdef".repeat(4),
-        },
-        device: "cpu".into(),
-        dtype: "float32".into(),
-        request: request(steps),
-        architecture: None,
-        branches: Vec::new(),
         scheduler_config: Some(SchedulerConfig::stable_diffusion_v1()),
-        broken_weight: None,
+        ..RunMetadata::hand_made(request(steps))
     }
 }
 

@@ -284,13 +284,10 @@ mod tests {
 
     fn a_cat() -> Request {
         Request {
-            prompt: "a cat".into(),
-            negative_prompt: String::new(),
             seed: 1,
             steps: 5,
             guidance_scale: 3.0,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
+            ..Request::plain("a cat")
         }
     }
 

@@ -9,13 +9,13 @@ use super::attention::SelectedMaps;
 use super::cursor::{Cursor, View};
 use super::detail::Part;
 use super::run::{Run, RunState};
-use crate::export::{ExportOptions, OnExisting, RunMetadata};
+use crate::export::{ExportOptions, HeatMap, OnExisting, RunMetadata};
 use crate::generation::cosine;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
 use crate::text;
 use crate::trace::{AttentionMaps, Guidance, TensorData};
-use crate::tui::worker::{AttentionKey, Command, Content, Job, Map, NewFile, Task};
+use crate::tui::worker::{AttentionKey, Command, Content, Job, NewFile, Task};
 
 /// The format of what is no file.
 const FOLDER: &str = "folder";
@@ -269,7 +269,7 @@ impl<'a> ItemList<'a> {
         let cosines = (rows.iter())
             .flat_map(|a| rows.iter().map(|b| cosine(a, b) as f32))
             .collect();
-        let map = Map {
+        let map = HeatMap {
             name: format!("cosines of {what} between the prompt's tokens"),
             values: cosines,
             width: count,
@@ -306,7 +306,7 @@ impl<'a> ItemList<'a> {
         let word = word.map_or_else(String::new, |token| text::clean(&token.piece));
         let word = word.trim_end_matches("</w>");
         let selected = SelectedMaps::new(&cursor.attention, maps, with_heads);
-        let map = |selected: &SelectedMaps, name: String| Map {
+        let map = |selected: &SelectedMaps, name: String| HeatMap {
             name,
             values: selected.map(cursor.token, selected.size),
             width: selected.size.0,
@@ -318,7 +318,7 @@ impl<'a> ItemList<'a> {
         let name = format!("attention-{}", file_name(word));
         self.add(format!("this map of “{word}”"), at, &name, this);
         let steps = run.trace.steps.len();
-        let frames: Vec<Map> = (0..steps)
+        let frames: Vec<HeatMap> = (0..steps)
             .filter_map(|step| {
                 let key = AttentionKey {
                     step,

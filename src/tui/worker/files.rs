@@ -31,29 +31,9 @@ pub enum Content {
     Attention(AttentionMaps),
     /// A step with its tensors and its cross-attention, as JSON.
     Step(Arc<StepTrace>, Vec<AttentionMaps>),
-    Map(Map),
+    Map(HeatMap),
     /// Heat maps one after the other, as GIF.
-    Animation(Vec<Map>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Map {
-    /// What it shows, for the file's text.
-    pub name: String,
-    /// `height * width` values, row-major.
-    pub values: Vec<f32>,
-    pub width: usize,
-    pub height: usize,
-}
-
-impl Map {
-    fn heat_map(&self) -> HeatMap<'_> {
-        HeatMap {
-            values: &self.values,
-            width: self.width,
-            height: self.height,
-        }
-    }
+    Animation(Vec<HeatMap>),
 }
 
 impl NewFile {
@@ -74,11 +54,8 @@ impl NewFile {
             Content::Tensor(tensor) => save_tensor(file, tensor),
             Content::Attention(maps) => save_attention(file, maps),
             Content::Step(step, attention) => save_step(file, &self.metadata, step, attention),
-            Content::Map(map) => save_map(file, map.heat_map(), &map.name, request, model),
-            Content::Animation(maps) => {
-                let maps: Vec<HeatMap> = maps.iter().map(Map::heat_map).collect();
-                save_animation(file, &maps)
-            }
+            Content::Map(map) => save_map(file, map, request, model),
+            Content::Animation(maps) => save_animation(file, maps),
         }
     }
 }

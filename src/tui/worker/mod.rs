@@ -17,7 +17,7 @@ use crate::export::Replay;
 use crate::generation::{Pipeline, RequestPatch};
 use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
-pub use files::{Content, Map, NewFile};
+pub use files::{Content, NewFile};
 pub use update::{AttentionKey, Failure, Pictures, Update, Work};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
