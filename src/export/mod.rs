@@ -14,7 +14,6 @@ mod json;
 mod number;
 mod options;
 mod parameters;
-mod partial;
 mod pictures;
 mod png;
 mod replay;

@@ -6,7 +6,6 @@
 
 mod check;
 mod files;
-mod resample;
 mod verify;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ use super::{
 use crate::checkpoint::{
     config::Extras,
     error::CheckpointError,
-    layout::Layout,
+    layout::{Layout, TEXT_PREFIX},
     weights::{TensorFile, Weights},
 };
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
@@ -31,7 +31,7 @@ pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
     let file = TensorFile::open(files, "")?;
     kind::refuse_others(&file)?;
     // Files that were saved again by newer transformers leave `text_model.` out.
-    let full = format!("{}text_model.", names::TEXT_ENCODER);
+    let full = format!("{}{TEXT_PREFIX}", names::TEXT_ENCODER);
     let text_prefix = if file.names().any(|name| name.starts_with(&full)) {
         full
     } else {
@@ -43,7 +43,10 @@ pub fn read(files: &Files) -> Result<Contents, CheckpointError> {
         structure.text_encoder,
         &file,
         Layout::text_encoder,
-        |name, _| format!("{text_prefix}{}", name.trim_start_matches("text_model.")),
+        |name, _| {
+            let name = name.strip_prefix(TEXT_PREFIX).unwrap_or(name);
+            format!("{text_prefix}{name}")
+        },
         false,
     );
     let mut unet = network(structure.unet, &file, Layout::unet, names::unet, false);

@@ -158,16 +158,8 @@ fn mode(bits: u32) -> fs::Permissions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names;
     use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_lives_is_not() {

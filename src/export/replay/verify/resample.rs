@@ -1,11 +1,12 @@
-//! The noise, the schedule, guidance and the sampler of a recorded run, computed again: everything between the network's
-//! predictions, which are taken as they were recorded.
+//! Guidance and the sampler's steps of a recorded run, computed again: everything between the network's predictions, which
+//! are taken as they were recorded.
 
 use candle_core::{Device, Tensor};
 
-use super::verify::Verified;
-use super::{Replay, ReplayError};
-use crate::export::document::{self, Step};
+use super::Verified;
+use super::schedule::{near, verify_noise, verify_schedule};
+use crate::export::document::Step;
+use crate::export::replay::{Replay, ReplayError};
 use crate::generation::{Request, converted_latents};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerConfig, SchedulerError};
@@ -58,7 +59,7 @@ impl<'a> Resampled<'a> {
     /// Goes through the run.
     pub fn verify(replay: &'a Replay, verified: &mut Verified) -> Result<(), ReplayError> {
         let request = replay.first_request();
-        let (noise, generator) = Self::verify_noise(replay, request, verified)?;
+        let (noise, generator) = verify_noise(replay, request, verified)?;
         let Some(config) = &replay.document.scheduler_config else {
             let what = "timesteps, sigmas, guidance and the sampler's steps: run.json has no scheduler_config, \
                         as an earlier version wrote it";
@@ -82,36 +83,9 @@ impl<'a> Resampled<'a> {
             run.branch(index, &noise)?;
             run.step(index, step)?;
         }
-        run.verify_schedule()?;
+        verify_schedule(replay, run.request, run.scheduler.schedule())?;
         run.say(verified);
         Ok(())
-    }
-
-    /// The noise that follows from the seed, which must be what was recorded; and the generator after it.
-    fn verify_noise(
-        replay: &Replay,
-        request: &Request,
-        verified: &mut Verified,
-    ) -> Result<(Vec<f32>, Generator), ReplayError> {
-        let mut generator = Generator::manual_seed(request.seed);
-        let count = replay.info.latent_shape.iter().product();
-        let noise = generator.randn(count);
-        let name = "initial_noise";
-        let Some(entry) = replay.document.tensors.get(name) else {
-            verified
-                .unchecked
-                .push("the seed: initial_noise is not recorded".to_owned());
-            return Ok((noise, generator));
-        };
-        let recorded = replay.tensor(name, entry)?;
-        if recorded.data[..] != noise[..] {
-            let expected = format!("the noise of seed {}", request.seed);
-            return Err(replay.differs("tensors.initial_noise", "other noise", expected));
-        }
-        verified
-            .checked
-            .push(format!("the noise is that of seed {}", request.seed));
-        Ok((noise, generator))
     }
 
     /// Changes the request where the run was: see [`Generation::branch`](crate::generation::Generation::branch).
@@ -280,54 +254,6 @@ impl<'a> Resampled<'a> {
         Ok(())
     }
 
-    /// The schedule as a whole, which is that of the last request.
-    fn verify_schedule(&self) -> Result<(), ReplayError> {
-        let expected = document::Schedule::from(self.scheduler.schedule());
-        let found = &self.replay.document.schedule;
-        let of = &self.request.scheduler;
-        for (name, found, expected) in [
-            ("timesteps", &found.timesteps, &expected.timesteps),
-            ("sigmas", &found.sigmas, &expected.sigmas),
-            ("betas", &found.betas, &expected.betas),
-            (
-                "alphas_cumprod",
-                &found.alphas_cumprod,
-                &expected.alphas_cumprod,
-            ),
-            (
-                "init_noise_sigma",
-                &vec![found.init_noise_sigma],
-                &vec![expected.init_noise_sigma],
-            ),
-        ] {
-            let member = format!("schedule.{name}");
-            if found.len() != expected.len() {
-                let expected =
-                    format!("{} of {} steps of {of}", expected.len(), self.request.steps);
-                return Err(self.replay.differs(
-                    member,
-                    format!("a list of {}", found.len()),
-                    expected,
-                ));
-            }
-            let mut pairs = found.iter().zip(expected).enumerate();
-            if let Some((index, (found, expected))) = pairs.find(|(_, (a, b))| !near(a.0, b.0)) {
-                let member = format!("{member}[{index}]");
-                return Err(self.replay.differs(
-                    member,
-                    found.0,
-                    format!("{}, as {of} has it", expected.0),
-                ));
-            }
-        }
-        if found.space != expected.space {
-            return Err(self
-                .replay
-                .differs("schedule.space", "another", format!("that of {of}")));
-        }
-        Ok(())
-    }
-
     /// Adds what there was to compare.
     fn say(&self, verified: &mut Verified) {
         let Seen {
@@ -433,9 +359,4 @@ impl<'a> Resampled<'a> {
 
 fn member(index: usize, name: &str) -> String {
     format!("steps[{index}].tensors.{name}")
-}
-
-/// The same number, but for how another machine may round it.
-fn near(found: f32, expected: f32) -> bool {
-    (found - expected).abs() <= 1e-6 * expected.abs().max(1e-6)
 }

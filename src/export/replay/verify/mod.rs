@@ -1,11 +1,14 @@
 //! Is what `run.json` says so? Whatever of it follows from the recorded tensors is computed again from them, and what
 //! does not is said to be unchecked.
 
-use super::resample::Resampled;
+mod resample;
+mod schedule;
+
 use super::{ATTENTION, Replay, ReplayError};
 use crate::export::document::{RunDocument, Step, TensorEntry};
 use crate::export::png::made;
 use crate::trace::{NotFinite, Stats, TensorData, Trace, TraceStage};
+use resample::Resampled;
 
 /// What was computed again and found to be as `run.json` says, and what could not be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
