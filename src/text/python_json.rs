@@ -7,13 +7,18 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 /// Reads a value from the bytes of a file.
 ///
 /// # Errors
-/// What is neither JSON nor Python's, with its line; what is no `T`.
+/// What is neither JSON nor Python's, with its line; what is no `T`. A byte order mark is none of it, in Python either.
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(serde_json::Error::custom(
+            "it begins with a byte order mark; save it in UTF-8 without one",
+        ));
+    }
     serde_json::from_slice(&standard(bytes))
 }
 

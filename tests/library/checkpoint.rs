@@ -923,8 +923,8 @@ fn values_that_cannot_be_are_refused_by_key() {
         (
             unet,
             "flip_sin_to_cos",
-            json!(1),
-            "1, expected true or false",
+            json!(2),
+            "2, expected true or false",
         ),
         (unet, "norm_eps", json!(0), "0, expected a number from"),
         (
@@ -1031,6 +1031,45 @@ fn a_noise_schedule_that_cannot_be_is_refused() {
     ] {
         Folder::new().set(file, changes).refused(&[file, says]);
     }
+    let index = json!({"scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]});
+    Folder::new()
+        .set("model_index.json", index)
+        .refused(&[file, "trained for flow matching"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_no_absent_file() {
+    for file in ["model_index.json", "diffuscope.json"] {
+        let folder = Folder::new();
+        let _ = fs::remove_file(folder.path(file));
+        link(Path::new("nowhere"), &folder.path(file));
+        folder.refused(&[file, "it is a link to nowhere"]);
+    }
+    for file in ["tokenizer_config", "special_tokens_map", "added_tokens"] {
+        let folder = Folder::new();
+        let file = format!("tokenizer/{file}.json");
+        let _ = fs::remove_file(folder.path(&file));
+        link(Path::new("nowhere"), &folder.path(&file));
+        let tokenizer = folder.open().unwrap().tokenizer();
+        let read = tokenizer.map(drop).map_err(|error| error.to_string());
+        refused(read, &[&file, "it is a link to nowhere"]);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_named() {
+    let marked = |file: &str| {
+        let folder = Folder::new();
+        let text = fs::read_to_string(folder.path(file)).unwrap();
+        folder.write(file, format!("\u{feff}{text}"));
+        folder
+    };
+    marked("unet/config.json").refused(&["unet/config.json", "byte order mark"]);
+    let folder = marked("tokenizer/vocab.json");
+    let tokenizer = folder.open().unwrap().tokenizer();
+    let read = tokenizer.map(drop).map_err(|error| error.to_string());
+    refused(read, &["tokenizer/vocab.json", "byte order mark"]);
 }
 
 /// As diffusers' `StableDiffusionPipeline.__init__` and, where another sampler is asked for, `from_config` have it.
@@ -1163,6 +1202,7 @@ fn harmless_values_are_accepted_and_unused_ones_are_named() {
             json!({
                 "act_fn": "swish", "only_cross_attention": [false, false, false, false], "upcast_attention": true,
                 "conv_in_kernel": 3.0, "num_attention_heads": null, "dual_cross_attention": null,
+                "flip_sin_to_cos": 1, "center_input_sample": 0,
             }),
         )
         .set(

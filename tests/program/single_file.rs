@@ -519,6 +519,14 @@ fn what_is_not_stable_diffusion_v1_is_refused_by_its_name() {
     };
     refused(&without("cond_stage_model."), &["it has no text encoder"]);
     refused(&without("first_stage_model."), &["it has no autoencoder"]);
+    // With the others there, a network under other names is not one that is alone.
+    let unet = "model.diffusion_model.";
+    let bare = narrow().into_iter().map(|(name, tensor)| {
+        let bare = name.strip_prefix(unet).map(str::to_owned);
+        (bare.unwrap_or(name), tensor)
+    });
+    let named = "it has no UNet (tensors named model.diffusion_model.…)";
+    refused(&bare.collect::<Tensors>(), &[named]);
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Reader {
         self.name_rest(class, ", as in diffusers");
     }
 
-    /// Names the keys of a file of this program's own that it does not know.
+    /// Names the keys that this program does not know, whoever else does.
     pub fn name_unknown_here(&self) {
         self.name_rest("this program", "");
     }
@@ -254,23 +254,24 @@ impl Reader {
             .filter(|number| range.contains(number))
             .ok_or_else(|| {
                 let (least, most) = (range.start(), range.end());
-                let expected = if *most < f64::MAX {
-                    format!("a number from {least:?} to {most:?}")
-                } else {
-                    format!("a number of at least {least:?}")
+                let expected = match (*least > f64::MIN, *most < f64::MAX) {
+                    (_, true) => format!("a number from {least:?} to {most:?}"),
+                    (true, false) => format!("a number of at least {least:?}"),
+                    (false, false) => "a number".to_owned(),
                 };
                 self.wrong(key, &expected)
             })
     }
 
-    /// True or false; null is false, as in Python.
+    /// True or false; null and 0 are false and 1 is true, as in Python.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, CheckpointError> {
         match self.written(key) {
             None => Ok(default),
             Some(Value::Null) => Ok(false),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.wrong(key, "true or false")),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(value) if same(value, &Value::from(0)) => Ok(false),
+            Some(value) if same(value, &Value::from(1)) => Ok(true),
+            Some(_) => Err(self.wrong(key, "true or false")),
         }
     }
 

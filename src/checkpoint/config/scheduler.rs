@@ -57,6 +57,19 @@ pub fn scheduler(
     json.refuse(&KEYS)?;
     let written = json.text("_class_name", "")?.to_owned();
     let class_name = class.or((!written.is_empty()).then_some(written));
+    if let Some(class) = class_name
+        .as_deref()
+        .filter(|class| class.starts_with("FlowMatch"))
+    {
+        return Err(CheckpointError::Scheduler {
+            file: json.file().to_owned(),
+            reason: format!(
+                "it is for {}: this checkpoint was trained for flow matching, which is not supported; \
+                 supported are checkpoints of Stable Diffusion v1's structure",
+                printable(class)
+            ),
+        });
+    }
     let mut config = parse(&json)?;
     config.class_name = class_name;
     correct(&mut config, &json);
@@ -68,7 +81,11 @@ pub fn scheduler(
     }
     name_sampler(&config, preferred, &json);
     name_sigmas(&config, &json);
-    json.name_unknown(config.class_name.as_deref().unwrap_or("its class"));
+    match (&config.class_name, config.own_kind()) {
+        (Some(class), Some(_)) => json.name_unknown(class),
+        // What other classes know is not known here.
+        _ => json.name_unknown_here(),
+    }
     Ok((config, json.notes()))
 }
 

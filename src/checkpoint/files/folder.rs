@@ -27,11 +27,13 @@ pub fn read(files: &Files, variant: Option<&str>) -> Contents {
     let pipeline = index.and_then(|json| json.and_then(Pipeline::read).ok());
     let pipeline = pipeline.unwrap_or_default();
     notes.extend(pipeline.notes);
-    let extras = if files.has(Extras::FILE) {
-        let what = "its settings are";
-        config(files, Extras::FILE, what, &mut notes, Extras::read)
-    } else {
-        Ok(Extras::default())
+    let extras = match files.has_optional(Extras::FILE) {
+        Ok(true) => {
+            let what = "its settings are";
+            config(files, Extras::FILE, what, &mut notes, Extras::read)
+        }
+        Ok(false) => Ok(Extras::default()),
+        Err(error) => Err(error),
     };
     let preferred = extras
         .as_ref()

@@ -67,7 +67,7 @@ pub fn locate(source: &Source) -> Result<Files, CheckpointError> {
             looked_for: INDEX,
         });
     }
-    if files.has(INDEX) {
+    if files.has_optional(INDEX)? {
         Pipeline::read(files.json(INDEX)?)?;
     }
     Ok(files)

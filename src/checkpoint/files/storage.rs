@@ -71,6 +71,16 @@ impl Files {
         }
     }
 
+    /// Does a file exist that a checkpoint need not have? What stands in its place and is none is refused: a link that
+    /// leads to nothing means that the file was not copied.
+    pub fn has_optional(&self, path: &str) -> Result<bool, CheckpointError> {
+        let exists = self.has(path);
+        if !exists {
+            self.refuse_what_is_no_file(path)?;
+        }
+        Ok(exists)
+    }
+
     /// The first of `paths` that exists.
     pub fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
         paths.iter().copied().find(|path| self.has(path))

@@ -14,8 +14,17 @@ pub fn refuse_others(file: &TensorFile) -> Result<(), CheckpointError> {
         file: file.file().to_owned(),
         reason,
     };
+    let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
+    let networks = [
+        (names::TEXT_ENCODER, "text encoder"),
+        (names::UNET, "UNet"),
+        (names::VAE, "autoencoder"),
+    ];
+    // With a network under its usual names, it is no single part.
+    let is_more = networks.iter().any(|(prefix, _)| has(prefix));
     let found = OTHERS
         .iter()
+        .filter(|kind| !(is_more && kind.is_part()))
         .find(|kind| kind.signs.iter().any(|sign| sign.is_in(file)));
     if let Some(Kind { name, todo, .. }) = found {
         return Err(other_kind(format!("it is {name} {todo}")));
@@ -31,12 +40,6 @@ pub fn refuse_others(file: &TensorFile) -> Result<(), CheckpointError> {
             printable(scale)
         )));
     }
-    let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
-    let networks = [
-        (names::TEXT_ENCODER, "text encoder"),
-        (names::UNET, "UNet"),
-        (names::VAE, "autoencoder"),
-    ];
     let missing: Vec<String> = networks
         .iter()
         .filter(|(prefix, _)| !has(prefix))

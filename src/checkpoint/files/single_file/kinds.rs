@@ -42,6 +42,13 @@ const PART: &str =
 const ALONE: &str = "alone; a checkpoint has a text encoder, a UNet and an autoencoder";
 const NO_MODEL: &str = "which is no part of a diffusion model";
 
+impl Kind {
+    /// Is it one part of a checkpoint?
+    pub fn is_part(&self) -> bool {
+        [PART, ALONE].contains(&self.todo)
+    }
+}
+
 const fn kind(signs: &'static [Sign], name: &'static str, todo: &'static str) -> Kind {
     Kind { signs, name, todo }
 }

@@ -73,7 +73,7 @@ impl<'a> Settings<'a> {
             settings.rename("additional_special_tokens", "extra_special_tokens");
         }
         settings.take_own_special()?;
-        if files.has(WHOLE) {
+        if files.has_optional(WHOLE)? {
             settings.whole = python_json::from_slice(&files.read(WHOLE)?).map_err(|error| {
                 CheckpointError::Json {
                     file: files.shown_file(WHOLE),
@@ -140,7 +140,7 @@ impl<'a> Settings<'a> {
 
     /// Takes what an object in a file says; it replaces what is there.
     fn take(&mut self, path: &'static str) -> Result<(), CheckpointError> {
-        if !self.files.has(path) {
+        if !self.files.has_optional(path)? {
             return Ok(());
         }
         for (key, value) in self.files.json(path)?.into_map() {
@@ -243,7 +243,7 @@ impl<'a> Settings<'a> {
     /// `added_tokens.json`: ids by words. Those that are named as special tokens are found as they are typed, all others
     /// in lower case.
     fn take_older_added(&mut self) -> Result<(), CheckpointError> {
-        if !self.files.has(ADDED_TOKENS) {
+        if !self.files.has_optional(ADDED_TOKENS)? {
             return Ok(());
         }
         let mut special = Vec::new();
