@@ -117,7 +117,8 @@ pub struct VaeConfig {
     /// Is there a 1x1 convolution before the decoder?
     pub use_post_quant_conv: bool,
     /// Is it to decode in f32 where the other networks compute in f16? Where the file says nothing, diffusers' class
-    /// has true and its pipeline for v1 and v2 does not look; here that is false.
+    /// has true and its pipeline for v1 and v2 does not look; here that is false, and a picture that outgrows f16 is decoded
+    /// again in f32 unless a type was asked for.
     pub force_upcast: bool,
 }
 
