@@ -12,7 +12,6 @@ use crate::export::{
     DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, write_png,
 };
 use crate::generation::{self, ModelInfo, Request, words};
-use crate::lesson::Language;
 use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
@@ -173,13 +172,13 @@ fn generate(
             if let Some(export) = &mut export {
                 export.blame(found.weight.clone());
             }
-            let what = not_finite::what(&found, Language::En);
-            let advice = not_finite::advice(&found, info, Language::En);
+            let [what, _] = not_finite::what(&found);
+            let [advice, _] = not_finite::advice(&found, info);
             bar.interrupt(|| warn(&format!("{what}. {advice}")));
         }
         bar.show(&event);
         if let Event::Image(done) = event {
-            if let Some(note) = not_finite::decoded_again(&done, info, Language::En) {
+            if let Some([note, _]) = not_finite::decoded_again(&done, info) {
                 bar.interrupt(|| complain("note", &note));
             }
             image = Some(done);
