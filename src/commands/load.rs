@@ -9,7 +9,8 @@ use super::memory;
 use crate::checkpoint::{Checkpoint, Source};
 use crate::cli::ModelArgs;
 use crate::generation::{DecoderType, NumberTypes, Pipeline};
-use crate::tui::worker::{Loader, Opened};
+use crate::tui::worker::{Loader, NotLoaded, Opened};
+use crate::tui::{errors, notes};
 
 /// The model that `--model` names.
 pub fn source(model: &OsStr) -> Source {
@@ -69,10 +70,15 @@ pub fn loader(args: ModelArgs, size: Option<(usize, usize)>) -> Loader {
         let size = size.filter(|_| other.is_none());
         let model = other.map_or(args.model.as_os_str(), OsStr::new);
         let mut notes = Vec::new();
-        let pipeline = load(model, &args, size, |_, note| notes.push(note)).map_err(advise)?;
+        let pipeline = load(model, &args, size, |_, note| notes.push(note)).map_err(|error| {
+            let chinese = errors::chinese_of(&error);
+            NotLoaded([format!("{:#}", advise(error)), chinese])
+        })?;
+        let chinese: Vec<String> = notes.iter().map(|note| notes::chinese(note)).collect();
+        let note = [notes.join("; "), chinese.join("；")];
         Ok(Opened {
             pipeline: Arc::new(pipeline),
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
+            note: (!notes.is_empty()).then_some(note),
         })
     })
 }

@@ -12,7 +12,6 @@ use crate::export::{
     DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, write_png,
 };
 use crate::generation::{self, ModelInfo, Request, words};
-use crate::lesson::Language;
 use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Cause, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
@@ -173,19 +172,22 @@ fn generate(
             if let Some(export) = &mut export {
                 export.blame(found.weight.clone());
             }
-            let what = not_finite::what(&found, Language::En);
+            let [what, _] = not_finite::what(&found);
             let advice = match found.cause(&info.dtype) {
                 // It was warned of when it was read.
                 Cause::Weight(_) => {
                     "The weights that are not finite themselves, named above, are why.".to_owned()
                 }
-                _ => not_finite::advice(&found, info, Language::En),
+                _ => {
+                    let [advice, _] = not_finite::advice(&found, info);
+                    advice
+                }
             };
             bar.interrupt(|| warn(&format!("{what}. {advice}")));
         }
         bar.show(&event);
         if let Event::Image(done) = event {
-            if let Some(note) = not_finite::decoded_again(&done, info, Language::En) {
+            if let Some([note, _]) = not_finite::decoded_again(&done, info) {
                 bar.interrupt(|| complain("note", &note));
             }
             image = Some(done);

@@ -1,4 +1,7 @@
-//! The languages that lessons are written in.
+//! The languages of the lessons and of the inspector.
+
+/// What is said in English and in Chinese; [`Language::choose`] takes one of the two.
+pub type Said = [&'static str; 2];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Language {

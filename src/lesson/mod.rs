@@ -22,7 +22,7 @@ mod subject;
 
 pub(crate) use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
-pub use language::Language;
+pub use language::{Language, Said};
 pub(crate) use library::explanation;
 pub use library::{Entry, Library};
 pub(crate) use location::{Comparison, Goto, LessonAction, Location, NumberOrWord, Selection};

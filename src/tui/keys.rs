@@ -5,6 +5,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::state::action::{Action, Typing};
 use super::state::{App, Mode, View};
+use crate::lesson::{Language, Said};
 
 mod tables;
 
@@ -43,6 +44,17 @@ pub enum Group {
     Program,
 }
 
+impl Binding {
+    /// Its keys; what a mouse does has a name in each language.
+    pub fn keys(&self, language: Language) -> &'static str {
+        match self.keys {
+            "click" => language.choose(["click", "单击"]),
+            "wheel" => language.choose(["wheel", "滚轮"]),
+            keys => keys,
+        }
+    }
+}
+
 impl Group {
     /// Those of looking around, as the help has them one after the other.
     pub const ALL: [Self; 7] = [
@@ -55,8 +67,7 @@ impl Group {
         Self::Program,
     ];
 
-    /// Its name, in English and in Chinese.
-    pub fn name(self) -> [&'static str; 2] {
+    pub fn name(self) -> Said {
         match self {
             Self::Here => ["Here", "这里"],
             Self::Walk => ["Go through the run", "走过一次运行"],

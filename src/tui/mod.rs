@@ -12,8 +12,10 @@
 //! [`state::App`] is all of its state and knows no terminal, so that tests can drive it; `ui` reads the state and draws
 //! it, and the state knows nothing of `ui`.
 
+pub(crate) mod errors;
 pub(crate) mod keys;
 pub(crate) mod not_finite;
+pub(crate) mod notes;
 mod options;
 mod panics;
 mod player;
@@ -249,8 +251,8 @@ impl Inspector {
     fn say_why(&mut self) {
         let has_begun = self.app.run().is_some();
         if let Some(why) = self.unsaid.take_if(|_| has_begun) {
-            let (what, advice) = why.words(self.app.lesson.language);
-            self.app.notice = Some(Notice::Failed(Failure::new(what, advice)));
+            let failure = Failure::new(why.what(), why.advice());
+            self.app.notice = Some(Notice::Failed(failure));
             self.redraw_now();
         }
     }
@@ -377,14 +379,14 @@ impl Inspector {
         let slept = screen.suspend()?;
         events.resume()?;
         if !slept {
-            let (what, advice) = match self.app.lesson.language {
-                Language::En => (
-                    "The program does not sleep here",
+            let failure = Failure::new(
+                ["The program does not sleep here", "程序在这里不能挂起"],
+                [
                     "No shell has started it that could wake it up.",
-                ),
-                Language::Zh => ("程序在这里不能挂起", "没有能够唤醒它的 shell。"),
-            };
-            self.app.notice = Some(Notice::Failed(Failure::new(what, advice)));
+                    "没有能够唤醒它的 shell。",
+                ],
+            );
+            self.app.notice = Some(Notice::Failed(failure));
         }
         self.facts.measure();
         self.pixels.forget(Instant::now());

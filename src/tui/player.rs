@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::generation::{ModelInfo, RequestPatch};
 use crate::lesson::check::{Inspector, InspectorError};
 use crate::lesson::filter::Input;
-use crate::lesson::{Depth, Lesson, LessonAction};
+use crate::lesson::{Depth, Language, Lesson, LessonAction};
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::{App, Model};
 use crate::tui::ui::screen;
@@ -44,7 +44,7 @@ impl Player {
         };
         player.wait()?;
         match &player.app.model {
-            Model::Failed(failure) => Err(InspectorError::Refused(failure.what.clone())),
+            Model::Failed(failure) => Err(InspectorError::Refused(failure.what[0].clone())),
             _ => Ok(player),
         }
     }
@@ -67,7 +67,8 @@ impl Player {
             }
         }
         match self.app.script.take_problem() {
-            Some(problem) => Err(InspectorError::Refused(problem)),
+            // What a check says is English, whatever the lesson is in.
+            Some([problem, _]) => Err(InspectorError::Refused(problem)),
             None => Ok(()),
         }
     }
@@ -79,6 +80,10 @@ impl Inspector for Player {
             Model::Ready(info) => Ok(Arc::clone(info)),
             _ => Err(InspectorError::NoModel),
         }
+    }
+
+    fn speak(&mut self, language: Language) {
+        self.app.lesson.language = language;
     }
 
     fn open(&mut self, lesson: &Lesson, page: usize) -> Result<(), InspectorError> {

@@ -434,7 +434,7 @@ fn another_model_can_be_opened_in_place_and_earlier_runs_stay_to_be_looked_at() 
             Some("nowhere") => anyhow::bail!("there is no folder `nowhere`"),
             _ => Ok(Opened {
                 pipeline: pipeline(),
-                note: Some("it needs 5 GB".into()),
+                note: Some(["it needs 5 GB", "需要 5 GB"].map(str::to_owned)),
             }),
         }
     });
@@ -562,7 +562,7 @@ fn a_picture_that_the_autoencoder_spoils_is_said_in_both_languages() {
         let screen = text(&app, (120, 40)).split_whitespace().collect::<String>();
         let (what, short) = match language {
             Language::En => ("7ofthe", "NaNorinfiniteinthepicture"),
-            Language::Zh => ("其中7个是NaN或无穷大", "图像里有NaN或无穷大"),
+            Language::Zh => ("其中7个是NaN或无穷大", "图片里有NaN或无穷大"),
         };
         assert!(screen.contains(what) && screen.contains(short), "{screen}");
         assert!(screen.contains("--vae-dtypef32"), "{screen}");

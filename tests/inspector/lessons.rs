@@ -801,7 +801,7 @@ fn a_chinese_reader_reads_a_solution_in_chinese() {
         .press(KeyCode::Char('S'))
         .until(is_open);
     let screen = text(&session.app, (120, 40)).replace(' ', "");
-    for words in ["视图denoising", "第3步", "在第2步分支：提示词abluea"] {
+    for words in ["视图去噪", "第3步", "在第2步分支：提示词abluea"] {
         assert!(screen.contains(words), "{words}:\n{screen}");
     }
 }

@@ -15,6 +15,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::config_keys::said_in_chinese;
+
 const TEXT: &str = "text_encoder/model.safetensors";
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
@@ -116,8 +118,11 @@ impl Folder {
         self.write(file, safetensors::serialize(views, None).unwrap())
     }
 
+    /// It opened; the inspector knows whatever is said of it in Chinese, too.
     pub(super) fn open(&self) -> Result<Checkpoint, String> {
-        open(self.0.path())
+        let opened = open(self.0.path())?;
+        said_in_chinese(&opened.notes);
+        Ok(opened)
     }
 
     /// The folder is refused, with all of `parts` in the message.

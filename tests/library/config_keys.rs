@@ -8,6 +8,7 @@ use diffuscope::checkpoint::{read_configuration, uncorrected_scheduler};
 use diffuscope::random::Generator;
 use diffuscope::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
 use diffuscope::text::python_json;
+use diffuscope::tui::notes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -86,6 +87,7 @@ fn walk(name: &str, class: &Class<String>) {
                         !notes.iter().any(|note| note.contains("does not know")),
                         "{what}: {notes:?}"
                     );
+                    said_in_chinese(&notes);
                     let is_obeyed = config != usual;
                     assert!(
                         effect == "none" || is_obeyed || FAILURES.contains(&(key.as_str(), name)),
@@ -109,8 +111,16 @@ fn walk(name: &str, class: &Class<String>) {
             "file: {name} does not know n\\u{{1b}}ew_key ([1,2]); it is ignored, as in diffusers"
         )]
     );
+    said_in_chinese(&notes);
     let (_, notes) = read(&with(&class.base, "_private", &json!(1))).unwrap();
     assert!(notes.is_empty());
+}
+
+/// The inspector knows each of `notes` in Chinese.
+pub fn said_in_chinese(notes: &[String]) {
+    for note in notes {
+        assert_ne!(&notes::chinese(note), note, "a form that is not known");
+    }
 }
 
 /// Values that diffusers' class stumbles over, for outputs that are not taken here.
@@ -185,6 +195,7 @@ fn every_part_of_a_pipeline_is_opened_or_known_to_change_nothing() {
         "{notes:?}"
     );
     assert!(notes[1].contains("does not know controlnet"), "{notes:?}");
+    said_in_chinese(&notes);
 }
 
 /// The last of ten steps, from the goldens' noise.

@@ -2,7 +2,8 @@
 
 use crate::lesson::filter::Filter;
 use crate::lesson::{
-    Claim, Entry, Exercise, ExerciseKind, Form, Language, Lesson, Library, Page, Problem, Subject,
+    Claim, Entry, Exercise, ExerciseKind, Form, Goto, Language, Lesson, Library, Page, Problem,
+    Subject,
 };
 
 /// Where lessons of the same name differ in more than their words. A library in one language is in step with itself.
@@ -79,7 +80,20 @@ impl Languages<'_> {
         let depths = |page: &Page| page.prose.depths.each_ref().map(Option::is_some);
         let what = "the page's depths are";
         self.same(theirs.line, what, &depths(ours), &depths(theirs));
-        self.same(theirs.goto_line, "goto is", &ours.goto, &theirs.goto);
+        // What is marked on the screen is in the screen's language.
+        let marked = |goto: &Goto| goto.highlight.len();
+        let what = "the texts to highlight are";
+        self.same(
+            theirs.goto_line,
+            what,
+            &marked(&ours.goto),
+            &marked(&theirs.goto),
+        );
+        let goto = Goto {
+            highlight: ours.goto.highlight.clone(),
+            ..theirs.goto.clone()
+        };
+        self.same(theirs.goto_line, "goto is", &ours.goto, &goto);
         let filters = |page: &Page| -> Vec<(String, Option<String>)> {
             let of = |claim: &Claim| (code(&claim.filter), claim.here.as_ref().map(code));
             page.claims.iter().map(of).collect()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use unicode_width::UnicodeWidthStr;
 
 use super::filter::{FilterError, Input};
-use super::{Lesson, LessonAction, Library, Problem};
+use super::{Language, Lesson, LessonAction, Library, Problem};
 use crate::generation::ModelInfo;
 
 /// The widest line of a lesson's file, in columns.
@@ -22,6 +22,9 @@ pub trait Inspector {
     /// # Errors
     /// An inspector without one.
     fn model(&self) -> Result<Arc<ModelInfo>, InspectorError>;
+
+    /// Shows everything in `language` from now on.
+    fn speak(&mut self, language: Language);
 
     /// Opens a page: puts its run on the screen, made anew if need be, and goes to its place.
     ///
@@ -134,6 +137,7 @@ pub fn lessons(
     for entry in entries {
         if let Ok(lesson) = &entry.lesson {
             tell(&entry.file);
+            inspector.speak(entry.language);
             walk::walk(&entry.file, lesson, inspector, &mut findings);
         }
     }

@@ -6,12 +6,10 @@ use crossterm::event::KeyCode::{
 };
 
 use super::{Binding, Group};
+use crate::lesson::Said;
 use crate::tui::state::action::{Action, Typing};
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::{App, Cursor, View};
-
-/// What a binding says of itself, in English and in Chinese.
-type Said = [&'static str; 2];
 
 const fn key(
     keys: &'static str,
@@ -80,15 +78,15 @@ pub const BROWSE: &[Binding] = &[
     key("o", Group::Look, ["overlay", "叠加"], |app, view| app.shows(view, Cursor::shows_schedule),
         &[(Char('o'), Action::NextSchedule)],
         ["lay another scheduler's schedule over this run's: one after the other, then none",
-         "把另一个采样器的噪声计划叠在本次运行的上面：一个接一个，最后没有"]),
+         "把另一个采样器的噪声调度叠在本次运行的上面：一个接一个，最后没有"]),
     key("-+", Group::Look, ["less/more", "少/多"], |app, view| app.shows(view, Cursor::can_adjust),
         &[(Char('-'), Action::Less), (Char('+'), Action::More), (Char('='), Action::More)],
         ["fewer or more steps for the schedule that lies over this run's; an attention map that covers the picture \
           less or more",
-         "叠加的噪声计划用更少或更多的步数；注意力图盖住图片的程度"]),
+         "叠加的噪声调度用更少或更多的步数；注意力图盖住图片的程度"]),
     key("a", Group::Look, ["axis", "坐标轴"], |app, view| app.shows(view, Cursor::shows_schedule),
         &[(Char('a'), Action::SwitchAxis)],
-        ["the schedule's axis: linear or logarithmic", "噪声计划的坐标轴：线性或对数"]),
+        ["the schedule's axis: linear or logarithmic", "噪声调度的坐标轴：线性或对数"]),
     key("w", Group::Change, ["weight", "权重"], App::can_weigh, &[(Char('w'), Action::Weight)],
         ["what if the picture attended more or less to the selected word (a factor, 0 to 100), or to another word \
           in its place",

@@ -207,8 +207,10 @@ impl App {
         }
     }
 
-    pub(super) fn say(&mut self, what: impl Into<String>) {
-        self.notice = Some(Notice::Done(what.into(), self.clock + NOTICE));
+    /// Says for a while what was done, in the reader's language.
+    pub(super) fn say<T: Into<String>>(&mut self, said: [T; 2]) {
+        let said = self.lesson.language.choose(said).into();
+        self.notice = Some(Notice::Done(said, self.clock + NOTICE));
     }
 
     fn tick(&mut self, clock: Duration) {
@@ -276,11 +278,10 @@ impl App {
         self.cursor.follow = true;
         while let Some((run, kept)) = self.runs.forget_oldest() {
             self.send(Command::Forget { run });
-            let said = [
+            self.say([
                 format!("run {run} was forgotten: {kept} are kept"),
                 format!("已忘记运行 {run}：保留 {kept} 个"),
-            ];
-            self.say(self.lesson.language.choose(said));
+            ]);
         }
         self.send(command);
     }

@@ -2,6 +2,7 @@
 
 use super::plane::Plane;
 use super::{AttentionCursor, Cursor};
+use crate::lesson::Language;
 use crate::text;
 use crate::trace::{AttentionMaps, Guidance};
 
@@ -101,41 +102,58 @@ impl<'a> SelectedMaps<'a> {
     }
 
     /// What is shown, in a line: in full, and shorter twice, for places with less room.
-    pub fn describe(&self, at: &Cursor) -> [String; 3] {
+    pub fn describe(&self, at: &Cursor, language: Language) -> [String; 3] {
         let cursor = &at.attention;
-        let chosen = cursor.layer.zip(self.layers.first());
-        let (layer, short) = if let Some((index, layer)) = chosen {
-            let path = short_path(&layer.path);
-            let long = format!(
-                "layer {} of {}: {path} · {}×{}",
-                index + 1,
-                self.all.len(),
-                layer.width,
-                layer.height
-            );
-            (long, path)
-        } else {
-            let mean = format!("mean of {} layers", self.all.len());
-            (format!("{mean} at {}×{}", self.size.0, self.size.1), mean)
-        };
+        let (layer, short) = self.describe_layer(cursor, language);
         let (head, short_head) = match (cursor.head, self.head) {
-            (Some(head), Some(_)) => (format!("head {head}"), format!(" · head {head}")),
+            (Some(head), Some(_)) => {
+                let head = language.choose([format!("head {head}"), format!("头 {head}")]);
+                (head.clone(), format!(" · {head}"))
+            }
             (Some(head), None) => (
-                format!("head {head} is being computed …"),
-                format!(" · head {head} …"),
+                language.choose([
+                    format!("head {head} is being computed …"),
+                    format!("正在计算头 {head} …"),
+                ]),
+                language.choose([format!(" · head {head} …"), format!(" · 头 {head} …")]),
             ),
-            _ => ("mean of heads".to_owned(), String::new()),
+            _ => {
+                let mean = language.choose(["mean of heads", "各头平均"]);
+                (mean.to_owned(), String::new())
+            }
         };
         let half = match cursor.half {
             Guidance::Cond => "",
-            Guidance::Uncond => " · without the prompt",
+            Guidance::Uncond => language.choose([" · without the prompt", " · 没有提示词"]),
         };
-        let step = at.step + 1;
+        let number = at.step + 1;
+        let step = language.choose([format!("step {number}"), format!("第 {number} 步")]);
         [
-            format!("step {step} · {layer} · {head}{half}"),
-            format!("step {step} · {short}{short_head}{half}"),
-            format!("{step} · {short}{short_head}"),
+            format!("{step} · {layer} · {head}{half}"),
+            format!("{step} · {short}{short_head}{half}"),
+            format!("{number} · {short}{short_head}"),
         ]
+    }
+
+    /// The layer, or that it is the mean of all, in full and in short.
+    fn describe_layer(&self, cursor: &AttentionCursor, language: Language) -> (String, String) {
+        let count = self.all.len();
+        let Some((index, layer)) = cursor.layer.zip(self.layers.first()) else {
+            let mean =
+                language.choose([format!("mean of {count} layers"), format!("{count} 层平均")]);
+            let (width, height) = self.size;
+            let size = language.choose([
+                format!("{mean} at {width}×{height}"),
+                format!("{mean}，{width}×{height}"),
+            ]);
+            return (size, mean);
+        };
+        let (number, path) = (index + 1, short_path(&layer.path));
+        let which = language.choose([
+            format!("layer {number} of {count}: {path}"),
+            format!("第 {number} 层，共 {count} 层：{path}"),
+        ]);
+        (format!("{which} · {}×{}", layer.width, layer.height), path)
     }
 }
 

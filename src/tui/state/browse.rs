@@ -6,7 +6,7 @@ use super::action::Action;
 use super::app::{App, Mode, PLAYBACK};
 use super::cursor::{Cursor, View, moved};
 use super::editor::Editor;
-use super::lesson::{Purpose, Scroll, Spot};
+use super::lesson::{Purpose, Scroll, Spot, messages};
 use super::line::{InputLine, LineEditor};
 use super::run::{Run, RunState};
 use super::runs::By;
@@ -124,7 +124,9 @@ impl App {
             }
             Action::Export => {
                 if let Some(run) = &self.runs.current {
-                    self.export.open(run, &self.cursor, self.model.made(run));
+                    let language = self.lesson.language;
+                    self.export
+                        .open(run, &self.cursor, self.model.made(run), language);
                     self.mode = Mode::Export(0);
                 }
             }
@@ -146,7 +148,7 @@ impl App {
                 "鼠标在终端里选取文字；按 m 收回",
             ]
         };
-        self.say(self.lesson.language.choose(said));
+        self.say(said);
     }
 
     /// Closes the uppermost of what lies over or beside the view.
@@ -271,7 +273,9 @@ impl App {
                 open.scroll_to(Spot::Exercise);
                 self.mode = Mode::Answer(LineEditor::default());
             }
-            _ if is_unfinished => self.lesson.remark(self.lesson.messages().running),
+            _ if is_unfinished => self
+                .lesson
+                .remark(self.lesson.language.choose(messages::RUNNING)),
             _ => self.query(Purpose::Asking),
         }
     }

@@ -5,6 +5,7 @@ use super::detail::{Detail, after, next_head};
 use super::editor::Field;
 use super::run::Run;
 use crate::generation::ModelInfo;
+use crate::lesson::Said;
 pub use crate::lesson::{Grid, StepTensor, View};
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, Guidance};
@@ -23,17 +24,17 @@ impl View {
         Self::Image,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Said {
         match self {
-            Self::Prompt => "Prompt",
-            Self::Tokens => "Tokens",
-            Self::Embedding => "Embedding",
-            Self::TextEncoder => "Text encoder",
-            Self::Noise => "Noise",
-            Self::Schedule => "Schedule",
-            Self::Denoising => "Denoising",
-            Self::Attention => "Attention",
-            Self::Image => "Image",
+            Self::Prompt => ["Prompt", "提示词"],
+            Self::Tokens => ["Tokens", "词元"],
+            Self::Embedding => ["Embedding", "嵌入"],
+            Self::TextEncoder => ["Text encoder", "文本编码器"],
+            Self::Noise => ["Noise", "噪声"],
+            Self::Schedule => ["Schedule", "噪声调度"],
+            Self::Denoising => ["Denoising", "去噪"],
+            Self::Attention => ["Attention", "注意力"],
+            Self::Image => ["Image", "图片"],
         }
     }
 

@@ -2,8 +2,8 @@
 //! key.
 
 use super::action::Action;
-use crate::lesson::View;
 pub use crate::lesson::{Curve, Part, Side};
+use crate::lesson::{Said, View};
 use crate::scheduler::SchedulerKind;
 
 /// Step counts that the schedule laid over this run's can have.
@@ -12,11 +12,11 @@ pub const OTHER_STEPS: [usize; 9] = [4, 8, 10, 15, 20, 25, 30, 50, 100];
 impl Part {
     pub(crate) const ALL: [Self; 3] = [Self::Token, Self::Position, Self::Sum];
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Said {
         match self {
-            Self::Token => "token",
-            Self::Position => "position",
-            Self::Sum => "sum",
+            Self::Token => ["token", "词元"],
+            Self::Position => ["position", "位置"],
+            Self::Sum => ["sum", "相加"],
         }
     }
 }

@@ -5,42 +5,17 @@ use std::str::FromStr;
 use super::action::Typing;
 use super::detail::after;
 use super::line::LineEditor;
-use crate::generation::{Intervention, MAX_STEPS, Request, RequestError};
+use crate::generation::{Request, RequestError};
+use crate::lesson::Said;
 use crate::random::{NoEntropy, random_seed};
 use crate::scheduler::SchedulerKind;
+use crate::tui::errors;
 
 /// A field that does not have what it must, and what is said of it, in English and in Chinese.
 pub type Refusal = (Field, [String; 2]);
 
 /// What asks for a seed that nobody has chosen, in English and in Chinese.
-const RANDOM: [&str; 2] = ["random", "随机"];
-
-/// The name that users type for a scheduler.
-pub fn scheduler_name(kind: SchedulerKind) -> String {
-    kind.to_string()
-}
-
-/// What `request` asks for that `before` did not, a few words each: `guidance 3`.
-pub fn changes(request: &Request, before: &Request) -> Vec<String> {
-    let words = |request: &Request| {
-        [
-            request.prompt.clone(),
-            match request.negative_prompt.as_str() {
-                "" => "no negative prompt".to_owned(),
-                negative => format!("without “{negative}”"),
-            },
-            format!("seed {}", request.seed),
-            format!("{} steps", request.steps),
-            format!("guidance {}", request.guidance_scale),
-            request.scheduler.to_string(),
-        ]
-    };
-    let both = words(request).into_iter().zip(words(before));
-    let changed = both.filter(|(now, then)| now != then).map(|(now, _)| now);
-    let is_new = |change: &&Intervention| !before.interventions.contains(change);
-    let new = request.interventions.iter().filter(is_new);
-    changed.chain(new.map(ToString::to_string)).collect()
-}
+const RANDOM: Said = ["random", "随机"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -69,15 +44,15 @@ impl Field {
         &Self::ALL[..Self::ALL.len() - usize::from(branch)]
     }
 
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> Said {
         match self {
-            Self::Prompt => "prompt",
-            Self::Negative => "negative prompt",
-            Self::Seed => "seed",
-            Self::Steps => "steps",
-            Self::Guidance => "guidance scale",
-            Self::Scheduler => "scheduler",
-            Self::Model => "model",
+            Self::Prompt => ["prompt", "提示词"],
+            Self::Negative => ["negative prompt", "负面提示词"],
+            Self::Seed => ["seed", "种子"],
+            Self::Steps => ["steps", "步数"],
+            Self::Guidance => ["guidance scale", "引导强度"],
+            Self::Scheduler => ["scheduler", "采样器"],
+            Self::Model => ["model", "模型"],
         }
     }
 }
@@ -132,9 +107,9 @@ impl Editor {
         self.is_branch
     }
 
-    pub fn name(&self, field: Field) -> &'static str {
+    pub fn name(&self, field: Field) -> Said {
         match field {
-            Field::Steps if self.is_branch => "from step",
+            Field::Steps if self.is_branch => ["from step", "从第几步"],
             field => field.name(),
         }
     }
@@ -163,14 +138,13 @@ impl Editor {
         self.lines[field as usize].text()
     }
 
-    /// The number in `field`, which must be what is `expected`, in English and in Chinese.
-    fn number<T: FromStr>(&self, field: Field, expected: [&str; 2]) -> Result<T, Refusal> {
+    /// The number in `field`, which must be what is `expected`.
+    fn number<T: FromStr>(&self, field: Field, expected: Said) -> Result<T, Refusal> {
         let (name, typed) = (field.name(), self.text(field));
-        let [english, chinese] = expected;
         let said = |_| {
             [
-                format!("{name} must be {english}, and {typed:?} is not"),
-                format!("{name} 应是{chinese}，{typed:?} 不是"),
+                format!("{} must be {}, and {typed:?} is not", name[0], expected[0]),
+                format!("{}应是{}，{typed:?} 不是", name[1], expected[1]),
             ]
         };
         typed.trim().parse().map_err(|error| (field, said(error)))
@@ -221,26 +195,13 @@ impl Editor {
             interventions: self.before.with_prompt(prompt).interventions,
         };
         request.validate_numbers().map_err(|error| {
-            let (field, chinese) = match error {
-                RequestError::Steps(steps) => (
-                    Field::Steps,
-                    format!("步数是 {steps}，应在 1 到 {MAX_STEPS} 之间"),
-                ),
-                RequestError::Guidance(scale) => (
-                    Field::Guidance,
-                    format!("引导系数是 {scale}，应是 0 到 100 的数"),
-                ),
-                RequestError::Seed(seed) => (
-                    Field::Seed,
-                    format!(
-                        "种子 {seed} 超出 torch 生成器接受的范围（{} 到 {}）",
-                        i64::MIN,
-                        u64::MAX
-                    ),
-                ),
-                _ => (Field::Prompt, error.to_string()),
+            let field = match error {
+                RequestError::Steps(_) => Field::Steps,
+                RequestError::Guidance(_) => Field::Guidance,
+                RequestError::Seed(_) => Field::Seed,
+                _ => Field::Prompt,
             };
-            (field, [error.to_string(), chinese])
+            (field, errors::said(&error))
         })?;
         Ok(request)
     }

@@ -2,7 +2,7 @@
 
 use super::app::{App, Model, Notice};
 use super::cursor::{Cursor, View};
-use super::export_menu::picture;
+use super::export_items::picture;
 use super::run::{Run, RunState};
 use crate::generation::{ModelInfo, Request};
 use crate::trace::Guidance;

@@ -7,8 +7,8 @@ use super::destination::Destination;
 use super::help::Help;
 use super::run::Run;
 use super::runs::By;
-use crate::generation::{AttentionChange, Error, Intervention, Request, RequestError, checked};
-use crate::lesson::Language;
+use crate::generation::{AttentionChange, Error, Intervention, Request, checked};
+use crate::tui::errors;
 
 impl App {
     pub(super) fn act_in_mode(&mut self, action: &Action) {
@@ -257,7 +257,7 @@ impl App {
             Ok(()) => Ok(request),
             // What is no word and begins like a number was meant as one.
             Err(_) if is_like_a_number(&typed) => Err(language.choose(no_factor(&typed))),
-            Err(error) => Err(in_words(&error, language)),
+            Err(error) => Err(language.choose(errors::said(&error))),
         });
         match asked {
             Ok(request) => {
@@ -336,18 +336,4 @@ fn no_factor(typed: &str) -> [String; 2] {
         format!("a factor is a number from 0 to 100, such as 0.5, and {typed:?} is not"),
         format!("倍数是 0 到 100 的数，例如 0.5；{typed:?} 不是"),
     ]
-}
-
-/// Why a request cannot be carried out.
-fn in_words(error: &Error, language: Language) -> String {
-    let chinese = match error {
-        Error::Request(RequestError::NoSuchWord { word, words }) => {
-            format!("提示词里没有“{word}”这个词；有：{words}")
-        }
-        Error::Request(RequestError::WordCutOff { word }) => {
-            format!("“{word}”在模型看得到的部分之外；请缩短提示词")
-        }
-        other => other.to_string(),
-    };
-    language.choose([error.to_string(), chinese])
 }

@@ -35,6 +35,37 @@ pub(super) enum LocationError {
     HeadWord(String),
 }
 
+impl LocationError {
+    /// It in English and in Chinese.
+    pub fn said(&self) -> [String; 2] {
+        [self.to_string(), self.chinese()]
+    }
+
+    fn chinese(&self) -> String {
+        match self {
+            Self::NoRun => "还没有运行".to_owned(),
+            Self::NoTokens => "还没有词元".to_owned(),
+            Self::StepZero => "步从 1 数起".to_owned(),
+            Self::Step { step, count } => {
+                format!("没有第 {step} 步；这个运行有 {count} 步，从 1 数起")
+            }
+            Self::Token { position, count } => {
+                format!("没有词元 {position}；有 {count} 个，从 0 数起")
+            }
+            Self::Word { word, known } => format!("提示词里没有“{word}”这个词；有：{known}"),
+            Self::TextLayer { layer, last } => {
+                format!("没有文本层 {layer}；文本编码器的状态从 0 到 {last}")
+            }
+            Self::Channel { channel, count } => {
+                format!("没有通道 {channel}；潜变量有 {count} 个，从 0 数起")
+            }
+            Self::Layer { layer, known } => format!("没有“{layer}”这一层；应是 all、{known}"),
+            Self::Head { head, count } => format!("没有头 {head}；有 {count} 个，从 0 数起"),
+            Self::HeadWord(word) => format!("头写的是“{word}”；应是一个数，或 \"mean\""),
+        }
+    }
+}
+
 impl Cursor {
     /// To `place`; what it does not name stays as it is.
     pub(super) fn apply_location(

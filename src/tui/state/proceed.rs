@@ -50,7 +50,7 @@ impl App {
             if run.is_some_and(|run| step.is_stopped_by(run)) {
                 let why = match &self.notice {
                     Some(Notice::Failed(failure)) => failure.what.clone(),
-                    _ => "the run failed".to_owned(),
+                    _ => ["the run failed", "运行失败了"].map(str::to_owned),
                 };
                 self.script.fail(why);
                 break;
@@ -70,7 +70,7 @@ impl App {
                 Some(ScriptStep::Act(action)) => self.do_as_a_reader(action),
             };
             if let Err(problem) = done {
-                self.script.fail(problem.to_string());
+                self.script.fail(problem.said());
             }
         }
     }

@@ -29,6 +29,7 @@ impl App {
     /// Asks what a page wants to know now.
     pub(super) fn query_filters(&mut self) {
         if let Some(problem) = self.script.take_problem() {
+            let problem = self.lesson.language.choose(problem);
             self.lesson.cannot_open(&problem);
         }
         let open = self.lesson.open.as_ref();

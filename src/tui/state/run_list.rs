@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::app::{App, Mode};
+use super::run::Run;
 use crate::tui::worker::Command;
 
 /// The list while it is open.
@@ -51,11 +52,10 @@ impl App {
     /// Deletes the run `id`, or asks whether to. Its branches stay: they have all that was done before they left it.
     fn delete(&mut self, id: u64, asks: bool, list: RunList) {
         if self.runs.others.is_empty() {
-            let only = [
+            return self.say([
                 "the only run stays; p starts another",
                 "唯一的运行不删除；按 p 开始另一个",
-            ];
-            return self.say(self.lesson.language.choose(only));
+            ]);
         }
         if asks {
             self.mode = Mode::Runs(RunList {
@@ -65,11 +65,7 @@ impl App {
             return;
         }
         // The worker is at no other run.
-        if self
-            .runs
-            .find(id)
-            .is_some_and(super::run::Run::is_advancing)
-        {
+        if self.runs.find(id).is_some_and(Run::is_advancing) {
             self.send(Command::Cancel);
         }
         if self.runs.is_current(id)
@@ -81,7 +77,6 @@ impl App {
         self.send(Command::Forget { run: id });
         let row = list.row.min(self.runs.others.len());
         self.mode = Mode::Runs(RunList { row, asks: None });
-        let said = [format!("run {id} was deleted"), format!("已删除运行 {id}")];
-        self.say(self.lesson.language.choose(said));
+        self.say([format!("run {id} was deleted"), format!("已删除运行 {id}")]);
     }
 }

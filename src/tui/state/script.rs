@@ -39,7 +39,7 @@ impl ScriptStep {
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub(super) queue: VecDeque<ScriptStep>,
-    problem: Option<String>,
+    problem: Option<[String; 2]>,
 }
 
 impl Script {
@@ -55,12 +55,12 @@ impl Script {
     }
 
     /// What went wrong, once.
-    pub fn take_problem(&mut self) -> Option<String> {
+    pub fn take_problem(&mut self) -> Option<[String; 2]> {
         self.problem.take()
     }
 
     /// Nothing is done of what is left.
-    pub fn fail(&mut self, problem: String) {
+    pub fn fail(&mut self, problem: [String; 2]) {
         self.queue.clear();
         self.problem = Some(problem);
     }

@@ -120,13 +120,12 @@ impl App {
                 }
                 let paths = paths.iter().map(|path| path.display().to_string());
                 let paths = paths.collect::<Vec<_>>().join(", ");
-                let said = [format!("saved {paths}"), format!("已保存 {paths}")];
-                self.say(self.lesson.language.choose(said));
+                self.say([format!("saved {paths}"), format!("已保存 {paths}")]);
             }
             Err(failure) => match &mut self.mode {
                 Mode::Destination(asked) if asked.is_writing => {
                     asked.is_writing = false;
-                    asked.path.problem = Some(failure.what);
+                    asked.path.problem = Some(self.lesson.language.choose(failure.what));
                 }
                 _ => self.notice = Some(Notice::Failed(failure)),
             },
@@ -179,14 +178,15 @@ impl App {
             return;
         };
         found.weight = weight;
-        let language = self.lesson.language;
-        let advice = not_finite::advice(&found, info, language);
-        let failure = Failure::new(not_finite::what(&found, language), &advice);
+        let failure = Failure {
+            what: not_finite::what(&found),
+            advice: not_finite::advice(&found, info),
+        };
         self.notice = Some(Notice::Failed(failure));
     }
 
-    fn decoded_again(&self, image: &ImageTrace) -> Option<String> {
-        not_finite::decoded_again(image, self.info()?, self.lesson.language)
+    fn decoded_again(&self, image: &ImageTrace) -> Option<[String; 2]> {
+        not_finite::decoded_again(image, self.info()?)
     }
 
     /// Takes in what was asked for; a failure is shown once.
@@ -234,7 +234,7 @@ impl App {
             self.notice = Some(Notice::Failed(failure));
             return;
         }
-        form.refuse(Field::Model, failure.what);
+        form.refuse(Field::Model, self.lesson.language.choose(failure.what));
         self.open_form(*form);
     }
 }

@@ -61,6 +61,11 @@ impl<'a> ViewContext<'a> {
         self.run.map(|run| RunContext { view: self, run })
     }
 
+    /// What is said in the reader's language, of what is said in each.
+    pub fn say<T>(&self, said: [T; 2]) -> T {
+        self.language.choose(said)
+    }
+
     pub fn has_steps(&self) -> bool {
         self.run.is_some_and(|run| !run.trace.steps.is_empty())
     }
@@ -84,6 +89,6 @@ impl<'a> std::ops::Deref for RunContext<'a> {
 impl RunContext<'_> {
     /// The word at `position` of the prompt.
     pub fn word(&self, position: usize) -> String {
-        name_at(self.run.tokens(), position)
+        name_at(self.run.tokens(), position, self.language)
     }
 }

@@ -38,6 +38,12 @@ pub fn fit(text: &str, columns: usize) -> String {
     text
 }
 
+/// `text` at the right end of `columns` columns; what is longer is not cut.
+pub fn right(text: &str, columns: usize) -> String {
+    let pad = columns.saturating_sub(width(text));
+    " ".repeat(pad) + text
+}
+
 /// `text` in lines of at most `columns` columns, broken between graphemes. Never empty.
 pub fn wrap(text: &str, columns: usize) -> Vec<&str> {
     let columns = columns.max(2);
@@ -127,6 +133,7 @@ mod tests {
         assert_eq!(truncate("苹果树", 5), "苹果…");
         assert_eq!(truncate("苹果树", 4), "苹…");
         assert_eq!(width(&fit("an 🍎 a day", 7)), 7);
+        assert_eq!(right("均值", 7), "   均值");
         assert_eq!(truncate("abc", 0), "");
     }
 

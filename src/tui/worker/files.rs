@@ -11,6 +11,7 @@ use crate::export::{
     save_step, save_tensor, write_png,
 };
 use crate::trace::{AttentionMaps, StepTrace, TensorData};
+use crate::tui::errors;
 
 /// A file to write: what is in it, and what it says about where that came from.
 #[derive(Debug, Clone)]
@@ -39,9 +40,16 @@ pub enum Content {
 impl NewFile {
     pub(super) fn write(&self) -> Result<PathBuf, Failure> {
         self.publish().map_err(|error| {
+            let (name, [english, chinese]) = (self.name.display(), errors::said(&error));
             Failure::new(
-                format!("`{}` was not written: {error}", self.name.display()),
-                "Start the program in a folder that you can write to, or make room.",
+                [
+                    format!("`{name}` was not written: {english}"),
+                    format!("没有写入 `{name}`：{chinese}"),
+                ],
+                [
+                    "Start the program in a folder that you can write to, or make room.",
+                    "请在可以写入的文件夹里启动程序，或腾出空间。",
+                ],
             )
         })
     }

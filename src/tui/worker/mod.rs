@@ -4,6 +4,7 @@
 //! included, reaches the screen as a [`Failure`] and leaves the worker ready for the next command.
 
 mod command;
+mod failure;
 mod files;
 mod model_thread;
 mod recorded;
@@ -17,8 +18,9 @@ use crate::export::Replay;
 use crate::generation::{Pipeline, RequestPatch};
 use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
+pub use failure::Failure;
 pub use files::{Content, NewFile};
-pub use update::{AttentionKey, Failure, Pictures, Update, Work};
+pub use update::{AttentionKey, Pictures, Update, Work};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
 pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;
@@ -26,9 +28,14 @@ pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;
 #[derive(Clone)]
 pub struct Opened {
     pub pipeline: Arc<Pipeline>,
-    /// What there is to say of the memory that it needs.
-    pub note: Option<String>,
+    /// What there is to say of its device, its memory and its weights, in English and in Chinese.
+    pub note: Option<[String; 2]>,
 }
+
+/// Why a model was not loaded, in English and in Chinese.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0[0])]
+pub struct NotLoaded(pub [String; 2]);
 
 pub struct Worker {
     pub updates: Receiver<Update>,

@@ -1,17 +1,17 @@
 //! The thread that has the model: one command or one denoising step after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::command::Command;
-use super::update::{AttentionKey, Failure, Pictures, Update, Work};
-use super::{Loader, Opened, send};
+use super::failure::Failure;
+use super::update::{AttentionKey, Pictures, Update, Work};
+use super::{Loader, NotLoaded, Opened, send};
 use crate::export::{ExportOptions, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
-use crate::model::{self, AttentionDetail};
+use crate::model::AttentionDetail;
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
 use crate::tui::panics;
 
@@ -153,7 +153,7 @@ impl ModelThread {
 
     fn branch(&mut self, run: u64, (parent, step): (u64, usize), request: Request) {
         let Some(recorder) = self.recorders.get(&parent) else {
-            return self.fail(run, forgotten());
+            return self.fail(run, Failure::forgotten());
         };
         let work = Work::Text;
         self.send(Update::Begins { run, work });
@@ -173,7 +173,7 @@ impl ModelThread {
     /// One stage or step of `run`, which waits afterwards when there is no more to do.
     fn advance(&mut self, run: u64) {
         let Some(recorder) = self.recorders.get_mut(&run) else {
-            return self.fail(run, forgotten());
+            return self.fail(run, Failure::forgotten());
         };
         let until = self.active.and_then(|active| active.until);
         let work = match recorder.stage() {
@@ -226,7 +226,7 @@ impl ModelThread {
             if sound(&decoded) {
                 Ok(Arc::new(decoded.image))
             } else {
-                Err(unsound(&decoded, step))
+                Err(Failure::unsound(&decoded, step))
             }
         });
         self.send(Update::Decoded { run, step, image });
@@ -244,7 +244,7 @@ impl ModelThread {
     }
 
     fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
-        self.recorders.get(&run).ok_or_else(forgotten)
+        self.recorders.get(&run).ok_or_else(Failure::forgotten)
     }
 
     /// Lets the run that goes on wait, if one does, and says so.
@@ -317,12 +317,26 @@ impl ModelThread {
 
 fn load(loader: &mut Loader, model: Option<&str>) -> Result<Opened, Failure> {
     let advice = match model {
-        None => "Quit with q, and start again with other options.",
-        Some(_) => "The model before is still there. p names another one.",
+        None => [
+            "Quit with q, and start again with other options.",
+            "按 q 退出，再用别的选项启动。",
+        ],
+        Some(_) => [
+            "The model before is still there. p names another one.",
+            "原来的模型还在。按 p 可以换一个名字。",
+        ],
     };
     catch_panic(|| {
         loader(model).map_err(|error| {
-            Failure::new(format!("The model could not be loaded: {error:#}"), advice)
+            let [english, chinese] = match error.downcast_ref::<NotLoaded>() {
+                Some(NotLoaded(said)) => said.clone(),
+                None => [(); 2].map(|()| format!("{error:#}")),
+            };
+            let what = [
+                format!("The model could not be loaded: {english}"),
+                format!("无法加载模型：{chinese}"),
+            ];
+            Failure::new(what, advice)
         })
     })
 }
@@ -343,56 +357,11 @@ fn adapted(mut request: Request, before: &Pipeline, now: &Pipeline) -> Request {
 fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(Into::into),
-        Err(_) => Err(Failure::new(
-            format!("Diffuscope has a defect: {}", panics::take_message()),
-            "The program goes on. r runs again; please report what you did and this message.",
-        )),
-    }
-}
-
-impl From<generation::Error> for Failure {
-    fn from(error: generation::Error) -> Self {
-        let mut what = error.to_string();
-        let causes = std::iter::successors(error.source(), |&cause| cause.source());
-        for cause in causes.map(ToString::to_string) {
-            if !what.contains(&cause) {
-                what = format!("{what}: {cause}");
-            }
-        }
-        let advice = match error {
-            generation::Error::Cancelled => "space goes on from there.",
-            generation::Error::Model(model::Error::DeviceMemory(_)) => {
-                "Close other programs that use it, or start again with --dtype f16 or --device cpu."
-            }
-            _ => "p changes the request, r runs it again.",
-        };
-        Self::new(what, advice)
+        Err(_) => Err(Failure::defect(&panics::take_message())),
     }
 }
 
 /// Is every value of it finite?
 fn sound(decoded: &Decoded) -> bool {
     decoded.values.iter().all(|value| value.is_finite())
-}
-
-/// A picture that would be shown black where it is nothing.
-fn unsound(decoded: &Decoded, step: usize) -> Failure {
-    let broken = decoded.values.iter().filter(|value| !value.is_finite());
-    Failure::new(
-        format!(
-            "x0 of step {} cannot be decoded: {} of the picture's {} values are NaN or infinite in {}",
-            step + 1,
-            broken.count(),
-            decoded.values.len(),
-            decoded.dtype.as_str()
-        ),
-        "The quick preview stands in its place.",
-    )
-}
-
-fn forgotten() -> Failure {
-    Failure::new(
-        "This run was forgotten to save memory: its steps cannot be computed again.",
-        "What was recorded can still be looked at; r runs it once more.",
-    )
 }

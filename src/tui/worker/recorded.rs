@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::command::Command;
+use super::failure::Failure;
 use super::send;
-use super::update::{AttentionKey, Failure, Pictures, Update};
-use crate::export::{ExportError, ExportOptions, Replay, ReplayError, save_trace};
+use super::update::{AttentionKey, Pictures, Update};
+use crate::export::{ExportOptions, Replay, save_trace};
+use crate::lesson::Said;
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, Guidance, Trace};
 
@@ -36,19 +38,22 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
         Command::Decode { run, step, .. } => Update::Decoded {
             run,
             step,
-            image: Err(missing("The picture decoded at this step")),
+            image: Err(missing([
+                "The picture decoded at this step",
+                "这一步解码出的图片",
+            ])),
         },
         Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
             Update::RunFailed {
                 run,
-                failure: missing("A model to go on with"),
+                failure: missing(["A model to go on with", "继续运行要用的模型"]),
             }
         }
         Command::Export { run, plan, trace } => Update::Saved {
             kept: Some(run),
             saved: export(replay, &plan, &trace),
         },
-        Command::Open { .. } => Update::LoadFailed(missing("A model to run")),
+        Command::Open { .. } => Update::LoadFailed(missing(["A model to run", "运行要用的模型"])),
         // Nothing goes on that could be stopped, and nothing is kept for a run.
         Command::Pause | Command::Cancel | Command::Forget { .. } => return,
     };
@@ -58,13 +63,18 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
 /// What was recorded of the prompt's half, as fine as it was recorded.
 fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, Failure> {
     if key.half == Guidance::Uncond {
-        return Err(missing("Attention without the prompt"));
+        return Err(missing([
+            "Attention without the prompt",
+            "没有提示词时的注意力",
+        ]));
     }
     let maps = replay.attention_at(key.step)?;
     let has_heads = maps.iter().all(|map| map.heads.is_some());
     match key.detail {
-        _ if maps.is_empty() => Err(missing("The attention of this step")),
-        AttentionDetail::Heads if !has_heads => Err(missing("Attention of every head")),
+        _ if maps.is_empty() => Err(missing(["The attention of this step", "这一步的注意力"])),
+        AttentionDetail::Heads if !has_heads => {
+            Err(missing(["Attention of every head", "各个头的注意力"]))
+        }
         _ => Ok(maps),
     }
 }
@@ -107,24 +117,15 @@ fn read(replay: &Replay, run: u64, answers: &Sender<Update>) {
     send(answers, Update::Done { run });
 }
 
-impl From<ReplayError> for Failure {
-    fn from(error: ReplayError) -> Self {
-        Self::new(
-            error.to_string(),
-            "Record the run once more: diffuscope run --json DIR.",
-        )
-    }
-}
-
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Self {
-        Failure::not_written(&error)
-    }
-}
-
-fn missing(what: &str) -> Failure {
+fn missing(what: Said) -> Failure {
     Failure::new(
-        format!("{what} is not part of this recording."),
-        "A recorded run is looked at without its model. `diffuscope -p TEXT` opens a live one.",
+        [
+            format!("{} is not part of this recording.", what[0]),
+            format!("这份记录里没有{}。", what[1]),
+        ],
+        [
+            "A recorded run is looked at without its model. `diffuscope -p TEXT` opens a live one.",
+            "看记录下来的运行时没有它的模型。用 `diffuscope -p TEXT` 可以当场运行。",
+        ],
     )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::failure::Failure;
 use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
@@ -26,8 +27,8 @@ pub enum Update {
         info: Arc<ModelInfo>,
         /// What to run first.
         request: Request,
-        /// What there is to say of the memory that it needs.
-        note: Option<String>,
+        /// What there is to say of its device, its memory and its weights, in English and in Chinese.
+        note: Option<[String; 2]>,
         /// Is it a recorded run, without the model that made it?
         recorded: bool,
         /// To find words in prompts, where there is a model.
@@ -131,28 +132,4 @@ pub enum Work {
     Attention(usize),
     /// Decoding a step's predicted x0.
     Decode(usize),
-}
-
-/// Something went wrong: what, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub what: String,
-    pub advice: String,
-}
-
-impl Failure {
-    /// A run that could not be written.
-    pub(super) fn not_written(error: &dyn std::error::Error) -> Self {
-        Self::new(
-            format!("The run was not written: {error}"),
-            "Choose another place, or make room.",
-        )
-    }
-
-    pub fn new(what: impl Into<String>, advice: &str) -> Self {
-        Self {
-            what: what.into(),
-            advice: advice.to_owned(),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Lessons, and the one that is being read: what there is, how far the reader has come, and what is said of it.
 
 mod joining;
-mod messages;
+pub mod messages;
 mod open;
 mod status;
 
@@ -14,9 +14,9 @@ use crate::lesson::{
     ExerciseKind, Language, Lesson, LessonAction, Library, Progress, ProgressError, Solved,
 };
 use crate::scheduler::SchedulerKind;
+use crate::tui::errors;
 use crate::tui::worker::Failure;
 pub use joining::{joined, needs_space};
-pub use messages::Messages;
 pub use open::{OpenLesson, Purpose, Scroll, Seen, Spot};
 #[cfg(test)]
 pub use status::Here;
@@ -54,10 +54,6 @@ impl LessonState {
         entries
             .filter_map(|entry| entry.lesson.clone().ok())
             .collect()
-    }
-
-    pub fn messages(&self) -> &'static Messages {
-        Messages::of(self.language)
     }
 
     /// Opens the program's own lessons and what was solved of them, where no others are open. Returns the row of the
@@ -126,7 +122,7 @@ impl LessonState {
         if let Some(open) = &mut self.open {
             open.opened = true;
         }
-        self.remark(&joined(self.messages().nowhere, problem));
+        self.remark(&joined(self.language.choose(messages::NOWHERE), problem));
     }
 
     /// Shows the solution; returns what does it, the first time, where it is a task.
@@ -147,9 +143,9 @@ impl LessonState {
 
     /// Says what `typed` is worth as an answer to the page's question.
     pub(super) fn judge(&mut self, typed: &str) {
-        let messages = self.messages();
+        let language = self.language;
         let open = self.open.as_ref();
-        match open.and_then(|open| open.judge(typed, messages)) {
+        match open.and_then(|open| open.judge(typed, language)) {
             None => {}
             Some(Ok(())) => self.solved(Some(typed)),
             Some(Err(remark)) => self.remark(&remark),
@@ -158,7 +154,7 @@ impl LessonState {
 
     /// Takes in what the page's filters gave.
     pub(super) fn take_values(&mut self, query: u64, mut values: Vec<Result<Value, FilterError>>) {
-        let messages = self.messages();
+        let language = self.language;
         let Some(open) = &mut self.open else {
             return;
         };
@@ -168,7 +164,7 @@ impl LessonState {
         };
         if purpose == Purpose::Opening {
             let claims = open.claims.len().min(values.len());
-            open.take_claims(values.drain(..claims).collect(), messages);
+            open.take_claims(values.drain(..claims).collect(), language);
         }
         let Some(value) = values.pop() else {
             return;
@@ -183,22 +179,22 @@ impl LessonState {
             // Done at once: then there is nothing to do, and nothing was done by the reader.
             (_, Purpose::Opening | Purpose::Watching) => {}
             (_, Purpose::Asking) => {
-                let help = open.more_help(messages);
-                self.remark(&joined(messages.not_yet, help));
+                let help = open.more_help(language);
+                self.remark(&joined(language.choose(messages::NOT_YET), help));
             }
         }
     }
 
     fn solved(&mut self, answer: Option<&str>) {
-        let messages = self.messages();
+        let language = self.language;
         let Some(open) = &mut self.open else {
             return;
         };
         let by_reader = !open.solution;
         open.exercise = Status::Good;
         open.remark = by_reader.then(|| match answer {
-            Some(answer) => joined(messages.right, answer),
-            None => messages.done.to_owned(),
+            Some(answer) => joined(language.choose(messages::RIGHT), answer),
+            None => language.choose(messages::DONE).to_owned(),
         });
         open.scroll_to(Spot::News);
         if by_reader && let Some(info) = &open.model {
@@ -213,7 +209,7 @@ impl LessonState {
 
     /// An answer that was given in an earlier session counts when it is still right.
     fn check_again(&mut self) {
-        let messages = self.messages();
+        let language = self.language;
         let Some(open) = &mut self.open else {
             return;
         };
@@ -228,9 +224,12 @@ impl LessonState {
         };
         let same_model = solved.model == info.sha256;
         let remark = match (is_right, same_model) {
-            (true, _) => joined(messages.right_again, given),
-            (false, true) => joined(&format!("“{given}”"), messages.no_longer),
-            (false, false) => joined(&format!("“{given}”"), messages.other_model),
+            (true, _) => joined(language.choose(messages::RIGHT_AGAIN), given),
+            (false, true) => joined(&format!("“{given}”"), language.choose(messages::NO_LONGER)),
+            (false, false) => joined(
+                &format!("“{given}”"),
+                language.choose(messages::OTHER_MODEL),
+            ),
         };
         open.exercise = if is_right { Status::Good } else { Status::Open };
         open.remark = Some(remark);
@@ -248,8 +247,11 @@ impl LessonState {
     }
 
     fn not_kept(&mut self, error: &ProgressError) {
-        let advice = "Lessons can be read all the same; what you solve is not kept.";
-        self.problem = Some(Failure::new(error.to_string(), advice));
+        let advice = [
+            "Lessons can be read all the same; what you solve is not kept.",
+            "课程照样可以读；只是做过的不会保存。",
+        ];
+        self.problem = Some(Failure::new(errors::said(error), advice));
     }
 }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::joining::joined;
-use super::messages::Messages;
+use super::messages;
 use super::status::{Here, Status};
 use crate::generation::ModelInfo;
 use crate::lesson::filter::{Filter, FilterError, Value};
-use crate::lesson::{Depth, ExerciseKind, Form, Lesson, Page, Selection, Subject, Verdict, called};
+use crate::lesson::{
+    Depth, ExerciseKind, Form, Language, Lesson, Page, Selection, Subject, Verdict, called,
+};
 
 #[derive(Debug, Clone)]
 pub struct OpenLesson {
@@ -143,13 +145,13 @@ impl OpenLesson {
     }
 
     /// Where the reader finds more help, as long as there is some.
-    pub(super) fn more_help(&self, messages: &Messages) -> &'static str {
+    pub(super) fn more_help(&self, language: Language) -> &'static str {
         if self.has_hints() {
-            messages.hint
+            language.choose(messages::HINT)
         } else if self.solution {
             ""
         } else {
-            messages.solution
+            language.choose(messages::SOLUTION)
         }
     }
 
@@ -193,7 +195,7 @@ impl OpenLesson {
     pub(super) fn take_claims(
         &mut self,
         values: Vec<Result<Value, FilterError>>,
-        messages: &Messages,
+        language: Language,
     ) {
         let told = values.into_iter().enumerate().map(|(index, value)| {
             match (value, self.page().claims.get(index)) {
@@ -201,7 +203,9 @@ impl OpenLesson {
                     Status::Elsewhere(here(value))
                 }
                 (Ok(Value::Bool(true)), _) => Status::Good,
-                (Ok(value), _) => Status::Bad(joined(messages.gives, &value.to_string())),
+                (Ok(value), _) => {
+                    Status::Bad(joined(language.choose(messages::GIVES), &value.to_string()))
+                }
                 (Err(failed), _) => Status::Bad(failed.to_string()),
             }
         });
@@ -209,10 +213,10 @@ impl OpenLesson {
     }
 
     /// Is `typed` the answer to the page's question, or what is to be said of it? Nothing where there is no question.
-    pub(super) fn judge(&self, typed: &str, messages: &Messages) -> Option<Result<(), String>> {
+    pub(super) fn judge(&self, typed: &str, language: Language) -> Option<Result<(), String>> {
         let form = self.form()?;
         let verdict = match &self.answer {
-            None => return Some(Err(messages.running.to_owned())),
+            None => return Some(Err(language.choose(messages::RUNNING).to_owned())),
             Some(Ok(value)) => form.verdict(typed, value),
             Some(Err(failed)) => Err(failed.clone()),
         };
@@ -220,18 +224,21 @@ impl OpenLesson {
         Some(match verdict {
             Ok(Verdict::Right) => Ok(()),
             Ok(Verdict::Wrong) => {
-                let remark = joined(&quoted, messages.wrong);
-                Err(joined(&remark, self.more_help(messages)))
+                let remark = joined(&quoted, language.choose(messages::WRONG));
+                Err(joined(&remark, self.more_help(language)))
             }
             Ok(Verdict::Unreadable) => {
                 let expected = match form {
-                    Form::Number(_) => messages.number,
-                    Form::Word => messages.word,
-                    Form::Choice(_) => messages.choice,
+                    Form::Number(_) => language.choose(messages::NUMBER),
+                    Form::Word => language.choose(messages::WORD),
+                    Form::Choice(_) => language.choose(messages::CHOICE),
                 };
                 Err(joined(&quoted, expected))
             }
-            Err(failed) => Err(joined(messages.unknown, &failed.to_string())),
+            Err(failed) => Err(joined(
+                language.choose(messages::UNKNOWN),
+                &failed.to_string(),
+            )),
         })
     }
 

@@ -8,7 +8,7 @@ use super::markdown;
 use super::pane::{Pane, divide};
 use crate::lesson::{Depth, Language, explanation};
 use crate::tui::state::View;
-use crate::tui::state::lesson::Messages;
+use crate::tui::state::lesson::messages;
 use crate::tui::ui::text::width;
 use crate::tui::ui::theme::Theme;
 
@@ -19,17 +19,17 @@ pub struct Explanation {
     title: &'static str,
     markdown: &'static str,
     depth: Depth,
-    messages: &'static Messages,
+    language: Language,
 }
 
 impl Explanation {
     pub fn of(view: View, depth: Depth, language: Language) -> Self {
-        let (title, markdown) = explanation(view.name(), depth, language);
+        let (title, markdown) = explanation(view.name()[0], depth, language);
         Self {
             title,
             markdown,
             depth,
-            messages: Messages::of(language),
+            language,
         }
     }
 
@@ -49,13 +49,15 @@ impl Explanation {
         if lines.len() > pane.rows() {
             lines.retain(|line| line.width() > 0);
         }
-        let depths = (&self.messages.depths_of_view, self.depth);
+        let depths = self.language.choose(messages::DEPTHS_OF_VIEW);
+        let depths = (&depths, self.depth);
         let title = format!("{} ", self.title);
         if !pane.draw_page(buffer, &title, depths, &lines, theme) {
             return;
         }
-        let [deeper, closes] = self.messages.deeper;
-        let hint = self.depth.deeper().map_or(closes, |_| deeper);
+        let deeper = self.depth.deeper();
+        let hint = deeper.map_or(messages::CLOSES, |_| messages::DEEPER);
+        let hint = self.language.choose(hint);
         let footer = pane.footer();
         buffer.set_stringn(footer.x, footer.y, hint, footer.width.into(), theme.muted());
         if lines.len() > pane.rows() {
@@ -134,8 +136,7 @@ mod tests {
         let mut depth = Some(Depth::default());
         let mut names = Vec::new();
         while let Some(now) = depth {
-            let english = Messages::of(Language::En);
-            names.push(english.depths_of_view[now as usize]);
+            names.push(messages::DEPTHS_OF_VIEW[0][now as usize]);
             depth = now.deeper();
         }
         assert_eq!(names, ["idea", "mechanism", "formula"]);

@@ -3,9 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::lesson::Language;
 use crate::tui::state::App;
-use crate::tui::state::lesson::Messages;
+use crate::tui::state::lesson::messages;
 use crate::tui::ui::text::{clean, fit, width};
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::choice;
@@ -13,14 +12,12 @@ use crate::tui::ui::widgets::choice;
 /// Draws the list in `area`, with the row `selected` marked.
 pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: Theme) {
     let room = usize::from(area.width);
-    let language = match app.lesson.language {
-        Language::En => "English · v 中文",
-        Language::Zh => "中文 · v English",
-    };
-    let messages = Messages::of(app.lesson.language);
-    buffer.set_stringn(area.x, area.y, messages.lessons, room, theme.accent());
-    let x = area.right().saturating_sub(width(language) as u16);
-    buffer.set_string(x, area.y, language, theme.muted());
+    let language = app.lesson.language;
+    let title = language.choose(messages::LESSONS);
+    buffer.set_stringn(area.x, area.y, title, room, theme.accent());
+    let other = language.choose(["English · v 中文", "中文 · v English"]);
+    let x = area.right().saturating_sub(width(other) as u16);
+    buffer.set_string(x, area.y, other, theme.muted());
     let (reading, progress) = (app.lesson.open.as_ref(), &app.lesson.progress);
     let rows = app
         .lesson
@@ -40,7 +37,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, selected: usize, app: &App, theme: 
                 (_, _, true) => "◐",
                 _ => "○",
             };
-            let right = (messages.progress)(solved, all, lesson.minutes);
+            let right = language.choose(messages::progress(solved, all, lesson.minutes));
             let title = format!("{mark} {:>2}  {}", index + 1, clean(&lesson.title));
             let title = fit(&title, room.saturating_sub(width(&right)));
             (format!("{title}{right}"), theme.text())

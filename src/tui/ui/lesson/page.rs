@@ -8,14 +8,13 @@ use ratatui::text::{Line, Span};
 use super::markdown;
 use super::solution::solution;
 use crate::lesson::{ExerciseKind, Form, Language};
-use crate::tui::state::lesson::{Messages, OpenLesson, Spot, Status, joined};
+use crate::tui::state::lesson::{OpenLesson, Spot, Status, joined, messages};
 use crate::tui::ui::text::{clean, width};
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::wrap::wrap;
 
 /// The page, in lines of at most `columns` columns.
 pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Language) -> Lines {
-    let messages = Messages::of(language);
     let page = reading.page();
     let mut page_lines = Lines {
         written: Vec::new(),
@@ -28,7 +27,7 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
     page_lines.styled(&page.title, theme.accent());
     let about = &reading.lesson.subject;
     if let Some(open) = reading.elsewhere(about) {
-        let note = (messages.lesson_elsewhere)(about.name(), open);
+        let note = language.choose(messages::lesson_elsewhere(about.name(), open));
         page_lines.styled(&note, theme.warning());
     }
     let [always, part] = page.prose.at(reading.depth);
@@ -45,16 +44,24 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
             (Status::Good, Some(says)) => page_lines.marked("✓", says, theme.good()),
             (Status::Open, Some(says)) => page_lines.marked("…", says, theme.muted()),
             (Status::Bad(why), says) => {
-                page_lines.marked("✗", says.unwrap_or(messages.claim), theme.error());
-                page_lines.noted(&joined(messages.not_so, why), theme.error());
+                page_lines.marked(
+                    "✗",
+                    says.unwrap_or(language.choose(messages::CLAIM)),
+                    theme.error(),
+                );
+                page_lines.noted(
+                    &joined(language.choose(messages::NOT_SO), why),
+                    theme.error(),
+                );
             }
             (Status::Elsewhere(here), Some(says)) => {
                 page_lines.marked("○", says, theme.muted());
                 if let Some(open) = reading.elsewhere(&claim.subject) {
-                    let mut note = (messages.claim_here)(open, here);
+                    let mut note = language.choose(messages::claim_here(open, here));
                     // What the whole lesson is about has been said.
                     if claim.subject != *about {
-                        note = joined(&(messages.about)(claim.subject.name()), &note);
+                        let about = language.choose(messages::about(claim.subject.name()));
+                        note = joined(&about, &note);
                     }
                     page_lines.noted(&note, theme.muted());
                 }
@@ -62,7 +69,7 @@ pub fn lines(reading: &OpenLesson, columns: usize, theme: Theme, language: Langu
             _ => {}
         }
     }
-    page_lines.exercise(reading, messages);
+    page_lines.exercise(reading, language);
     page_lines
 }
 
@@ -137,7 +144,7 @@ impl Lines {
         }
     }
 
-    fn exercise(&mut self, reading: &OpenLesson, messages: &Messages) {
+    fn exercise(&mut self, reading: &OpenLesson, language: Language) {
         let theme = self.theme;
         let Some(exercise) = &reading.page().exercise else {
             return;
@@ -152,7 +159,8 @@ impl Lines {
         let start = self.written.len();
         self.marked(mark, &exercise.text, style);
         if let Some(open) = reading.elsewhere(&exercise.subject) {
-            let note = (messages.exercise_elsewhere)(exercise.subject.name(), open);
+            let note = messages::exercise_elsewhere(exercise.subject.name(), open);
+            let note = language.choose(note);
             self.noted(&note, theme.muted());
         }
         if let ExerciseKind::Question {
@@ -170,9 +178,9 @@ impl Lines {
             self.marked("·", hint, theme.muted());
         }
         let before = if reading.is_question() {
-            messages.answered_before
+            language.choose(messages::ANSWERED_BEFORE)
         } else {
-            messages.done_before
+            language.choose(messages::DONE_BEFORE)
         };
         let before = (reading.exercise == Status::Before).then_some(before);
         if let Some(remark) = reading.remark.as_deref().or(before) {
@@ -187,7 +195,7 @@ impl Lines {
         }
         if reading.solution {
             self.begins_news();
-            for act in solution(reading, messages) {
+            for act in solution(reading, language) {
                 self.marked("→", &act, theme.accent());
             }
         }

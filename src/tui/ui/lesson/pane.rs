@@ -10,7 +10,7 @@ use super::page::{Lines, lines};
 use crate::lesson::{Depth, Language};
 use crate::tui::keys;
 use crate::tui::state::App;
-use crate::tui::state::lesson::{Messages, OpenLesson, Scroll};
+use crate::tui::state::lesson::{OpenLesson, Scroll, messages};
 use crate::tui::ui::area;
 use crate::tui::ui::text::{clean, truncate, width};
 use crate::tui::ui::theme::Theme;
@@ -115,7 +115,6 @@ impl Pane {
 
     pub fn draw(self, buffer: &mut Buffer, app: &App, reading: &OpenLesson, theme: Theme) {
         let language = app.lesson.language;
-        let messages = Messages::of(language);
         let lines = lines(reading, self.columns().into(), theme, language);
         let scroll = self.scroll_in(&lines, reading);
         let lines = lines.written;
@@ -123,7 +122,7 @@ impl Pane {
         let count = reading.lesson.pages.len();
         let title = clean(&reading.lesson.title);
         let title = format!("{}/{count} {title} ", reading.page + 1);
-        let depths = (&messages.depths, reading.depth);
+        let depths = (&language.choose(messages::DEPTHS), reading.depth);
         if self.draw_page(buffer, &title, depths, &lines[scroll..], theme) {
             self.draw_keys(buffer, app, (scroll, last), theme);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::lesson::Language;
+use crate::lesson::Said;
 use crate::tui::ImageMode;
 use crate::tui::terminal::Facts;
 
@@ -123,83 +123,73 @@ pub fn choose(
 }
 
 impl WhyCells {
-    /// What is wrong, and what to do, for whoever asked for pixels.
-    pub fn words(self, language: Language) -> (&'static str, &'static str) {
-        match language {
-            Language::En => self.english(),
-            Language::Zh => self.chinese(),
+    /// What is wrong, for whoever asked for pixels.
+    pub fn what(self) -> Said {
+        match self {
+            Self::Wanted => ["Pictures are drawn as cells", "图片用字符格显示"],
+            Self::NoColours => [
+                "Pictures are drawn as cells: colours are off",
+                "图片用字符格显示：颜色已关闭",
+            ],
+            Self::GnuScreen => [
+                "Pictures are drawn as cells: GNU screen lets no pixels through",
+                "图片用字符格显示：GNU screen 不让像素通过",
+            ],
+            Self::Tmux => [
+                "Pictures are drawn as cells: the terminal around tmux has none of the protocols that work in tmux",
+                "图片用字符格显示：tmux 外面的终端没有在 tmux 中可用的图形协议",
+            ],
+            Self::TmuxStops => [
+                "Pictures are drawn as cells: tmux does not let pixels through to the terminal",
+                "图片用字符格显示：tmux 不让像素传到终端",
+            ],
+            Self::Silent => [
+                "Pictures are drawn as cells: the terminal did not answer what it can show",
+                "图片用字符格显示：终端没有回答它能显示什么",
+            ],
+            Self::None => [
+                "Pictures are drawn as cells: the terminal knows neither kitty's, iTerm2's nor sixel pictures",
+                "图片用字符格显示：终端不支持 kitty、iTerm2 或 sixel 图片",
+            ],
+            Self::NoCellSize => [
+                "Pictures are drawn as cells: the terminal has sixels, and does not say how large its characters are",
+                "图片用字符格显示：终端支持 sixel，但不说明字符的大小",
+            ],
         }
     }
 
-    fn english(self) -> (&'static str, &'static str) {
+    /// What to do about it.
+    pub fn advice(self) -> Said {
         match self {
-            Self::Wanted => (
-                "Pictures are drawn as cells",
+            Self::Wanted => [
                 "--images pixels asks for pixels.",
-            ),
-            Self::NoColours => (
-                "Pictures are drawn as cells: colours are off",
+                "--images pixels 会使用像素。",
+            ],
+            Self::NoColours => [
                 "Without NO_COLOR, or with --colours 256 or truecolour, there are pixels.",
-            ),
-            Self::GnuScreen => (
-                "Pictures are drawn as cells: GNU screen lets no pixels through",
+                "去掉 NO_COLOR，或使用 --colours 256 或 truecolour，就会有像素。",
+            ],
+            Self::GnuScreen => [
                 "Start the program outside of it, or in tmux.",
-            ),
-            Self::Tmux => (
-                "Pictures are drawn as cells: the terminal around tmux has none of the protocols that work in tmux",
+                "请在 screen 之外或在 tmux 中启动本程序。",
+            ],
+            Self::Tmux => [
                 "Outside of tmux there may be pixels; in tmux, kitty 0.28 and Ghostty have them, and sixels in a tmux \
                  that was built with them.",
-            ),
-            Self::TmuxStops => (
-                "Pictures are drawn as cells: tmux does not let pixels through to the terminal",
-                "`tmux set -p allow-passthrough on` lets it; then start the program again.",
-            ),
-            Self::Silent => (
-                "Pictures are drawn as cells: the terminal did not answer what it can show",
-                "kitty, Ghostty, WezTerm, iTerm2, foot and xterm (as `xterm -ti vt340`) show pixels.",
-            ),
-            Self::None => (
-                "Pictures are drawn as cells: the terminal knows neither kitty's, iTerm2's nor sixel pictures",
-                "kitty, Ghostty, WezTerm, iTerm2, foot and xterm (as `xterm -ti vt340`) show pixels.",
-            ),
-            Self::NoCellSize => (
-                "Pictures are drawn as cells: the terminal has sixels, and does not say how large its characters are",
-                "xterm says so where allowWindowOps is true.",
-            ),
-        }
-    }
-
-    fn chinese(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Wanted => ("图片用字符格显示", "--images pixels 会使用像素。"),
-            Self::NoColours => (
-                "图片用字符格显示：颜色已关闭",
-                "去掉 NO_COLOR，或使用 --colours 256 或 truecolour，就会有像素。",
-            ),
-            Self::GnuScreen => (
-                "图片用字符格显示：GNU screen 不让像素通过",
-                "请在 screen 之外或在 tmux 中启动本程序。",
-            ),
-            Self::Tmux => (
-                "图片用字符格显示：tmux 外面的终端没有在 tmux 中可用的图形协议",
                 "在 tmux 之外也许有像素；在 tmux 中，kitty 0.28 和 Ghostty 支持，带 sixel 编译的 tmux 也支持。",
-            ),
-            Self::TmuxStops => (
-                "图片用字符格显示：tmux 不让像素传到终端",
+            ],
+            Self::TmuxStops => [
+                "`tmux set -p allow-passthrough on` lets it; then start the program again.",
                 "运行 `tmux set -p allow-passthrough on`，然后重新启动本程序。",
-            ),
-            Self::Silent => (
-                "图片用字符格显示：终端没有回答它能显示什么",
+            ],
+            Self::Silent | Self::None => [
+                "kitty, Ghostty, WezTerm, iTerm2, foot and xterm (as `xterm -ti vt340`) show pixels.",
                 "kitty、Ghostty、WezTerm、iTerm2、foot 和 xterm（`xterm -ti vt340`）能显示像素。",
-            ),
-            Self::None => (
-                "图片用字符格显示：终端不支持 kitty、iTerm2 或 sixel 图片",
-                "kitty、Ghostty、WezTerm、iTerm2、foot 和 xterm（`xterm -ti vt340`）能显示像素。",
-            ),
-            Self::NoCellSize => (
-                "图片用字符格显示：终端支持 sixel，但不说明字符的大小",
+            ],
+            Self::NoCellSize => [
+                "xterm says so where allowWindowOps is true.",
                 "在 xterm 中，allowWindowOps 为 true 时会说明。",
-            ),
+            ],
         }
     }
 }
@@ -320,9 +310,9 @@ mod tests {
             WhyCells::Silent,
             WhyCells::TmuxStops,
         ] {
-            let (english, chinese) = (why.words(Language::En), why.words(Language::Zh));
-            assert!(english.0.is_ascii() && !chinese.0.is_ascii());
-            assert!(!english.1.is_empty() && !chinese.1.is_empty());
+            let ([english, chinese], advice) = (why.what(), why.advice());
+            assert!(english.is_ascii() && !chinese.is_ascii());
+            assert!(advice.iter().all(|advice| !advice.is_empty()));
         }
     }
 }

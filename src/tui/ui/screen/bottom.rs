@@ -1,11 +1,13 @@
 //! The last two rows: the run as a line with what goes on, and what can be done now.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::keys;
-use crate::tui::state::lesson::{Messages, joined};
-use crate::tui::state::run::RunState;
+use crate::tui::state::lesson::{joined, messages};
+use crate::tui::state::run::{Run, RunState};
 use crate::tui::state::{App, InputLine, Mode, Model, Notice, Opening};
 use crate::tui::ui::area::right_of;
 use crate::tui::ui::text;
@@ -32,6 +34,7 @@ pub fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             total: run.total_steps(),
             finished: run.trace.image.is_some(),
             status: &status,
+            language: app.lesson.language,
         }
         .draw(buffer, area, theme);
     } else {
@@ -42,52 +45,110 @@ pub fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 /// What goes on, in a few words.
 fn status(app: &App) -> String {
-    let elapsed = |since: std::time::Duration| {
-        let seconds = app.clock.saturating_sub(since).as_secs_f64();
-        if seconds < 1.0 {
-            String::new()
-        } else {
-            format!(" {}", text::seconds(seconds))
-        }
-    };
+    let language = app.lesson.language;
     if let Some(Opening { model, since, .. }) = &app.opening {
-        return format!("opening {} …{}", text::clean(model), elapsed(*since));
+        let (model, elapsed) = (text::clean(model), elapsed(app, *since));
+        return language.choose([
+            format!("opening {model} …{elapsed}"),
+            format!("正在打开 {model} …{elapsed}"),
+        ]);
     }
     let Some(run) = app.run() else {
-        return match app.model {
-            Model::Loading => format!("loading the model …{}", elapsed(std::time::Duration::ZERO)),
-            Model::Ready(_) => "ready".to_owned(),
-            Model::Failed(_) => "there is no model".to_owned(),
-        };
+        let elapsed = elapsed(app, Duration::ZERO);
+        return language.choose(match app.model {
+            Model::Loading => [
+                format!("loading the model …{elapsed}"),
+                format!("正在加载模型 …{elapsed}"),
+            ],
+            Model::Ready(_) => ["ready", "就绪"].map(str::to_owned),
+            Model::Failed(_) => ["there is no model", "没有模型"].map(str::to_owned),
+        });
     };
-    if app.playback.is_some() {
-        return "▶ playing back".to_owned();
-    }
+    language.choose(match (&run.state, app.work) {
+        _ if app.playback.is_some() => ["▶ playing back", "▶ 回放中"].map(str::to_owned),
+        (_, Some((Work::Attention(_), since))) => {
+            let elapsed = elapsed(app, since);
+            [
+                format!("computing heads …{elapsed}"),
+                format!("正在计算注意力头 …{elapsed}"),
+            ]
+        }
+        (_, Some((Work::Decode(_), since))) => {
+            let elapsed = elapsed(app, since);
+            [
+                format!("decoding x0 …{elapsed}"),
+                format!("正在解码 x0 …{elapsed}"),
+            ]
+        }
+        (state, work) => status_of(app, run, state, work),
+    })
+}
+
+/// How the run on the screen is getting on.
+fn status_of(
+    app: &App,
+    run: &Run,
+    state: &RunState,
+    work: Option<(Work, Duration)>,
+) -> [String; 2] {
     let a_step = run.seconds_a_step();
-    let a_step = a_step.map_or_else(String::new, |each| {
-        format!("{} a step", text::seconds(each))
+    let [a_step, each] = a_step.map_or_else(Default::default, |each| {
+        let each = text::seconds(each);
+        [format!("{each} a step"), format!("每步 {each}")]
     });
-    match (&run.state, app.work) {
-        (_, Some((Work::Attention(_), since))) => format!("computing heads …{}", elapsed(since)),
-        (_, Some((Work::Decode(_), since))) => format!("decoding x0 …{}", elapsed(since)),
-        (RunState::Cancelling, _) => "cancelling …".to_owned(),
-        (RunState::Pausing, _) => "pausing after this step …".to_owned(),
-        (RunState::Running, Some((work, since))) => match work {
-            Work::Tokens => "▶ cutting into tokens".to_owned(),
-            Work::Text => format!("▶ reading the text{}", elapsed(since)),
-            Work::Noise => "▶ drawing the noise".to_owned(),
-            Work::Step(step) if run.trace.steps.len() < 2 => {
-                format!("▶ denoising {}{}", step + 1, elapsed(since))
+    match (state, work) {
+        (RunState::Cancelling, _) => ["cancelling …", "正在中止 …"].map(str::to_owned),
+        (RunState::Pausing, _) => {
+            ["pausing after this step …", "做完这一步就暂停 …"].map(str::to_owned)
+        }
+        (RunState::Running, Some((work, since))) => {
+            let elapsed = elapsed(app, since);
+            match work {
+                Work::Tokens => ["▶ cutting into tokens", "▶ 正在切分词元"].map(str::to_owned),
+                Work::Text => [
+                    format!("▶ reading the text{elapsed}"),
+                    format!("▶ 正在编码文本{elapsed}"),
+                ],
+                Work::Noise => ["▶ drawing the noise", "▶ 正在抽取噪声"].map(str::to_owned),
+                Work::Step(step) if run.trace.steps.len() < 2 => [
+                    format!("▶ denoising {}{elapsed}", step + 1),
+                    format!("▶ 正在去噪，第 {} 步{elapsed}", step + 1),
+                ],
+                Work::Step(_) if app.cursor.follow => [format!("▶ {a_step}"), format!("▶ {each}")],
+                Work::Step(step) => [
+                    format!("▶ at {} · {a_step}", step + 1),
+                    format!("▶ 做到第 {} 步 · {each}", step + 1),
+                ],
+                _ => [
+                    format!("▶ decoding{elapsed}"),
+                    format!("▶ 正在解码{elapsed}"),
+                ],
             }
-            Work::Step(_) if app.cursor.follow => format!("▶ {a_step}"),
-            Work::Step(step) => format!("▶ at {} · {a_step}", step + 1),
-            _ => format!("▶ decoding{}", elapsed(since)),
-        },
-        (RunState::Running, None) => "▶".to_owned(),
-        (RunState::Paused, _) => format!("⏸ paused · {a_step}"),
-        (RunState::Cancelled, _) => "⏸ cancelled · space goes on".to_owned(),
-        (RunState::Failed, _) => "failed".to_owned(),
-        (RunState::Done, _) => format!("✓ in {} · {a_step}", text::seconds(run.seconds())),
+        }
+        (RunState::Running, None) => ["▶", "▶"].map(str::to_owned),
+        (RunState::Paused, _) => [format!("⏸ paused · {a_step}"), format!("⏸ 已暂停 · {each}")],
+        (RunState::Cancelled, _) => [
+            "⏸ cancelled · space goes on".to_owned(),
+            "⏸ 已中止 · 按空格继续".to_owned(),
+        ],
+        (RunState::Failed, _) => ["failed", "失败"].map(str::to_owned),
+        (RunState::Done, _) => {
+            let whole = text::seconds(run.seconds());
+            [
+                format!("✓ in {whole} · {a_step}"),
+                format!("✓ 用时 {whole} · {each}"),
+            ]
+        }
+    }
+}
+
+/// The time since `since`, with a space before it; nothing within the first second.
+fn elapsed(app: &App, since: Duration) -> String {
+    let seconds = app.clock.saturating_sub(since).as_secs_f64();
+    if seconds < 1.0 {
+        String::new()
+    } else {
+        format!(" {}", text::seconds(seconds))
     }
 }
 
@@ -110,7 +171,7 @@ pub fn draw_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
         (Mode::Answer(line), _) => {
             let typed = text::clean(line.text());
-            let caption = joined(Messages::of(language).answer, &format!("{typed}▏"));
+            let caption = joined(language.choose(messages::ANSWER), &format!("{typed}▏"));
             Some((format!(" {caption}"), theme.accent()))
         }
         (_, Some(Notice::Done(caption, _))) => {

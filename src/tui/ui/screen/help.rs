@@ -77,7 +77,7 @@ pub fn settle(help: &mut Help, app: &App, body: Rect) {
 fn draw_head(buffer: &mut Buffer, area: Rect, help: &Help, app: &App, theme: Theme) {
     let language = app.lesson.language;
     let said = language.choose(["Keys", "按键"]);
-    let title = format!("{said} · {}", app.cursor.view.name());
+    let title = format!("{said} · {}", language.choose(app.cursor.view.name()));
     let head = top(area, 1);
     buffer.set_stringn(head.x, head.y, title, head.width.into(), theme.accent());
     let typed = text::clean(help.search.text());
@@ -134,7 +134,7 @@ fn lines(help: &Help, app: &App, width: u16) -> Vec<Line> {
         }
         lines.push(section.title);
         for (binding, views) in found {
-            let mut keys = binding.keys;
+            let mut keys = binding.keys(language);
             let sentence = language.choose(binding.sentence);
             for words in wrap_words(&format!("{views}{sentence}"), columns) {
                 lines.push(Line::Key(std::mem::take(&mut keys), words, section.works));
@@ -221,7 +221,7 @@ fn sections(app: &App) -> Vec<Section> {
 fn views_of(binding: &Binding, app: &App, language: Language) -> String {
     let views = View::ALL.into_iter();
     let views = views.filter(|&view| (binding.works)(app, view));
-    let views: Vec<&str> = views.map(View::name).collect();
+    let views: Vec<&str> = views.map(|view| language.choose(view.name())).collect();
     if views.is_empty() {
         return String::new();
     }

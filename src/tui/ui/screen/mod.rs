@@ -20,7 +20,7 @@ mod overlays;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
-use ratatui::widgets::{Paragraph, Widget, Wrap};
+use ratatui::style::Style;
 
 use super::context::ViewContext;
 use super::lesson::{self, Explanation, Pane};
@@ -28,9 +28,10 @@ use super::pixels::PlacedPicture;
 use super::text;
 use super::theme::{Colours, Theme};
 use super::views;
+use super::wrap::wrap_words;
 use crate::lesson::Language;
 use crate::tui::not_finite;
-use crate::tui::state::editor::scheduler_name;
+use crate::tui::state::in_words;
 use crate::tui::state::lesson::OpenLesson;
 use crate::tui::state::run::Run;
 use crate::tui::state::{App, Mode, View};
@@ -44,7 +45,7 @@ const SMALLEST: (u16, u16) = (40, 12);
 pub fn render(buffer: &mut Buffer, app: &App, theme: Theme) -> Vec<PlacedPicture> {
     let area = buffer.area;
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        too_small(buffer, area);
+        too_small(buffer, area, app.lesson.language);
         return Vec::new();
     }
     let places = Places::new(area);
@@ -177,13 +178,22 @@ impl Places {
     }
 }
 
-fn too_small(buffer: &mut Buffer, area: Rect) {
-    let caption = format!(
-        "Diffuscope needs {}×{} characters; this window has {}×{}. Make it larger, or q to quit.",
-        SMALLEST.0, SMALLEST.1, area.width, area.height
-    );
-    let caption = Paragraph::new(caption).wrap(Wrap { trim: true });
-    caption.render(area, buffer);
+fn too_small(buffer: &mut Buffer, area: Rect, language: Language) {
+    let (columns, rows) = SMALLEST;
+    let Rect { width, height, .. } = area;
+    let caption = language.choose([
+        format!(
+            "Diffuscope needs {columns}×{rows} characters; this window has {width}×{height}. \
+             Make it larger, or q to quit."
+        ),
+        format!(
+            "Diffuscope 需要 {columns}×{rows} 个字符；这个窗口是 {width}×{height}。请放大窗口，或按 q 退出。"
+        ),
+    ]);
+    let lines = wrap_words(&caption, width.into());
+    for (place, line) in area.rows().zip(lines) {
+        buffer.set_stringn(place.x, place.y, line, width.into(), Style::new());
+    }
 }
 
 fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -191,13 +201,20 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (x, _) = buffer.set_stringn(area.x, area.y, " diffuscope", room(area.x), theme.accent());
     let broken = app.run().and_then(|run| run.trace.not_finite());
     let broken = broken.map_or_else(String::new, |found| {
-        format!("   {}", not_finite::short(&found, app.lesson.language))
+        format!(
+            "   {}",
+            app.lesson.language.choose(not_finite::short(&found))
+        )
     });
     let (x, _) = buffer.set_stringn(x, area.y, broken, room(x), theme.warning());
     let mut right = String::new();
     if let Some(run) = app.run() {
         let (used, budget) = run.attention_memory();
-        right = format!("attention {} of {} MiB ", tenths(used), budget >> 20);
+        let (used, budget) = (tenths(used), budget >> 20);
+        right = app.lesson.language.choose([
+            format!("attention {used} of {budget} MiB "),
+            format!("注意力 {used} / {budget} MiB "),
+        ]);
     }
     let caption = what_is_shown(app, room(x));
     let (end, _) = buffer.set_stringn(x, area.y, caption, room(x), theme.muted());
@@ -210,6 +227,7 @@ fn draw_header(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 /// The run, its model and what was asked for, in `columns` columns: the parts that have no room are left out whole, those
 /// that other places say first.
 fn what_is_shown(app: &App, columns: usize) -> String {
+    let language = app.lesson.language;
     let mut parts: Vec<(u8, String)> = Vec::new();
     if let Some(run) = app.run() {
         parts.push((0, name_of(run, app)));
@@ -217,16 +235,17 @@ fn what_is_shown(app: &App, columns: usize) -> String {
     if let Some(request) = app.request() {
         // What was changed by hand comes first: it is never to be overlooked.
         let changes = request.interventions.iter();
-        parts.extend(changes.map(|change| (0, text::clean(&change.to_string()))));
+        let changes = changes.map(|change| text::clean(&in_words::intervention(change, language)));
+        parts.extend(changes.map(|change| (0, change)));
     }
     if let Some(info) = app.info() {
         parts.push((4, text::clean(&info.name)));
         parts.push((5, format!("{} {}", info.device, info.dtype)));
     }
     if let Some(request) = app.request() {
-        parts.push((3, scheduler_name(request.scheduler)));
-        parts.push((1, format!("seed {}", request.seed)));
-        parts.push((2, format!("guidance {}", request.guidance_scale)));
+        parts.push((3, in_words::scheduler_name(request.scheduler)));
+        parts.push((1, in_words::seed(request, language)));
+        parts.push((2, in_words::guidance(request, language)));
     }
     parts.retain(|(_, part)| !part.is_empty());
     loop {
@@ -242,14 +261,18 @@ fn what_is_shown(app: &App, columns: usize) -> String {
 
 /// Which run this is, where there are several: `run 3`, `run 4 from 3 at step 12`.
 fn name_of(run: &Run, app: &App) -> String {
-    match run.origin {
+    let id = run.id;
+    app.lesson.language.choose(match run.origin {
         Some(origin) => {
-            let step = origin.step + 1;
-            format!("run {} from {} at step {step}", run.id, origin.run)
+            let (parent, step) = (origin.run, origin.step + 1);
+            [
+                format!("run {id} from {parent} at step {step}"),
+                format!("运行 {id}，从运行 {parent} 的第 {step} 步分出"),
+            ]
         }
-        None if app.runs.others.is_empty() => String::new(),
-        None => format!("run {}", run.id),
-    }
+        None if app.runs.others.is_empty() => Default::default(),
+        None => [format!("run {id}"), format!("运行 {id}")],
+    })
 }
 
 /// Bytes in MiB, with a decimal where there are few.
@@ -286,10 +309,10 @@ fn draw_sidebar(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, wide: 
             (false, true) => ("●", theme.warning()),
             (false, false) => ("·", theme.muted()),
         };
-        let name = match view {
-            View::TextEncoder if !wide => "Encoder",
+        let name = app.lesson.language.choose(match view {
+            View::TextEncoder if !wide => ["Encoder", "编码器"],
             view => view.name(),
-        };
+        });
         let width = usize::from(area.width);
         if view == app.cursor.view {
             let row = text::fit(&format!("{mark} {name}"), width);

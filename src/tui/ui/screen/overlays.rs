@@ -7,15 +7,20 @@ use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
 use super::help;
-use crate::tui::state::editor::{changes, scheduler_name};
-use crate::tui::state::run::RunState;
+use crate::generation::Request;
+use crate::lesson::Language;
+use crate::tui::state::in_words::{self, changes};
+use crate::tui::state::run::{Origin, Run, RunState};
 use crate::tui::state::{App, Branch, Destination, ExportItem, Mode, Notice, RunList};
 use crate::tui::ui::lesson;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::choice;
-use crate::tui::ui::wrap::wrap_words;
+use crate::tui::ui::wrap::{wrap, wrap_words};
 use crate::tui::worker::Failure;
+
+/// Columns of the question whether to quit.
+const QUIT: u16 = 84;
 
 /// Draws what lies over the view, if anything does.
 pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
@@ -56,22 +61,25 @@ fn draw_quit(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) {
         "q quits · esc stays, and e writes a run · t shows the runs",
         "q 退出 · esc 留下，再按 e 写入文件 · t 查看运行",
     ]);
+    let columns = usize::from(QUIT.min(body.width).saturating_sub(4));
+    let mut said: Vec<Vec<String>> = (unsaved.iter())
+        .map(|row| describe(row, &rows, app).whole(columns))
+        .collect();
+    // Runs that have no room are left out whole, with a row that says how many.
     let most = usize::from(body.height.saturating_sub(6)).max(1);
-    let shown = if count > most { most - 1 } else { count };
-    let area = overlay(
-        buffer,
-        body,
-        84,
-        (shown + usize::from(shown < count)) as u16 + 6,
-    );
-    let columns = usize::from(area.width);
-    let mut lines = vec![(title, theme.warning()), (String::new(), theme.text())];
-    for row in unsaved.iter().take(shown) {
-        let words = text::truncate(&describe(row, &rows, app), columns);
-        lines.push((words, theme.text()));
+    let taken = |said: &[Vec<String>]| {
+        let rows: usize = said.iter().map(Vec::len).sum();
+        rows + usize::from(said.len() < count)
+    };
+    while said.len() > 1 && taken(&said) > most {
+        said.pop();
     }
-    if shown < count {
-        let left = count - shown;
+    let area = overlay(buffer, body, QUIT, taken(&said) as u16 + 6);
+    let left = count - said.len();
+    let mut lines = vec![(title, theme.warning()), (String::new(), theme.text())];
+    let said = said.into_iter().flatten();
+    lines.extend(said.map(|words| (words, theme.text())));
+    if left > 0 {
         let said = [format!("… and {left} more"), format!("… 还有 {left} 个")];
         lines.push((language.choose(said), theme.muted()));
     }
@@ -102,7 +110,8 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, list: RunList, app: &App, theme: T
         } else {
             theme.text()
         };
-        (describe(row, &rows, app), style)
+        let words = describe(row, &rows, app).in_columns(area.width.into());
+        (words, style)
     });
     choice::draw(buffer, area, list.row, lines, theme);
 }
@@ -111,10 +120,8 @@ fn draw_runs(buffer: &mut Buffer, body: Rect, list: RunList, app: &App, theme: T
 fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, theme: Theme) {
     let offers = &app.export.items;
     let area = overlay(buffer, body, 84, offers.len() as u16 + 4);
-    let title = app
-        .lesson
-        .language
-        .choose(["Write to a new file", "写入新文件"]);
+    let language = app.lesson.language;
+    let title = language.choose(["Write to a new file", "写入新文件"]);
     buffer.set_stringn(area.x, area.y, title, area.width.into(), theme.accent());
     let widest =
         |of: fn(&ExportItem) -> &str| offers.iter().map(|offer| text::width(of(offer))).max();
@@ -130,7 +137,7 @@ fn draw_offers(buffer: &mut Buffer, body: Rect, selected: usize, app: &App, them
         let format = if is_narrow {
             String::new()
         } else {
-            format!("{:<6}  ", offer.format)
+            format!("{}  ", text::fit(offer.format(language), 6))
         };
         (format!("{caption}  {format}{}", offer.name), theme.text())
     });
@@ -175,69 +182,116 @@ fn draw_destination(buffer: &mut Buffer, body: Rect, asked: &Destination, app: &
     draw_lines(buffer, area, lines.chain(note));
 }
 
-fn describe(row: &Branch, rows: &[Branch], app: &App) -> String {
-    let run = row.run;
+/// A run as a line: what it is, what it was asked for, and how that was done.
+struct Described {
+    mark: String,
+    asked: String,
+    rest: String,
+}
+
+impl Described {
+    /// In one line of `columns` columns: a long prompt is cut, and nothing else where that is possible.
+    fn in_columns(&self, columns: usize) -> String {
+        let Self { mark, asked, rest } = self;
+        let room = columns.saturating_sub(text::width(mark) + text::width(rest));
+        let asked = text::truncate(asked, room.max(12));
+        format!("{mark}{asked}{rest}")
+    }
+
+    /// Whole, in lines of `columns` columns; only of a prompt that fills lines the end is left out.
+    fn whole(&self, columns: usize) -> Vec<String> {
+        const LINES: usize = 4;
+        let indent = text::width(&self.mark);
+        let words = self.in_columns(LINES * columns.saturating_sub(indent + 8));
+        let words = words
+            .strip_prefix(self.mark.as_str())
+            .unwrap_or(&words)
+            .to_owned();
+        let spans = [(words, Style::new())];
+        let lines = wrap(&spans, columns, &self.mark, &" ".repeat(indent));
+        lines.iter().map(ToString::to_string).collect()
+    }
+}
+
+fn describe(row: &Branch, rows: &[Branch], app: &App) -> Described {
+    let (run, language) = (row.run, app.lesson.language);
     let mark = match (row.is_current, row.is_compared) {
         (true, _) => "●",
         (false, true) => "◐",
         (false, false) => "○",
     };
+    let branch = if row.depth > 0 { "└ " } else { "" };
+    let indent = "  ".repeat(row.depth.saturating_sub(1));
     let state = match run.state {
         RunState::Done => "✓".to_owned(),
-        RunState::Failed => "failed".to_owned(),
+        RunState::Failed => language.choose(["failed", "失败"]).to_owned(),
         RunState::Running => "▶".to_owned(),
         _ => format!("⏸ {}/{}", run.trace.steps.len(), run.total_steps()),
     };
-    let request = &run.trace.request;
     let parent = run.origin.and_then(|origin| {
         let parent = rows.iter().find(|other| other.run.id == origin.run)?;
         Some((origin, &parent.run.trace.request))
     });
-    let asked = match parent {
-        None => {
-            let scheduler = scheduler_name(request.scheduler);
-            let (steps, seed) = (request.steps, request.seed);
-            let (prompt, guidance) = (&request.prompt, request.guidance_scale);
-            let whole = format!(
-                "{prompt}  · {scheduler} · {steps} steps · seed {seed} · guidance {guidance}"
-            );
-            // What it left is not there any more.
-            run.origin.map_or(whole.clone(), |origin| {
-                let step = origin.step + 1;
-                let left = [
-                    format!("from step {step} of run {} (deleted): {whole}", origin.run),
-                    format!("从运行 {}（已删除）的第 {step} 步：{whole}", origin.run),
-                ];
-                app.lesson.language.choose(left)
-            })
-        }
-        Some((origin, before)) => {
-            let mut changes = changes(request, before).join(" · ");
-            if changes.is_empty() {
-                changes.push_str("nothing changed");
-            }
-            format!("from step {}: {changes}", origin.step + 1)
-        }
+    let (asked, settings) = match parent {
+        Some((origin, before)) => (changed(run, origin, before, language), String::new()),
+        None => of_its_own(run, language),
     };
-    let branch = if row.depth > 0 { "└ " } else { "" };
-    let indent = "  ".repeat(row.depth.saturating_sub(1));
-    let id = run.id;
-    text::clean(&format!("{mark} {id:>2} {indent}{branch}{asked}  {state}"))
+    Described {
+        mark: format!("{mark} {:>2} {indent}{branch}", run.id),
+        asked: text::clean(&asked),
+        rest: text::clean(&format!("{settings}  {state}")),
+    }
+}
+
+/// What a branch asks for that the run did not that it left.
+fn changed(run: &Run, origin: Origin, before: &Request, language: Language) -> String {
+    let mut changes = changes(&run.trace.request, before, language).join(" · ");
+    if changes.is_empty() {
+        changes.push_str(language.choose(["nothing changed", "没有改动"]));
+    }
+    let step = origin.step + 1;
+    language.choose([
+        format!("from step {step}: {changes}"),
+        format!("从第 {step} 步：{changes}"),
+    ])
+}
+
+/// The prompt and the settings of a run that left no other one, or one that is not there any more.
+fn of_its_own(run: &Run, language: Language) -> (String, String) {
+    let request = &run.trace.request;
+    let prompt = &request.prompt;
+    let asked = run.origin.map_or_else(
+        || prompt.clone(),
+        |origin| {
+            let (step, left) = (origin.step + 1, origin.run);
+            language.choose([
+                format!("from step {step} of run {left} (deleted): {prompt}"),
+                format!("从运行 {left}（已删除）的第 {step} 步：{prompt}"),
+            ])
+        },
+    );
+    let settings = [
+        in_words::scheduler_name(request.scheduler),
+        in_words::steps(request.steps, language),
+        in_words::seed(request, language),
+        in_words::guidance(request, language),
+    ];
+    (asked, format!("  · {}", settings.join(" · ")))
 }
 
 fn draw_failure(buffer: &mut Buffer, body: Rect, failure: &Failure, app: &App, theme: Theme) {
     let columns = body.width.saturating_sub(6).min(76);
-    let what = wrap_words(&text::clean(&failure.what), columns.into());
-    let advice = wrap_words(&text::clean(&failure.advice), columns.into());
+    let language = app.lesson.language;
+    let what = text::clean(failure.what(language));
+    let what = wrap_words(&what, columns.into());
+    let advice = text::clean(failure.advice(language));
+    let advice = wrap_words(&advice, columns.into());
     let rows = (what.len() + advice.len() + 3) as u16;
     let area = overlay(buffer, body, columns + 4, rows + 2);
     let what = what.into_iter().map(|line| (line, theme.error()));
     let advice = advice.into_iter().map(|line| (line, theme.text()));
     let gap = || [(String::new(), theme.text())];
-    let close = app
-        .lesson
-        .language
-        .choose(["esc closes this message", "按 esc 关闭"]);
+    let close = language.choose(["esc closes this message", "按 esc 关闭"]);
     let close = (close.to_owned(), theme.muted());
     let lines = what.chain(gap()).chain(advice).chain(gap()).chain([close]);
     draw_lines(buffer, area, lines);

@@ -4,9 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::{below, first_lines, keeps_variance, line, titled_map};
+use crate::lesson::{Language, Said};
+use crate::scheduler::Schedule;
 use crate::trace::{StepTrace, TensorData};
 use crate::tui::state::View;
-use crate::tui::state::editor::changes;
+use crate::tui::state::in_words::changes;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
@@ -22,8 +24,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
     let Some(run) = ctx.run else {
         return Vec::new();
     };
-    let (caption, map) = difference(ctx.view, ctx.cursor.step, run, other);
-    let lines = wrap_words(&caption, area.width.into());
+    let (caption, map) = difference(ctx, run, other);
+    let lines = wrap_words(&ctx.say(caption), area.width.into());
     let rows = (lines.len() as u16).min(3);
     let [upper, lower] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(area);
@@ -41,7 +43,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, other: &Run) -> 
     if let Some(map) = map {
         let scale = Scale::magnitudes(map.values.iter().copied());
         let heat_map = HeatMap::new(&map.values, map.size, scale);
-        titled_map(buffer, third, map.title, &heat_map, third.height, ctx.theme);
+        let title = ctx.say(map.title);
+        titled_map(buffer, third, title, &heat_map, third.height, ctx);
     }
     for (row, caption) in lines.iter().enumerate() {
         let style = ctx.theme.accent_if(row == 0, ctx.theme.text());
@@ -57,118 +60,167 @@ fn draw_one(
     run: &Run,
     other: &Run,
 ) -> Vec<PlacedPicture> {
-    let asked = changes(&run.trace.request, &other.trace.request);
-    let colon = if asked.is_empty() { "" } else { ": " };
-    let title = format!("run {}{colon}{}", run.id, asked.join(" · "));
+    let asked = changes(&run.trace.request, &other.trace.request, ctx.language);
+    let colon = if asked.is_empty() {
+        ["", ""]
+    } else {
+        [": ", "："]
+    };
+    let (id, colon, asked) = (run.id, ctx.say(colon), asked.join(" · "));
+    let title = ctx.say([
+        format!("run {id}{colon}{asked}"),
+        format!("运行 {id}{colon}{asked}"),
+    ]);
     let title = text::clean(&title);
     let area = first_lines(buffer, area, &title, 2, ctx.theme.title());
     super::draw_stage(buffer, below(area, u16::from(area.height > 24)), ctx)
 }
 
 struct Map {
-    title: &'static str,
+    title: Said,
     values: Vec<f32>,
     size: (usize, usize),
 }
 
-/// What differs between two runs at a stage, and where.
-fn difference(view: View, step: usize, a: &Run, b: &Run) -> (String, Option<Map>) {
-    let mut map = None;
-    let caption = match view {
-        View::Prompt => {
-            let changes = changes(&a.trace.request, &b.trace.request);
-            match changes.len() {
-                0 => "The two requests are equal.".to_owned(),
-                count => format!("The two requests differ in {count}."),
-            }
-        }
+/// What differs between two runs at the view's stage, in English and in Chinese, and where.
+fn difference(ctx: &ViewContext, a: &Run, b: &Run) -> ([String; 2], Option<Map>) {
+    let caption = match ctx.view {
+        View::Prompt => requests(a, b),
         View::Tokens => {
+            let count = a.tokens().len();
             let pairs = a.tokens().iter().zip(b.tokens());
             let differing = pairs.filter(|(a, b)| a.id != b.id).count();
-            format!("{differing} of {} positions differ.", a.tokens().len())
+            [
+                format!("{differing} of {count} positions differ."),
+                format!("{count} 个位置中有 {differing} 个不同。"),
+            ]
         }
-        View::Embedding => text_difference(a, b, "token_embedding"),
-        View::TextEncoder => text_difference(a, b, "prompt_embedding"),
+        View::Embedding => texts(a, b, "token_embedding", ["token embedding", "词元的嵌入"]),
+        View::TextEncoder => texts(
+            a,
+            b,
+            "prompt_embedding",
+            ["prompt embedding", "提示词的嵌入"],
+        ),
         View::Noise => match (&a.trace.noise, &b.trace.noise) {
-            (Some(a), Some(b)) => between("initial noise", &a.initial_noise, &b.initial_noise),
+            (Some(a), Some(b)) => {
+                let what = ["initial noise", "初始噪声"];
+                between(what, &a.initial_noise, &b.initial_noise)
+            }
             _ => not_yet(),
         },
         View::Schedule => match (a.schedule(), b.schedule()) {
-            (Some(a), Some(b)) if a.sigmas == b.sigmas => "The sigmas are equal.".to_owned(),
-            (Some(a), Some(b)) if a.sigmas.len() == b.sigmas.len() => {
-                let pairs = a.sigmas.iter().zip(&b.sigmas);
-                let most = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                let most = text::number(f64::from(most));
-                format!("The sigmas differ by {most} at most.")
-            }
-            (Some(a), Some(b)) => {
-                let [a, b] = [a, b].map(|schedule| schedule.timesteps.len());
-                format!("{a} steps and {b} steps: different sigmas.")
-            }
+            (Some(a), Some(b)) => schedules(a, b),
             _ => not_yet(),
         },
-        View::Denoising | View::Attention => match (a.step(step), b.step(step)) {
-            (Some(a), Some(b)) => {
-                let mut caption = Vec::new();
-                if let (Some(of_a), Some(of_b)) = (a.tensor("latents"), b.tensor("latents")) {
-                    caption.push(latents_between((a, of_a), (b, of_b)));
-                }
-                for (name, what) in [("x0", "x0"), ("noise_guided", "ε_guided")] {
-                    if let (Some(a), Some(b)) = (a.tensor(name), b.tensor(name)) {
-                        caption.push(between(what, a, b));
-                    }
-                }
-                if let (Some(a), Some(b)) = (a.tensor("x0"), b.tensor("x0")) {
-                    map = places(a, b);
-                }
-                caption.join(" ")
+        View::Denoising | View::Attention => {
+            let step = ctx.cursor.step;
+            match (a.step(step), b.step(step)) {
+                (Some(a), Some(b)) => return steps(a, b),
+                _ => not_yet(),
             }
-            _ => not_yet(),
-        },
+        }
         View::Image => match (&a.trace.image, &b.trace.image) {
             (Some(a), Some(b)) => return pixels(&a.image, &b.image),
             _ => not_yet(),
         },
     };
-    (caption, map)
+    (caption, None)
 }
 
-fn not_yet() -> String {
-    "One of the two has not come so far yet.".to_owned()
+fn not_yet() -> [String; 2] {
+    [
+        "One of the two has not come so far yet.",
+        "其中一个还没有到这一步。",
+    ]
+    .map(str::to_owned)
 }
 
-fn text_difference(a: &Run, b: &Run, name: &str) -> String {
-    let of = |run: &Run| {
-        let text = run.trace.text.as_deref()?;
-        let mut states = text.prompt.iter();
-        states.find(|state| &*state.name == name).cloned()
-    };
-    match (of(a), of(b)) {
-        (Some(a), Some(b)) => between(&name.replace('_', " "), &a, &b),
+fn requests(a: &Run, b: &Run) -> [String; 2] {
+    let changes = changes(&a.trace.request, &b.trace.request, Language::En);
+    match changes.len() {
+        0 => ["The two requests are equal.", "两个请求相同。"].map(str::to_owned),
+        count => [
+            format!("The two requests differ in {count}."),
+            format!("两个请求有 {count} 处不同。"),
+        ],
+    }
+}
+
+fn schedules(a: &Schedule, b: &Schedule) -> [String; 2] {
+    if a.sigmas == b.sigmas {
+        return ["The sigmas are equal.", "sigma 全都相同。"].map(str::to_owned);
+    }
+    if a.sigmas.len() == b.sigmas.len() {
+        let pairs = a.sigmas.iter().zip(&b.sigmas);
+        let most = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let most = text::number(f64::from(most));
+        return [
+            format!("The sigmas differ by {most} at most."),
+            format!("sigma 最多相差 {most}。"),
+        ];
+    }
+    let [a, b] = [a, b].map(|schedule| schedule.timesteps.len());
+    [
+        format!("{a} steps and {b} steps: different sigmas."),
+        format!("{a} 步和 {b} 步：sigma 不同。"),
+    ]
+}
+
+/// What differs between two steps, and where their predicted x0 do.
+fn steps(a: &StepTrace, b: &StepTrace) -> ([String; 2], Option<Map>) {
+    let both = |name| a.tensor(name).zip(b.tensor(name));
+    let mut captions = Vec::new();
+    if let Some((of_a, of_b)) = both("latents") {
+        captions.push(latents_between((a, of_a), (b, of_b)));
+    }
+    for (name, what) in [("x0", "x0"), ("noise_guided", "ε_guided")] {
+        captions.extend(both(name).map(|(a, b)| between([what; 2], a, b)));
+    }
+    let [english, chinese]: [Vec<&str>; 2] =
+        [0, 1].map(|at| captions.iter().map(|said| said[at].as_str()).collect());
+    let map = both("x0").and_then(|(a, b)| places(a, b));
+    ([english.join(" "), chinese.concat()], map)
+}
+
+/// How far apart two runs are in what the text encoder made under `name`.
+fn texts(a: &Run, b: &Run, name: &str, what: Said) -> [String; 2] {
+    match (a.text_tensor(name), b.text_tensor(name)) {
+        (Some(a), Some(b)) => between(what, a, b),
         _ => not_yet(),
     }
 }
 
 /// How far apart the latents of two steps are. Where one run scales them so that their variance stays and the other
 /// does not, both are compared with the variance that the first one has.
-fn latents_between(a: (&StepTrace, &TensorData), b: (&StepTrace, &TensorData)) -> String {
+fn latents_between(a: (&StepTrace, &TensorData), b: (&StepTrace, &TensorData)) -> [String; 2] {
     if keeps_variance(a.0) == keeps_variance(b.0) {
-        return between("x_t", a.1, b.1);
+        return between(["x_t"; 2], a.1, b.1);
     }
     let [a, b] = [a, b].map(|(step, latents)| {
         let scaled = latents.data.iter().map(|value| value / step.preview_scale);
         TensorData::from_values(&latents.name, latents.shape.clone(), scaled.collect())
     });
-    between("x_t, one of them divided by √(σ²+1)", &a, &b)
+    let what = [
+        "x_t, one of them divided by √(σ²+1)",
+        "x_t（其中一个除以 √(σ²+1)）",
+    ];
+    between(what, &a, &b)
 }
 
 /// How far apart two tensors are, as root mean square of their difference beside that of the first.
-fn between(what: &str, a: &TensorData, b: &TensorData) -> String {
+fn between([what, zh]: Said, a: &TensorData, b: &TensorData) -> [String; 2] {
     if a.shape != b.shape || a.data.is_empty() {
-        return format!("{what}: different shapes.");
+        return [
+            format!("{what}: different shapes."),
+            format!("{zh}：形状不同。"),
+        ];
     }
     if a.data == b.data {
-        return format!("{what}: equal, bit for bit.");
+        return [
+            format!("{what}: equal, bit for bit."),
+            format!("{zh}：每一位都相同。"),
+        ];
     }
     let rms = |values: &mut dyn Iterator<Item = f64>| {
         let sum: f64 = values.map(|value| value * value).sum();
@@ -177,11 +229,12 @@ fn between(what: &str, a: &TensorData, b: &TensorData) -> String {
     let pairs = || a.data.iter().zip(b.data.iter());
     let apart = rms(&mut pairs().map(|(a, b)| f64::from(a - b)));
     let size = rms(&mut a.data.iter().map(|&a| f64::from(a)));
-    format!(
-        "{what}: {} apart, {} % of its size.",
-        text::number(apart),
-        text::fixed(100.0 * apart / size.max(f64::MIN_POSITIVE), 1)
-    )
+    let percent = text::fixed(100.0 * apart / size.max(f64::MIN_POSITIVE), 1);
+    let apart = text::number(apart);
+    [
+        format!("{what}: {apart} apart, {percent} % of its size."),
+        format!("{zh}：相距 {apart}，是自身大小的 {percent} %。"),
+    ]
 }
 
 /// Where two tensors `(channels, height, width)` differ: the length of the difference over channels.
@@ -199,15 +252,16 @@ fn places(a: &TensorData, b: &TensorData) -> Option<Map> {
         squares.sum::<f32>().sqrt()
     };
     Some(Map {
-        title: "|Δx0|",
+        title: ["|Δx0|"; 2],
         values: (0..size).map(at).collect(),
         size: (width, height),
     })
 }
 
-fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> (String, Option<Map>) {
+fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> ([String; 2], Option<Map>) {
     if a.dimensions() != b.dimensions() {
-        return ("The pictures have different sizes.".to_owned(), None);
+        let caption = ["The pictures have different sizes.", "两张图片的大小不同。"];
+        return (caption.map(str::to_owned), None);
     }
     let values: Vec<f32> = (a.pixels().zip(b.pixels()))
         .map(|(a, b)| {
@@ -217,17 +271,22 @@ fn pixels(a: &image::RgbImage, b: &image::RgbImage) -> (String, Option<Map>) {
         .collect();
     let differing = values.iter().filter(|&&value| value > 0.0).count();
     if differing == 0 {
-        return ("The pictures are equal, bit for bit.".to_owned(), None);
+        let caption = [
+            "The pictures are equal, bit for bit.",
+            "两张图片每一位都相同。",
+        ];
+        return (caption.map(str::to_owned), None);
     }
     let count = values.len().max(1) as f64;
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-    let caption = format!(
-        "{} % of pixels differ, by {} of 255 levels on average.",
-        text::fixed(100.0 * differing as f64 / count, 1),
-        text::fixed(mean, 2)
-    );
+    let percent = text::fixed(100.0 * differing as f64 / count, 1);
+    let mean = text::fixed(mean, 2);
+    let caption = [
+        format!("{percent} % of pixels differ, by {mean} of 255 levels on average."),
+        format!("{percent} % 的像素不同，平均相差 {mean} 级（共 255 级）。"),
+    ];
     let map = Map {
-        title: "|Δ| in levels",
+        title: ["|Δ| in levels", "|Δ|，单位：级"],
         values,
         size: (a.width() as usize, a.height() as usize),
     };

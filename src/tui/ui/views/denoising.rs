@@ -29,7 +29,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     } else {
         area.height.saturating_sub(figures + 3).max(3)
     };
-    let titles = &["x_t: what goes in", "x_t: input", "x_t"];
+    let titles = &ctx.say([
+        ["x_t: what goes in", "x_t: input", "x_t"],
+        ["x_t：这一步的输入", "x_t：输入", "x_t"],
+    ]);
     let size = (places[0].width, room);
     let drawn = draw_picture(buffer, places[0], size, titles, &pictures.latents, ctx);
     draw_statistics(buffer, places[0], room, drawn, step.tensor("latents"), ctx);
@@ -61,14 +64,16 @@ fn draw_head(buffer: &mut Buffer, area: Rect, ctx: &RunContext, step: &StepTrace
     let timestep = text::fixed(f64::from(step.timestep), 2);
     let [from, to] = [step.sigma, step.sigma_next].map(|sigma| text::fixed(f64::from(sigma), 4));
     let number = step.index + 1;
+    let step_number = ctx.say([format!("step {number}"), format!("第 {number} 步")]);
+    let timestep = ctx.say([format!("timestep {timestep}"), format!("时间步 {timestep}")]);
     let forms = [
-        format!("step {number} · timestep {timestep} · sigma {from} → {to}"),
-        format!("step {number} · sigma {from} → {to}"),
+        format!("{step_number} · {timestep} · sigma {from} → {to}"),
+        format!("{step_number} · sigma {from} → {to}"),
         format!("{number} · σ {from} → {to}"),
     ];
     let caption = fitting_of(&forms, area.width);
     let area = line(buffer, area, caption, ctx.theme.text());
-    let area = match gap(step) {
+    let area = match gap(step, ctx) {
         Some(forms) if area.height > 12 => {
             let caption = fitting_of(&forms, area.width);
             line(buffer, area, caption, ctx.theme.muted())
@@ -88,21 +93,27 @@ fn draw_x0(
 ) -> (Rect, Option<Arc<RgbImage>>) {
     let decoded = ctx.run.decoded.get(&ctx.cursor.step);
     let decoded = decoded.filter(|_| ctx.decode).cloned();
-    let titles: &[&str] = match (&decoded, ctx.decode) {
-        (Some(_), _) => &["predicted x0, decoded", "x0, decoded", "x0"],
-        (None, true) => &["predicted x0, decoding …", "x0, decoding …", "x0 …"],
-        (None, false) => &["predicted x0", "x0"],
-    };
+    let titles = ctx.say(match (&decoded, ctx.decode) {
+        (Some(_), _) => [
+            ["predicted x0, decoded", "x0, decoded", "x0"],
+            ["预测的 x0，已解码", "x0，已解码", "x0"],
+        ],
+        (None, true) => [
+            ["predicted x0, decoding …", "x0, decoding …", "x0 …"],
+            ["预测的 x0，正在解码 …", "x0，正在解码 …", "x0 …"],
+        ],
+        (None, false) => [["predicted x0", "x0", "x0"], ["预测的 x0", "x0", "x0"]],
+    });
     let image = decoded.as_deref().unwrap_or(preview);
     (
-        draw_picture(buffer, place, size, titles, image, ctx),
+        draw_picture(buffer, place, size, &titles, image, ctx),
         decoded,
     )
 }
 
 /// What lies between `x_t` and predicted x0: the guided noise, as much as sigma says (Karras et al. 2022, arXiv
 /// 2206.00364: `x = x0 + sigma * noise`, in units in which the signal is not scaled down).
-fn gap(step: &StepTrace) -> Option<[String; 4]> {
+fn gap(step: &StepTrace, ctx: &RunContext) -> Option<[String; 4]> {
     let (x_t, x0) = (step.tensor("latents")?, step.tensor("x0")?);
     let noise = step.tensor("noise_guided")?;
     // Schedulers that keep the variance divide x_t by sqrt(sigma² + 1); the others have it as it is.
@@ -126,7 +137,10 @@ fn gap(step: &StepTrace) -> Option<[String; 4]> {
     }
     let [apart, sigma, size] = [apart, sigma, size].map(|value| text::fixed(value, 3));
     Some([
-        format!("{name} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
+        ctx.say([
+            format!("{name} = x0 + σ·ε: they are {apart} apart (rms), σ {sigma} times ε {size}"),
+            format!("{name} = x0 + σ·ε：两者相距 {apart}（rms），σ {sigma} 乘以 ε {size}"),
+        ]),
         format!("rms({name} − x0) {apart} = σ {sigma} × rms(ε) {size}"),
         format!("{name} − x0: {apart} = σ {sigma} × ε {size}"),
         format!("{name} − x0: {apart}"),
@@ -158,7 +172,7 @@ fn draw_statistics(
 ) {
     let place = below(place, 1 + drawn.height.max(1).min(room));
     if let Some(tensor) = tensor {
-        let caption = statistics(&tensor.stats, place.width);
+        let caption = statistics(&tensor.stats, place.width, ctx.language);
         line(buffer, place, &caption, ctx.theme.muted());
     }
 }
@@ -182,7 +196,10 @@ fn draw_tensor(
     let title = fitting(titles, place.width);
     let Some(tensor) = which.of(step) else {
         let inner = line(buffer, place, title, theme.title());
-        let caption = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
+        let caption = ctx.say([
+            "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.",
+            "引导关着（不大于 1），所以没有无条件的一半。按 p 改引导强度。",
+        ]);
         paragraph(buffer, inner, caption, theme.muted());
         return;
     };
@@ -192,10 +209,10 @@ fn draw_tensor(
     let values = magnitudes(&tensor);
     let scale = Scale::magnitudes(values.iter().copied());
     let map = HeatMap::new(&values, (width, height), scale);
-    let drawn = titled_map(buffer, place, title, &map, room, theme);
+    let drawn = titled_map(buffer, place, title, &map, room, ctx);
     if with_numbers {
         let beneath = below(place, drawn.height + 2);
-        let numbers = statistics(&tensor.stats, beneath.width);
+        let numbers = statistics(&tensor.stats, beneath.width, ctx.language);
         line(buffer, beneath, &numbers, theme.muted());
     }
 }

@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{DRAWN, below, fitting, left, line, matrix, neighbours, right_of, scroll};
-use super::{split, strip, top};
+use super::{DRAWN, below, fitting, fitting_of, left, line, matrix, neighbours, not_finite};
+use super::{right_of, scroll, split, strip, top};
 use crate::generation::cosine;
+use crate::lesson::Said;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::{Stats, TensorData};
 use crate::tui::state::detail::Part;
@@ -22,7 +23,13 @@ use crate::tui::ui::widgets::{histogram::Histogram, tabs};
 /// Columns of a token's name.
 const NAMES: usize = 11;
 /// What is said of each vector.
-const STATISTICS: [&str; 5] = ["mean", "std", "min", "max", "norm"];
+const STATISTICS: [Said; 5] = [
+    ["mean", "均值"],
+    ["std", "标准差"],
+    ["min", "最小"],
+    ["max", "最大"],
+    ["norm", "范数"],
+];
 /// Columns of one statistic.
 const NUMBER: usize = 7;
 /// The least columns for histogram and neighbours side by side.
@@ -72,11 +79,17 @@ fn draw_numbers(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &T
     let count = tokens.take_while(|token| !is_padding(token)).count();
     let length = embedding.row(0).len();
     let room = usize::from(area.width).saturating_sub(NAMES);
-    let note = if length > room {
-        format!("{length} numbers of each token, the mean of those in one cell")
+    let note = ctx.say(if length > room {
+        [
+            format!("{length} numbers of each token, the mean of those in one cell"),
+            format!("每个词元的 {length} 个数，每格是其中几个的平均"),
+        ]
     } else {
-        format!("{length} numbers of each token")
-    };
+        [
+            format!("{length} numbers of each token"),
+            format!("每个词元的 {length} 个数"),
+        ]
+    });
     let area = line(buffer, area, &note, theme.title());
     let room = area.height.saturating_sub(1);
     let shown = usize::from(room).min(count);
@@ -98,7 +111,8 @@ fn draw_numbers(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &T
         }
     }
     let place = right_of(below(area, shown as u16 * each), area.x + NAMES as u16);
-    legend(buffer, top(place, 1), scale, "one scale for all", theme);
+    let whose = ctx.say(["one scale for all", "共用一个色标"]);
+    legend(buffer, top(place, 1), scale, whose, theme);
 }
 
 /// The selected part of what goes into the first layer, `(77, hidden)`.
@@ -117,7 +131,7 @@ fn vectors(run: &Run, part: Part) -> Option<Cow<'_, TensorData>> {
 
 /// The parts to choose among, and how long each is for the selected token.
 fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
-    let names = Part::ALL.map(Part::name);
+    let names = Part::ALL.map(|part| ctx.say(part.name()));
     let selected = ctx.cursor.detail.part as usize;
     let x = tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
     let token = ctx.cursor.token;
@@ -125,13 +139,29 @@ fn draw_parts(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     if let [Some(of_token), Some(of_position)] = vectors {
         let norms = [of_token, of_position].map(|vectors| Stats::of(vectors.row(token)).norm);
         let lengths = norms.map(|norm| text::fixed(norm, 3)).join(" + ");
-        let long = format!("   {}: length {lengths}", ctx.word(token));
+        let (name, length) = (ctx.word(token), ctx.say(["length", "长度"]));
+        let colon = ctx.say([": ", "："]);
+        let long = format!("   {name}{colon}{length} {lengths}");
         let place = right_of(area, x);
-        let short = format!("   length {lengths}");
+        let short = format!("   {length} {lengths}");
         let words = fitting(&[&long, &short, ""], place.width);
         line(buffer, place, words, ctx.theme.muted());
     }
     below(area, 1 + u16::from(area.height > 24))
+}
+
+/// The table of tokens: statistics and cosines, and which part of it is shown.
+struct Table<'a> {
+    ctx: &'a RunContext<'a>,
+    embedding: &'a TensorData,
+    /// How many statistics there are: where there is little room the last one stays, the norm.
+    count: usize,
+    /// The positions that have a row, and those that have a column.
+    rows: &'a [usize],
+    columns: &'a [usize],
+    /// Where the cosines begin, and how wide a cell of them is.
+    matrix_x: u16,
+    cell: usize,
 }
 
 /// One row a token: statistics and cosines. Returns the rows used.
@@ -142,63 +172,101 @@ fn draw_table(
     embedding: &TensorData,
     rows: &[usize],
 ) -> u16 {
-    let theme = ctx.theme;
     let width = usize::from(area.width);
-    // Of the statistics the last one, the norm, stays where there is little room.
     let count = if width < 40 { 1 } else { STATISTICS.len() };
-    let shown_statistics = &STATISTICS[STATISTICS.len() - count..];
     let statistics_end = NAMES + count * NUMBER + 2;
     let room = width.saturating_sub(statistics_end);
     let cell = matrix::cell_width(rows.len(), room);
-    let shown_columns = (room / cell).min(rows.len());
-    let shown_rows = usize::from(area.height.saturating_sub(2)).min(rows.len());
     let selected = rows.iter().position(|&row| row == ctx.cursor.token);
-    let first_row = scroll(selected.unwrap_or(0), rows.len(), shown_rows);
-    let first_column = scroll(selected.unwrap_or(0), rows.len(), shown_columns);
-    let matrix_x = area.x + statistics_end as u16;
-    let names = shown_statistics.iter();
-    let names: Vec<String> = names.map(|name| format!("{name:>NUMBER$}")).collect();
-    let head = format!("{}{}", text::fit("token", NAMES), names.concat());
-    buffer.set_stringn(area.x, area.y, head, width, theme.muted());
-    let columns = &rows[first_column..first_column + shown_columns];
-    let shown = columns.iter().copied();
-    matrix::headings(buffer, (matrix_x, area.y), cell, shown, ctx);
-    let scale = Scale::around_zero(1.0);
-    for (index, &row) in rows.iter().skip(first_row).take(shown_rows).enumerate() {
-        let y = area.y + 1 + index as u16;
-        let vector = embedding.row(row);
+    // As many of the rows, or columns, as there is room for, around the selected one.
+    let part = |room: usize| {
+        let shown = room.min(rows.len());
+        let first = scroll(selected.unwrap_or(0), rows.len(), shown);
+        &rows[first..first + shown]
+    };
+    let table = Table {
+        ctx,
+        embedding,
+        count,
+        rows: part(usize::from(area.height.saturating_sub(2))),
+        columns: part(room / cell),
+        matrix_x: area.x + statistics_end as u16,
+        cell,
+    };
+    table.draw_head(buffer, area);
+    for (index, &row) in table.rows.iter().enumerate() {
+        table.draw_row(buffer, below(area, 1 + index as u16), row);
+    }
+    let shown = table.rows.len() as u16;
+    table.draw_foot(buffer, below(area, 1 + shown), rows.len());
+    2 + shown
+}
+
+impl Table<'_> {
+    fn draw_head(&self, buffer: &mut Buffer, area: Rect) {
+        let ctx = self.ctx;
+        let names = STATISTICS[STATISTICS.len() - self.count..].iter();
+        let names: String = names
+            .map(|&name| text::right(ctx.say(name), NUMBER))
+            .collect();
+        let head = text::fit(ctx.say(["token", "词元"]), NAMES);
+        let head = format!("{head}{names}");
+        let width = usize::from(area.width);
+        buffer.set_stringn(area.x, area.y, head, width, ctx.theme.muted());
+        let shown = self.columns.iter().copied();
+        matrix::headings(buffer, (self.matrix_x, area.y), self.cell, shown, ctx);
+    }
+
+    /// The row of the token at the position `row`.
+    fn draw_row(&self, buffer: &mut Buffer, area: Rect, row: usize) {
+        let (ctx, theme) = (self.ctx, self.ctx.theme);
+        let vector = self.embedding.row(row);
         let style = theme.accent_if(row == ctx.cursor.token, theme.text());
         let name = text::fit(&ctx.word(row), NAMES - 1);
-        buffer.set_stringn(area.x, y, name, width, style);
+        buffer.set_stringn(area.x, area.y, name, area.width.into(), style);
+        let room = self.count * NUMBER;
         let is_zero = !vector.is_empty() && vector.iter().all(|&value| value == 0.0);
         let (numbers, style) = if is_zero {
-            let forms = ["   never seen: a row of zeros", "  zeros"];
-            let words = fitting(&forms, (count * NUMBER) as u16).to_owned();
-            (words, theme.warning())
+            let forms = ctx.say([
+                ["   never seen: a row of zeros", "  zeros"],
+                ["   从没见过：全是零的一行", "  全零"],
+            ]);
+            (fitting(&forms, room as u16).to_owned(), theme.warning())
         } else {
-            (numbers(&Stats::of(vector), count), style)
+            (numbers(&Stats::of(vector), self.count), style)
         };
-        buffer.set_stringn(area.x + NAMES as u16, y, numbers, count * NUMBER, style);
-        for (index, &column) in columns.iter().enumerate() {
-            let x = matrix_x + (index * cell) as u16;
-            let value = cosine(vector, embedding.row(column));
+        buffer.set_stringn(area.x + NAMES as u16, area.y, numbers, room, style);
+        let scale = Scale::around_zero(1.0);
+        for (index, &column) in self.columns.iter().enumerate() {
+            let place = (self.matrix_x + (index * self.cell) as u16, area.y);
+            let value = cosine(vector, self.embedding.row(column));
             if value.is_finite() {
-                matrix::cell(buffer, (x, y), cell, value as f32, scale, ctx);
+                matrix::cell(buffer, place, self.cell, value as f32, scale, ctx);
             } else {
-                buffer.set_stringn(x, y, "·", cell, theme.muted());
+                buffer.set_stringn(place.0, place.1, "·", self.cell, theme.muted());
             }
         }
     }
-    let y = area.y + 1 + shown_rows as u16;
-    if y < area.bottom() {
-        let beneath = right_of(below(area, y - area.y), matrix_x);
-        legend(buffer, beneath, scale, "cosine", theme);
-        if shown_rows < rows.len() {
-            let words = format!("{} of {} tokens", shown_rows, rows.len());
-            buffer.set_stringn(area.x, y, words, statistics_end, theme.muted());
+
+    /// The scale of the cosines, and how many of `all` rows there are.
+    fn draw_foot(&self, buffer: &mut Buffer, area: Rect, all: usize) {
+        if area.height == 0 {
+            return;
+        }
+        let (ctx, shown) = (self.ctx, self.rows.len());
+        let beneath = right_of(area, self.matrix_x);
+        let scale = Scale::around_zero(1.0);
+        let whose = ctx.say(["cosine", "余弦"]);
+        legend(buffer, beneath, scale, whose, ctx.theme);
+        if shown < all {
+            let words = ctx.say([
+                format!("{shown} of {all} tokens"),
+                format!("{all} 个词元中的 {shown} 个"),
+            ]);
+            let room = usize::from(self.matrix_x - area.x);
+            buffer.set_stringn(area.x, area.y, words, room, ctx.theme.muted());
         }
     }
-    2 + shown_rows as u16
 }
 
 fn numbers(stats: &Stats, count: usize) -> String {
@@ -220,17 +288,19 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &
         return;
     }
     let stats = Stats::of(vector);
-    let title = described(ctx, vector.len());
-    let forms = [&title, title.trim_end_matches(" of the table")];
-    let mut title = fitting(&forms, area.width).to_owned();
+    let forms = described(ctx, vector.len());
+    let mut title = fitting_of(&forms, area.width).to_owned();
     let wide = area.width >= WIDE;
     if wide {
         let (mean, std, norm) = (stats.mean, stats.std, stats.norm);
-        let precise = format!(" · mean {mean:.6}  std {std:.6}  norm {norm:.6}");
+        let precise = ctx.say([
+            format!(" · mean {mean:.6}  std {std:.6}  norm {norm:.6}"),
+            format!(" · 均值 {mean:.6}  标准差 {std:.6}  范数 {norm:.6}"),
+        ]);
         title.push_str(&precise.replace('-', "−"));
         if stats.non_finite > 0 {
-            let broken = format!("  {} not finite", stats.non_finite);
-            title.push_str(&broken);
+            title.push_str("  ");
+            title.push_str(&not_finite(stats.non_finite, ctx.language));
         }
     }
     let area = line(buffer, area, &title, ctx.theme.title());
@@ -248,17 +318,26 @@ fn draw_selected(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &
     draw_beside(buffer, place, ctx, embedding);
 }
 
-/// The selected token's vector: how long it is, and where it is from.
-fn described(ctx: &RunContext, length: usize) -> String {
-    let token = ctx.cursor.token;
-    let name = ctx.word(token);
-    let id = id(ctx);
-    let whose = match ctx.cursor.detail.part {
-        Part::Token => format!("row {id} of the table"),
-        Part::Position => format!("position {token}"),
-        Part::Sum => format!("row {id} + position {token}"),
-    };
-    format!("{name}: {length} numbers, {whose}")
+/// The selected token's vector: how long it is, and where it is from; in full, and in short.
+fn described(ctx: &RunContext, length: usize) -> [String; 2] {
+    let (name, token, id) = (ctx.word(ctx.cursor.token), ctx.cursor.token, id(ctx));
+    let numbers = ctx.say([
+        format!("{name}: {length} numbers, "),
+        format!("{name}：{length} 个数，"),
+    ]);
+    let row = ctx.say([format!("row {id}"), format!("第 {id} 行")]);
+    let position = ctx.say([format!("position {token}"), format!("位置 {token}")]);
+    match ctx.cursor.detail.part {
+        Part::Token => [
+            ctx.say([
+                format!("{numbers}{row} of the table"),
+                format!("{numbers}表的{row}"),
+            ]),
+            format!("{numbers}{row}"),
+        ],
+        Part::Position => [(); 2].map(|()| format!("{numbers}{position}")),
+        Part::Sum => [(); 2].map(|()| format!("{numbers}{row} + {position}")),
+    }
 }
 
 fn id(ctx: &RunContext) -> u32 {
@@ -268,7 +347,7 @@ fn id(ctx: &RunContext) -> u32 {
 
 /// What lies nearest to the selected token's vector.
 fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
-    let in_prompt = neighbours::alike(ctx.run, embedding, ctx.cursor.token);
+    let in_prompt = neighbours::alike(ctx, embedding);
     if ctx.cursor.detail.part == Part::Token {
         neighbours::draw_both(buffer, area, ctx, id(ctx), &in_prompt);
     } else {
@@ -279,9 +358,8 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &Te
 /// The same beneath the vector's description.
 fn draw_neighbours(buffer: &mut Buffer, area: Rect, ctx: &RunContext, embedding: &TensorData) {
     let length = embedding.row(ctx.cursor.token).len();
-    let title = described(ctx, length);
-    let forms = [&title, title.trim_end_matches(" of the table")];
-    let title = fitting(&forms, area.width);
+    let forms = described(ctx, length);
+    let title = fitting_of(&forms, area.width);
     let area = line(buffer, area, title, ctx.theme.title());
     draw_beside(buffer, area, ctx, embedding);
 }

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{below, columns, first_lines, left, line, paragraph, right_of, statistics};
-use crate::tui::state::editor::scheduler_name;
+use crate::tui::state::in_words;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
@@ -31,14 +31,21 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let (image, what) = match (decoded, finished, preview) {
         (Some(image), ..) => (
             Arc::clone(image),
-            format!("predicted x0 of step {number}, decoded"),
+            [
+                format!("predicted x0 of step {number}, decoded"),
+                format!("第 {number} 步预测的 x0，已解码"),
+            ],
         ),
-        (None, Some(data), _) if newest || !ctx.decode => {
-            (Arc::new(data.image.clone()), "the picture".to_owned())
-        }
+        (None, Some(data), _) if newest || !ctx.decode => (
+            Arc::new(data.image.clone()),
+            ["the picture", "画完的图片"].map(str::to_owned),
+        ),
         (None, _, preview) => (
             Arc::clone(preview?),
-            format!("quick preview of x0 at step {number}"),
+            [
+                format!("quick preview of x0 at step {number}"),
+                format!("第 {number} 步 x0 的快速预览"),
+            ],
         ),
     };
     let drawn = picture::draw(buffer, place, &image, ctx.theme);
@@ -47,8 +54,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     } else {
         right_of(area, drawn.right() + 2)
     };
-    beside = paragraph(buffer, beside, &what, ctx.theme.title());
-    let size = format!("{}×{} pixels", image.width(), image.height());
+    beside = paragraph(buffer, beside, &ctx.say(what), ctx.theme.title());
+    let (width, height) = image.dimensions();
+    let size = ctx.say([
+        format!("{width}×{height} pixels"),
+        format!("{width}×{height} 像素"),
+    ]);
     beside = line(buffer, beside, &size, ctx.theme.muted());
     let rest = draw_request(buffer, below(beside, 1), ctx);
     draw_latents(buffer, below(rest, 1), ctx);
@@ -61,29 +72,35 @@ fn draw_request(buffer: &mut Buffer, mut area: Rect, ctx: &RunContext) -> Rect {
     let prompt = text::clean(&request.prompt);
     area = first_lines(buffer, area, &prompt, 8, theme.text());
     if !request.negative_prompt.is_empty() {
-        let caption = format!("without: {}", text::clean(&request.negative_prompt));
+        let caption = ctx.say(["without: ", "不要："]);
+        let caption = format!("{caption}{}", text::clean(&request.negative_prompt));
         area = first_lines(buffer, area, &caption, 4, theme.muted());
     }
     area = below(area, 1);
     let mut rows = vec![
-        ("seed", request.seed.to_string()),
-        ("steps", run.total_steps().to_string()),
-        ("guidance", request.guidance_scale.to_string()),
-        ("scheduler", scheduler_name(request.scheduler)),
+        (["seed", "种子"], request.seed.to_string()),
+        (["steps", "步数"], run.total_steps().to_string()),
+        (["guidance", "引导"], request.guidance_scale.to_string()),
+        (
+            ["scheduler", "采样器"],
+            in_words::scheduler_name(request.scheduler),
+        ),
     ];
     if let Some(image) = &run.trace.image {
-        rows.push(("", String::new()));
+        rows.push((["", ""], String::new()));
         let of_text = run.trace.text.as_ref().map_or(0.0, |text| text.seconds);
         let steps = run.trace.steps.iter().map(|step| step.seconds).sum();
-        rows.push(("text", text::seconds(of_text)));
-        rows.push(("denoising", text::seconds(steps)));
-        rows.push(("decoding", text::seconds(image.seconds)));
+        rows.push((["text", "文本"], text::seconds(of_text)));
+        rows.push((["denoising", "去噪"], text::seconds(steps)));
+        rows.push((["decoding", "解码"], text::seconds(image.seconds)));
     }
     for intervention in &request.interventions {
-        rows.push(("attention", text::clean(&intervention.to_string())));
+        let change = in_words::intervention(intervention, ctx.language);
+        rows.push((["attention", "注意力"], text::clean(&change)));
     }
     for (name, value) in rows {
-        area = line(buffer, area, &format!("{name:<11}{value}"), theme.muted());
+        let name = text::fit(ctx.say(name), 11);
+        area = line(buffer, area, &format!("{name}{value}"), theme.muted());
     }
     area
 }
@@ -100,11 +117,16 @@ fn draw_latents(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         return;
     };
     let theme = ctx.theme;
-    let title = ["x0 of this step", "decoded from"][usize::from(last)];
+    let title = ctx.say(if last {
+        ["decoded from", "解码自"]
+    } else {
+        ["x0 of this step", "这一步的 x0"]
+    });
     let mut area = line(buffer, area, title, theme.title());
-    let caption = format!("latents {channels}×{height}×{width}");
+    let caption = ctx.say(["latents", "潜变量"]);
+    let caption = format!("{caption} {channels}×{height}×{width}");
     area = line(buffer, area, &caption, theme.muted());
-    let caption = statistics(&latents.stats, area.width);
+    let caption = statistics(&latents.stats, area.width, ctx.language);
     area = line(buffer, area, &caption, theme.muted());
     let scale = Scale::signed(latents.data.iter().copied());
     // Two in a row where two rows have room, else all in one.

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use super::{line, paragraph};
 use crate::generation::{MergeStep, MergedWord};
 use crate::model::tokenizer::{Token, TokenKind};
+use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::token_strip::hexadecimal;
@@ -16,24 +17,35 @@ pub fn draw(
     area: Rect,
     words: Option<&[MergedWord]>,
     token: &Token,
-    theme: Theme,
+    ctx: &ViewContext,
 ) -> Rect {
     let is_of = |word: &&MergedWord| word.positions.contains(&token.position);
     let word = words.map(|words| words.iter().find(is_of));
     let why = match (token.kind, word) {
-        (TokenKind::Start, _) => "start is put before every text: it stands for no letters",
-        (TokenKind::End, _) => "end is put behind every text: it stands for no letters",
-        (TokenKind::Padding, _) => {
-            "padding fills the places that are left; the UNet gets their vectors, too"
-        }
-        (_, None) => "The merges stand in the model's vocabulary, which a recording does not have.",
-        (_, Some(Some(word))) if word.steps.is_empty() => {
-            "This word was added to the vocabulary as a whole: it is not cut into pieces."
-        }
-        (_, Some(Some(word))) => return draw_word(buffer, area, word, token, theme),
+        (TokenKind::Start, _) => [
+            "start is put before every text: it stands for no letters",
+            "开头放在每段文本之前：它不代表任何字母",
+        ],
+        (TokenKind::End, _) => [
+            "end is put behind every text: it stands for no letters",
+            "结尾放在每段文本之后：它不代表任何字母",
+        ],
+        (TokenKind::Padding, _) => [
+            "padding fills the places that are left; the UNet gets their vectors, too",
+            "填充占满剩下的位置；UNet 也会得到它们的向量",
+        ],
+        (_, None) => [
+            "The merges stand in the model's vocabulary, which a recording does not have.",
+            "合并写在模型的词表里，而记录里没有词表。",
+        ],
+        (_, Some(Some(word))) if word.steps.is_empty() => [
+            "This word was added to the vocabulary as a whole: it is not cut into pieces.",
+            "这个词是整个加到词表里的：不切成小块。",
+        ],
+        (_, Some(Some(word))) => return draw_word(buffer, area, word, token, ctx),
         (_, Some(None)) => return area,
     };
-    paragraph(buffer, area, why, theme.muted())
+    paragraph(buffer, area, ctx.say(why), ctx.theme.muted())
 }
 
 fn draw_word(
@@ -41,10 +53,14 @@ fn draw_word(
     area: Rect,
     word: &MergedWord,
     token: &Token,
-    theme: Theme,
+    ctx: &ViewContext,
 ) -> Rect {
+    let theme = ctx.theme;
     let name = text::clean(&String::from_utf8_lossy(&word.bytes));
-    let title = format!("how “{name}” is merged");
+    let title = ctx.say([
+        format!("how “{name}” is merged"),
+        format!("“{name}”是怎样合并的"),
+    ]);
     let mut area = line(buffer, area, &title, theme.title());
     let last = word.steps.len() - 1;
     let rows = usize::from(area.height);
@@ -57,7 +73,10 @@ fn draw_word(
         }
         if cut && index == head {
             let left_out = word.steps.len() + 1 - rows;
-            let words = format!("… {left_out} more …");
+            let words = ctx.say([
+                format!("… {left_out} more …"),
+                format!("… 还有 {left_out} 行 …"),
+            ]);
             area = line(buffer, area, &words, theme.muted());
             continue;
         }
@@ -70,9 +89,12 @@ fn draw_word(
     }
     if last == 0 && word.bytes.len() > 1 {
         let (bytes, tokens) = (word.bytes.len(), word.positions.len());
-        let words = format!(
-            "No two neighbours stand in the list of merges: its {bytes} bytes stay {tokens} tokens."
-        );
+        let words = ctx.say([
+            format!(
+                "No two neighbours stand in the list of merges: its {bytes} bytes stay {tokens} tokens."
+            ),
+            format!("合并表里没有任何相邻的一对：它的 {bytes} 个字节仍是 {tokens} 个词元。"),
+        ]);
         area = paragraph(buffer, area, &words, theme.muted());
     }
     area

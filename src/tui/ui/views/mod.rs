@@ -25,14 +25,15 @@ use super::area::{below, columns, left, right_of, scroll, split, top};
 use super::context::{RunContext, ViewContext};
 use super::pixels::PlacedPicture;
 use super::text;
-use super::theme::Theme;
 use super::widgets::heat_map::{HeatMap, legend};
 use super::widgets::token_strip;
 use super::wrap::wrap_words;
+use crate::lesson::{Language, Said};
 use crate::model::tokenizer::Token;
 use crate::trace::{Stats, StepTrace};
 use crate::tui::state::run::RunState;
 use crate::tui::state::{Model, View};
+use crate::tui::worker::Failure;
 
 /// Draws the view on the screen in `area`; returns its pictures.
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
@@ -58,8 +59,8 @@ fn draw_stage(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedP
 }
 
 /// The place beneath the view's sentence: where its own part begins.
-pub fn place(area: Rect, view: View) -> Rect {
-    let lines = wrap_words(words(view), area.width.into());
+pub fn place(area: Rect, view: View, language: Language) -> Rect {
+    let lines = wrap_words(language.choose(words(view)), area.width.into());
     // A gap where there is room for one.
     let gap = usize::from(area.height >= 24);
     below(area, (lines.len() + gap) as u16)
@@ -67,22 +68,49 @@ pub fn place(area: Rect, view: View) -> Rect {
 
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
-    paragraph(buffer, area, words(ctx.view), ctx.theme.muted());
-    place(area, ctx.view)
+    paragraph(buffer, area, ctx.say(words(ctx.view)), ctx.theme.muted());
+    place(area, ctx.view, ctx.language)
 }
 
 /// What happens at the view's stage, in a sentence.
-fn words(view: View) -> &'static str {
+fn words(view: View) -> Said {
     match view {
-        View::Prompt => "What is asked for. With the model, it decides all that follows.",
-        View::Tokens => "The text becomes pieces, each with a number; always 77 of them.",
-        View::Embedding => "Each token's id picks a vector; like words have like vectors.",
-        View::TextEncoder => "Layer by layer, each token takes in the tokens before it.",
-        View::Noise => "A picture begins as noise. The seed fixes every number of it.",
-        View::Schedule => "How much noise each step begins with (sigma), down to none.",
-        View::Denoising => "The UNet says what of x_t is noise; a step takes part of it out.",
-        View::Attention => "Bright is where the picture attends to the selected word.",
-        View::Image => "The autoencoder's decoder turns the last latents into pixels.",
+        View::Prompt => [
+            "What is asked for. With the model, it decides all that follows.",
+            "要画的内容。它和模型一起，决定后面的一切。",
+        ],
+        View::Tokens => [
+            "The text becomes pieces, each with a number; always 77 of them.",
+            "文本切成小块，每块有一个编号；位置总是 77 个。",
+        ],
+        View::Embedding => [
+            "Each token's id picks a vector; like words have like vectors.",
+            "每个词元的编号选出一个向量；相近的词，向量也相近。",
+        ],
+        View::TextEncoder => [
+            "Layer by layer, each token takes in the tokens before it.",
+            "一层一层地，每个词元吸收排在它前面的词元。",
+        ],
+        View::Noise => [
+            "A picture begins as noise. The seed fixes every number of it.",
+            "图片从噪声开始。其中的每一个数都由种子确定。",
+        ],
+        View::Schedule => [
+            "How much noise each step begins with (sigma), down to none.",
+            "每一步开始时有多少噪声（sigma），一直降到没有。",
+        ],
+        View::Denoising => [
+            "The UNet says what of x_t is noise; a step takes part of it out.",
+            "UNet 说出 x_t 里哪些是噪声；每一步去掉其中一部分。",
+        ],
+        View::Attention => [
+            "Bright is where the picture attends to the selected word.",
+            "亮的地方，就是图片关注所选的词的地方。",
+        ],
+        View::Image => [
+            "The autoencoder's decoder turns the last latents into pixels.",
+            "自编码器的解码器把最后的潜变量变成像素。",
+        ],
     }
 }
 
@@ -131,48 +159,64 @@ fn first_lines(buffer: &mut Buffer, mut area: Rect, text: &str, most: usize, sty
 
 /// Says why there is nothing to see yet, and what brings it.
 fn empty(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
-    let what = match ctx.view {
-        View::Prompt => "The request",
-        View::Tokens => "The prompt's tokens",
-        View::Embedding => "The tokens' vectors",
-        View::TextEncoder => "The text encoder's layers",
-        View::Noise => "The noise",
-        View::Schedule => "The schedule",
-        View::Denoising => "The latents of each step",
-        View::Attention => "Attention maps",
-        View::Image => "The picture",
+    let [what, zh] = match ctx.view {
+        View::Prompt => ["The request", "请求"],
+        View::Tokens => ["The prompt's tokens", "提示词的词元"],
+        View::Embedding => ["The tokens' vectors", "词元的向量"],
+        View::TextEncoder => ["The text encoder's layers", "文本编码器的各层"],
+        View::Noise => ["The noise", "噪声"],
+        View::Schedule => ["The schedule", "噪声调度"],
+        View::Denoising => ["The latents of each step", "每一步的潜变量"],
+        View::Attention => ["Attention maps", "注意力图"],
+        View::Image => ["The picture", "图片"],
     };
-    let why = match (ctx.model, ctx.run) {
-        (Model::Failed(failure), _) => format!("{}. {}", failure.what, failure.advice),
-        (Model::Loading, _) => format!("{what} will stand here: the model is being loaded."),
-        (_, None) => format!("{what} will stand here: r starts a run."),
-        (_, Some(run)) => match run.state {
-            RunState::Running | RunState::Pausing => {
-                format!("{what} will stand here: the run has not come so far yet.")
-            }
-            RunState::Paused | RunState::Cancelled | RunState::Cancelling => {
-                format!("{what} will stand here when the run gets there: space lets it go on.")
-            }
-            RunState::Failed => {
-                format!(
-                    "{what} is missing because the run failed: r runs again, p changes the request."
-                )
-            }
-            RunState::Done => format!("{what} was not recorded: r runs again."),
-        },
+    let why = match (ctx.model, ctx.run.map(|run| &run.state)) {
+        (Model::Failed(Failure { what, advice }), _) => [
+            format!("{}. {}", what[0], advice[0]),
+            format!("{}。{}", what[1], advice[1]),
+        ],
+        (Model::Loading, _) => [
+            format!("{what} will stand here: the model is being loaded."),
+            format!("{zh}会显示在这里：模型正在加载。"),
+        ],
+        (_, None) => [
+            format!("{what} will stand here: r starts a run."),
+            format!("{zh}会显示在这里：按 r 开始运行。"),
+        ],
+        (_, Some(RunState::Running | RunState::Pausing)) => [
+            format!("{what} will stand here: the run has not come so far yet."),
+            format!("{zh}会显示在这里：运行还没有到这一步。"),
+        ],
+        (_, Some(RunState::Paused | RunState::Cancelled | RunState::Cancelling)) => [
+            format!("{what} will stand here when the run gets there: space lets it go on."),
+            format!("运行到那里时，{zh}会显示在这里：按空格继续。"),
+        ],
+        (_, Some(RunState::Failed)) => [
+            format!(
+                "{what} is missing because the run failed: r runs again, p changes the request."
+            ),
+            format!("运行失败了，所以没有{zh}：按 r 再运行，按 p 改动请求。"),
+        ],
+        (_, Some(RunState::Done)) => [
+            format!("{what} was not recorded: r runs again."),
+            format!("{zh}没有记录下来：按 r 再运行。"),
+        ],
     };
-    let why = text::clean(&why);
+    let why = text::clean(&ctx.say(why));
     paragraph(buffer, below(area, 1), &why, ctx.theme.text());
     Vec::new()
 }
 
 /// The statistics that stand below a tensor, in at most `columns` columns where that is possible.
-fn statistics(stats: &Stats, columns: u16) -> String {
+fn statistics(stats: &Stats, columns: u16, language: Language) -> String {
     let (mean, std) = (text::fixed(stats.mean, 3), text::fixed(stats.std, 3));
-    let long = format!("mean {mean}  std {std}");
+    let long = language.choose([
+        format!("mean {mean}  std {std}"),
+        format!("均值 {mean} 标准差 {std}"),
+    ]);
     if stats.non_finite > 0 {
         // Not left out for want of room: the figures are those of the other values.
-        let count = format!("{} not finite", stats.non_finite);
+        let count = not_finite(stats.non_finite, language);
         let all = format!("{long}  {count}");
         return fitting(&[&all, &count, "NaN"], columns).to_owned();
     }
@@ -185,6 +229,14 @@ fn statistics(stats: &Stats, columns: u16) -> String {
     fitting(&[&long, &short, &least, ""], columns).to_owned()
 }
 
+/// How many values are NaN or infinite.
+fn not_finite(count: usize, language: Language) -> String {
+    language.choose([
+        format!("{count} not finite"),
+        format!("{count} 个 NaN 或无穷大"),
+    ])
+}
+
 /// Draws a heat map of at most `rows` rows with its title above and its scale beneath; returns the map's cells.
 fn titled_map(
     buffer: &mut Buffer,
@@ -192,12 +244,14 @@ fn titled_map(
     title: &str,
     map: &HeatMap,
     rows: u16,
-    theme: Theme,
+    ctx: &ViewContext,
 ) -> Rect {
+    let theme = ctx.theme;
     let area = line(buffer, area, title, theme.title());
     let drawn = map.draw(buffer, top(area, rows), theme);
     let beneath = top(below(area, drawn.height), 1);
-    legend(buffer, beneath, map.scale, "own scale", theme);
+    let whose = ctx.say(["own scale", "自己的色标"]);
+    legend(buffer, beneath, map.scale, whose, theme);
     drawn
 }
 
@@ -221,6 +275,7 @@ fn strip_of(
             tokens,
             ctx.cursor.token,
             unseen,
+            ctx.language,
             ctx.theme,
         );
     }

@@ -7,18 +7,18 @@ use super::{fitting, line, split};
 use crate::generation::{Neighbour, Vocabulary, cosine};
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::TensorData;
-use crate::tui::state::run::Run;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
 use crate::tui::ui::widgets::{bars, token_strip};
 
 /// The prompt's other tokens with their cosines, the most alike first.
-pub fn alike(run: &Run, embedding: &TensorData, token: usize) -> Vec<(String, f64)> {
+pub fn alike(ctx: &RunContext, embedding: &TensorData) -> Vec<(String, f64)> {
+    let token = ctx.cursor.token;
     let selected = embedding.row(token);
     let is_other = |other: &&Token| other.kind != TokenKind::Padding && other.position != token;
-    let others = run.tokens().iter().filter(is_other).map(|other| {
+    let others = ctx.run.tokens().iter().filter(is_other).map(|other| {
         let cosine = cosine(selected, embedding.row(other.position));
-        (token_strip::word(other), cosine)
+        (token_strip::word(other, ctx.language), cosine)
     });
     let mut others: Vec<_> = others.filter(|(_, cosine)| cosine.is_finite()).collect();
     others.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -56,8 +56,14 @@ pub fn draw_nearest(
 ) {
     let nearest = &vocabulary.nearest;
     let known = nearest.known;
-    let short = format!("nearest of {known} words");
-    let long = format!("nearest of the {known} it has learnt");
+    let short = ctx.say([
+        format!("nearest of {known} words"),
+        format!("最近的词（共 {known} 个）"),
+    ]);
+    let long = ctx.say([
+        format!("nearest of the {known} it has learnt"),
+        format!("最近的词（在它学过的 {known} 个中）"),
+    ]);
     let title = if nearest.known == nearest.rows || !in_full {
         short.as_str()
     } else {
@@ -71,18 +77,22 @@ pub fn draw_nearest(
     let rows: Vec<(String, f64)> = rows.collect();
     if rows.is_empty() {
         let rest = line(buffer, area, title, ctx.theme.muted());
-        line(buffer, rest, "none: it has no vector", ctx.theme.warning());
+        let none = ctx.say(["none: it has no vector", "没有：它没有向量"]);
+        line(buffer, rest, none, ctx.theme.warning());
     } else {
         draw_list(buffer, area, ctx, title, &rows);
     }
 }
 
 pub fn draw_alike(buffer: &mut Buffer, area: Rect, ctx: &RunContext, in_prompt: &[(String, f64)]) {
-    let title = if ctx.recorded {
-        "in this prompt (a recording has no vocabulary to search)"
+    let title = ctx.say(if ctx.recorded {
+        [
+            "in this prompt (a recording has no vocabulary to search)",
+            "在这句提示词里（记录里没有词表可搜索）",
+        ]
     } else {
-        "in this prompt"
-    };
+        ["in this prompt", "在这句提示词里"]
+    });
     draw_list(buffer, area, ctx, title, in_prompt);
 }
 

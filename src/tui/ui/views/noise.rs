@@ -42,18 +42,30 @@ fn draw_head(buffer: &mut Buffer, area: Rect, ctx: &RunContext, info: &NoiseTrac
     let std = text::fixed(noise.stats.std, 3);
     let product = text::fixed(sigma * noise.stats.std, 2);
     let sigma = text::fixed(sigma, 4);
-    let forms = [
-        format!("seed {seed} · {count} numbers, {shape} · std {std} × sigma {sigma} = {product}"),
-        format!("seed {seed} · {shape} · std {std}"),
-        format!("seed {seed} · {shape}"),
-    ];
+    let forms = ctx.say([
+        [
+            format!(
+                "seed {seed} · {count} numbers, {shape} · std {std} × sigma {sigma} = {product}"
+            ),
+            format!("seed {seed} · {shape} · std {std}"),
+            format!("seed {seed} · {shape}"),
+        ],
+        [
+            format!(
+                "种子 {seed} · {count} 个数，{shape} · 标准差 {std} × sigma {sigma} = {product}"
+            ),
+            format!("种子 {seed} · {shape} · 标准差 {std}"),
+            format!("种子 {seed} · {shape}"),
+        ],
+    ]);
     let caption = fitting_of(&forms, area.width);
     let area = line(buffer, area, caption, ctx.theme.text());
-    let latents = fitting(
-        &["times sigma: the first latents", "times sigma"],
-        area.width.saturating_sub(10),
-    );
-    let names = ["noise", latents];
+    let forms = ctx.say([
+        ["times sigma: the first latents", "times sigma"],
+        ["乘以 sigma：最初的潜变量", "乘以 sigma"],
+    ]);
+    let latents = fitting(&forms, area.width.saturating_sub(10));
+    let names = [ctx.say(["noise", "噪声"]), latents];
     let selected = usize::from(ctx.cursor.detail.scaled);
     tabs::draw(buffer, top(area, 1), "v", &names, selected, ctx.theme);
     below(area, 1 + u16::from(area.height > 20))
@@ -83,20 +95,24 @@ fn draw_channels(
         let style = theme.accent_if(is_selected, theme.title());
         let mark = if is_selected { "▸ " } else { "" };
         let forms = [
-            format!("{mark}channel {channel}"),
+            ctx.say([
+                format!("{mark}channel {channel}"),
+                format!("{mark}通道 {channel}"),
+            ]),
             format!("{mark}{channel}"),
         ];
         let plane = line(buffer, *place, fitting_of(&forms, place.width), style);
         let values = times(noise.plane(channel), factor);
         let map = HeatMap::new(&values, (width, height), scale);
         let drawn = map.draw(buffer, top(plane, room), theme);
-        let caption = statistics(&Stats::of(&values), place.width);
+        let caption = statistics(&Stats::of(&values), place.width, ctx.language);
         line(buffer, below(plane, drawn.height), &caption, theme.muted());
         used = used.max(drawn.height + 2);
     }
     let area = below(area, used);
     let place = top(area, 1);
-    legend(buffer, place, scale, "one scale for all channels", theme);
+    let whose = ctx.say(["one scale for all channels", "各通道共用一个色标"]);
+    legend(buffer, place, scale, whose, theme);
     Some(below(area, 1 + u16::from(area.height > 8)))
 }
 
@@ -119,15 +135,24 @@ fn draw_distribution(
     let channels = noise.shape.first().copied().unwrap_or(0);
     let channel = ctx.cursor.channel.min(channels.saturating_sub(1));
     let values = noise.plane(channel);
-    let spread = factor.map_or_else(String::new, |factor| {
-        format!(" of std {}", text::fixed(f64::from(factor), 2))
+    let spread = factor.map_or_else(Default::default, |factor| {
+        let factor = text::fixed(f64::from(factor), 2);
+        [format!(" of std {factor}"), format!("，标准差 {factor}")]
     });
+    let spread = ctx.say(spread);
     let count = values.len();
-    let forms = [
-        format!("channel {channel}: {count} numbers   • the normal distribution{spread}"),
-        format!("channel {channel}   • normal distribution"),
-        format!("channel {channel}"),
-    ];
+    let forms = ctx.say([
+        [
+            format!("channel {channel}: {count} numbers   • the normal distribution{spread}"),
+            format!("channel {channel}   • normal distribution"),
+            format!("channel {channel}"),
+        ],
+        [
+            format!("通道 {channel}：{count} 个数   • 正态分布{spread}"),
+            format!("通道 {channel}   • 正态分布"),
+            format!("通道 {channel}"),
+        ],
+    ]);
     let area = line(buffer, area, fitting_of(&forms, area.width), theme.title());
     let beside = area.width >= 60 && area.height >= 6;
     let numbers = if beside { 29 } else { 0 };
@@ -154,7 +179,8 @@ fn draw_shares(
     factor: Option<f32>,
 ) {
     let theme = ctx.theme;
-    let mut area = line(buffer, area, "within    here  normal", theme.muted());
+    let head = ctx.say(["within    here  normal", "范围      这里    正态"]);
+    let mut area = line(buffer, area, head, theme.muted());
     for (limit, expected) in WITHIN {
         let inside = values.iter().filter(|value| value.abs() <= limit).count();
         let share = 100.0 * inside as f64 / values.len().max(1) as f64;
@@ -168,13 +194,14 @@ fn draw_shares(
     let stats = Stats::of(values);
     let factor = f64::from(factor.unwrap_or(1.0));
     let rows = [
-        ("mean", stats.mean * factor, 0.0),
-        ("std", stats.std * factor, factor),
+        (["mean", "均值"], stats.mean * factor, 0.0),
+        (["std", "标准差"], stats.std * factor, factor),
     ];
     area = below(area, 1);
     for (name, value, expected) in rows {
         let (value, expected) = (text::fixed(value, 3), text::fixed(expected, 3));
-        let caption = format!("{name:<7}{value:>7} {expected:>7}");
+        let name = text::fit(ctx.say(name), 7);
+        let caption = format!("{name}{value:>7} {expected:>7}");
         area = line(buffer, area, &caption, theme.text());
     }
 }

@@ -25,7 +25,7 @@ const NAMES: (u16, u16) = (18, 11);
 
 /// One of the two texts, with all that is known of it.
 struct Text<'a> {
-    name: &'static str,
+    side: Side,
     typed: &'a str,
     tokens: &'a Tokens,
     unseen: &'a BTreeSet<u32>,
@@ -34,6 +34,14 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// In full, and in short.
+    fn name(&self, ctx: &RunContext) -> [&'static str; 2] {
+        ctx.say(match self.side {
+            Side::Prompt => [["prompt", "prompt"], ["提示词", "提示词"]],
+            Side::Negative => [["negative prompt", "negative"], ["负面提示词", "负面"]],
+        })
+    }
+
     fn is_unseen(&self, token: &Token) -> bool {
         token.kind == TokenKind::Word && self.unseen.contains(&token.id)
     }
@@ -60,7 +68,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     if right.width == 0 {
         return DRAWN;
     }
-    let rest = merges::draw(buffer, right, shown.words, token, ctx.theme);
+    let rest = merges::draw(buffer, right, shown.words, token, ctx);
     let beside = if negative.is_shown { prompt } else { negative };
     let rest = draw_beside(buffer, below(rest, 1), ctx, beside);
     vector::draw(buffer, rest, ctx, token);
@@ -72,22 +80,21 @@ fn texts<'a>(ctx: &RunContext<'a>) -> Option<[Text<'a>; 2]> {
     let tokens = run.trace.tokens.as_deref()?;
     let request = &run.trace.request;
     let words = run.vocabulary.as_deref();
-    let side = ctx.cursor.detail.side;
-    let text = |name, typed, tokens, words, of| Text {
-        name,
+    let text = |side, typed, tokens, words| Text {
+        side,
         typed,
         tokens,
         unseen: run.unseen(),
         words,
-        is_shown: side == of,
+        is_shown: ctx.cursor.detail.side == side,
     };
     let prompt = words.map(|words| words.prompt.as_slice());
     let negative = words.map(|words| words.negative_prompt.as_slice());
     let (typed, other) = (&request.prompt, &request.negative_prompt);
     let (own, others) = (&tokens.prompt, &tokens.negative_prompt);
     Some([
-        text("prompt", typed, own, prompt, Side::Prompt),
-        text("negative prompt", other, others, negative, Side::Negative),
+        text(Side::Prompt, typed, own, prompt),
+        text(Side::Negative, other, others, negative),
     ])
 }
 
@@ -118,15 +125,21 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) ->
         (" ", theme.muted())
     };
     let wide = area.width >= 90;
-    let (columns, name) = match (wide, shown.name) {
-        (true, name) => (NAMES.0, name),
-        (false, name) => (NAMES.1, name.split(' ').next().unwrap_or(name)),
+    let [long, short] = shown.name(ctx);
+    let (columns, name) = if wide {
+        (NAMES.0, long)
+    } else {
+        (NAMES.1, short)
     };
     let columns = columns.min(area.width);
     let name = format!("{mark} {name}");
     buffer.set_stringn(area.x, area.y, name, columns.into(), style);
     let places = shown.tokens.tokens.len().saturating_sub(2);
-    let count = format!("{} of {places}", shown.tokens.content().len());
+    let count = shown.tokens.content().len();
+    let count = ctx.say([
+        format!("{count} of {places}"),
+        format!("{count} / {places}"),
+    ]);
     let count_width = text::width(&count) as u16;
     let counts = area.width >= 60;
     if counts {
@@ -137,12 +150,18 @@ fn draw_text(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) ->
     let place = right_of(area, area.x + columns);
     let place = left(place, area.width.saturating_sub(taken));
     let rows = if shown.typed.is_empty() {
-        let unused = shown.name != "prompt" && !ctx.run.trace.request.is_guided();
-        let forms = if unused {
-            ["(empty, and not used: guidance is off)", "(empty, unused)"]
+        let unused = shown.side == Side::Negative && !ctx.run.trace.request.is_guided();
+        let forms = ctx.say(if unused {
+            [
+                ["(empty, and not used: guidance is off)", "(empty, unused)"],
+                ["（空的，也不用：引导关着）", "（空，不用）"],
+            ]
         } else {
-            ["(empty: start, end and padding)", "(empty)"]
-        };
+            [
+                ["(empty: start, end and padding)", "(empty)"],
+                ["（空的：开头、结尾和填充）", "（空）"],
+            ]
+        });
         line(buffer, place, fitting(&forms, place.width), theme.muted());
         1
     } else if shown.is_shown {
@@ -201,33 +220,35 @@ fn draw_selected(
     token: &Token,
 ) -> Rect {
     let is_unseen = shown.is_unseen(token);
-    let role = match token.kind {
-        TokenKind::Start => "begins every text",
-        TokenKind::End => "ends the text",
-        TokenKind::Padding => "fills up to 77",
-        TokenKind::Word if is_unseen => "the model never saw this token",
-        TokenKind::Word if token.added => "an added word, whole",
-        TokenKind::Word if token.ends_word() => "ends a word",
-        TokenKind::Word => "the word goes on",
-    };
+    let role = ctx.say(match token.kind {
+        TokenKind::Start => ["begins every text", "每段文本的开头"],
+        TokenKind::End => ["ends the text", "文本的结尾"],
+        TokenKind::Padding => ["fills up to 77", "补足 77 个"],
+        TokenKind::Word if is_unseen => ["the model never saw this token", "模型从没见过这个词元"],
+        TokenKind::Word if token.added => ["an added word, whole", "添加的词，整个一块"],
+        TokenKind::Word if token.ends_word() => ["ends a word", "一个词到此为止"],
+        TokenKind::Word => ["the word goes on", "后面还有同一个词的块"],
+    });
     let style = if is_unseen {
         ctx.theme.warning()
     } else {
         ctx.theme.accent()
     };
-    let (label, position, id) = (token_strip::label(token), token.position, token.id);
+    let label = token_strip::label(token, ctx.language);
+    let position = ctx.say(["position", "位置"]);
+    let position = format!("{position} {}", token.position);
+    let id = ctx.say([format!("id {}", token.id), format!("编号 {}", token.id)]);
     let forms = [
-        format!("{label} · position {position} · id {id} · {role}"),
-        format!("{label} · position {position} · id {id}"),
-        format!("{label} · id {id}"),
+        format!("{label} · {position} · {id} · {role}"),
+        format!("{label} · {position} · {id}"),
+        format!("{label} · {id}"),
     ];
     let area = line(buffer, area, fitting_of(&forms, area.width), style);
     let piece = text::clean(&token.piece);
-    let bytes = match token.bytes.len() {
-        1 => "1 byte".to_owned(),
-        count => format!("{count} bytes"),
-    };
-    let spelt = format!("spelt {piece}");
+    let count = token.bytes.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let bytes = ctx.say([format!("{count} byte{plural}"), format!("{count} 字节")]);
+    let spelt = ctx.say([format!("spelt {piece}"), format!("写作 {piece}")]);
     let forms = match token.kind {
         TokenKind::Word => {
             let digits = token_strip::hexadecimal(&token.bytes, " ");
@@ -253,24 +274,32 @@ fn draw_warnings(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text
     let mut area = area;
     let truncated = &shown.tokens.truncated;
     if !truncated.is_empty() {
-        let words: Vec<String> = truncated.iter().map(token_strip::word).collect();
+        let words = truncated.iter();
+        let words = words.map(|token| token_strip::word(token, ctx.language));
+        let words = words.collect::<Vec<_>>().join(" ");
         let count = match truncated.len() {
             1 => "1 token was cut off and is".to_owned(),
             count => format!("{count} tokens were cut off and are"),
         };
-        let words = format!("{count} not seen by the model: {}", words.join(" "));
+        let words = ctx.say([
+            format!("{count} not seen by the model: {words}"),
+            format!("截掉了 {} 个词元，模型看不到：{words}", truncated.len()),
+        ]);
         area = line(buffer, area, &words, theme.warning());
     }
     let mut unseen: Vec<String> = Vec::new();
     for token in &shown.tokens.tokens {
-        let name = token_strip::word(token);
+        let name = token_strip::word(token, ctx.language);
         if shown.is_unseen(token) && !unseen.contains(&name) {
             unseen.push(name);
         }
     }
     if !unseen.is_empty() {
         let unseen = unseen.join(" ");
-        let words = format!("never seen in training, so without a vector: {unseen}");
+        let words = ctx.say([
+            format!("never seen in training, so without a vector: {unseen}"),
+            format!("训练时从没见过，所以没有向量：{unseen}"),
+        ]);
         area = line(buffer, area, &words, theme.warning());
     }
     area
@@ -286,11 +315,14 @@ fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text) {
     let tokens = &shown.tokens.tokens;
     let first = scroll(ctx.cursor.token, tokens.len(), visible);
     for (index, part) in parts.iter().enumerate() {
-        let head = if part.width < WITH_BYTES {
-            " pos     id  token"
+        let head = ctx.say(if part.width < WITH_BYTES {
+            [" pos     id  token", "位置   编号  词元"]
         } else {
-            " pos     id  token          bytes"
-        };
+            [
+                " pos     id  token          bytes",
+                "位置   编号  词元           字节",
+            ]
+        });
         line(buffer, *part, head, ctx.theme.title());
         let rows_of_part = tokens.iter().skip(first + index * rows).take(rows);
         for (row, token) in rows_of_part.enumerate() {
@@ -306,14 +338,14 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text)
     if area.height < 5 || beside.tokens.content().is_empty() {
         return area;
     }
-    let mut area = line(buffer, area, beside.name, theme.title());
+    let mut area = line(buffer, area, beside.name(ctx)[0], theme.title());
     let is_padding = |token: &&Token| token.kind == TokenKind::Padding;
     let padding = beside.tokens.tokens.iter().filter(is_padding).count();
     for token in (beside.tokens.tokens.iter()).filter(|token| !is_padding(token)) {
         if area.height < 2 {
             break;
         }
-        let label = token_strip::label(token);
+        let label = token_strip::label(token, ctx.language);
         let words = format!("{:>4} {:>6}  {label}", token.position, token.id);
         let style = if beside.is_unseen(token) {
             theme.warning()
@@ -323,7 +355,8 @@ fn draw_beside(buffer: &mut Buffer, area: Rect, ctx: &RunContext, beside: &Text)
         area = line(buffer, area, &words, style);
     }
     if padding > 0 {
-        let words = format!("             padding ×{padding}");
+        let name = ctx.say(token_strip::PADDING);
+        let words = format!("             {name} ×{padding}");
         area = line(buffer, area, &words, theme.muted());
     }
     below(area, 1)
@@ -333,14 +366,15 @@ fn draw_row(buffer: &mut Buffer, area: Rect, ctx: &RunContext, shown: &Text, tok
     let theme = ctx.theme;
     let is_unseen = shown.is_unseen(token);
     let bytes = token_strip::hexadecimal(&token.bytes, " ");
+    let never_seen = ctx.say(["never seen", "从没见过"]);
     let bytes = match token.kind {
         TokenKind::Word if area.width < WITH_BYTES => String::new(),
-        TokenKind::Word if is_unseen && area.width < 44 => "never seen".to_owned(),
-        TokenKind::Word if is_unseen => format!("never seen  {bytes}"),
+        TokenKind::Word if is_unseen && area.width < 44 => never_seen.to_owned(),
+        TokenKind::Word if is_unseen => format!("{never_seen}  {bytes}"),
         TokenKind::Word => bytes,
         _ => String::new(),
     };
-    let label = text::fit(&token_strip::label(token), 14);
+    let label = text::fit(&token_strip::label(token, ctx.language), 14);
     let words = format!("{:>4} {:>6}  {label} {bytes}", token.position, token.id);
     let style = if token.position == ctx.cursor.token {
         theme.selected()

@@ -20,11 +20,17 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token) {
     if area.height < 6 || token.kind != TokenKind::Word {
         return;
     }
-    let name = token_strip::label(token);
-    let forms = [
-        format!("vectors like that of {name}"),
-        format!("vectors like {name}"),
-    ];
+    let name = token_strip::label(token, ctx.language);
+    let forms = ctx.say([
+        [
+            format!("vectors like that of {name}"),
+            format!("vectors like {name}"),
+        ],
+        [
+            format!("与 {name} 的向量相近的"),
+            format!("与 {name} 相近的"),
+        ],
+    ]);
     let title = fitting_of(&forms, area.width);
     let area = line(buffer, area, title, ctx.theme.title());
     let near = top(area, NEAREST);
@@ -44,11 +50,11 @@ fn draw_vector(buffer: &mut Buffer, area: Rect, ctx: &RunContext, token: &Token)
     if area.height < 10 || area.width < 16 || vector.is_empty() {
         return;
     }
-    let id = token.id;
-    let title = format!(
-        "its vector: {} numbers, row {id} of the table",
-        vector.len()
-    );
+    let (id, length) = (token.id, vector.len());
+    let title = ctx.say([
+        format!("its vector: {length} numbers, row {id} of the table"),
+        format!("它的向量：{length} 个数，表的第 {id} 行"),
+    ]);
     let mut area = line(buffer, area, &title, ctx.theme.title());
     let scale = Scale::signed(vector.iter().copied());
     // As many rows as leave half of the place for the distribution; a cell may stand for several numbers.

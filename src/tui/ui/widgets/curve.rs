@@ -69,6 +69,11 @@ impl Curves<'_> {
                 }
             })
             .render(plot, buffer);
+        self.draw_points(buffer, plot);
+    }
+
+    fn draw_points(&self, buffer: &mut Buffer, plot: Rect) {
+        let flip = |x: f64| if self.x.0 > self.x.1 { -x } else { x };
         for ((points, style), glyph) in self.points.iter().zip(GLYPHS.iter().cycle()) {
             for &(x, y) in *points {
                 let across = (flip(x) - flip(self.x.0)) / (flip(self.x.1) - flip(self.x.0));

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::lesson::{Language, Said};
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 
@@ -14,9 +15,11 @@ pub struct Timeline<'a> {
     pub total: usize,
     pub finished: bool,
     pub status: &'a str,
+    pub language: Language,
 }
 
-const START: &str = " noise ├";
+/// What stands at the left of the line, equally wide in both languages: a click finds the same step.
+const START: Said = [" noise ├", "  噪声 ├"];
 
 impl Timeline<'_> {
     /// The step nearest to column `x` of a line of `total` steps in `area`; `None` beside the line.
@@ -34,17 +37,24 @@ impl Timeline<'_> {
         if area.width < 30 || area.height == 0 {
             return;
         }
-        let count = match self.current {
-            Some(current) => format!("step {:>2} / {}", current + 1, self.total),
-            None => format!("{} steps", self.total),
-        };
+        let total = self.total;
+        let count = self
+            .language
+            .choose(match self.current.map(|current| current + 1) {
+                Some(step) => [
+                    format!("step {step:>2} / {total}"),
+                    format!("第 {step:>2} / {total} 步"),
+                ],
+                None => [format!("{total} steps"), format!("{total} 步")],
+            });
         let right = format!("{count}   {}", self.status);
         let room = usize::from(area.width);
         let right_room = right_room(area);
         let right = text::truncate(&right, right_room);
         let right_x = area.right() - right_room as u16;
         buffer.set_stringn(right_x, area.y, &right, right_room, theme.text());
-        buffer.set_stringn(area.x, area.y, START, room, theme.muted());
+        let noise = self.language.choose(START);
+        buffer.set_stringn(area.x, area.y, noise, room, theme.muted());
         let Some((start, end)) = line(area) else {
             return;
         };
@@ -68,7 +78,8 @@ impl Timeline<'_> {
             theme.muted()
         };
         buffer.set_string(end, area.y, "┤ ", theme.muted());
-        buffer.set_string(end + 2, area.y, "picture", style);
+        let picture = self.language.choose(["picture", "图片"]);
+        buffer.set_string(end + 2, area.y, picture, style);
     }
 }
 
@@ -80,7 +91,7 @@ fn right_room(area: Rect) -> usize {
 
 /// The first column of the line, and the one after its last.
 fn line(area: Rect) -> Option<(u16, u16)> {
-    let start = area.x + text::width(START) as u16;
+    let start = area.x + text::width(START[0]) as u16;
     let end = (area.right().saturating_sub(right_room(area) as u16)).saturating_sub(11);
     (end > start + 2).then_some((start, end))
 }
@@ -88,6 +99,11 @@ fn line(area: Rect) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_begins_at_the_same_column_in_both_languages() {
+        assert_eq!(text::width(START[0]), text::width(START[1]));
+    }
 
     #[test]
     fn a_click_on_the_line_finds_the_step_that_is_drawn_there() {

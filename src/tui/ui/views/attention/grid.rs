@@ -72,11 +72,15 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &Selec
         let place = line(buffer, place, &map.name, style);
         HeatMap::new(&map.values, map.size, scale).draw(buffer, place, theme);
     }
-    let note = if shown.len() < cells.count {
-        format!("shared; {} of {}", shown.len(), cells.count)
+    let (some, all) = (shown.len(), cells.count);
+    let note = ctx.say(if some < all {
+        [
+            format!("shared; {some} of {all}"),
+            format!("共用；{some} / {all}"),
+        ]
     } else {
-        "shared scale".to_owned()
-    };
+        ["shared scale", "共用色标"].map(str::to_owned)
+    });
     let free = (title.width as usize).saturating_sub(text::width(&cells.title) + 2);
     let legend_width = free.min(42) as u16;
     if legend_width < 16 {
@@ -89,40 +93,53 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &Selec
 fn cells(ctx: &RunContext, selection: &SelectedMaps) -> Cells {
     let cursor = &ctx.cursor;
     let tokens = super::tokens(ctx);
-    let word = token_strip::name_at(tokens, cursor.token);
+    let word = token_strip::name_at(tokens, cursor.token, ctx.language);
     match cursor.attention.grid {
         Grid::Words => {
             let words = words(ctx);
             Cells {
-                title: "every word".to_owned(),
+                title: ctx.say(["every word", "每个词"]).to_owned(),
                 count: words.len(),
                 selected: words.iter().position(|&word| word == cursor.token),
             }
         }
         Grid::Steps => Cells {
-            title: format!("“{word}” at every step"),
+            title: ctx.say([
+                format!("“{word}” at every step"),
+                format!("“{word}”在每一步"),
+            ]),
             count: ctx.run.trace.steps.len(),
             selected: Some(cursor.step),
         },
         Grid::Layers => Cells {
-            title: format!("“{word}” in every layer"),
+            title: ctx.say([
+                format!("“{word}” in every layer"),
+                format!("“{word}”在每一层"),
+            ]),
             count: selection.all.len(),
             selected: cursor.attention.layer,
         },
         Grid::Heads => {
             let heads = selection.layers.iter().filter_map(|layer| layer.heads);
+            let count = selection.layers.len();
             let layers = match (cursor.attention.layer, selection.layers.first()) {
-                (Some(_), Some(layer)) => short_path(&layer.path),
-                _ => format!("the mean of {} layers", selection.layers.len()),
+                (Some(_), Some(layer)) => [(); 2].map(|()| short_path(&layer.path)),
+                _ => [
+                    format!("the mean of {count} layers"),
+                    format!("{count} 层平均"),
+                ],
             };
             let heads = heads.min().unwrap_or(0);
             let computing = if heads == 0 {
-                " is being computed …"
+                [" is being computed …", "，正在计算 …"]
             } else {
-                ""
+                ["", ""]
             };
             Cells {
-                title: format!("“{word}” in every head of {layers}{computing}"),
+                title: ctx.say([
+                    format!("“{word}” in every head of {}{}", layers[0], computing[0]),
+                    format!("“{word}”在 {} 的每个头{}", layers[1], computing[1]),
+                ]),
                 count: heads.max(1),
                 selected: cursor.attention.head,
             }
@@ -140,7 +157,7 @@ fn small(index: usize, ctx: &RunContext, selection: &SelectedMaps) -> Option<Sma
     match cursor.attention.grid {
         Grid::Words => {
             let token = *words(ctx).get(index)?;
-            let name = token_strip::word(super::tokens(ctx).get(token)?);
+            let name = token_strip::word(super::tokens(ctx).get(token)?, ctx.language);
             Some(of(name, selection, token))
         }
         Grid::Steps => {
@@ -171,7 +188,8 @@ fn small(index: usize, ctx: &RunContext, selection: &SelectedMaps) -> Option<Sma
             let layers = selection.layers.clone();
             let have_heads = layers.iter().all(|layer| layer.heads.is_some());
             let one = SelectedMaps::of(selection.all, layers, Some(index));
-            have_heads.then(|| of(format!("head {index}"), &one, cursor.token))
+            let name = ctx.say([format!("head {index}"), format!("头 {index}")]);
+            have_heads.then(|| of(name, &one, cursor.token))
         }
     }
 }

@@ -10,6 +10,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout as RatatuiLayout, Rect};
 
 use super::{DRAWN, below, columns, fitting, fitting_of, line, paragraph, titled_map, top};
+use crate::lesson::Said;
 use crate::model::tokenizer::Token;
 use crate::trace::Guidance;
 use crate::tui::state::Mode;
@@ -23,19 +24,20 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let area = strip(buffer, area, ctx);
     let (maps, with_heads) = ctx.cursor.attention_maps(ctx.run);
     if maps.is_empty() {
-        paragraph(buffer, area, missing(ctx), ctx.theme.text());
+        paragraph(buffer, area, ctx.say(missing(ctx)), ctx.theme.text());
         return DRAWN;
     }
     let selection = SelectedMaps::new(&ctx.cursor.attention, maps, with_heads);
-    let forms = selection.describe(&ctx.cursor);
+    let forms = selection.describe(&ctx.cursor, ctx.language);
     let caption = fitting_of(&forms, area.width);
     let area = line(buffer, area, caption, ctx.theme.text());
     let layout = Layout::new(area);
     let map = selection.map(ctx.cursor.token, selection.size);
     let heat_map = HeatMap::new(&map, selection.size, Scale::magnitudes(map.iter().copied()));
     let place = layout.columns[1];
-    let title = fitting(&["attention alone", "alone"], place.width);
-    let drawn = titled_map(buffer, place, title, &heat_map, layout.room, ctx.theme);
+    let titles = ctx.say([["attention alone", "alone"], ["只有注意力", "注意力"]]);
+    let title = fitting(&titles, place.width);
+    let drawn = titled_map(buffer, place, title, &heat_map, layout.room, ctx);
     overlay::draw(buffer, layout.columns[0], drawn, ctx, &heat_map);
     let place = top(layout.columns[2], layout.room + 2);
     if *ctx.mode == Mode::Place {
@@ -105,17 +107,21 @@ impl Layout {
     }
 }
 
-fn missing(ctx: &RunContext) -> &'static str {
+/// Why there are no maps.
+fn missing(ctx: &RunContext) -> Said {
     match ctx.cursor.attention.half {
-        Guidance::Cond => {
-            "The memory for attention was full at this step: its maps are being computed again …"
-        }
-        Guidance::Uncond if ctx.run.trace.request.is_guided() => {
-            "The unconditional half of this step is being computed again …"
-        }
-        Guidance::Uncond => {
-            "Guidance is off (1 or less), so there is no unconditional half. u goes back to the prompt's."
-        }
+        Guidance::Cond => [
+            "The memory for attention was full at this step: its maps are being computed again …",
+            "到这一步时，注意力的内存满了：正在重新计算它的图 …",
+        ],
+        Guidance::Uncond if ctx.run.trace.request.is_guided() => [
+            "The unconditional half of this step is being computed again …",
+            "正在重新计算这一步无条件的一半 …",
+        ],
+        Guidance::Uncond => [
+            "Guidance is off (1 or less), so there is no unconditional half. u goes back to the prompt's.",
+            "引导关着（不大于 1），所以没有无条件的一半。按 u 回到提示词的一半。",
+        ],
     }
 }
 

@@ -17,9 +17,10 @@ const COVER: [(f32, f32); 5] = [(0.0, 0.0), (0.4, 0.2), (0.7, 0.35), (0.85, 0.6)
 /// Draws the picture in as many `cells` as the map beside it has.
 pub fn draw(buffer: &mut Buffer, place: Rect, cells: Rect, ctx: &RunContext, map: &HeatMap) {
     let (run, tokens) = (ctx.run, super::tokens(ctx));
-    let word = token_strip::name_at(tokens, ctx.cursor.token);
-    let title = format!("“{word}” over x0");
-    let title = fitting(&[&title, "over x0", "x0"], place.width);
+    let word = token_strip::name_at(tokens, ctx.cursor.token, ctx.language);
+    let title = ctx.say([format!("“{word}” over x0"), format!("“{word}”叠在 x0 上")]);
+    let short = ctx.say(["over x0", "叠在 x0 上"]);
+    let title = fitting(&[&title, short, "x0"], place.width);
     let place = line(buffer, place, title, ctx.theme.title());
     let decoded = run.decoded.get(&ctx.cursor.step).filter(|_| ctx.decode);
     let preview = run.pictures.get(ctx.cursor.step);
@@ -35,10 +36,16 @@ pub fn draw(buffer: &mut Buffer, place: Rect, cells: Rect, ctx: &RunContext, map
     if *ctx.mode == Mode::Place {
         mark(buffer, drawn, ctx);
     }
-    let forms = match decoded {
-        Some(_) => ["decoded by the VAE", "decoded", ""],
-        None => ["preview; d decodes", "preview", ""],
-    };
+    let forms = ctx.say(match decoded {
+        Some(_) => [
+            ["decoded by the VAE", "decoded", ""],
+            ["由 VAE 解码", "已解码", ""],
+        ],
+        None => [
+            ["preview; d decodes", "preview", ""],
+            ["预览；按 d 解码", "预览", ""],
+        ],
+    });
     let caption = fitting(&forms, place.width);
     line(
         buffer,

@@ -28,28 +28,37 @@ pub fn draw_shares(
     let selected = tokens.get(token);
     let name = match selected.map(|selected| selected.kind) {
         // There are others of it: it is told apart by its position, as in the strip of words.
-        Some(TokenKind::Padding) => format!("padding {token}"),
-        _ => token_strip::name_at(tokens, token),
+        Some(TokenKind::Padding) => format!("{} {token}", ctx.say(token_strip::PADDING)),
+        _ => token_strip::name_at(tokens, token, ctx.language),
     };
-    let forms: &[&str] = if area.width < NARROW {
-        &["share, %"]
+    let forms = ctx.say(if area.width < NARROW {
+        [["share, %"; 2], ["份额，%"; 2]]
     } else {
-        &["share of attention", "attention"]
-    };
-    let mut area = line(buffer, area, fitting(forms, area.width), theme.title());
+        [
+            ["share of attention", "attention"],
+            ["注意力的份额", "注意力"],
+        ]
+    });
+    let mut area = line(buffer, area, fitting(&forms, area.width), theme.title());
     area = draw_share(buffer, area, &name, selection.share(token), theme.accent());
     let room = name_width(area.width) as u16;
-    let words = fitting(&["other words", "others", "else"], room);
+    let words = ctx.say([
+        ["other words", "others", "else"],
+        ["其余的词", "其余", "其余"],
+    ]);
+    let words = fitting(&words, room);
     let padding = match selected.map(|selected| selected.kind) {
-        Some(TokenKind::Padding) => fitting(&["other padding", "others"], room),
-        _ => fitting(&["padding", "pad"], room),
+        Some(TokenKind::Padding) => [["other padding", "others"], ["其余的填充", "其余"]],
+        _ => [["padding", "pad"], ["填充", "填充"]],
     };
+    let padding = ctx.say(padding);
+    let padding = fitting(&padding, room);
     for (name, kind) in [
-        ("start", TokenKind::Start),
+        (ctx.say(token_strip::START), TokenKind::Start),
         (words, TokenKind::Word),
         (padding, TokenKind::Padding),
         // One position of 77: the row that can be missed where there is no room.
-        ("end", TokenKind::End),
+        (ctx.say(token_strip::END), TokenKind::End),
     ] {
         let others =
             || (tokens.iter()).filter(|other| other.kind == kind && other.position != token);
@@ -77,17 +86,28 @@ fn draw_spread(
 ) -> Rect {
     let (bits, most) = entropy(map);
     let even = text::fixed(bits.exp2(), 0);
-    let bits = format!("{} of {} bit", text::fixed(bits, 2), text::fixed(most, 0));
-    let (long, short) = (format!("entropy {bits}"), format!("H {bits}"));
-    let least = bits.split(" of").next().unwrap_or_default();
-    let words = fitting(&[&long, &short, &bits, least], area.width);
+    let (least, most) = (text::fixed(bits, 2), text::fixed(most, 0));
+    let bits = ctx.say([
+        format!("{least} of {most} bit"),
+        format!("{least} / {most} bit"),
+    ]);
+    let long = format!("{} {bits}", ctx.say(["entropy", "熵"]));
+    let short = format!("H {bits}");
+    let words = fitting(&[&long, &short, &bits, &least], area.width);
     let area = line(buffer, area, words, ctx.theme.muted());
     let places = map.len();
-    let forms = [
-        format!("as even as {even} of {places} places"),
-        format!("as {even} of {places} places"),
-        format!("{even} of {places}"),
-    ];
+    let forms = ctx.say([
+        [
+            format!("as even as {even} of {places} places"),
+            format!("as {even} of {places} places"),
+            format!("{even} of {places}"),
+        ],
+        [
+            format!("相当于均匀分布在 {even} / {places} 个位置"),
+            format!("均匀 {even} / {places} 个位置"),
+            format!("{even} / {places}"),
+        ],
+    ]);
     if area.height == needed + 1 || area.width < NARROW {
         return area;
     }
@@ -111,30 +131,44 @@ pub fn draw_place(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: 
         .collect();
     words.sort_by(|a, b| b.1.total_cmp(&a.1));
     let [across, down] = [place.0, place.1].map(|part| text::fixed(f64::from(part) * 100.0, 0));
-    let forms = [
-        format!("here, {across} % across, {down} % down"),
-        format!("{across} % across, {down} % down"),
-        format!("at {across} %, {down} %"),
-    ];
+    let forms = ctx.say([
+        [
+            format!("here, {across} % across, {down} % down"),
+            format!("{across} % across, {down} % down"),
+            format!("at {across} %, {down} %"),
+        ],
+        [
+            format!("这里：从左 {across} %，从上 {down} %"),
+            format!("从左 {across} %，从上 {down} %"),
+            format!("{across} %，{down} %"),
+        ],
+    ]);
     let mut area = line(buffer, area, fitting_of(&forms, area.width), theme.title());
     let others = [
-        ("start", TokenKind::Start),
-        ("end", TokenKind::End),
-        ("padding", TokenKind::Padding),
+        (token_strip::START, TokenKind::Start),
+        (token_strip::END, TokenKind::End),
+        (token_strip::PADDING, TokenKind::Padding),
     ];
     let rows = usize::from(area.height).saturating_sub(others.len() + 1);
     for (token, share) in words.iter().take(rows) {
         let style = theme.accent_if(token.position == ctx.cursor.token, theme.text());
-        area = draw_share(buffer, area, &token_strip::word(token), *share, style);
+        area = draw_share(
+            buffer,
+            area,
+            &token_strip::word(token, ctx.language),
+            *share,
+            style,
+        );
     }
     if rows < words.len() {
         let rest: f64 = words.iter().skip(rows).map(|(_, share)| share).sum();
-        area = draw_share(buffer, area, "other words", rest, theme.muted());
+        let name = ctx.say(["other words", "其余的词"]);
+        area = draw_share(buffer, area, name, rest, theme.muted());
     }
     for (name, kind) in others {
         let of_kind = tokens.iter().filter(|token| token.kind == kind);
         let share = of_kind.map(share_of).sum();
-        area = draw_share(buffer, area, name, share, theme.muted());
+        area = draw_share(buffer, area, ctx.say(name), share, theme.muted());
     }
 }
 
@@ -170,13 +204,23 @@ fn entropy(map: &[f32]) -> (f64, f64) {
 fn draw_layers(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, selection: &SelectedMaps) {
     let theme = ctx.theme;
     let maps = selection.all;
-    let mut area = line(buffer, area, "layers ↑↓", theme.title());
+    let title = ctx.say(["layers ↑↓", "层 ↑↓"]);
+    let mut area = line(buffer, area, title, theme.title());
     let selected = ctx.cursor.attention.layer.map_or(0, |layer| layer + 1);
     let rows = usize::from(area.height).min(maps.len() + 1);
     let first = scroll(selected, maps.len() + 1, rows);
     for index in first..first + rows {
         let forms = match index.checked_sub(1).and_then(|layer| maps.get(layer)) {
-            None => [format!("mean of all {}", maps.len()), "mean".to_owned()],
+            None => {
+                let count = maps.len();
+                [
+                    ctx.say([
+                        format!("mean of all {count}"),
+                        format!("全部 {count} 层平均"),
+                    ]),
+                    ctx.say(["mean", "平均"]).to_owned(),
+                ]
+            }
             Some(map) => {
                 let path = short_path(&map.path);
                 [format!("{path} · {}×{}", map.width, map.height), path]

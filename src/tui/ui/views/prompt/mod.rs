@@ -5,14 +5,19 @@ mod outcome;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{below, empty, fitting, line, paragraph, right_of, split};
+use super::{below, empty, fitting, line, paragraph, right_of, scroll, split};
 use crate::generation::Request;
+use crate::lesson::Said;
 use crate::text::printable;
-use crate::tui::state::Mode;
-use crate::tui::state::editor::{Editor, Field, scheduler_name};
+use crate::tui::notes;
+use crate::tui::state::editor::{Editor, Field};
+use crate::tui::state::in_words::scheduler_name;
+use crate::tui::state::{LineEditor, Mode};
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
+use crate::tui::ui::theme::Theme;
+use crate::tui::ui::wrap::wrap;
 
 /// Columns of the fields' names.
 const NAMES: u16 = 18;
@@ -98,7 +103,7 @@ fn draw_note(buffer: &mut Buffer, area: Rect, ctx: &ViewContext, editor: Option<
 }
 
 /// What can be typed in the field at hand, or what enter does.
-fn hint(editor: &Editor) -> [&'static str; 2] {
+fn hint(editor: &Editor) -> Said {
     match editor.field {
         Field::Seed => [
             "a whole number, or the word random: then one is drawn, and shown; enter runs",
@@ -115,6 +120,7 @@ fn hint(editor: &Editor) -> [&'static str; 2] {
     }
 }
 
+/// Draws one field of the request, or of the form; returns the place beneath.
 fn draw_field(
     buffer: &mut Buffer,
     area: Rect,
@@ -129,56 +135,81 @@ fn draw_field(
     }
     let is_selected = editor.map_or(ctx.cursor.field, |editor| editor.field) == field;
     let style = theme.accent_if(is_selected, theme.muted());
-    let name = editor.map_or(field.name(), |editor| editor.name(field));
+    let name = ctx.say(editor.map_or(field.name(), |editor| editor.name(field)));
     let name = format!("{} {name}", if is_selected { "▸" } else { " " });
     buffer.set_stringn(area.x, area.y, name, area.width.into(), style);
-    let x = area.x + NAMES.min(area.width);
-    let columns = usize::from(area.right().saturating_sub(x));
-    let typed = editor.and_then(|editor| editor.line(field));
-    let (before, after) = match typed {
-        Some(line) => line.parts(),
-        None => ("", ""),
-    };
-    // Cleaning replaces character by character, so that what stands before the cursor stays before it.
-    let value = match (typed, editor) {
-        (Some(_), _) => text::clean(before) + &text::clean(after),
-        (None, Some(editor)) if field == Field::Scheduler => scheduler_name(editor.scheduler()),
-        _ => text::clean(&value_of(ctx, request, field)),
-    };
-    let has_cursor = editor.is_some() && is_selected;
-    let cursor = text::clean(before).len();
-    let lines = text::wrap(&value, columns.saturating_sub(1));
-    let cursor_row = text::row_of(&lines, cursor);
-    let first = if has_cursor {
-        super::scroll(cursor_row, lines.len(), TEXT_ROWS)
-    } else {
-        0
-    };
-    let rows = lines.len().min(TEXT_ROWS).min(area.height.into());
-    let mut start: usize = lines.iter().take(first).map(|caption| caption.len()).sum();
-    for (row, caption) in lines.iter().skip(first).take(rows).enumerate() {
-        let y = area.y + row as u16;
-        buffer.set_stringn(x, y, caption, columns, theme.text());
-        if has_cursor && first + row == cursor_row && typed.is_some() {
-            let column = text::width(&caption[..(cursor - start).min(caption.len())]);
-            let cell = (x + column as u16).min(area.right() - 1);
-            buffer[(cell, y)].set_style(theme.selected());
+    let place = right_of(area, area.x + NAMES);
+    let rows = match editor {
+        Some(editor) if field == Field::Scheduler => {
+            let name = scheduler_name(editor.scheduler());
+            let (caption, style) = if is_selected {
+                let choose = ctx.say(["choose", "选择"]);
+                (format!("‹ {name} ›   ←→ {choose}"), theme.accent())
+            } else {
+                (name, theme.text())
+            };
+            line(buffer, place, &caption, style);
+            1
         }
-        start += caption.len();
+        Some(editor) if is_selected && editor.line(field).is_some() => {
+            let (before, after) = editor.line(field).map_or(("", ""), LineEditor::parts);
+            draw_typed(buffer, place, (before, after), theme)
+        }
+        _ => {
+            let typed = editor.and_then(|editor| editor.line(field));
+            let value = match typed.map(LineEditor::parts) {
+                Some((before, after)) => format!("{before}{after}"),
+                None => value_of(ctx, request, field),
+            };
+            draw_value(buffer, place, &text::clean(&value), ctx)
+        }
+    };
+    let long = matches!(field, Field::Prompt | Field::Negative) && area.height > 20;
+    below(area, rows + u16::from(long))
+}
+
+/// What a field has, as far as it has room; returns the rows used.
+fn draw_value(buffer: &mut Buffer, area: Rect, value: &str, ctx: &ViewContext) -> u16 {
+    let theme = ctx.theme;
+    if value.is_empty() {
+        line(buffer, area, ctx.say(["(none)", "（无）"]), theme.muted());
+        return 1;
     }
-    if lines.len() > rows && !has_cursor {
+    // A column is left for the mark of what is cut.
+    let lines = text::wrap(value, usize::from(area.width).saturating_sub(1));
+    let rows = lines.len().min(TEXT_ROWS).min(area.height.into());
+    for (caption, place) in lines.iter().take(rows).zip(area.rows()) {
+        line(buffer, place, caption, theme.text());
+    }
+    if lines.len() > rows && !area.is_empty() {
         let y = area.y + rows as u16 - 1;
         buffer.set_string(area.right() - 1, y, "…", theme.muted());
     }
-    if value.is_empty() && !has_cursor {
-        buffer.set_stringn(x, area.y, "(none)", columns, theme.muted());
+    rows as u16
+}
+
+/// What is typed in a field, its rows around the cursor; returns the rows used.
+fn draw_typed(buffer: &mut Buffer, area: Rect, (before, after): (&str, &str), theme: Theme) -> u16 {
+    // Cleaning replaces character by character, so that what stands before the cursor stays before it.
+    let before = text::clean(before);
+    let value = format!("{before}{}", text::clean(after));
+    // A column is left for the cursor behind the last character.
+    let lines = text::wrap(&value, usize::from(area.width).saturating_sub(1));
+    let cursor_row = text::row_of(&lines, before.len());
+    let first = scroll(cursor_row, lines.len(), TEXT_ROWS);
+    let rows = lines.len().min(TEXT_ROWS).min(area.height.into());
+    let mut start: usize = lines.iter().take(first).map(|caption| caption.len()).sum();
+    let shown = lines.iter().enumerate().skip(first).take(rows);
+    for ((row, caption), place) in shown.zip(area.rows()) {
+        line(buffer, place, caption, theme.text());
+        if row == cursor_row && !place.is_empty() {
+            let column = text::width(&caption[..(before.len() - start).min(caption.len())]);
+            let cell = (place.x + column as u16).min(place.right() - 1);
+            buffer[(cell, place.y)].set_style(theme.selected());
+        }
+        start += caption.len();
     }
-    if field == Field::Scheduler && has_cursor {
-        let caption = format!("‹ {value} ›   ←→ choose");
-        buffer.set_stringn(x, area.y, caption, columns, theme.accent());
-    }
-    let long = matches!(field, Field::Prompt | Field::Negative) && area.height > 20;
-    below(area, rows as u16 + u16::from(long))
+    rows as u16
 }
 
 fn value_of(ctx: &ViewContext, request: &Request, field: Field) -> String {
@@ -189,11 +220,14 @@ fn value_of(ctx: &ViewContext, request: &Request, field: Field) -> String {
         Field::Steps => request.steps.to_string(),
         Field::Guidance => {
             let off = if request.is_guided() {
-                ""
+                ["", ""]
             } else {
-                " (off: the negative prompt is not used)"
+                [
+                    " (off: the negative prompt is not used)",
+                    "（关：负面提示词不起作用）",
+                ]
             };
-            format!("{}{off}", request.guidance_scale)
+            format!("{}{}", request.guidance_scale, ctx.say(off))
         }
         Field::Scheduler => scheduler_name(request.scheduler),
         Field::Model => ctx
@@ -211,32 +245,48 @@ fn draw_model(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
     let layers = info.cross_attention.len();
     let (across, down) = info.image_size;
     let (text_layers, hidden) = (info.text_layers, info.hidden_size);
+    let parameters = thousands(info.parameters);
     let rows = [
-        (
-            "its size",
-            format!("{} parameters", thousands(info.parameters)),
-        ),
-        ("", format!("{} {}", info.device, info.dtype)),
-        (
-            "text encoder",
-            format!("{text_layers} layers, {hidden} numbers a token"),
-        ),
-        (
-            "latents",
-            format!("{channels} channels of {width}×{height}"),
-        ),
-        ("UNet", format!("{layers} layers of cross-attention")),
-        ("picture", format!("{across}×{down} pixels")),
+        [
+            ("its size", format!("{parameters} parameters")),
+            ("大小", format!("{parameters} 个参数")),
+        ],
+        [(); 2].map(|()| ("", format!("{} {}", info.device, info.dtype))),
+        [
+            (
+                "text encoder",
+                format!("{text_layers} layers, {hidden} numbers a token"),
+            ),
+            (
+                "文本编码器",
+                format!("{text_layers} 层，每个词元 {hidden} 个数"),
+            ),
+        ],
+        [
+            (
+                "latents",
+                format!("{channels} channels of {width}×{height}"),
+            ),
+            ("潜变量", format!("{channels} 个通道，{width}×{height}")),
+        ],
+        [
+            ("UNet", format!("{layers} layers of cross-attention")),
+            ("UNet", format!("{layers} 个交叉注意力层")),
+        ],
+        [
+            ("picture", format!("{across}×{down} pixels")),
+            ("图片", format!("{across}×{down} 像素")),
+        ],
     ];
+    let rows = rows.map(|row| ctx.say(row));
     let mut area = draw_rows(buffer, area, ctx, &rows, NAMES);
     // A recording may say anything, and any number of times.
     for note in info.notes.iter().take(8) {
-        area = paragraph(
-            buffer,
-            area,
-            &text::clean(&printable(&format!("  ! {note}"))),
-            ctx.theme.muted(),
-        );
+        let note = ctx.say([note.clone(), notes::chinese(note)]);
+        let spans = [(text::clean(&printable(&note)), ctx.theme.muted())];
+        for said in wrap(&spans, area.width.into(), "  ! ", "    ") {
+            area = line(buffer, area, &said.to_string(), ctx.theme.muted());
+        }
     }
     area
 }

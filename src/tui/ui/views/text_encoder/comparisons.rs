@@ -4,8 +4,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{NAMES, State, attention_row};
-use crate::model::tokenizer::Token;
-use crate::tui::state::run::Run;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
 use crate::tui::ui::views::{below, fitting_of, line, paragraph};
@@ -21,7 +19,11 @@ pub fn draw_looks_at(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &
     let shares = row.iter().take(token + 1).map(|&share| f64::from(share));
     let mut shares: Vec<(usize, f64)> = shares.enumerate().collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let title = format!("{} attends most to", ctx.word(token));
+    let name = ctx.word(token);
+    let title = ctx.say([
+        format!("{name} attends most to"),
+        format!("{name} 最关注的"),
+    ]);
     let mut area = line(buffer, area, &title, theme.title());
     let most = usize::from(area.height.saturating_sub(7)).clamp(1, 6);
     for (position, share) in shares.into_iter().take(most) {
@@ -52,24 +54,19 @@ pub fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         pairs.fold(0.0_f64, |most, (a, b)| most.max(f64::from((a - b).abs())))
     };
     let mut starts = prompt.row(0).iter().zip(negative.row(0));
-    let verdict = if starts.all(|(a, b)| a.to_bits() == b.to_bits()) {
-        "0, exactly the same".to_owned()
+    let is_same = starts.all(|(a, b)| a.to_bits() == b.to_bits());
+    let verdict = if is_same {
+        ctx.say(["0, exactly the same", "0，完全相同"]).to_owned()
     } else {
         text::number(difference(0))
     };
     if area.height < 4 {
-        let forms = [
-            format!("start, output against the negative prompt's: {verdict}"),
-            format!("start, against the negative prompt's: {verdict}"),
-            format!("start and the negative's: {verdict}"),
-            format!("start, negative's: {}", verdict.replace("exactly ", "")),
-        ];
-        let caption = fitting_of(&forms, area.width);
-        line(buffer, area, caption, theme.text());
+        draw_verdict(buffer, area, ctx, &verdict);
         return;
     }
-    let mut area = line(buffer, area, "against the negative prompt", theme.title());
-    let caption = "largest difference of the outputs:";
+    let title = ctx.say(["against the negative prompt", "与负面提示词相比"]);
+    let mut area = line(buffer, area, title, theme.title());
+    let caption = ctx.say(["largest difference of the outputs:", "输出的最大差："]);
     area = line(buffer, area, caption, theme.muted());
     let mut shown: Vec<usize> = Vec::new();
     for position in [0, ctx.cursor.token, 1] {
@@ -82,23 +79,42 @@ pub fn draw_start(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         } else {
             (text::number(difference(position)), theme.text())
         };
-        let caption = format!("{} {value}", text::fit(&pair(ctx.run, position), NAMES + 5));
+        let caption = format!("{} {value}", text::fit(&pair(ctx, position), NAMES + 5));
         area = line(buffer, area, &caption, style);
     }
-    let caption = "start is the same for every prompt";
+    let caption = ctx.say([
+        "start is the same for every prompt",
+        "不管提示词是什么，开头都一样",
+    ]);
     paragraph(buffer, area, caption, theme.muted());
 }
 
+/// The same in a line.
+fn draw_verdict(buffer: &mut Buffer, area: Rect, ctx: &RunContext, verdict: &str) {
+    let forms = ctx.say([
+        [
+            format!("start, output against the negative prompt's: {verdict}"),
+            format!("start, against the negative prompt's: {verdict}"),
+            format!("start and the negative's: {verdict}"),
+            format!("start, negative's: {}", verdict.replace("exactly ", "")),
+        ],
+        [
+            format!("开头的输出，与负面提示词的相差：{verdict}"),
+            format!("开头，与负面提示词的相差：{verdict}"),
+            format!("开头，与负面的相差：{verdict}"),
+            format!("开头相差：{verdict}"),
+        ],
+    ]);
+    let caption = fitting_of(&forms, area.width);
+    line(buffer, area, caption, ctx.theme.text());
+}
+
 /// What stands at `position` in the prompt and in the negative prompt.
-fn pair(run: &Run, position: usize) -> String {
-    let name = |tokens: &[Token]| token_strip::name_at(tokens, position);
-    let negative = run
-        .trace
-        .tokens
-        .as_deref()
-        .map(|tokens| &tokens.negative_prompt.tokens);
-    let negative = name(negative.map_or(&[], Vec::as_slice));
-    let prompt = name(run.tokens());
+fn pair(ctx: &RunContext, position: usize) -> String {
+    let tokens = ctx.run.trace.tokens.as_deref();
+    let negative = tokens.map_or(&[][..], |tokens| &tokens.negative_prompt.tokens);
+    let negative = token_strip::name_at(negative, position, ctx.language);
+    let prompt = ctx.word(position);
     if prompt == negative {
         prompt
     } else {

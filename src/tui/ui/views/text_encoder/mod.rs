@@ -13,6 +13,7 @@ use super::{DRAWN, below, line, split, strip, top};
 use crate::generation::cosine;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::trace::TensorData;
+use crate::tui::state::in_words;
 use crate::tui::state::run::Run;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
@@ -86,34 +87,12 @@ fn draw_states(
     selected: usize,
 ) -> Rect {
     let theme = ctx.theme;
-    let long = states.iter().map(|(name, _)| name.as_str());
-    // Twelve layers have room only by their numbers.
-    let short = long
-        .clone()
-        .map(|name| name.strip_prefix("layer ").unwrap_or(name));
     let with_moves = area.height > 20;
-    // A number stands beneath the name, or nothing.
-    let least = if with_moves { 4 } else { 1 };
-    let width = |name: &str| text::width(name).max(least) + 2;
-    let room = usize::from(area.width);
-    let needed: usize = long.clone().map(|name| width(name) + 3).sum();
-    let (names, gap): (Vec<&str>, &str) = if needed <= room + 3 {
-        (long.collect(), " → ")
-    } else {
-        (short.collect(), "")
-    };
-    let each = names.iter().map(|name| width(name) + text::width(gap));
-    let each: Vec<usize> = each.collect();
-    // As many states as fit before the selected one.
-    let mut first = selected;
-    let mut used = each[selected];
-    while first > 0 && used + each[first - 1] <= room {
-        first -= 1;
-        used += each[first];
-    }
+    let (names, gap) = names_of(states, ctx, area.width.into(), with_moves);
+    let first = first_shown(&names, gap, selected, area.width.into());
+    let room = |x: u16| usize::from(area.right().saturating_sub(x));
     let mut x = area.x;
     for (index, name) in names.iter().enumerate().skip(first) {
-        let room = |x: u16| usize::from(area.right().saturating_sub(x));
         if room(x) == 0 {
             break;
         }
@@ -122,25 +101,67 @@ fn draw_states(
         } else {
             (theme.text(), theme.muted())
         };
-        let columns = width(name);
-        let caption = format!(" {}", text::fit(name, columns - 1));
-        let (end, _) = buffer.set_stringn(x, area.y, caption, room(x), style);
+        let (end, _) = buffer.set_stringn(x, area.y, name, room(x), style);
         if with_moves && let Some(before) = index.checked_sub(1) {
             let (before, after) = (&states[before].1, &states[index].1);
             let moved = movement(before, after, ctx.cursor.token);
             let caption = format!(" {}", text::fixed(moved, 2));
-            buffer.set_stringn(x, area.y + 1, caption, room(x).min(columns), quiet);
+            let columns = room(x).min(text::width(name));
+            buffer.set_stringn(x, area.y + 1, caption, columns, quiet);
         }
         x = end;
         if index + 1 < names.len() {
             (x, _) = buffer.set_stringn(x, area.y, gap, room(x), theme.muted());
         }
     }
-    let caption = "moved by";
-    if with_moves && usize::from(area.right().saturating_sub(x + 2)) > caption.len() {
+    let caption = ctx.say(["moved by", "变化"]);
+    if with_moves && room(x + 2) > text::width(caption) {
         buffer.set_string(x + 2, area.y + 1, caption, theme.muted());
     }
     below(area, 1 + u16::from(with_moves))
+}
+
+/// The names of the states, each with a margin and wide enough for what stands beneath it, and what stands between
+/// them: where there is no room for all of them, layers are called by their numbers.
+fn names_of(
+    states: &[(String, TensorData)],
+    ctx: &RunContext,
+    room: usize,
+    with_moves: bool,
+) -> (Vec<String>, &'static str) {
+    let least = if with_moves { 4 } else { 1 };
+    let padded = |name: &str| {
+        let columns = text::width(name).max(least) + 1;
+        format!(" {}", text::fit(name, columns))
+    };
+    let long = states.iter();
+    let long = long.map(|(name, _)| padded(&in_words::text_state(name, ctx.language)));
+    let long: Vec<String> = long.collect();
+    let gap = " → ";
+    let needed: usize = long
+        .iter()
+        .map(|name| text::width(name) + text::width(gap))
+        .sum();
+    if needed <= room + text::width(gap) {
+        return (long, gap);
+    }
+    let short = states.iter().map(|(name, _)| {
+        let number = name.strip_prefix("layer ").map(str::to_owned);
+        padded(&number.unwrap_or_else(|| in_words::text_state(name, ctx.language)))
+    });
+    (short.collect(), "")
+}
+
+/// The first of `names` to be shown: as many as fit `room` columns before the selected one.
+fn first_shown(names: &[String], gap: &str, selected: usize, room: usize) -> usize {
+    let each = |index: usize| text::width(&names[index]) + text::width(gap);
+    let mut first = selected;
+    let mut used = each(selected);
+    while first > 0 && used + each(first - 1) <= room {
+        first -= 1;
+        used += each(first);
+    }
+    first
 }
 
 /// How far the vector of `token` turned: 1 − cosine.
@@ -150,12 +171,12 @@ fn movement(before: &TensorData, after: &TensorData, token: usize) -> f64 {
 
 fn draw_heads(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) -> Rect {
     let Some(heads) = heads_of(ctx.run, state.name).and_then(|heads| heads.shape.first()) else {
-        let caption = "attention is within the layers";
+        let caption = ctx.say(["attention is within the layers", "注意力在各层里面"]);
         return line(buffer, area, caption, ctx.theme.muted());
     };
-    let mut names = vec!["mean of heads".to_owned()];
+    let mut names = vec![ctx.say(["mean of heads", "各头平均"]).to_owned()];
     names.extend((0..*heads).map(|head| match head {
-        0 => "head 0".to_owned(),
+        0 => ctx.say(["head 0", "头 0"]).to_owned(),
         _ => head.to_string(),
     }));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

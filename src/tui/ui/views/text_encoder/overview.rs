@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{NAMES, State, heads_of, movement, without_padding};
 use crate::trace::TensorData;
+use crate::tui::state::in_words;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
 use crate::tui::ui::views::{below, columns, line, matrix, right_of, scroll, split, top};
@@ -40,12 +41,8 @@ fn draw_heads(buffer: &mut Buffer, area: Rect, ctx: &RunContext, heads: &TensorD
         return;
     };
     let words = without_padding(ctx).min(keys);
-    let area = line(
-        buffer,
-        area,
-        "every head: row attends to column",
-        theme.title(),
-    );
+    let title = ctx.say(["every head: row attends to column", "每个头：行关注列"]);
+    let area = line(buffer, area, title, theme.title());
     let across = (count as u16).min((area.width + 2) / (MAP + 2)).max(1);
     let selected = ctx.cursor.detail.text_head;
     let first = scroll(selected.unwrap_or(0), count, across.into());
@@ -54,7 +51,8 @@ fn draw_heads(buffer: &mut Buffer, area: Rect, ctx: &RunContext, heads: &TensorD
     for (index, place) in columns(area, across, 2).into_iter().enumerate() {
         let head = first + index;
         let style = theme.accent_if(selected == Some(head), theme.muted());
-        let place = line(buffer, place, &format!("head {head}"), style);
+        let name = ctx.say([format!("head {head}"), format!("头 {head}")]);
+        let place = line(buffer, place, &name, style);
         let plane = heads.plane(head);
         let rows = plane.chunks(keys).take(words);
         let values: Vec<f32> = rows
@@ -64,10 +62,13 @@ fn draw_heads(buffer: &mut Buffer, area: Rect, ctx: &RunContext, heads: &TensorD
         let place = top(place, place.height.saturating_sub(1));
         used = used.max(map.draw(buffer, place, theme).height + 1);
     }
-    let note = match count - usize::from(across) {
-        0 => "one scale for all".to_owned(),
-        _ => format!("one scale; {across} of {count} heads"),
-    };
+    let note = ctx.say(match count - usize::from(across) {
+        0 => ["one scale for all", "共用一个色标"].map(str::to_owned),
+        _ => [
+            format!("one scale; {across} of {count} heads"),
+            format!("共用色标；{count} 个头中的 {across} 个"),
+        ],
+    });
     legend(buffer, top(below(area, used), 1), scale, &note, theme);
 }
 
@@ -80,7 +81,10 @@ fn draw_movements(
     states: &[(String, TensorData)],
 ) {
     let theme = ctx.theme;
-    let title = "moved by each layer: 1 − cosine";
+    let title = ctx.say([
+        "moved by each layer: 1 − cosine",
+        "每一层带来的变化：1 − 余弦",
+    ]);
     let area = line(buffer, area, title, theme.title());
     let layers = states.len().saturating_sub(1);
     let shown = (usize::from(area.width).saturating_sub(NAMES) / NUMBER).min(layers);
@@ -88,10 +92,11 @@ fn draw_movements(
     let first = scroll(selected.unwrap_or(0).saturating_sub(1), layers, shown) + 1;
     for (index, (name, _)) in states.iter().skip(first).take(shown).enumerate() {
         let place = right_of(area, area.x + (NAMES + index * NUMBER) as u16);
-        let name = name.strip_prefix("layer ").unwrap_or(name);
+        let number = name.strip_prefix("layer ").map(str::to_owned);
+        let name = number.unwrap_or_else(|| in_words::text_state(name, ctx.language));
         let style = theme.accent_if(selected == Some(first + index), theme.muted());
-        let name = text::truncate(name, NUMBER - 1);
-        line(buffer, place, &format!("{name:>w$}", w = NUMBER - 1), style);
+        let name = text::truncate(&name, NUMBER - 1);
+        line(buffer, place, &text::right(&name, NUMBER - 1), style);
     }
     let count = without_padding(ctx);
     let rows = usize::from(area.height.saturating_sub(2)).min(count);
@@ -114,9 +119,12 @@ fn draw_movements(
         }
     }
     let place = top(below(area, 1 + rows as u16), 1);
-    let note = match layers - shown {
-        0 => "one scale for all".to_owned(),
-        _ => format!("one scale; {shown} of {layers} layers"),
-    };
+    let note = ctx.say(match layers - shown {
+        0 => ["one scale for all", "共用一个色标"].map(str::to_owned),
+        _ => [
+            format!("one scale; {shown} of {layers} layers"),
+            format!("共用色标；{layers} 层中的 {shown} 层"),
+        ],
+    });
     legend(buffer, place, scale, &note, theme);
 }

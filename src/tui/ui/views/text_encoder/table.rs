@@ -100,21 +100,33 @@ impl<'a> Table<'a> {
 
     fn draw_head(&self, buffer: &mut Buffer, area: Rect) {
         let style = self.ctx.theme.muted();
-        let norm = if self.columns.norm { "norm" } else { "" };
-        let width = self.norm_width();
-        let head = text::fit("token", NAMES);
-        let head = format!("{head}{norm:>width$}{:>NUMBER$}", "moved");
+        let say = |said| self.ctx.say(said);
+        let norm = if self.columns.norm {
+            say(["norm", "范数"])
+        } else {
+            ""
+        };
+        let norm = text::right(norm, self.norm_width());
+        let head = text::fit(say(["token", "词元"]), NAMES);
+        let moved = text::right(say(["moved", "变化"]), NUMBER);
+        let head = format!("{head}{norm}{moved}");
         buffer.set_stringn(area.x, area.y, head, self.columns.width, style);
         if self.has_attention {
             let place = (self.matrix_x, area.y);
             matrix::headings(buffer, place, self.cell, self.keys.clone(), self.ctx);
             return;
         }
-        let forms = if self.state.before.is_none() {
-            ["token + position: no attention yet", "no attention yet", ""]
+        let forms = self.ctx.say(if self.state.before.is_none() {
+            [
+                ["token + position: no attention yet", "no attention yet", ""],
+                ["词元 + 位置：还没有注意力", "还没有注意力", ""],
+            ]
         } else {
-            ["normalised: no attention here", "no attention", ""]
-        };
+            [
+                ["normalised: no attention here", "no attention", ""],
+                ["归一化：这里没有注意力", "没有注意力", ""],
+            ]
+        });
         let place = right_of(area, self.matrix_x);
         line(buffer, place, fitting(&forms, place.width), style);
     }
@@ -162,12 +174,18 @@ impl<'a> Table<'a> {
             return;
         }
         let theme = self.ctx.theme;
-        let counted = format!("{} of {}", self.rows.len(), self.count);
-        let long = format!("{counted} · moved: 1 − cosine");
-        let forms = if self.rows.len() < self.count {
+        let say = |said| self.ctx.say(said);
+        let (shown, count) = (self.rows.len(), self.count);
+        let counted = self
+            .ctx
+            .say([format!("{shown} of {count}"), format!("{shown} / {count}")]);
+        let moved = say(["moved: 1 − cosine", "变化：1 − 余弦"]);
+        let long = format!("{counted} · {moved}");
+        let forms = if shown < count {
             [long.as_str(), &counted]
         } else {
-            ["moved: 1 − cosine to before", "moved: 1 − cosine"]
+            let longest = ["moved: 1 − cosine to before", "变化：1 − 与前一状态的余弦"];
+            [say(longest), moved]
         };
         let style: Style = theme.muted();
         if !self.has_attention {
@@ -176,10 +194,15 @@ impl<'a> Table<'a> {
         }
         let place = left(area, self.columns.width as u16 - 1);
         line(buffer, place, fitting(&forms, place.width), style);
-        let whose = match self.ctx.cursor.detail.text_head {
-            Some(head) => format!("row attends to column, head {head}"),
-            None => "row attends to column, mean of heads".to_owned(),
-        };
+        let whose = self.ctx.say(match self.ctx.cursor.detail.text_head {
+            Some(head) => [
+                format!("row attends to column, head {head}"),
+                format!("行关注列，头 {head}"),
+            ],
+            None => {
+                ["row attends to column, mean of heads", "行关注列，各头平均"].map(str::to_owned)
+            }
+        });
         let scale = Scale::magnitudes([1.0]);
         legend(buffer, right_of(area, self.matrix_x), scale, &whose, theme);
     }

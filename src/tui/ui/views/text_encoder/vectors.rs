@@ -14,8 +14,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) {
     let name = ctx.word(token);
     let after = state.vectors.row(token);
     let vectors: Vec<(&str, &[f32])> = match state.before {
-        Some(before) => vec![("before", before.row(token)), ("after", after)],
-        None => vec![("input", after)],
+        Some(before) => vec![
+            (ctx.say(["before", "之前"]), before.row(token)),
+            (ctx.say(["after", "之后"]), after),
+        ],
+        None => vec![(ctx.say(["input", "输入"]), after)],
     };
     let length = after.len();
     if length == 0 || area.height < 3 || area.width < 20 {
@@ -25,7 +28,10 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) {
         .iter()
         .flat_map(|(_, vector)| vector.iter().copied());
     let scale = Scale::signed(all);
-    let title = format!("{name}: its {length} numbers");
+    let title = ctx.say([
+        format!("{name}: its {length} numbers"),
+        format!("{name}：它的 {length} 个数"),
+    ]);
     let mut area = line(buffer, area, &title, ctx.theme.title());
     let label = 8;
     let room = usize::from(area.width) - label;
@@ -45,7 +51,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, state: &State) {
         area = below(area, drawn.height.max(1));
     }
     let place = right_of(top(area, 1), area.x + label as u16);
-    legend(buffer, place, scale, "shared scale", ctx.theme);
+    let whose = ctx.say(["shared scale", "共用色标"]);
+    legend(buffer, place, scale, whose, ctx.theme);
 }
 
 /// Columns and rows that `length` numbers fold into without a rest, so that each is drawn as large as possible in

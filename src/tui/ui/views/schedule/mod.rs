@@ -1,13 +1,16 @@
 //! The noise schedule: betas, alphas and sigmas against the timesteps, every step's numbers, and another scheduler's
 //! schedule over this one for comparison.
 
+mod table;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{DRAWN, below, fitting, fitting_of, left, line, paragraph, right_of, scroll, top};
+use super::{DRAWN, below, fitting, line, paragraph, right_of, top};
 use crate::scheduler::{Schedule, SchedulerKind};
+use crate::tui::errors;
 use crate::tui::state::detail::{Axis, Curve};
-use crate::tui::state::editor::scheduler_name;
+use crate::tui::state::in_words;
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
@@ -24,8 +27,8 @@ const OTHER: u16 = 20;
 /// Another scheduler's schedule for the same model.
 struct Other {
     kind: SchedulerKind,
-    /// The schedule, or why there is none.
-    schedule: Result<Schedule, String>,
+    /// The schedule, or why there is none, in English and in Chinese.
+    schedule: Result<Schedule, [String; 2]>,
     steps: usize,
 }
 
@@ -34,9 +37,15 @@ impl Other {
         self.schedule.as_ref().ok()
     }
 
-    fn name(&self) -> String {
-        format!("{} · {} steps", scheduler_name(self.kind), self.steps)
+    fn name(&self, ctx: &RunContext) -> String {
+        in_full(self.kind, self.steps, ctx)
     }
+}
+
+/// A scheduler with its number of steps.
+fn in_full(kind: SchedulerKind, steps: usize, ctx: &RunContext) -> String {
+    let steps = in_words::steps(steps, ctx.language);
+    format!("{} · {steps}", in_words::scheduler_name(kind))
 }
 
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<PlacedPicture>> {
@@ -54,7 +63,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Option<Vec<Pla
     let [left, right] = Layout::horizontal(columns).spacing(2).areas(area);
     let both = (schedule, other.as_ref());
     draw_curves(buffer, left, ctx, both);
-    draw_table(buffer, right, ctx, both);
+    table::draw(buffer, right, ctx, both);
     DRAWN
 }
 
@@ -67,8 +76,12 @@ fn other(ctx: &RunContext) -> Option<Other> {
     let kind = detail.other?;
     let steps = detail.other_steps.unwrap_or(run.trace.request.steps);
     let schedule = match run.scheduler_config.as_deref() {
-        Some(config) => Schedule::new(kind, config, steps).map_err(|error| error.to_string()),
-        None => Err("a recording does not say what other schedulers need to know".to_owned()),
+        Some(config) => Schedule::new(kind, config, steps).map_err(|error| errors::said(&error)),
+        None => Err([
+            "a recording does not say what other schedulers need to know",
+            "记录里没有别的采样器需要知道的",
+        ]
+        .map(str::to_owned)),
     };
     Some(Other {
         kind,
@@ -84,9 +97,12 @@ fn draw_choices(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     let row = top(area, 1);
     let x = tabs::draw(buffer, row, "v", &names, detail.curve as usize, ctx.theme);
     let place = right_of(row, x + 3);
-    let axes = match place.width {
-        24.. => ["linear", "logarithmic"],
-        11.. => ["lin", "log"],
+    let short = ctx.say([["lin", "log"], ["线性", "对数"]]);
+    // With the key, and what stands between them.
+    let needed = 5 + text::width(short[0]) + text::width(short[1]);
+    let axes = match usize::from(place.width) {
+        24.. => ctx.say([["linear", "logarithmic"], ["线性", "对数"]]),
+        room if room >= needed => short,
         _ => return below(area, 1 + u16::from(area.height > 16)),
     };
     tabs::draw(buffer, place, "a", &axes, detail.axis as usize, ctx.theme);
@@ -117,38 +133,47 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, ctx: &RunContext, (schedule, oth
     if area.height < 5 {
         return area;
     }
-    let own = format!("{} {} steps", GLYPHS[0], schedule.timesteps.len());
+    let own = in_words::steps(schedule.timesteps.len(), ctx.language);
+    let own = format!("{} {own}", GLYPHS[0]);
     let style = theme.warning();
     let (x, _) = buffer.set_stringn(area.x, area.y, own, room(area.x), style);
     let Some(other) = other else {
-        let forms = [
-            "   o lays another schedule over it",
-            "   o another schedule",
-            "",
-        ];
+        let forms = ctx.say([
+            [
+                "   o lays another schedule over it",
+                "   o another schedule",
+                "",
+            ],
+            ["   按 o 叠加另一个噪声调度", "   o 另一个", ""],
+        ]);
         let caption = fitting(&forms, room(x) as u16);
         buffer.set_stringn(x, area.y, caption, room(x), theme.muted());
         return below(area, 1);
     };
-    let caption = format!("   {} {}", GLYPHS[1], other.name());
+    let caption = format!("   {} {}", GLYPHS[1], other.name(ctx));
     let mut area = below(area, 1);
     if text::width(&caption) <= room(x) {
         let (x, _) = buffer.set_stringn(x, area.y - 1, caption, room(x), theme.good());
-        let caption = fitting(&["   - + steps", ""], room(x) as u16);
+        let forms = [ctx.say(["   - + steps", "   - + 步数"]), ""];
+        let caption = fitting(&forms, room(x) as u16);
         buffer.set_stringn(x, area.y - 1, caption, room(x), theme.muted());
     } else {
         // A row of its own: its number of steps is what one changes.
         let short = format!(
             "{} {} · {}",
             GLYPHS[1],
-            scheduler_name(other.kind),
+            in_words::scheduler_name(other.kind),
             other.steps
         );
         let forms = [caption.trim_start(), &short];
         area = line(buffer, area, fitting(&forms, area.width), theme.good());
     }
-    if let Err(why) = &other.schedule {
-        let why = format!("There is no such schedule: {}.", text::clean(why));
+    if let Err([english, chinese]) = &other.schedule {
+        let why = text::clean(ctx.say([english, chinese]));
+        let why = ctx.say([
+            format!("There is no such schedule: {why}."),
+            format!("没有这样的噪声调度：{why}。"),
+        ]);
         area = paragraph(buffer, area, &why, theme.warning());
     }
     area
@@ -183,14 +208,20 @@ fn draw_curve(
     let now = schedule.timesteps.get(ctx.cursor.step);
     let title = match curve {
         _ if area.width < 38 => curve.name(),
-        Curve::Sigma => "sigmas: noise over signal",
-        Curve::Alphas => "alphas_cumprod: the signal's variance",
-        Curve::Betas => "betas: noise that a timestep adds",
+        Curve::Sigma => ctx.say(["sigmas: noise over signal", "sigmas：噪声比信号"]),
+        Curve::Alphas => ctx.say([
+            "alphas_cumprod: the signal's variance",
+            "alphas_cumprod：信号的方差",
+        ]),
+        Curve::Betas => ctx.say([
+            "betas: noise that a timestep adds",
+            "betas：一个时间步所加的噪声",
+        ]),
     };
     let x_label = if area.width < 24 {
         last.to_string()
     } else {
-        format!("timestep {last}")
+        ctx.say([format!("timestep {last}"), format!("时间步 {last}")])
     };
     Curves {
         title,
@@ -253,125 +284,5 @@ fn at(axis: Axis, value: f64) -> f64 {
     match axis {
         Axis::Linear => value,
         Axis::Logarithmic => value.log10(),
-    }
-}
-
-fn draw_table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, (schedule, other): Both) {
-    let theme = ctx.theme;
-    let wide = area.width >= TABLE.0;
-    let run = ctx.run;
-    let name = scheduler_name(run.trace.request.scheduler);
-    let title = format!("{name} · {} steps", schedule.timesteps.len());
-    let with_other = other.filter(|_| area.width >= TABLE.0 + OTHER);
-    let other_x = area.x + TABLE.0;
-    if let Some(other) = with_other {
-        let place = right_of(area, other_x + 2);
-        line(buffer, place, &other.name(), theme.good());
-    }
-    let area = line(buffer, area, &title, theme.title());
-    let mut head = match area.width {
-        _ if wide => "step timestep    sigma     next      SNR",
-        30.. => "step timestep   sigma      SNR",
-        21.. => "step timestep   sigma",
-        _ => "step   sigma",
-    }
-    .to_owned();
-    if with_other.is_some() {
-        head.push_str("  timestep    sigma");
-    }
-    let area = line(buffer, area, &head, theme.muted());
-    let footer = if area.height > 24 { 6 } else { 0 };
-    let rows = usize::from(area.height.saturating_sub(footer));
-    let shown = with_other.and_then(Other::schedule);
-    let own_count = schedule.timesteps.len();
-    let count = own_count.max(shown.map_or(0, |other| other.timesteps.len()));
-    let first = scroll(ctx.cursor.step, count, rows);
-    for row in 0..rows.min(count - first) {
-        let index = first + row;
-        let place = top(below(area, row as u16), 1);
-        if index < own_count {
-            let caption = own_row(schedule, index, area.width);
-            let style = if ctx.has_steps() && index == ctx.cursor.step {
-                theme.selected()
-            } else if index < run.trace.steps.len() {
-                theme.text()
-            } else {
-                theme.muted()
-            };
-            let place = if wide { left(place, TABLE.0) } else { place };
-            line(
-                buffer,
-                place,
-                &text::fit(&caption, place.width.into()),
-                style,
-            );
-        }
-        if let Some(other) = shown.filter(|other| index < other.timesteps.len()) {
-            let (timestep, sigma) = (other.timesteps[index], other.sigmas[index]);
-            let caption = format!("{timestep:>9.3} {sigma:>8.4}");
-            let place = right_of(place, other_x + 1);
-            line(buffer, place, &caption, theme.text());
-        }
-    }
-    if footer > 0 {
-        let used = rows.min(count) as u16 + 1;
-        draw_precise(buffer, below(area, used), ctx, schedule);
-    }
-}
-
-/// A step's numbers: as many as `columns` columns have room for, the noise level before all others.
-fn own_row(schedule: &Schedule, index: usize, columns: u16) -> String {
-    let sigma_at = |index: usize| f64::from(schedule.sigmas.get(index).copied().unwrap_or(0.0));
-    let (sigma, next) = (sigma_at(index), sigma_at(index + 1));
-    let ratio = text::number(1.0 / (sigma * sigma));
-    let timestep = f64::from(schedule.timesteps[index]);
-    let step = index + 1;
-    match columns {
-        _ if columns >= TABLE.0 => {
-            format!("{step:>4} {timestep:>8.3} {sigma:>8.4} {next:>8.4} {ratio:>8}")
-        }
-        30.. => format!("{step:>4} {timestep:>8.2} {sigma:>7.3} {ratio:>8}"),
-        21.. => format!("{step:>4} {timestep:>8.2} {sigma:>7.3}"),
-        _ => format!("{step:>4} {sigma:>7.3}"),
-    }
-}
-
-fn draw_precise(buffer: &mut Buffer, area: Rect, ctx: &RunContext, schedule: &Schedule) {
-    let theme = ctx.theme;
-    let step = ctx.cursor.step;
-    let (Some(timestep), Some(&sigma), Some(&next)) = (
-        schedule.timesteps.get(step),
-        schedule.sigmas.get(step),
-        schedule.sigmas.get(step + 1),
-    ) else {
-        return;
-    };
-    let alpha = alpha(f64::from(sigma));
-    let title = format!("step {}: timestep {timestep}", step + 1);
-    let mut area = line(buffer, area, &title, theme.title());
-    let [signal, noise] = [alpha, 1.0 - alpha].map(|share| text::fixed(100.0 * share, 3));
-    let short = |sigma: f32| text::number(f64::from(sigma));
-    let input = match schedule.preview_scale(step) {
-        scale if scale > 1.0 => [
-            format!("x / √(σ² + 1) = x / {scale}"),
-            format!("x / √(σ² + 1) = x / {}", short(scale)),
-            format!("x / {}", short(scale)),
-        ],
-        _ => ["", "", ""].map(|_| "x as it is".to_owned()),
-    };
-    let sigmas = [
-        format!("{sigma} to {next}"),
-        format!("{sigma:.5} to {next:.5}"),
-        format!("{} to {}", short(sigma), short(next)),
-    ];
-    let shares = [
-        format!("{signal} % of the variance, noise {noise} %"),
-        format!("{signal} %, noise {noise} %"),
-        format!("{signal} %"),
-    ];
-    for (name, forms) in [("sigma", sigmas), ("signal", shares), ("input", input)] {
-        let forms = forms.map(|caption| format!("{name:<7} {caption}"));
-        let caption = fitting_of(&forms, area.width);
-        area = line(buffer, area, caption, theme.text());
     }
 }
