@@ -164,6 +164,10 @@ pub fn device_note(note: &DeviceNote) -> String {
         DeviceNote::SlowKernels(why) => format!(
             "running on the CUDA device with candle's kernels, which are slower, for our own do not work there: {why}"
         ),
+        DeviceNote::NoCudnn(why) => format!(
+            "convolutions run without cuDNN, which is slower, for it does not work there: {why}"
+        ),
+        DeviceNote::Kernels(report) => report.clone(),
     }
 }
 

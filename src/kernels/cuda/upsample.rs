@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Argument, Launch};
+use super::launch::{Argument, Kernel, Launch};
 use super::operands::units;
 use crate::kernels::geometry::{Size, channels_first, channels_last};
 
@@ -14,7 +14,7 @@ pub fn upsample_nearest(x: &Tensor, (height, width): Size) -> Result<Tensor> {
     let (bytes, units) = units(&x)?;
     let shape = [batch, height, width, channels];
     let count = batch * height * width * units;
-    let out = Launch::over(count, format!("upsample_nearest_{bytes}"))
+    let out = Launch::over(count, Kernel::of_units("upsample_nearest", bytes))
         .with([Argument::Values(&x)])
         .ints([count, units, from_height, from_width, height, width])
         .run(&x, x.dtype(), &shape)?;
