@@ -2,7 +2,7 @@
 //! new one. Also compiles the CUDA kernels and what finds CUDA's libraries when they are needed, and for tests the emulator
 //! that the kernels run on without a GPU.
 
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
 #[path = "kernels/cuda/late/generate.rs"]
 mod late;
 
@@ -14,10 +14,16 @@ fn main() {
     #[cfg(feature = "cuda")]
     {
         compile_kernels();
-        bind_late();
+        if let Some(major) = toolkit() {
+            bind_late(major);
+        }
     }
     #[cfg(all(feature = "cuda-emulated", not(feature = "cuda")))]
-    compile_emulator();
+    {
+        compile_emulator();
+        // For its test.
+        bind_late(13);
+    }
 }
 
 /// To PTX, which the driver compiles for the card that it finds, if that is of the capability that the build was made for
@@ -37,19 +43,18 @@ fn compile_kernels() {
         .expect("nvcc compiles the kernels: is the CUDA toolkit installed?");
 }
 
-/// Has CUDA's libraries looked for when they are needed and not when the program starts, where that is known to work; else
-/// the program is linked with them.
-#[cfg(feature = "cuda")]
-fn bind_late() {
+/// Has CUDA's libraries, those of version `major`, looked for when they are needed and not when the program starts, where
+/// that is known to work; else the program is linked with them.
+#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+fn bind_late(major: u32) {
     const FOLDER: &str = "src/kernels/cuda/late";
     for file in ["late.c", "generate.rs", "functions.txt"] {
         println!("cargo::rerun-if-changed={FOLDER}/{file}");
     }
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    let is_known = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ARCH", "x86_64");
-    let Some(major) = toolkit().filter(|_| is_known) else {
+    if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ARCH", "x86_64") {
         return;
-    };
+    }
     let functions = std::fs::read_to_string(format!("{FOLDER}/functions.txt"));
     let folder = std::env::var_os("OUT_DIR").expect("cargo names a folder");
     let assembly = late::write(

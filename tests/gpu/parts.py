@@ -290,21 +290,25 @@ def sanitizer(part):
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not part.is_gpu or not Path(tool).exists():
         return part.skip("compute-sanitizer")
-    kinds = {
-        "memcheck": [],
-        "racecheck": ["--kernel-regex", "kns=attention", "--kernel-regex", "kns=moments", "--kernel-regex", "kns=group_norm"],
-    }
-    for kind, more in kinds.items():
+    # Races are looked for in the kernels that share memory; where this version of the tool takes no such filter, in all.
+    some = ["--kernel-regex", "kns=(attention|probabilities|moments|group_norm)"]
+    for kind, filters in {"memcheck": [[]], "racecheck": [some, []]}.items():
         what = f"compute-sanitizer {kind}, embedded, one step"
-        run = part.arguments(EMBEDDED, 1, "f16", ["--json", part.folder / kind, "--attention", "heads"])
-        done = part.tried(
-            what, lambda: part.program(*run, before=[tool, "--tool", kind, *more, "--print-limit", "20"], seconds=36)
-        )
-        if done:
+        run = part.arguments(EMBEDDED, 1, "f16", ["--json", part.folder / kind, "--attention", "heads", "--force"])
+        for more in filters:
+            before, start = [tool, "--tool", kind, *more, "--print-limit", "20"], time.monotonic()
+            try:
+                done = part.program(*run, before=before, seconds=34)
+            except Failed as error:
+                is_refused = more and time.monotonic() - start < 3
+                if not is_refused:
+                    part.row(what, f"failed: {error}"[:300], holds=False)
+                    break
+                continue
             said = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", done.stdout + done.stderr)
             print(done.stdout[-4000:])
-            holds = bool(said) and said[-1].startswith("0 ")
-            part.row(what, said[-1] if said else "no summary", "0 errors", holds)
+            part.row(what, said[-1] if said else "no summary", "0 errors", bool(said) and said[-1].startswith("0 "))
+            break
 
 
 def speed(part):

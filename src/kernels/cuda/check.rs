@@ -15,7 +15,7 @@ use super::convolution::Conv2d;
 use super::group_norm::GroupNorm;
 use super::layer_norm::layer_norm;
 use super::linear::{add, geglu};
-use super::upsample::upsample_nearest;
+use super::moves::{concat_channels, upsample_nearest};
 use crate::kernels::attention::AttentionInput;
 use crate::kernels::geometry::{Geometry, channels_first};
 use crate::random::Generator;
@@ -118,7 +118,7 @@ impl Values<'_> {
 
 type Case = fn(&mut Values) -> Result<Option<f64>>;
 
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 15] = [
     ("a sum", |values| sum(values, 24)),
     ("a sum of an odd width", |values| sum(values, 11)),
     ("the gated GELU", |values| gated_gelu(values, 24)),
@@ -134,6 +134,7 @@ const CASES: [(&str, Case); 14] = [
         normed_groups(values, 21, 3)
     }),
     ("upsampling", upsampled),
+    ("joining channels", concatenated),
     ("a 3x3 convolution", |values| convolved(values, (3, 1, 1))),
     ("a convolution with stride 2", |values| {
         convolved(values, (3, 2, 1))
@@ -190,6 +191,13 @@ fn upsampled(values: &mut Values) -> Result<Option<f64>> {
     let x = channels_first(&values.randn(&[2, 9, 6, 24])?)?;
     let expected = wide(&x)?.contiguous()?.upsample_nearest2d(18, 11)?;
     distance(&upsample_nearest(&x, (18, 11))?, &expected).map(Some)
+}
+
+fn concatenated(values: &mut Values) -> Result<Option<f64>> {
+    let a = channels_first(&values.randn(&[2, 3, 5, 24])?)?;
+    let b = channels_first(&values.randn(&[2, 3, 5, 16])?)?;
+    let expected = Tensor::cat(&[wide(&a)?, wide(&b)?], 1)?;
+    distance(&concat_channels(&a, &b)?, &expected).map(Some)
 }
 
 fn convolved(

@@ -164,7 +164,7 @@ impl Call<'_> {
                 }
             };
             let algorithm = library.algorithms.get(problem, pick).map_err(Error::Msg)?;
-            let mut run = || -> Result<CudaSlice<T>> {
+            let run = || -> Result<CudaSlice<T>> {
                 let bytes = forward.get_workspace_size(algorithm)?;
                 let count = self.x[0] * self.to.0 * self.to.1 * self.weight[0];
                 // SAFETY: cuDNN writes the whole result, and reads nothing of its workspace that it has not written.

@@ -92,7 +92,8 @@ mod opened {
         if let Some(device) = &*open {
             return Ok(device.clone());
         }
-        if let Some(why) = missing_library() {
+        #[cfg(late_cuda)]
+        if let Some(why) = super::super::late::missing() {
             return Err(Error::Msg(why));
         }
         // Not `new_cuda`, on which every thread has a stream of its own: what one thread computes another may read or
@@ -111,24 +112,6 @@ mod opened {
         }
         *open = Some(device.clone());
         Ok(device)
-    }
-
-    /// Which of CUDA's libraries is missing, in the words of the system.
-    fn missing_library() -> Option<String> {
-        #[cfg(late_cuda)]
-        {
-            unsafe extern "C" {
-                fn late_missing() -> *const std::ffi::c_char;
-            }
-            // SAFETY: it takes nothing, and may be called by any thread.
-            let why = unsafe { late_missing() };
-            if !why.is_null() {
-                // SAFETY: a text that ends with 0 and lives until this thread asks for another library.
-                let why = unsafe { std::ffi::CStr::from_ptr(why) };
-                return Some(why.to_string_lossy().into_owned());
-            }
-        }
-        None
     }
 
     pub fn is_open() -> bool {

@@ -220,6 +220,17 @@ __device__ void upsample_nearest(Unit* out, const Unit* x, int count, int units,
     }
 }
 
+// Two pictures' channels one after another: of every pixel `first` units, then `second`.
+template <class Unit>
+__device__ void concat(Unit* out, const Unit* a, const Unit* b, int count, int first, int second) {
+    int units = first + second;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        int pixel = i / units, unit = i % units;
+        out[i] = unit < first ? a[static_cast<size_t>(pixel) * first + unit]
+                              : b[static_cast<size_t>(pixel) * second + unit - first];
+    }
+}
+
 // ---- Group normalisation (Wu & He 2018), in two kernels ----
 
 // The sum of what all threads of a block have, for all of them.
@@ -663,7 +674,9 @@ LAYERS(bf16, bf16)
            patches<UNIT>(out, x, count, first, units, height, width, out_height, out_width, size, stride, padding))   \
     KERNEL(upsample_nearest_##BYTES, 256,                                                                             \
            (UNIT * out, const UNIT* x, int count, int units, int height, int width, int out_height, int out_width),   \
-           upsample_nearest<UNIT>(out, x, count, units, height, width, out_height, out_width))
+           upsample_nearest<UNIT>(out, x, count, units, height, width, out_height, out_width))                        \
+    KERNEL(concat_##BYTES, 256, (UNIT * out, const UNIT* a, const UNIT* b, int count, int first, int second),         \
+           concat<UNIT>(out, a, b, count, first, second))
 MOVES(2, uint16_t)
 MOVES(4, uint32_t)
 MOVES(16, uint4)

@@ -10,8 +10,8 @@
 //! | `kernels.cu` | the kernels |
 //! | [`launch`], [`operands`] | how they are launched, and with what |
 //! | [`linear`], [`convolution`] | what comes after cuBLAS's product; cuDNN's convolutions, or a product of neighbourhoods |
-//! | [`group_norm`], [`layer_norm`], [`upsample`], [`attention`] | the others |
-//! | [`device`] | the GPU that all of it runs on |
+//! | [`group_norm`], [`layer_norm`], [`moves`], [`attention`] | the others |
+//! | [`device`], `late` | the GPU that all of it runs on, and finding CUDA's libraries when it is asked for |
 //! | [`check`] | whether they compute the right thing on this machine: if not, candle's operations are used |
 //! | [`transfer`], [`timer`] | from the GPU's memory to the host's, and how long it was at work |
 //!
@@ -30,9 +30,13 @@ mod group_norm;
     not(any(feature = "cuda", feature = "cuda-emulated")),
     allow(dead_code)
 )]
+#[cfg(late_cuda)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its test uses it.
+mod late;
 mod launch;
 mod layer_norm;
 mod linear;
+mod moves;
 mod operands;
 #[cfg(all(test, feature = "cuda-emulated", not(feature = "cuda")))]
 mod tests;
@@ -40,7 +44,6 @@ pub mod timer;
 pub mod transfer;
 #[cfg(any(test, feature = "cudnn"))]
 mod tried;
-mod upsample;
 
 use candle_core::{DType, Device};
 
@@ -50,7 +53,7 @@ pub use convolution::Conv2d;
 pub use group_norm::GroupNorm;
 pub use layer_norm::layer_norm;
 pub use linear::Linear;
-pub use upsample::upsample_nearest;
+pub use moves::{concat_channels, upsample_nearest};
 
 /// Do these kernels compute with numbers of `dtype` on `device`?
 pub fn computes(dtype: DType, device: &Device) -> bool {

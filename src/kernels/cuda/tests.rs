@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::check::{compare, distance, heads_of};
 use super::launch::{Argument, Kernel, Launch};
-use super::{Conv2d, GroupNorm, Linear, attend, layer_norm, probabilities};
+use super::{Conv2d, GroupNorm, Linear, attend, concat_channels, layer_norm, probabilities};
 use crate::kernels::attention::AttentionInput;
 use crate::kernels::geometry::{Geometry, channels_first, channels_last};
 use crate::random::Generator;
@@ -250,6 +250,20 @@ fn group_norms_of_every_width_are_right() -> Result<()> {
         let candle = candle_nn::GroupNorm::new(weight, bias, channels, groups, 1e-5)?;
         let apart = distance(&norm.forward(&x, false)?, &wide(&x)?.apply(&candle)?)?;
         assert!(apart < bound(DType::F16), "{channels} in {groups}: {apart}");
+    }
+    Ok(())
+}
+
+#[test]
+fn channels_are_joined_whatever_their_numbers_are() -> Result<()> {
+    let noise = &mut Generator::manual_seed(9);
+    // 16 bytes at a time, where only one of them could be moved so, and single values.
+    for (first, second) in [(24, 8), (8, 3), (3, 24), (1, 1)] {
+        let a = randn(noise, &[2, first, 3, 5], DType::F16)?;
+        let b = randn(noise, &[2, second, 3, 5], DType::F16)?;
+        let joined = concat_channels(&a, &b)?.contiguous()?;
+        assert_eq!(bits(&joined)?, bits(&Tensor::cat(&[&a, &b], 1)?)?);
+        assert!(concat_channels(&a, &b.narrow(2, 0, 2)?).is_err());
     }
     Ok(())
 }

@@ -68,7 +68,8 @@ fn on_cpu(
     Ok(out)
 }
 
-/// The probabilities that the hook wants are computed for it alone: the result does not come from them.
+/// The probabilities that the hook wants are computed for it alone, and only of the items that it looks at: the result does
+/// not come from them.
 fn on_gpu(
     input: &AttentionInput,
     path: &str,
@@ -77,9 +78,17 @@ fn on_gpu(
     let detail = hook.wants_attention(path);
     if detail != AttentionDetail::None {
         let is_mean = detail == AttentionDetail::Mean;
-        match cuda::probabilities(input, is_mean)? {
+        let (first, count) = hook.attention_items(path).range(input.query.dim(0)?);
+        let item = |x: &Tensor| x.narrow(0, first, count);
+        let looked_at = AttentionInput {
+            query: &item(input.query)?,
+            key: &item(input.key)?,
+            value: &item(input.value)?,
+            ..*input
+        };
+        match cuda::probabilities(&looked_at, is_mean)? {
             Some(probs) => hook.attention(path, &probs)?,
-            None => drop(by_tensors(input, path, hook)?),
+            None => drop(by_tensors(&looked_at, path, hook)?),
         }
     }
     Ok(cuda::attend(input)?)
@@ -229,6 +238,8 @@ fn join_heads(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "cuda-emulated")]
+    use crate::model::hook::BatchItems;
     use crate::model::hook::NoHook;
     use crate::random::Generator;
 
@@ -250,6 +261,65 @@ mod tests {
         assert_eq!(pieces(2, 8, 4096, 77, MAX_SCORES), (8, 4096));
         assert_eq!(pieces(1, 1, 0, 77, MAX_SCORES), (1, 1));
         assert!(fits_in_one_piece(1 << 31).is_err() && fits_in_one_piece(1 << 30).is_ok());
+    }
+
+    #[cfg(feature = "cuda-emulated")]
+    #[test]
+    fn a_gpu_computes_probabilities_of_what_is_looked_at_alone() -> anyhow::Result<()> {
+        /// Looks at one item of a batch.
+        struct One(BatchItems, Look);
+
+        impl Hook for One {
+            fn wants_attention(&self, path: &str) -> AttentionDetail {
+                self.1.wants_attention(path)
+            }
+
+            fn attention_items(&self, _: &str) -> BatchItems {
+                self.0
+            }
+
+            fn attention(&mut self, path: &str, probs: &Tensor) -> std::result::Result<(), Error> {
+                self.1.attention(path, probs)
+            }
+        }
+
+        let mut noise = Generator::manual_seed(4);
+        let mut randn = |shape: [usize; 3]| {
+            let tensor = noise.randn_tensor(&shape[..], &Device::Cpu)?;
+            tensor.to_dtype(DType::F16)
+        };
+        // As many keys as the kernel of the probabilities knows, and more.
+        for keys in [77, 100] {
+            let (query, key, value) = (
+                randn([2, 30, 48])?,
+                randn([2, keys, 48])?,
+                randn([2, keys, 48])?,
+            );
+            let input = AttentionInput {
+                heads: 2,
+                query: &query,
+                key: &key,
+                value: &value,
+                mask: None,
+            };
+            for detail in [AttentionDetail::Mean, AttentionDetail::Heads] {
+                let mut all = Look(detail, None);
+                let expected = attention(&input, "", &mut all)?;
+                for items in [BatchItems::First, BatchItems::Last] {
+                    let mut one = One(items, Look(detail, None));
+                    let out = attention(&input, "", &mut one)?;
+                    let wide = |x: &Tensor| x.to_dtype(DType::F32);
+                    assert!(apart(&wide(&out)?, &wide(&expected)?)? < f32::EPSILON);
+                    let (Some(seen), Some(all)) = (one.1.1, &all.1) else {
+                        anyhow::bail!("nothing to look at");
+                    };
+                    let (first, _) = items.range(2);
+                    let all = all.narrow(0, first, 1)?;
+                    assert!(apart(&wide(&seen)?, &wide(&all)?)? < f32::EPSILON);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps what it is shown.
