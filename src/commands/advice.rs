@@ -110,7 +110,10 @@ fn device(error: &DeviceError) -> String {
         ),
         DeviceError::NoBf16 => format!("{error}: use `--dtype f32`, or f16 to halve the memory"),
         DeviceError::Cuda(_) => {
-            format!("{error}; check the driver (`nvidia-smi`), or use `--device cpu`")
+            format!(
+                "{error}; check the driver (`nvidia-smi`) and that the loader finds CUDA 13's libraries (LD_LIBRARY_PATH), \
+                 or use `--device cpu`"
+            )
         }
     }
 }
