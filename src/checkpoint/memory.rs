@@ -23,8 +23,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Where attention scores are stored at all, they are worked off in portions of this many values (those of one head,
-/// where they are more).
+/// Where attention scores are stored at all, they are worked off in portions of this many values.
 const SCORES: u64 = 64 << 20;
 /// How many copies of a portion are there at once: the scores and their softmax.
 const COPIES_OF_SCORES: u64 = 2;
@@ -66,7 +65,7 @@ impl Checkpoint {
         let heads = *self.unet.attention_heads.first().unwrap_or(&1) as u64;
         let one_head = 2 * latent_pixels.saturating_mul(latent_pixels);
         let scores = if stores_scores {
-            one_head.saturating_mul(heads).min(SCORES.max(one_head))
+            one_head.saturating_mul(heads).min(SCORES)
         } else {
             0
         };

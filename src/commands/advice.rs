@@ -110,7 +110,10 @@ fn device(error: &DeviceError) -> String {
         ),
         DeviceError::NoBf16 => format!("{error}: use `--dtype f32`, or f16 to halve the memory"),
         DeviceError::Cuda(_) => {
-            format!("{error}; check the driver (`nvidia-smi`), or use `--device cpu`")
+            format!(
+                "{error}; check the driver (`nvidia-smi`) and that the loader finds CUDA 13's libraries (LD_LIBRARY_PATH), \
+                 or use `--device cpu`"
+            )
         }
     }
 }
@@ -164,6 +167,10 @@ pub fn device_note(note: &DeviceNote) -> String {
         DeviceNote::SlowKernels(why) => format!(
             "running on the CUDA device with candle's kernels, which are slower, for our own do not work there: {why}"
         ),
+        DeviceNote::NoCudnn(why) => format!(
+            "convolutions run without cuDNN, which is slower, for it does not work there: {why}"
+        ),
+        DeviceNote::Kernels(report) => report.clone(),
     }
 }
 

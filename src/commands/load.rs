@@ -39,7 +39,7 @@ pub fn load(
     let upcast = checkpoint.vae.force_upcast;
     let types = NumberTypes::on(&device, args.dtype, args.vae_dtype, upcast)?;
     let memory = memory::forecast(&checkpoint, types.networks, &device, image_size)?;
-    let chosen = chosen.as_ref().map(device_note);
+    let chosen = chosen.iter().map(device_note);
     let decoder = decoder_note(types);
     let notes = checkpoint.notes.iter().cloned();
     let notes = notes.chain(chosen).chain(memory).chain(decoder);

@@ -11,11 +11,11 @@ use crate::cli::{RunArgs, Seed};
 use crate::export::{
     DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, write_png,
 };
-use crate::generation::{self, ModelInfo, Request, words};
+use crate::generation::{self, ModelInfo, Request, late_note, words};
 use crate::model::tokenizer::Token;
 use crate::trace::{CancelToken, Cause, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
 
-use super::advice::tensor_selection;
+use super::advice::{device_note, tensor_selection};
 use super::interrupt::cancel_on_signals;
 use super::load::load;
 use super::stdin::or_standard_input;
@@ -77,6 +77,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     if let Some(export) = outcome.export {
         written.push(export.finish()?);
+    }
+    if let Some(late) = late_note() {
+        bar.interrupt(|| complain("note", &device_note(&late)));
     }
     bar.finish();
     if is_piped {

@@ -1,9 +1,14 @@
 //! The device that a model runs on, and the type of numbers that it computes with.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use candle_core::{DType, Device};
 
 use crate::checkpoint::available_memory;
 use crate::kernels::cuda as kernels;
+
+/// Where this is set, opening a GPU says how far each kernel is from candle's: what to report a defect with.
+const CHECK_KERNELS: &str = "DIFFUSCOPE_CHECK_KERNELS";
 
 /// A device, as users ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,26 +45,43 @@ pub enum DeviceNote {
     NoCuda(DeviceError),
     /// The program's own kernels do not run on the GPU, for this reason.
     SlowKernels(String),
+    /// cuDNN, which the program was built with, does not compute its convolutions, for this reason.
+    NoCudnn(String),
+    /// How far the program's own kernels are from candle's, a line each, where the environment asks for it.
+    Kernels(String),
 }
 
 impl DeviceChoice {
     /// Opens the device, with what there is to say of it; nothing in a build without CUDA, which has no choice. `Auto`
-    /// always succeeds.
+    /// always succeeds: a GPU that cannot run one operation is not taken.
     ///
     /// # Errors
     /// A CUDA device that was asked for and is not available.
-    pub fn open(self) -> Result<(Device, Option<DeviceNote>), DeviceError> {
-        let (device, note) = match self {
-            Self::Cpu => return Ok((Device::Cpu, None)),
+    pub fn open(self) -> Result<(Device, Vec<DeviceNote>), DeviceError> {
+        self.open_with(cuda)
+    }
+
+    fn open_with(
+        self,
+        cuda: impl FnOnce() -> Result<Device, DeviceError>,
+    ) -> Result<(Device, Vec<DeviceNote>), DeviceError> {
+        let (device, chosen) = match self {
+            Self::Cpu => return Ok((Device::Cpu, Vec::new())),
             Self::Cuda => (cuda()?, None),
             Self::Auto => match cuda() {
                 Ok(device) => (device, Some(DeviceNote::ChoseCuda)),
-                Err(DeviceError::NotBuilt) => return Ok((Device::Cpu, None)),
-                Err(error) => return Ok((Device::Cpu, Some(DeviceNote::NoCuda(error)))),
+                Err(DeviceError::NotBuilt) => return Ok((Device::Cpu, Vec::new())),
+                Err(error) => return Ok((Device::Cpu, vec![DeviceNote::NoCuda(error)])),
             },
         };
-        let slow = kernels::why_not(&device).map(|why| DeviceNote::SlowKernels(why.to_string()));
-        Ok((device, slow.or(note)))
+        let slow = kernels::why_not(&device).map(DeviceNote::SlowKernels);
+        let mut notes: Vec<_> = slow.or(chosen).into_iter().collect();
+        // The check of the kernels has asked it for a few convolutions.
+        notes.extend(late_note());
+        if std::env::var_os(CHECK_KERNELS).is_some() {
+            notes.push(DeviceNote::Kernels(kernels::report(&device)));
+        }
+        Ok((device, notes))
     }
 }
 
@@ -148,50 +170,49 @@ impl NumberTypes {
 }
 
 fn cuda() -> Result<Device, DeviceError> {
-    if !cfg!(feature = "cuda") {
-        return Err(DeviceError::NotBuilt);
-    }
-    // Not `new_cuda`, on which every thread has a stream of its own: what one thread computes another may read or let
-    // go.
-    let device = Device::new_cuda_with_stream(0).map_err(DeviceError::Cuda)?;
     #[cfg(feature = "cuda")]
-    tune(&device);
-    Ok(device)
+    return kernels::device::open().map_err(DeviceError::Cuda);
+    #[cfg(not(feature = "cuda"))]
+    Err(DeviceError::NotBuilt)
 }
 
-/// Spares each kernel the events that would order it after those of other streams, and has the driver keep the memory
-/// that is free for a moment: else it goes back to the system whenever somebody waits, which is after every step.
-#[cfg(feature = "cuda")]
-#[allow(unsafe_code)] // The only way that candle and cudarc offer.
-fn tune(device: &Device) {
-    use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
-    use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+/// What has shown itself of the device since somebody last asked.
+pub(crate) fn late_note() -> Option<DeviceNote> {
+    static WAS_TOLD: AtomicBool = AtomicBool::new(false);
+    let why = kernels::cudnn_refusal()?;
+    (!WAS_TOLD.swap(true, Ordering::Relaxed)).then_some(DeviceNote::NoCudnn(why))
+}
 
-    let Device::Cuda(cuda) = device else { return };
-    // SAFETY: events order the uses of a tensor among several streams. All tensors of this program are made and used on
-    // this device's one stream, whichever thread asks, and it keeps the order in which it was asked.
-    unsafe { cuda.disable_event_tracking() };
-    let mut bytes = u64::MAX;
-    // SAFETY: the device is cudarc's own, and the attribute is a `cuuint64_t`, which is read and not kept.
-    let kept = unsafe {
-        device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()).and_then(|pool| {
-            let bytes = (&raw mut bytes).cast();
-            mem_pool::set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, bytes)
-        })
-    };
-    // A driver without pools allocates in another way, and is only slower.
-    let _ = kept;
+/// Is a GPU open in this process?
+pub(crate) fn has_open_gpu() -> bool {
+    kernels::device::is_open()
 }
 
 /// How much memory `device` may still give, in bytes. `None` where that is not known.
 pub fn free_memory(device: &Device) -> Option<u64> {
     match device {
         #[cfg(feature = "cuda")]
-        Device::Cuda(cuda) => {
-            let (free, _) = cuda.cuda_stream().context().mem_get_info().ok()?;
-            Some(free as u64)
-        }
+        Device::Cuda(cuda) => kernels::device::free_memory(cuda),
         Device::Cpu => available_memory(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_cannot_compute_is_left_for_the_cpu_and_refused_where_it_was_asked_for() {
+        let broken = || Err(DeviceError::Cuda(candle_core::Error::Msg("old".into())));
+        let (device, notes) = DeviceChoice::Auto.open_with(broken).unwrap();
+        assert!(device.is_cpu());
+        assert!(
+            matches!(&notes[..], [DeviceNote::NoCuda(error)] if error.to_string().contains("old"))
+        );
+        assert!(DeviceChoice::Cuda.open_with(broken).is_err());
+        // Nobody who asked for the CPU waits for a GPU.
+        let (_, notes) = DeviceChoice::Cpu.open_with(|| panic!("opened")).unwrap();
+        assert!(notes.is_empty());
     }
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RequestError;
+use crate::model::hook::BatchItems;
 use crate::model::unet::CrossAttentionSite;
 use crate::model::{self, AttentionDetail, Hook};
 
@@ -290,6 +291,10 @@ impl Hook for Intervened<'_> {
 
     fn wants_attention(&self, path: &str) -> AttentionDetail {
         self.inner.wants_attention(path)
+    }
+
+    fn attention_items(&self, path: &str) -> BatchItems {
+        self.inner.attention_items(path)
     }
 
     fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {

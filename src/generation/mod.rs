@@ -28,6 +28,7 @@ pub use decoding::Decoded;
 pub use device::{
     DecoderType, DeviceChoice, DeviceError, DeviceNote, NumberTypes, Precision, free_memory,
 };
+pub(crate) use device::{has_open_gpu, late_note};
 pub use intervention::{AttentionChange, Intervention, StepRange};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;

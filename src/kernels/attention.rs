@@ -28,3 +28,27 @@ pub enum AttentionDetail {
     /// Every head, `(batch, heads, queries, keys)`.
     Heads,
 }
+
+/// Which items of a batch a hook looks at. Where a run is guided there are two: the prediction without the prompt, and the
+/// one with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BatchItems {
+    /// All of them.
+    #[default]
+    All,
+    /// The first.
+    First,
+    /// The last.
+    Last,
+}
+
+impl BatchItems {
+    /// The first of them, and how many there are, of a batch of `batch`.
+    pub fn range(self, batch: usize) -> (usize, usize) {
+        match self {
+            Self::All => (0, batch),
+            Self::First => (0, batch.min(1)),
+            Self::Last => (batch.saturating_sub(1), batch.min(1)),
+        }
+    }
+}

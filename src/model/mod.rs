@@ -13,6 +13,7 @@ pub mod text_encoder;
 pub mod tokenizer;
 pub mod unet;
 
+use crate::kernels::cuda::device::is_full;
 pub use hook::{AttentionDetail, Hook, NoHook};
 
 /// What can go wrong inside a network.
@@ -34,12 +35,7 @@ pub enum Error {
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        // candle hands on what the driver or cuBLAS says; its type depends on the features of the build.
-        let said = error.to_string();
-        let is_full = ["CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED"]
-            .iter()
-            .any(|code| said.contains(code));
-        if is_full {
+        if is_full(&error) {
             Self::DeviceMemory(error)
         } else {
             Self::Tensor(error)

@@ -59,21 +59,23 @@ impl ResnetBlock {
         })
     }
 
-    /// `x` `(batch, inputs, height, width)` to `(batch, outputs, height, width)`; `time` `(1, time channels)` is the
-    /// time's embedding after SiLU, which is the same for all blocks.
+    /// Its `time_emb_proj`, which gives it its `shift`, for whoever computes all blocks' at once.
+    pub fn take_time_projection(&mut self) -> Option<Linear> {
+        self.time_emb_proj.take()
+    }
+
+    /// `x` `(batch, inputs, height, width)` to `(batch, outputs, height, width)`; `shift` `(1, outputs)` is the projection
+    /// of the time's embedding after SiLU.
     pub fn forward(
         &self,
         x: &Tensor,
-        time: Option<&Tensor>,
+        shift: Option<&Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let hidden = self.norm1.forward_silu(x)?;
-        let hidden = match (&self.time_emb_proj, time) {
-            (Some(projection), Some(time)) => {
-                let shift = projection.forward(time)?;
-                self.conv1.forward_shifted(&hidden, &shift)?
-            }
-            _ => self.conv1.forward(&hidden)?,
+        let hidden = match shift {
+            Some(shift) => self.conv1.forward_shifted(&hidden, shift)?,
+            None => self.conv1.forward(&hidden)?,
         };
         let hidden = self.norm2.forward_silu(&hidden)?;
         let shortcut = match &self.conv_shortcut {

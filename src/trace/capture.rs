@@ -6,6 +6,7 @@ use super::options::{Guidance, RecordOptions};
 use super::stats::PendingStats;
 use super::{AttentionMaps, ModuleStats, TensorData};
 use crate::generation::{AttentionLayer, Pipeline};
+use crate::model::hook::BatchItems;
 use crate::model::{self, AttentionDetail, Hook};
 
 /// A module whose output passed, and the statistics of it that the device may still be working on.
@@ -136,6 +137,14 @@ impl Hook for Capture<'_> {
             AttentionDetail::Heads
         } else {
             AttentionDetail::None
+        }
+    }
+
+    fn attention_items(&self, path: &str) -> BatchItems {
+        match self.guidance {
+            _ if self.layer(path).is_none() => BatchItems::All,
+            Guidance::Cond => BatchItems::Last,
+            Guidance::Uncond => BatchItems::First,
         }
     }
 

@@ -97,7 +97,7 @@ pub struct StepTrace {
     pub sigma: f32,
     /// Noise level after the step.
     pub sigma_next: f32,
-    /// Seconds that the step took.
+    /// Seconds that the step took: those that the device worked on it, whatever the program did meanwhile.
     pub seconds: f64,
     /// `latents` (before the step), `noise_uncond` and `noise_text` (only the latter without guidance), `noise_guided`,
     /// `latents_next`, `x0`; each `(channels, height, width)`.

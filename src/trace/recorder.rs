@@ -16,6 +16,7 @@ use crate::generation::{
     BranchPoint, Decoded, DenoisingStep, Error, Generation, GenerationState, Pipeline, Request,
     Stage, StageOutput,
 };
+use crate::kernels::cuda::timer::{Elapsed, Timer};
 use crate::kernels::cuda::transfer::{Buffers, Transfer};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::Tokens;
@@ -53,6 +54,8 @@ struct PendingStep {
     tensors: Vec<(&'static str, Vec<usize>)>,
     captured: Captured,
     values: Transfer,
+    /// From where the device began with it to where its values are on the host.
+    elapsed: Elapsed,
 }
 
 impl Clone for Recorder {
@@ -139,11 +142,12 @@ impl Recorder {
         } else {
             let mut capture =
                 Capture::new(&self.options, self.generation.pipeline(), Guidance::Cond);
+            let timer = self.timer()?;
             let output = self.generation.advance(&mut capture)?;
             let captured = capture.captured;
             let generation = &self.generation;
             match output {
-                Some(StageOutput::Step(step)) => self.pending_step(&step, captured)?,
+                Some(StageOutput::Step(step)) => self.pending_step(&step, captured, timer)?,
                 Some(StageOutput::Tokens { prompt, negative }) => {
                     return tokens_event(generation, prompt, negative).map(Some);
                 }
@@ -161,7 +165,12 @@ impl Recorder {
             // What goes wrong there goes wrong again when it is its turn.
             self.prefetched = self.prefetch().ok().flatten();
         }
-        self.step_event(step, start).map(Some)
+        self.step_event(step).map(Some)
+    }
+
+    /// Of what the device is asked for from here on: a step that was begun ahead is not as long as one waits for it.
+    fn timer(&self) -> candle_core::Result<Timer> {
+        Timer::start(self.generation.pipeline().device())
     }
 
     /// Begins the next step, if it is one; the generation stays where it is.
@@ -171,12 +180,13 @@ impl Recorder {
         }
         let mut generation = self.generation.clone();
         let mut capture = Capture::new(&self.options, generation.pipeline(), Guidance::Cond);
+        let timer = self.timer()?;
         let output = generation.advance(&mut capture)?;
         let captured = capture.captured;
         Ok(match output {
             Some(StageOutput::Step(step)) => Some(Prefetched {
                 after: generation.state(),
-                step: self.pending_step(&step, captured)?,
+                step: self.pending_step(&step, captured, timer)?,
             }),
             _ => None,
         })
@@ -263,6 +273,7 @@ impl Recorder {
         &self,
         step: &DenoisingStep,
         mut captured: Captured,
+        timer: Timer,
     ) -> Result<PendingStep, Error> {
         let named = [
             ("latents", Some(&step.latents)),
@@ -279,15 +290,17 @@ impl Recorder {
             .map(|(name, tensor)| ((name, shape(tensor)), tensor.clone()))
             .unzip();
         values.append(&mut captured.probs);
+        let values = Transfer::begin(values, &self.buffers)?;
         Ok(PendingStep {
             index: step.index,
             tensors,
             captured,
-            values: Transfer::begin(values, &self.buffers)?,
+            values,
+            elapsed: timer.stop(self.generation.pipeline().device())?,
         })
     }
 
-    fn step_event(&self, step: PendingStep, start: Instant) -> Result<Event, Error> {
+    fn step_event(&self, step: PendingStep) -> Result<Event, Error> {
         let mut values = step.values.finish()?.into_iter();
         let tensors = step.tensors.into_iter().zip(values.by_ref());
         let tensors = tensors
@@ -303,7 +316,7 @@ impl Recorder {
             tensors,
             modules: module_stats(step.captured.modules)?,
             attention: attention_maps(step.captured.attention, values),
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: step.elapsed.seconds()?,
             preview_scale: scheduler.preview_scale(step.index),
         })))
     }
@@ -438,6 +451,23 @@ mod tests {
                 other => panic!("{other:?} instead of the picture"),
             });
         assert_eq!(pictures[0], pictures[1]);
+    }
+
+    #[test]
+    fn a_step_takes_as_long_as_it_is_worked_on_whoever_waits_for_it_and_when() {
+        let ahead = &mut recorder(true, CancelToken::default());
+        let seconds: Vec<f64> = (0..5)
+            .map(|_| {
+                // What the caller does meanwhile is not the step's time, and the next step's is not this one's: the last
+                // has none after it, and takes as long as the others.
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                step(ahead).seconds
+            })
+            .collect();
+        let mut sorted = seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        assert!(seconds[4] > sorted[2] / 5.0, "{seconds:?}");
+        assert!(sorted[0] < 0.3, "{seconds:?}");
     }
 
     #[test]

@@ -1,245 +1,203 @@
-"""Everything that needs a GPU, in one command of at most eight minutes: parity, 16 bits, recording, speed and memory.
+"""Everything that needs a GPU, in one command of eight minutes: parity, kernels, recording, speed, memory, what may break.
 
-    cargo build --release --features cudnn
-    python tests/parity/sd_v1_sized.py make /tmp/sd-v1-sized          # a random checkpoint of SD v1's size, 2.1 GB
-    python tests/gpu/check.py --sd-v1 /tmp/sd-v1-sized
+    python3 tests/gpu/check.py RESULTS                    in the folder that tests/gpu/pack.py made
+    python3 tests/gpu/check.py RESULTS --program target/release/diffuscope      in the repository
+    python3 tests/gpu/check.py RESULTS --device cpu       a rehearsal of the script itself, without a card
 
-Both programs run on the same card, from the same checkpoint, prompt and noise. Prints one table in Markdown with the
-date and the card, and exits with 1 when a check fails. Python needs PyTorch for CUDA and what tests/requirements.txt
-names. `--device cpu` goes through the checks of the embedded model without a GPU, to see that this script itself works;
-with a program built with `--features cuda-emulated` it is our CUDA kernels that compute f16 there, on an emulated GPU.
-
-How close is close enough: in f32 by fixed bounds, with PyTorch's TF32 switched off. In f16 a prediction may be twice as
-far from PyTorch's f32 as PyTorch's own f16 is: two ways of rounding, each of that size.
+Needs no network; Python with PyTorch for the card, transformers, scipy and pillow, and diffusers unless it is among the
+wheels. The parts run one after another, what tells most first, each in a process of its own with a limit of time: what
+fails or hangs costs its own rows and no others. Every row is written to RESULTS/rows.jsonl as it is measured and to
+RESULTS/table.md after every part; what programs said is in RESULTS/log.txt. `--only speed compiled` runs some parts again
+and keeps the rows of the others. Exits with 1 when a check fails.
 """
 
 import argparse
 import datetime
+import glob
 import json
-import statistics
+import lzma
+import os
+import platform
+import shutil
+import signal
+import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import warnings
 from pathlib import Path
 
-import diffusers
-import numpy as np
-import torch
-import transformers
-from PIL import Image
-
-ROOT = Path(__file__).parents[2]
-EMBEDDED = ROOT / "lessons/little-world/checkpoint"
-PROMPT = "a photograph of an astronaut riding a horse"
-SEED, GUIDANCE = 42, 5.0
-# Largest differences in f32: prompt embedding, first noise prediction, final latents; then of pixels, in levels of 255.
-BOUNDS = {"prompt_embedding": 1e-4, "noise_text": 1e-3, "latents_next": 5e-3}
-DTYPES = {"f32": torch.float32, "f16": torch.float16}
-RECORDING = 1.03  # of a step's time without it
-FALLEN_BACK = []  # what Diffuscope said where it did not use its own kernels
-
-
-class Table:
-    """The rows so far, and whether all of them hold."""
-
-    def __init__(self):
-        self.rows, self.failed = [], 0
-
-    def add(self, what, value, bound=None, holds=True):
-        self.failed += not holds
-        self.rows.append((what, value, bound or "", "" if holds else "**fails**"))
-        print(f"{'ok  ' if holds else 'FAIL'} {what}: {value}{f' (bound {bound})' if bound else ''}", flush=True)
-
-    def at_most(self, what, value, bound):
-        self.add(what, f"{value:.2e}", f"{bound:.2e}", value <= bound)
-
-    def print(self, about):
-        print(f"\n{about}\n\n| what | measured | bound | |\n|---|---|---|---|")
-        for row in self.rows:
-            print("| " + " | ".join(row) + " |")
+ROOT = Path(__file__).resolve().parents[2]
+# Name, and seconds that it may take at most. What each does stands in parts.py, beside the function of that name.
+PARTS = {
+    "kernels": 90,
+    "embedded": 100,
+    "sanitizer": 75,
+    "speed": 110,
+    "sized": 80,
+    "profile": 60,
+    "stress": 90,
+    "eager": 60,
+    "compiled": 150,
+}
+# On the CPU, where everything but the card's own tools is tried.
+SLOWER = 4
 
 
-def ours(options, model, steps, folder, dtype, *more):
-    """Runs Diffuscope; returns the exported document and a function that reads one of its tensors."""
-    command = [options.program, "run", "-p", PROMPT, "--seed", SEED, "--steps", steps, "--guidance", GUIDANCE]
-    command += ["--scheduler", "lms", "--model", model, "--device", options.device, "--dtype", dtype]
-    command += ["--json", folder, "--png", f"{folder}.png", "--force", *more]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
-    if "candle's kernels" in done.stderr:
-        FALLEN_BACK.append(done.stderr.strip())
-    run = json.loads((Path(folder) / "run.json").read_text())
+class Results:
+    """The rows so far, and what was said, in a folder."""
 
-    def tensor(name, step=None):
-        entry = (run if step is None else run["steps"][step])["tensors"][name]
-        document = json.loads((Path(folder) / entry["file"]).read_text())
-        return torch.tensor(document["data"], dtype=torch.float64).reshape(document["shape"])
+    def __init__(self, folder):
+        self.folder, self.rows = folder, folder / "rows.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = (folder / "log.txt").open("a")
 
-    return run, tensor
+    def forget(self, part):
+        """Before a part runs again."""
+        kept = [row for row in self.read() if row["part"] != part]
+        self.rows.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
+    def read(self):
+        if not self.rows.exists():
+            return []
+        return [json.loads(line) for line in self.rows.read_text().splitlines() if line.endswith("}")]
 
-class Theirs:
-    """diffusers on the same device."""
+    def add(self, part, what, value, bound="", holds=None):
+        row = {"part": part, "what": what, "value": value, "bound": bound, "holds": holds}
+        with self.rows.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        print(f"     {what}: {value}", flush=True)
 
-    def __init__(self, options, model, dtype):
-        self.device = options.device
-        pipe = diffusers.StableDiffusionPipeline.from_pretrained(model, torch_dtype=dtype, safety_checker=None)
-        self.pipe = pipe.to(self.device)
-        self.pipe.set_progress_bar_config(disable=True)
-        self.pipe.scheduler = diffusers.LMSDiscreteScheduler.from_config(pipe.scheduler.config)
-        self.dtype = dtype
-
-    def run(self, steps):
-        """The prompt's embedding, the first noise prediction of its half, the final latents, the picture, seconds a step."""
-        size = self.pipe.unet.config.sample_size
-        noise = torch.randn((1, 4, size, size), generator=torch.Generator("cpu").manual_seed(SEED))
-        kept, marks = {}, []
-
-        def first(_module, _inputs, output):
-            kept.setdefault("noise_text", output[0][-1].double().cpu())
-
-        def mark(_pipe, _step, _timestep, values):
-            if self.device == "cuda":
-                torch.cuda.synchronize()
-            marks.append(time.perf_counter())
-            kept["latents_next"] = values["latents"][0].double().cpu()
-            return {}
-
-        handle = self.pipe.unet.register_forward_hook(first)
-        image = self.pipe(
-            PROMPT,
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE,
-            latents=noise.to(self.device, self.dtype),
-            callback_on_step_end=mark,
-        ).images[0]
-        handle.remove()
-        kept["prompt_embedding"] = self.pipe.encode_prompt(PROMPT, self.device, 1, False)[0][0].double().cpu()
-        return kept, np.asarray(image, dtype=int), [b - a for a, b in zip(marks, marks[1:])]
+    def table(self, about):
+        """As Markdown; how many rows do not hold."""
+        rows = self.read()
+        marks = {True: "", False: "**fails**", None: ""}
+        lines = [about, "", "| what | measured | bound | |", "|---|---|---|---|"]
+        lines += [f"| {row['what']} | {row['value']} | {row['bound']} | {marks[row['holds']]} |" for row in rows]
+        (self.folder / "table.md").write_text("\n".join(lines) + "\n")
+        return sum(row["holds"] is False for row in rows)
 
 
-def relative(a, b):
-    return float((a - b).norm() / b.norm())
+def environment(site):
+    """For the programs: CUDA's libraries are in the wheels that PyTorch brought, and compiled kernels are kept."""
+    env = dict(os.environ, PYTHONPATH=f"{site}:{os.environ.get('PYTHONPATH', '')}", PYTHONUNBUFFERED="1")
+    folders = set()
+    for path in sys.path:
+        folders |= {os.path.dirname(file) for file in glob.glob(f"{path}/nvidia/**/lib*.so*", recursive=True)}
+    env["LD_LIBRARY_PATH"] = ":".join([*sorted(folders), env.get("LD_LIBRARY_PATH", "")])
+    env["CUDA_CACHE_PATH"], env["CUDA_CACHE_MAXSIZE"] = str(site.parent / "cache"), str(2 << 30)
+    env.pop("CUDA_CACHE_DISABLE", None)
+    return env
 
 
-def parity(options, table, name, model, steps, folder):
-    """f32 by fixed bounds, f16 by PyTorch's own distance from f32."""
-    exact, picture, _ = Theirs(options, model, torch.float32).run(steps)
-    run, tensor = ours(options, model, steps, folder / f"{name}-f32", "f32")
-    read = {
-        "prompt_embedding": lambda tensor: tensor("prompt_embedding"),
-        "noise_text": lambda tensor: tensor("noise_text", 0),
-        "latents_next": lambda tensor: tensor("latents_next", len(run["steps"]) - 1),
-    }
-    for what, bound in BOUNDS.items():
-        largest = float((read[what](tensor) - exact[what]).abs().max())
-        table.at_most(f"{name}, f32: {what}, largest difference", largest, bound)
-    image = np.asarray(Image.open(folder / f"{name}-f32.png"), dtype=int)
-    table.at_most(f"{name}, f32: pixels, levels of 255", float(np.abs(image - picture).max()), 2)
-    half, _, _ = Theirs(options, model, torch.float16).run(steps)
-    _, tensor = ours(options, model, steps, folder / f"{name}-f16", "f16")
-    for what in ("prompt_embedding", "noise_text"):
-        bound = 2 * relative(half[what], exact[what])
-        table.at_most(f"{name}, f16: {what}, relative to f32", relative(read[what](tensor), exact[what]), bound)
+def run(command, seconds, log, env):
+    """Runs it with all that it starts, for so long at most: its exit status, or None where it was ended."""
+    log.write(f"\n$ {' '.join(map(str, command))}\n")
+    log.flush()
+    try:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+    except OSError as error:
+        log.write(f"{error}\n")
+        return 127
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        end(process)
+        return None
 
 
-def recording(options, table, name, model, folder):
-    """Recording everything leaves the picture bit-identical."""
-    pictures = []
-    for label, more in [("none", ["--tensors", "x0", "--attention", "none"]), ("all", ["--attention", "heads", "--modules"])]:
-        ours(options, model, 3, folder / f"{name}-{label}", "f16", *more)
-        pictures.append(np.asarray(Image.open(folder / f"{name}-{label}.png")))
-    same = np.array_equal(*pictures)
-    table.add(f"{name}, f16: recording everything leaves the picture as it is", "bit-identical" if same else "differs", "", same)
+def end(process):
+    """With all that it started; it has three seconds to end what runs in sessions of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(3)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    process.wait()
 
 
-def seconds_a_step(run):
-    return statistics.median(step["seconds"] for step in run["steps"][1:])
+def prepare(options, work, results):
+    """The program and the wheels, unpacked; what is wrong with the machine is a row."""
+    program = options.program
+    if program is None:
+        program = work / "diffuscope"
+        program.write_bytes(lzma.decompress((ROOT / "diffuscope.xz").read_bytes()))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    site = work / "site"
+    site.mkdir()
+    env = environment(site)
+    wheels = sorted((ROOT / "wheels").glob("*.whl"))
+    if wheels:
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
+        if run([*install, "--target", site, *wheels], 60, results.log, env) != 0:
+            results.add("machine", "the wheels could not be installed", "see log.txt", holds=False)
+    said = subprocess.run(["ldd", program], capture_output=True, text=True, env=env).stdout
+    missing = [line.strip() for line in said.splitlines() if "not found" in line]
+    results.add("machine", "libraries that the program needs to start", "; ".join(missing) or "all there", holds=not missing)
+    if shutil.which("nvidia-smi"):
+        run(["nvidia-smi", "-q", "-d", "CLOCK,MEMORY"], 20, results.log, env)
+    return program.resolve(), env
 
 
-class MemoryWatch(threading.Thread):
-    """The card's memory in use, sampled while something runs, in MiB."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.peak, self.running = 0, True
-        self.before = self.used()
-
-    @staticmethod
-    def used():
-        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-        return int(subprocess.run(query, capture_output=True, text=True).stdout.split()[0])
-
-    def run(self):
-        while self.running:
-            self.peak = max(self.peak, self.used() - self.before)
-            time.sleep(0.05)
+def card():
+    """What it is called, and its driver."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=20).stdout.splitlines()[0]
+    except (OSError, IndexError, subprocess.TimeoutExpired):
+        return f"no card, {platform.processor() or platform.machine()}"
 
 
-def speed(options, table, model, folder):
-    """A step of 512x512 in f16, with guidance: ours, diffusers eager and compiled; recording's cost; memory."""
-    none = ["--tensors", "x0", "--attention", "none"]
-    plain, recorded = [], []
-    for _ in range(3):
-        plain.append(seconds_a_step(ours(options, model, 15, folder / "speed", "f16", *none)[0]))
-        recorded.append(seconds_a_step(ours(options, model, 15, folder / "speed", "f16", "--attention", "mean", "--tensors", "attention")[0]))
-    step = statistics.median(plain)
-    table.add("a step of 512x512, f16, guidance: ours", f"{1000 * step:.1f} ms")
-    ratio = statistics.median(recorded) / step
-    table.add("recording averaged attention, times as long", f"{ratio:.3f}", str(RECORDING), ratio <= RECORDING)
-    for label, more in [("nothing recorded", none), ("averaged attention recorded", ["--attention", "mean"])]:
-        watch = MemoryWatch()
-        watch.start()
-        ours(options, model, 3, folder / "memory", "f16", *more)
-        watch.running = False
-        watch.join()
-        table.add(f"memory of the card, ours, {label}", f"{watch.peak} MiB")
-    torch.cuda.reset_peak_memory_stats()
-    theirs = Theirs(options, model, torch.float16)
-    eager = statistics.median(theirs.run(15)[2])
-    table.add("the same, diffusers eager", f"{1000 * eager:.1f} ms, {eager / step:.2f} times ours")
-    table.add("memory, diffusers", f"{torch.cuda.max_memory_allocated() >> 20} MiB")
-    theirs.pipe.unet = torch.compile(theirs.pipe.unet)
-    theirs.run(3)
-    compiled = statistics.median(theirs.run(15)[2])
-    table.add("the same, diffusers with torch.compile", f"{1000 * compiled:.1f} ms, {compiled / step:.2f} times ours")
-
-
-@torch.no_grad()
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, default=ROOT / "target/release/diffuscope")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--program", type=Path, help="instead of unpacking diffuscope.xz")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
-    parser.add_argument("--sd-v1", type=Path, help="a checkpoint of SD v1's size; without it only the embedded one is checked")
+    parser.add_argument("--only", nargs="+", choices=[*PARTS], default=[*PARTS])
+    parser.add_argument("--seconds", type=int, default=480, help="for everything; what has not begun then is left out")
     options = parser.parse_args()
-    if not options.program.exists():
-        raise SystemExit(f"{options.program} is not there: cargo build --release --features cudnn, or name it with --program")
-    warnings.filterwarnings("ignore")
-    transformers.logging.set_verbosity_error()
-    diffusers.logging.set_verbosity_error()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    is_gpu = options.device == "cuda"
-    card = torch.cuda.get_device_name() if is_gpu else "no GPU: the script alone was tried"
-    table, start = Table(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        parity(options, table, "embedded", EMBEDDED, 8, folder)
-        recording(options, table, "embedded", EMBEDDED, folder)
-        if options.sd_v1 and is_gpu:
-            parity(options, table, "SD v1-sized", options.sd_v1, 2, folder)
-            speed(options, table, options.sd_v1, folder)
-    if is_gpu:
-        table.add("kernels", FALLEN_BACK[0] if FALLEN_BACK else "our own", "", not FALLEN_BACK)
-    minutes = (time.perf_counter() - start) / 60
-    table.add("the whole check", f"{minutes:.1f} minutes", "8", minutes <= 8)
-    about = f"{datetime.date.today()}, {card}, PyTorch {torch.__version__}, diffusers {diffusers.__version__}"
-    table.print(about)
-    sys.exit(1 if table.failed else 0)
+    is_rehearsal, start = options.device == "cpu", time.monotonic()
+    results = Results(options.results.resolve())
+    results.forget("machine")
+    about = f"{datetime.date.today()}, {card()}"
+    work = Path(tempfile.mkdtemp(prefix="gpu-check-"))
+    making = None
+    try:
+        program, env = prepare(options, work, results)
+        # While the kernels are compiled for the card, which takes one core.
+        sized = work / "sd-v1-sized"
+        make = [sys.executable, ROOT / "tests/parity/sd_v1_sized.py", "make", sized, "--threads", str(os.cpu_count())]
+        if not is_rehearsal:
+            making = subprocess.Popen(make, stdout=results.log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        for part in options.only:
+            limit = PARTS[part] * (SLOWER if is_rehearsal else 1)
+            left = options.seconds * (SLOWER if is_rehearsal else 1) - (time.monotonic() - start)
+            results.forget(part)
+            if left < 10:
+                results.add(part, f"{part}: left out", "no time was left")
+                continue
+            print(f"{part} ({time.monotonic() - start:.0f} s)", flush=True)
+            command = [sys.executable, ROOT / "tests/gpu/parts.py", part, "--results", results.folder, "--program", program]
+            command += ["--device", options.device, "--work", work, "--sized", sized]
+            if making and part in {"speed", "sized", "profile", "stress", "eager", "compiled"}:
+                command += ["--wait-for", str(making.pid)]
+            status = run(command, min(limit, left), results.log, env)
+            if making and making.poll() not in (None, 0):
+                results.add(part, "the checkpoint of SD v1's size", "could not be made: see log.txt", holds=False)
+                making = None
+            if status != 0:
+                said = "took too long" if status is None else f"ended with {status}: see log.txt"
+                results.add(part, f"{part}: the rest", said, holds=False)
+            results.table(about)
+    finally:
+        if making and making.poll() is None:
+            end(making)
+        shutil.rmtree(work, ignore_errors=True)
+    results.add("machine", "the whole check", f"{time.monotonic() - start:.0f} s")
+    failed = results.table(about)
+    print((results.folder / "table.md").read_text())
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def make(folder):
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
+    # Last: who waits for the checkpoint waits for this file.
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
@@ -188,8 +189,9 @@ def main():
     parser.add_argument("what", choices=["make", "reference", "compare"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("export", type=Path, nargs="?", help="what `diffuscope run --json` wrote (compare)")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     diffusers.logging.set_verbosity_error()

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Argument, Launch};
+use super::launch::{Argument, Kernel, Launch};
 use super::linear::add;
 use super::operands::units;
 use crate::kernels::geometry::{Geometry, Size, channels_first, channels_last};
@@ -67,9 +67,8 @@ impl Conv2d {
 
     /// `x` `(batch, height, width, in)` to as many pixels as `to` says, without the bias.
     fn neighbourhoods(&self, x: &Tensor, to: Size) -> Result<Tensor> {
-        // What cuDNN refuses, it refuses before it begins.
         #[cfg(feature = "cudnn")]
-        if let Ok(out) = super::cudnn::convolve(x, &self.weight, self.geometry, to) {
+        if let Some(out) = super::cudnn::convolve(x, &self.weight, self.geometry, to)? {
             return Ok(out);
         }
         self.by_product(x, to, MAX_PATCHES)
@@ -87,7 +86,7 @@ impl Conv2d {
         for first in (0..pixels).step_by(at_once) {
             let rows = at_once.min(pixels - first);
             let count = rows * size * size * units;
-            let patches = Launch::over(count, format!("patches_{bytes}"))
+            let patches = Launch::over(count, Kernel::of_units("patches", bytes))
                 .with([Argument::Values(x)])
                 .ints([count, first, units, height, width, to.0, to.1])
                 .ints([size, self.geometry.stride, self.geometry.padding])

@@ -4,8 +4,7 @@
 //! TF32, which has the digits of f16.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage as _;
@@ -17,27 +16,57 @@ use candle_core::cuda_backend::cudarc::cudnn::{ConvForward, Cudnn, CudnnDataType
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr};
 use candle_core::cuda_backend::{CudaStorageSlice as Slice, DeviceId};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, Device, Result, Storage, Tensor, WithDType};
+use candle_core::{CudaDevice, CudaStorage, Device, Error, Result, Storage, Tensor, WithDType};
 
+use super::device::is_full;
 use super::launch::int;
+use super::tried::{First, Tried};
 use crate::kernels::geometry::Geometry;
 
 /// Everything that decides which of cuDNN's algorithms is the fastest.
 type Problem = (&'static str, [usize; 4], [usize; 4], Geometry);
 
-/// cuDNN's handle, which belongs to a thread, and what it said before.
+/// What cuDNN said before on this thread, to which its handles belong.
+#[derive(Default)]
 struct Library {
-    device: DeviceId,
-    handle: Arc<Cudnn>,
-    algorithms: HashMap<Problem, Algorithm>,
+    /// Not given back: after an error that ruins the GPU's context that would be a panic, which hides the error.
+    handles: Tried<DeviceId, ManuallyDrop<Arc<Cudnn>>>,
+    algorithms: Tried<Problem, Algorithm>,
 }
 
 thread_local! {
-    static LIBRARY: RefCell<Option<Library>> = const { RefCell::new(None) };
+    static LIBRARY: RefCell<Library> = RefCell::default();
 }
 
-/// `x` `(batch, height, width, in)` with `weight` `(out, size, size, in)`, both contiguous, to `(batch, to, out)`.
+static REFUSAL: First = First::new();
+
+/// Why cuDNN did not compute a convolution, the first time that it did not.
+pub fn refusal() -> Option<String> {
+    REFUSAL.get()
+}
+
+/// `x` `(batch, height, width, in)` with `weight` `(out, size, size, in)`, both contiguous, to `(batch, to, out)`. `None`
+/// where cuDNN does not do that: it is not asked again, and the reason is in [`refusal`].
+///
+/// # Errors
+/// The GPU's memory is full: another way needs more of it.
 pub fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    geometry: Geometry,
+    to: (usize, usize),
+) -> Result<Option<Tensor>> {
+    match convolved(x, weight, geometry, to) {
+        Ok(out) => Ok(Some(out)),
+        Err(error) if is_full(&error) => Err(error),
+        Err(error) => {
+            REFUSAL.tell(&error.to_string());
+            Ok(None)
+        }
+    }
+}
+
+fn convolved(
     x: &Tensor,
     weight: &Tensor,
     geometry: Geometry,
@@ -104,15 +133,9 @@ impl Call<'_> {
         let [out_height, out_width] = ints([self.to.0, self.to.1])?;
         let [stride, padding] = ints([self.geometry.stride, self.geometry.padding])?;
         LIBRARY.with_borrow_mut(|library| {
-            let library = match library {
-                Some(library) if library.device == self.device.id() => library,
-                _ => library.insert(Library {
-                    device: self.device.id(),
-                    handle: Cudnn::new(self.device.cuda_stream())?,
-                    algorithms: HashMap::new(),
-                }),
-            };
-            let cudnn = &library.handle;
+            let open = || Cudnn::new(self.device.cuda_stream()).map(ManuallyDrop::new);
+            let cudnn = library.handles.get(self.device.id(), open);
+            let cudnn = cudnn.map_err(Error::Msg)?;
             // Dimensions are named in this order whatever the format.
             let last = Format::CUDNN_TENSOR_NHWC;
             let from = cudnn.create_4d_tensor::<T>(last, [batch, inputs, height, width])?;
@@ -132,25 +155,37 @@ impl Call<'_> {
                 y: &to,
             };
             let problem = (T::DTYPE.as_str(), self.x, self.weight, self.geometry);
-            let algorithm = match library.algorithms.entry(problem) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(unknown) => *unknown.insert(forward.pick_algorithm()?),
+            // cudarc asserts that cuDNN names an algorithm.
+            let pick = || {
+                let pick = std::panic::AssertUnwindSafe(|| forward.pick_algorithm());
+                match std::panic::catch_unwind(pick) {
+                    Ok(picked) => picked.map_err(Error::from),
+                    Err(_) => candle_core::bail!("cuDNN names no algorithm"),
+                }
             };
-            let bytes = forward.get_workspace_size(algorithm)?;
-            let count = self.x[0] * self.to.0 * self.to.1 * self.weight[0];
-            // SAFETY: cuDNN writes the whole result, and reads nothing of its workspace that it has not written.
-            let (mut workspace, mut out) = unsafe {
-                (
-                    self.device.alloc::<u8>(bytes.max(1))?,
-                    self.device.alloc::<T>(count)?,
-                )
+            let algorithm = library.algorithms.get(problem, pick).map_err(Error::Msg)?;
+            let run = || -> Result<CudaSlice<T>> {
+                let bytes = forward.get_workspace_size(algorithm)?;
+                let count = self.x[0] * self.to.0 * self.to.1 * self.weight[0];
+                // SAFETY: cuDNN writes the whole result, and reads nothing of its workspace that it has not written.
+                let (mut workspace, mut out) = unsafe {
+                    (
+                        self.device.alloc::<u8>(bytes.max(1))?,
+                        self.device.alloc::<T>(count)?,
+                    )
+                };
+                let scales = (T::one(), T::zero());
+                // SAFETY: the descriptors name the shapes that the tensors have; all of them live on the handle's stream.
+                unsafe {
+                    forward.launch(algorithm, Some(&mut workspace), scales, x, weight, &mut out)?;
+                };
+                Ok(out)
             };
-            let scales = (T::one(), T::zero());
-            // SAFETY: the descriptors name the shapes that the tensors have; all of them live on the handle's stream.
-            unsafe {
-                forward.launch(algorithm, Some(&mut workspace), scales, x, weight, &mut out)?;
-            };
-            Ok(out)
+            run().inspect_err(|error| {
+                if !is_full(error) {
+                    library.algorithms.refuse(problem, &error.to_string());
+                }
+            })
         })
     }
 }

@@ -38,6 +38,9 @@ __device__ inline uint32_t bits(bf16 x) { return __bfloat16_as_ushort(x); }
 // sum += A B.
 template <class T> __device__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 
+// Before Ampere there is no such product: there the rest of the module is to load all the same, and whoever launches
+// attention asks for the capability before.
+#if __CUDA_ARCH__ >= 800
 #define MULTIPLY(TYPE, NAME)                                                                                          \
     template <>                                                                                                       \
     __device__ inline void multiply<TYPE>(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {        \
@@ -46,8 +49,16 @@ template <class T> __device__ void multiply(float (&sum)[4], const uint32_t (&a)
                      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])                                         \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                 \
     }
+#else
+#define MULTIPLY(TYPE, NAME) \
+    template <> __device__ inline void multiply<TYPE>(float (&)[4], const uint32_t (&)[4], uint32_t, uint32_t) { __trap(); }
+#endif
 MULTIPLY(f16, "f16")
 MULTIPLY(bf16, "bf16")
+
+// A value of another type at an address that is a multiple of its size.
+template <class U> __device__ U load_as(const void* from) { return *static_cast<const U*>(from); }
+template <class U> __device__ void store_as(void* to, U value) { *static_cast<U*>(to) = value; }
 
 // Four 8x8 matrices of 16-bit numbers from shared memory: lanes 8i to 8i + 7 name the rows of matrix i. A lane gets of
 // each the pair of columns 2t in row g...
@@ -72,34 +83,106 @@ __device__ inline void load_matrices_transposed(uint32_t (&to)[4], const void* r
     extern "C" __global__ void __launch_bounds__(THREADS) NAME PARAMETERS { BODY; }
 #endif
 
+// ---- Several values at once ----
+
+// N values that are moved at once: 16 bytes of them where a row is a multiple of that ("wide"), else one.
+template <class T, int N> struct alignas(N * sizeof(T)) Pack {
+    T values[N];
+};
+template <class T> constexpr int WIDE = 16 / sizeof(T);
+
+template <class T, int N> __device__ void load(float (&to)[N], const T* from) {
+    Pack<T, N> pack = load_as<Pack<T, N>>(from);
+    for (int n = 0; n < N; ++n) to[n] = widened(pack.values[n]);
+}
+
+template <class T, int N> __device__ void store(T* to, const float (&values)[N]) {
+    Pack<T, N> pack;
+    for (int n = 0; n < N; ++n) pack.values[n] = narrowed<T>(values[n]);
+    store_as(to, pack);
+}
+
+// The sum of what the lanes of a warp have, for all of them.
+__device__ inline float warp_sum(float x) {
+    for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffff, x, distance);
+    return x;
+}
+
 // ---- Layers' ends ----
 
 // x + bias[channel] + shift[item, channel], and base added to that, where bias, shift and base may be missing. An item
 // has `per_item` values, and its shift begins `shift_step` after the one before it: 0 where all items share one. The
 // base is added to the rounded sum, which gives the bits that whoever looks at the sum and adds the base afterwards
 // gets.
-template <class T>
+template <class T, int N>
 __device__ void add(T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels,
                        int per_item, int shift_step) {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+    for (int i = (blockIdx.x * blockDim.x + threadIdx.x) * N; i < count; i += gridDim.x * blockDim.x * N) {
         int channel = i % channels;
-        float sum = widened(x[i]);
-        if (bias) sum += widened(bias[channel]);
-        if (shift) sum += widened(shift[i / per_item * shift_step + channel]);
-        if (base) sum = widened(base[i]) + widened(narrowed<T>(sum));
-        out[i] = narrowed<T>(sum);
+        float sum[N], more[N];
+        load(sum, x + i);
+        if (bias) {
+            load(more, bias + channel);
+            for (int n = 0; n < N; ++n) sum[n] += more[n];
+        }
+        if (shift) {
+            load(more, shift + i / per_item * shift_step + channel);
+            for (int n = 0; n < N; ++n) sum[n] += more[n];
+        }
+        if (base) {
+            load(more, base + i);
+            for (int n = 0; n < N; ++n) sum[n] = more[n] + widened(narrowed<T>(sum[n]));
+        }
+        store(out + i, sum);
     }
 }
 
 // The gated GELU (Shazeer 2020): of rows x + bias, which are [value, gate], value gelu(gate), with the exact error
 // function.
-template <class T> __device__ void geglu(T* out, const T* x, const T* bias, int count, int inner) {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+template <class T, int N> __device__ void geglu(T* out, const T* x, const T* bias, int count, int inner) {
+    for (int i = (blockIdx.x * blockDim.x + threadIdx.x) * N; i < count; i += gridDim.x * blockDim.x * N) {
         const T* row = x + static_cast<size_t>(i / inner) * 2 * inner;
         int feature = i % inner;
-        float value = widened(row[feature]) + widened(bias[feature]);
-        float gate = widened(row[inner + feature]) + widened(bias[inner + feature]);
-        out[i] = narrowed<T>(value * 0.5f * gate * (1.0f + erff(gate * 0.70710678f)));
+        float value[N], gate[N], more[N];
+        load(value, row + feature);
+        load(more, bias + feature);
+        for (int n = 0; n < N; ++n) value[n] += more[n];
+        load(gate, row + inner + feature);
+        load(more, bias + inner + feature);
+        for (int n = 0; n < N; ++n) {
+            gate[n] += more[n];
+            value[n] *= 0.5f * gate[n] * (1.0f + erff(gate[n] * 0.70710678f));
+        }
+        store(out + i, value);
+    }
+}
+
+// Layer normalisation (Ba et al. 2016) of rows, a warp each. The variance in a second pass, for the squares' mean less the
+// mean's square has no digits left where the mean is large.
+template <class T, int N>
+__device__ void layer_norm(T* out, const T* x, const T* weight, const T* bias, int rows, int features, float eps) {
+    int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    x += static_cast<size_t>(row) * features;
+    out += static_cast<size_t>(row) * features;
+    float values[N], scales[N], shifts[N];
+    float sum = 0, squares = 0;
+    for (int i = lane * N; i < features; i += 32 * N) {
+        load(values, x + i);
+        for (int n = 0; n < N; ++n) sum += values[n];
+    }
+    float mean = warp_sum(sum) / features;
+    for (int i = lane * N; i < features; i += 32 * N) {
+        load(values, x + i);
+        for (int n = 0; n < N; ++n) squares += (values[n] - mean) * (values[n] - mean);
+    }
+    float scale = 1.0f / sqrtf(warp_sum(squares) / features + eps);
+    for (int i = lane * N; i < features; i += 32 * N) {
+        load(values, x + i);
+        load(scales, weight + i);
+        load(shifts, bias + i);
+        for (int n = 0; n < N; ++n) values[n] = (values[n] - mean) * scale * scales[n] + shifts[n];
+        store(out + i, values);
     }
 }
 
@@ -137,13 +220,24 @@ __device__ void upsample_nearest(Unit* out, const Unit* x, int count, int units,
     }
 }
 
+// Two pictures' channels one after another: of every pixel `first` units, then `second`.
+template <class Unit>
+__device__ void concat(Unit* out, const Unit* a, const Unit* b, int count, int first, int second) {
+    int units = first + second;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        int pixel = i / units, unit = i % units;
+        out[i] = unit < first ? a[static_cast<size_t>(pixel) * first + unit]
+                              : b[static_cast<size_t>(pixel) * second + unit - first];
+    }
+}
+
 // ---- Group normalisation (Wu & He 2018), in two kernels ----
 
 // The sum of what all threads of a block have, for all of them.
 __device__ float block_sum(float x) {
     __shared__ float sums[32];
     int warps = blockDim.x / 32;
-    for (int distance = 16; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffff, x, distance);
+    x = warp_sum(x);
     __syncthreads();
     if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = x;
     __syncthreads();
@@ -178,28 +272,56 @@ __device__ void moments(float* out, const T* x, int pixels, int channels, int gr
 
 constexpr int MAX_GROUPS = 128;
 
-// What `moments` found in `chunks` of each group, put together (Chan et al. 1979), and applied; then SiLU where it is
-// wanted. A column of blocks works on one item.
+// What `moments` found in `chunks` of group `group` of item `item`, put together by a warp (Chan et al. 1979): its mean,
+// and what a distance from it is multiplied with.
+__device__ inline void merge(float& mean, float& scale, const float* moments, int item, int group, int groups, int pixels,
+                             int width, int chunk, int chunks, float eps) {
+    moments += (static_cast<size_t>(item) * groups + group) * chunks * 2;
+    float count = 0, squares = 0;
+    mean = 0;
+    for (int i = threadIdx.x % 32; i < chunks; i += 32) {
+        float more = min(chunk, pixels - i * chunk) * width;
+        float all = count + more, distance = moments[2 * i] - mean;
+        mean += distance * more / all;
+        squares += moments[2 * i + 1] + distance * distance * count * more / all;
+        count = all;
+    }
+    for (int lane = 16; lane > 0; lane /= 2) {
+        float more = __shfl_xor_sync(0xffffffff, count, lane);
+        float distance = __shfl_xor_sync(0xffffffff, mean, lane) - mean;
+        squares += __shfl_xor_sync(0xffffffff, squares, lane);
+        float all = count + more;
+        if (more > 0) {
+            mean += distance * more / all;
+            squares += distance * distance * count * more / all;
+        }
+        count = all;
+    }
+    scale = 1.0f / sqrtf(squares / count + eps);
+}
+
+// The same for `count` groups from `first` on, by the warps of a block in turns.
+__device__ inline void merge_all(float* means, float* scales, const float* moments, int first, int count, int item,
+                                 int groups, int pixels, int width, int chunk, int chunks, float eps) {
+    for (int group = threadIdx.x / 32; group < count; group += blockDim.x / 32) {
+        float mean, scale;
+        merge(mean, scale, moments, item, first + group, groups, pixels, width, chunk, chunks, eps);
+        if (threadIdx.x % 32 == 0) {
+            means[group] = mean;
+            scales[group] = scale;
+        }
+    }
+    __syncthreads();
+}
+
+// Applied; then SiLU where it is wanted. A column of blocks works on one item.
 template <class T>
 __device__ void group_norm(T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels,
                            int channels, int groups, int chunk, int chunks, int silu, float eps) {
     __shared__ float means[MAX_GROUPS];
     __shared__ float scales[MAX_GROUPS];
     int width = channels / groups, item = blockIdx.y;
-    for (int group = threadIdx.x; group < groups; group += blockDim.x) {
-        const float* of_chunk = moments + (static_cast<size_t>(item) * groups + group) * chunks * 2;
-        float count = 0, mean = 0, squares = 0;
-        for (int i = 0; i < chunks; ++i, of_chunk += 2) {
-            float more = min(chunk, pixels - i * chunk) * width;
-            float all = count + more, distance = of_chunk[0] - mean;
-            mean += distance * more / all;
-            squares += of_chunk[1] + distance * distance * count * more / all;
-            count = all;
-        }
-        means[group] = mean;
-        scales[group] = 1.0f / sqrtf(squares / count + eps);
-    }
-    __syncthreads();
+    merge_all(means, scales, moments, 0, groups, item, groups, pixels, width, chunk, chunks, eps);
     size_t start = static_cast<size_t>(item) * pixels * channels;
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < pixels * channels; i += gridDim.x * blockDim.x) {
         int channel = i % channels, group = channel / width;
@@ -209,9 +331,100 @@ __device__ void group_norm(T* out, const T* x, const float* moments, const T* we
     }
 }
 
+// The same two kernels, 16 bytes at once. A block works on `span` channels, whole groups of them, of some pixels of one
+// item; a thread has the same channels of every pixel, so that nothing is divided on the way. The grid is (pixels' pieces,
+// spans, items).
+
+// Its place among the threads of a block: pixels next to one another, and in them its channels.
+template <class T> struct Place {
+    int rows, row, channel;
+    __device__ explicit Place(int span) {
+        int units = span / WIDE<T>;
+        rows = blockDim.x / units;
+        row = threadIdx.x / units;
+        channel = threadIdx.x % units * WIDE<T>;
+    }
+};
+
+template <class T>
+__device__ void moments_wide(float* out, const T* x, int pixels, int channels, int groups, int chunk, int span) {
+    constexpr int N = WIDE<T>;
+    __shared__ float sums[256 * N];
+    __shared__ float means[MAX_GROUPS];
+    Place<T> own(span);
+    int width = channels / groups, within = span / width;
+    int first = blockIdx.x * chunk, last = min(first + chunk, pixels), count = (last - first) * width;
+    x += static_cast<size_t>(blockIdx.z) * pixels * channels + blockIdx.y * span + own.channel;
+    out += ((static_cast<size_t>(blockIdx.z) * groups + blockIdx.y * within) * gridDim.x + blockIdx.x) * 2;
+    float mean[N] = {};
+    for (int pass = 0; pass < 2; ++pass) {
+        // The values, then the squares of their distances from the mean.
+        float part[N] = {};
+        if (own.row < own.rows) {
+            for (int pixel = first + own.row; pixel < last; pixel += own.rows) {
+                float values[N];
+                load(values, x + static_cast<size_t>(pixel) * channels);
+                for (int n = 0; n < N; ++n) {
+                    float distance = values[n] - mean[n];
+                    part[n] += pass == 0 ? values[n] : distance * distance;
+                }
+            }
+            for (int n = 0; n < N; ++n) sums[own.row * span + own.channel + n] = part[n];
+        }
+        __syncthreads();
+        for (int group = threadIdx.x; group < within; group += blockDim.x) {
+            float sum = 0;
+            for (int row = 0; row < own.rows; ++row)
+                for (int channel = 0; channel < width; ++channel) sum += sums[row * span + group * width + channel];
+            float* to = out + static_cast<size_t>(group) * gridDim.x * 2;
+            if (pass == 0) {
+                means[group] = sum / count;
+                to[0] = means[group];
+            } else {
+                to[1] = sum;
+            }
+        }
+        __syncthreads();
+        if (own.row < own.rows)
+            for (int n = 0; n < N; ++n) mean[n] = means[(own.channel + n) / width];
+    }
+}
+
+template <class T>
+__device__ void group_norm_wide(T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels,
+                                int channels, int groups, int chunk, int chunks, int silu, int span, float eps) {
+    constexpr int N = WIDE<T>;
+    __shared__ float means[MAX_GROUPS];
+    __shared__ float scales[MAX_GROUPS];
+    Place<T> own(span);
+    int width = channels / groups, within = span / width, item = blockIdx.z;
+    merge_all(means, scales, moments, blockIdx.y * within, within, item, groups, pixels, width, chunk, chunks, eps);
+    if (own.row >= own.rows) return;
+    int channel = blockIdx.y * span + own.channel;
+    float mean[N], scale[N], shift[N];
+    load(scale, weight + channel);
+    load(shift, bias + channel);
+    for (int n = 0; n < N; ++n) {
+        mean[n] = means[(own.channel + n) / width];
+        scale[n] *= scales[(own.channel + n) / width];
+    }
+    size_t start = static_cast<size_t>(item) * pixels * channels + channel;
+    for (int pixel = blockIdx.x * own.rows + own.row; pixel < pixels; pixel += gridDim.x * own.rows) {
+        size_t at = start + static_cast<size_t>(pixel) * channels;
+        float values[N];
+        load(values, x + at);
+        for (int n = 0; n < N; ++n) {
+            float y = (values[n] - mean[n]) * scale[n] + shift[n];
+            values[n] = silu ? y / (1.0f + expf(-y)) : y;
+        }
+        store(out + at, values);
+    }
+}
+
 // ---- Attention ----
 //
-// Queries, keys and values are (item, position, head, feature), as linear layers give them. A block of 4 warps works on
+// Queries, keys and values are (item, position, head, feature), as linear layers give them; a position begins `.._step`
+// values after the one before it, which are more than it has where one layer gives all three. A block of 4 warps works on
 // 64 queries of one head, 16 a warp; features are cut into STEPS pieces of 16, the last filled up with zeros.
 
 constexpr int WARPS = 4;
@@ -233,16 +446,16 @@ __device__ void load_rows(T* to, const T* from, int rows, int there, int size, i
             int row = i / (STEPS * 2), feature = i % (STEPS * 2) * 8;
             uint4 eight = {0, 0, 0, 0};
             if (row < there && feature < size)
-                eight = *reinterpret_cast<const uint4*>(from + static_cast<size_t>(row) * stride + feature);
-            *reinterpret_cast<uint4*>(to + row * PITCH<STEPS> + feature) = eight;
+                eight = load_as<uint4>(from + static_cast<size_t>(row) * stride + feature);
+            store_as(to + row * PITCH<STEPS> + feature, eight);
         }
     } else {
         for (int i = threadIdx.x; i < rows * STEPS * 8; i += blockDim.x) {
             int row = i / (STEPS * 8), feature = i % (STEPS * 8) * 2;
             uint32_t two = 0;
             if (row < there && feature < size)
-                two = *reinterpret_cast<const uint32_t*>(from + static_cast<size_t>(row) * stride + feature);
-            *reinterpret_cast<uint32_t*>(to + row * PITCH<STEPS> + feature) = two;
+                two = load_as<uint32_t>(from + static_cast<size_t>(row) * stride + feature);
+            store_as(to + row * PITCH<STEPS> + feature, two);
         }
     }
 }
@@ -255,7 +468,7 @@ __device__ void load_queries(uint32_t (&a)[STEPS][4], const T* query, int row, i
             int at = row + i % 2 * 8, feature = step * 16 + i / 2 * 8 + threadIdx.x % 4 * 2;
             a[step][i] = 0;
             if (at < there && feature < size)
-                a[step][i] = *reinterpret_cast<const uint32_t*>(query + static_cast<size_t>(at) * stride + feature);
+                a[step][i] = load_as<uint32_t>(query + static_cast<size_t>(at) * stride + feature);
         }
     }
 }
@@ -299,26 +512,27 @@ __device__ float row_sum(float x) {
 // `factor` is the scale times log2(e), for exponentials are taken to base 2.
 template <class T, int STEPS>
 __device__ void attention(T* out, const T* query, const T* key, const T* value, int queries, int keys, int size,
-                          float factor) {
+                          int query_step, int key_step, int value_step, float factor) {
     constexpr int KEYS = 64;
     alignas(16) __shared__ T key_rows[KEYS * PITCH<STEPS>];
     alignas(16) __shared__ T value_rows[KEYS * PITCH<STEPS>];
     int lane = threadIdx.x % 32;
     int stride = gridDim.y * size;
     int row = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4;
-    query += static_cast<size_t>(blockIdx.z) * queries * stride + blockIdx.y * size;
+    query += static_cast<size_t>(blockIdx.z) * queries * query_step + blockIdx.y * size;
     out += static_cast<size_t>(blockIdx.z) * queries * stride + blockIdx.y * size;
-    key += static_cast<size_t>(blockIdx.z) * keys * stride + blockIdx.y * size;
-    value += static_cast<size_t>(blockIdx.z) * keys * stride + blockIdx.y * size;
+    key += static_cast<size_t>(blockIdx.z) * keys * key_step + blockIdx.y * size;
+    value += static_cast<size_t>(blockIdx.z) * keys * value_step + blockIdx.y * size;
 
     uint32_t a[STEPS][4];
-    load_queries<T, STEPS>(a, query, row, queries, size, stride);
+    load_queries<T, STEPS>(a, query, row, queries, size, query_step);
     float sums[2 * STEPS][4] = {};
     float top[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
     for (int first = 0; first < keys; first += KEYS) {
         __syncthreads();
-        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(first) * stride, KEYS, keys - first, size, stride);
-        load_rows<T, STEPS>(value_rows, value + static_cast<size_t>(first) * stride, KEYS, keys - first, size, stride);
+        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(first) * key_step, KEYS, keys - first, size, key_step);
+        load_rows<T, STEPS>(value_rows, value + static_cast<size_t>(first) * value_step, KEYS, keys - first, size,
+                            value_step);
         __syncthreads();
         float probs[KEYS / 8][4];
         score<T, STEPS, KEYS / 8>(probs, a, key_rows, keys - first, factor);
@@ -367,32 +581,34 @@ __device__ void attention(T* out, const T* query, const T* key, const T* value, 
         for (int n = 0; n < 2 * STEPS; ++n) {
             int feature = n * 8 + lane % 4 * 2;
             if (at < queries && feature < size)
-                *reinterpret_cast<uint32_t*>(out + static_cast<size_t>(at) * stride + feature) =
-                    pair<T>(sums[n][2 * half] * scale, sums[n][2 * half + 1] * scale);
+                store_as(out + static_cast<size_t>(at) * stride + feature,
+                         pair<T>(sums[n][2 * half] * scale, sums[n][2 * half + 1] * scale));
         }
     }
 }
 
-// The probabilities themselves, of at most 96 keys, for who wants to look: of every head, (item, head, query, key), or
-// their mean, (item, query, key), for which a block goes through all heads.
+// The probabilities themselves, of at most 96 keys, for who wants to look: of every head, (item, head, key, query), or
+// their mean, (item, key, query), for which a block goes through all heads. Queries come last, for a map of the picture is
+// what is looked at: of one key, at every query.
 template <class T, int STEPS>
 __device__ void probabilities(float* out, const T* query, const T* key, int heads, int queries, int keys, int size,
-                              int is_mean, float factor) {
+                              int query_step, int key_step, int is_mean, float factor) {
     constexpr int KEYS = 96;
     alignas(16) __shared__ T key_rows[KEYS * PITCH<STEPS>];
     int lane = threadIdx.x % 32;
-    int stride = heads * size, item = blockIdx.z;
+    int item = blockIdx.z;
     int row = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4;
     int first = is_mean ? 0 : blockIdx.y, last = is_mean ? heads : blockIdx.y + 1;
     float share = 1.0f / (last - first);
     float means[KEYS / 8][4] = {};
     for (int head = first; head < last; ++head) {
         __syncthreads();
-        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(item) * keys * stride + head * size, KEYS, keys, size, stride);
+        load_rows<T, STEPS>(key_rows, key + static_cast<size_t>(item) * keys * key_step + head * size, KEYS, keys, size,
+                            key_step);
         __syncthreads();
         uint32_t a[STEPS][4];
-        load_queries<T, STEPS>(a, query + static_cast<size_t>(item) * queries * stride + head * size, row, queries, size,
-                               stride);
+        load_queries<T, STEPS>(a, query + static_cast<size_t>(item) * queries * query_step + head * size, row, queries,
+                               size, query_step);
         float probs[KEYS / 8][4];
         score<T, STEPS, KEYS / 8>(probs, a, key_rows, keys, factor);
 #pragma unroll
@@ -415,25 +631,38 @@ __device__ void probabilities(float* out, const T* query, const T* key, int head
     for (int n = 0; n < KEYS / 8; ++n)
         for (int i = 0; i < 4; ++i) {
             int at = row + i / 2 * 8, position = n * 8 + lane % 4 * 2 + i % 2;
-            if (at < queries && position < keys) out[(plane * queries + at) * keys + position] = means[n][i];
+            if (at < queries && position < keys) out[(plane * keys + position) * queries + at] = means[n][i];
         }
 }
 
 // ---- What can be launched ----
 
-#define LAYERS(NAME, T)                                                                                               \
-    KERNEL(add_##NAME, 256,                                                                                           \
+#define ENDS(NAME, T, N)                                                                                              \
+    KERNEL(add##NAME, 256,                                                                                            \
            (T* out, const T* x, const T* bias, const T* shift, const T* base, int count, int channels, int per_item,  \
             int shift_step),                                                                                          \
-           add<T>(out, x, bias, shift, base, count, channels, per_item, shift_step))                                  \
-    KERNEL(geglu_##NAME, 256, (T* out, const T* x, const T* bias, int count, int inner),                              \
-           geglu<T>(out, x, bias, count, inner))                                                                      \
+           (add<T, N>(out, x, bias, shift, base, count, channels, per_item, shift_step)))                             \
+    KERNEL(geglu##NAME, 256, (T* out, const T* x, const T* bias, int count, int inner),                               \
+           (geglu<T, N>(out, x, bias, count, inner)))                                                                 \
+    KERNEL(layer_norm##NAME, 256,                                                                                     \
+           (T* out, const T* x, const T* weight, const T* bias, int rows, int features, float eps),                   \
+           (layer_norm<T, N>(out, x, weight, bias, rows, features, eps)))
+#define LAYERS(NAME, T)                                                                                               \
+    ENDS(_##NAME, T, 1)                                                                                               \
+    ENDS(_wide_##NAME, T, WIDE<T>)                                                                                    \
     KERNEL(moments_##NAME, 256, (float* out, const T* x, int pixels, int channels, int groups, int chunk),            \
            moments<T>(out, x, pixels, channels, groups, chunk))                                                       \
     KERNEL(group_norm_##NAME, 256,                                                                                    \
            (T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels, int channels,       \
             int groups, int chunk, int chunks, int silu, float eps),                                                  \
-           group_norm<T>(out, x, moments, weight, bias, pixels, channels, groups, chunk, chunks, silu, eps))
+           group_norm<T>(out, x, moments, weight, bias, pixels, channels, groups, chunk, chunks, silu, eps))          \
+    KERNEL(moments_wide_##NAME, 256,                                                                                  \
+           (float* out, const T* x, int pixels, int channels, int groups, int chunk, int span),                       \
+           moments_wide<T>(out, x, pixels, channels, groups, chunk, span))                                            \
+    KERNEL(group_norm_wide_##NAME, 256,                                                                               \
+           (T* out, const T* x, const float* moments, const T* weight, const T* bias, int pixels, int channels,       \
+            int groups, int chunk, int chunks, int silu, int span, float eps),                                        \
+           group_norm_wide<T>(out, x, moments, weight, bias, pixels, channels, groups, chunk, chunks, silu, span, eps))
 LAYERS(f32, float)
 LAYERS(f16, f16)
 LAYERS(bf16, bf16)
@@ -445,19 +674,22 @@ LAYERS(bf16, bf16)
            patches<UNIT>(out, x, count, first, units, height, width, out_height, out_width, size, stride, padding))   \
     KERNEL(upsample_nearest_##BYTES, 256,                                                                             \
            (UNIT * out, const UNIT* x, int count, int units, int height, int width, int out_height, int out_width),   \
-           upsample_nearest<UNIT>(out, x, count, units, height, width, out_height, out_width))
+           upsample_nearest<UNIT>(out, x, count, units, height, width, out_height, out_width))                        \
+    KERNEL(concat_##BYTES, 256, (UNIT * out, const UNIT* a, const UNIT* b, int count, int first, int second),         \
+           concat<UNIT>(out, a, b, count, first, second))
 MOVES(2, uint16_t)
 MOVES(4, uint32_t)
 MOVES(16, uint4)
 
 #define ATTENTION(NAME, T, STEPS)                                                                                     \
     KERNEL(attention_##NAME##_##STEPS, 32 * WARPS,                                                                    \
-           (T* out, const T* query, const T* key, const T* value, int queries, int keys, int size, float factor),     \
-           (attention<T, STEPS>(out, query, key, value, queries, keys, size, factor)))                                \
+           (T* out, const T* query, const T* key, const T* value, int queries, int keys, int size, int query_step,    \
+            int key_step, int value_step, float factor),                                                              \
+           (attention<T, STEPS>(out, query, key, value, queries, keys, size, query_step, key_step, value_step, factor))) \
     KERNEL(probabilities_##NAME##_##STEPS, 32 * WARPS,                                                                \
-           (float* out, const T* query, const T* key, int heads, int queries, int keys, int size, int is_mean,        \
-            float factor),                                                                                            \
-           (probabilities<T, STEPS>(out, query, key, heads, queries, keys, size, is_mean, factor)))
+           (float* out, const T* query, const T* key, int heads, int queries, int keys, int size, int query_step,     \
+            int key_step, int is_mean, float factor),                                                                 \
+           (probabilities<T, STEPS>(out, query, key, heads, queries, keys, size, query_step, key_step, is_mean, factor)))
 #define ATTENTIONS(NAME, T) \
     ATTENTION(NAME, T, 1)   \
     ATTENTION(NAME, T, 2)   \

@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use super::launch::{Argument, Launch};
-use super::operands::{expect, last, suffix};
+use super::launch::{Argument, Kernel, Launch};
+use super::operands::{at_once, expect, last};
 
 /// `x W^T + b`.
 #[derive(Debug, Clone)]
@@ -17,6 +17,26 @@ impl Linear {
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         let weight = candle_nn::Linear::new(weight, None);
         Self { weight, bias }
+    }
+
+    /// One layer that gives what each of `layers`, which have the same input, gives: one after another.
+    pub fn side_by_side(layers: &[&Self]) -> Result<Self> {
+        let weights: Vec<_> = layers.iter().map(|layer| layer.weight.weight()).collect();
+        let biases: Vec<_> = layers
+            .iter()
+            .filter_map(|layer| layer.bias.as_ref())
+            .collect();
+        let bias = match biases.len() {
+            0 => None,
+            count if count == layers.len() => Some(Tensor::cat(&biases, 0)?),
+            _ => candle_core::bail!("some layers have a bias, and others none"),
+        };
+        Ok(Self::new(Tensor::cat(&weights, 0)?, bias))
+    }
+
+    /// How many features it gives.
+    pub fn outputs(&self) -> usize {
+        self.weight.weight().dims().first().copied().unwrap_or(0)
     }
 
     /// `(.., in)` to `(.., out)`; `base`, of the result's shape, is added to it.
@@ -61,7 +81,9 @@ pub fn add(
     expect(shift, x, &[rows, features])?;
     let contiguous = |tensor: Option<&Tensor>| tensor.map(Tensor::contiguous).transpose();
     let (x, shift, base) = (x.contiguous()?, contiguous(shift)?, contiguous(base)?);
-    Launch::over(count, format!("add_{}", suffix(x.dtype())))
+    let all = [Some(&x), bias, shift.as_ref(), base.as_ref()];
+    let wide = at_once(x.dtype(), features, all.into_iter().flatten());
+    Launch::over(count.div_ceil(wide), Kernel::of("add", x.dtype(), wide))
         .with([
             Argument::Values(&x),
             bias.into(),
@@ -81,7 +103,8 @@ pub fn geglu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     shape.pop();
     shape.push(inner);
     let count = x.elem_count() / 2;
-    Launch::over(count, format!("geglu_{}", suffix(x.dtype())))
+    let wide = at_once(x.dtype(), inner, [&x, bias]);
+    Launch::over(count.div_ceil(wide), Kernel::of("geglu", x.dtype(), wide))
         .with([&x, bias].map(Argument::Values))
         .ints([count, inner])
         .run(&x, x.dtype(), &shape)

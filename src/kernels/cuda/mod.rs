@@ -10,9 +10,10 @@
 //! | `kernels.cu` | the kernels |
 //! | [`launch`], [`operands`] | how they are launched, and with what |
 //! | [`linear`], [`convolution`] | what comes after cuBLAS's product; cuDNN's convolutions, or a product of neighbourhoods |
-//! | [`group_norm`], [`upsample`], [`attention`] | the others |
+//! | [`group_norm`], [`layer_norm`], [`moves`], [`attention`] | the others |
+//! | [`device`], `late` | the GPU that all of it runs on, and finding CUDA's libraries when it is asked for |
 //! | [`check`] | whether they compute the right thing on this machine: if not, candle's operations are used |
-//! | [`transfer`] | from the GPU's memory to the host's |
+//! | [`transfer`], [`timer`] | from the GPU's memory to the host's, and how long it was at work |
 //!
 //! Without a GPU the feature `cuda-emulated` runs the same kernels, with the same arguments, on a small emulator: for
 //! f16 on the CPU, which the tests then compare with everything else.
@@ -22,28 +23,37 @@ mod check;
 mod convolution;
 #[cfg(feature = "cudnn")]
 mod cudnn;
+pub mod device;
 mod group_norm;
 // Without a GPU or its emulator, nothing reads these fields.
 #[cfg_attr(
     not(any(feature = "cuda", feature = "cuda-emulated")),
     allow(dead_code)
 )]
+#[cfg(late_cuda)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its test uses it.
+mod late;
 mod launch;
+mod layer_norm;
 mod linear;
+mod moves;
 mod operands;
 #[cfg(all(test, feature = "cuda-emulated", not(feature = "cuda")))]
 mod tests;
+pub mod timer;
 pub mod transfer;
-mod upsample;
+#[cfg(any(test, feature = "cudnn"))]
+mod tried;
 
 use candle_core::{DType, Device};
 
 pub use attention::{attend, can_attend, probabilities};
-pub use check::why_not;
+pub use check::{report, why_not};
 pub use convolution::Conv2d;
 pub use group_norm::GroupNorm;
+pub use layer_norm::layer_norm;
 pub use linear::Linear;
-pub use upsample::upsample_nearest;
+pub use moves::{concat_channels, upsample_nearest};
 
 /// Do these kernels compute with numbers of `dtype` on `device`?
 pub fn computes(dtype: DType, device: &Device) -> bool {
@@ -53,4 +63,12 @@ pub fn computes(dtype: DType, device: &Device) -> bool {
     } else {
         cfg!(feature = "cuda-emulated") && device.is_cpu() && dtype == DType::F16
     }
+}
+
+/// Why cuDNN does not compute convolutions, where it was asked to and could not: the first reason.
+pub fn cudnn_refusal() -> Option<String> {
+    #[cfg(feature = "cudnn")]
+    return cudnn::refusal();
+    #[cfg(not(feature = "cudnn"))]
+    None
 }

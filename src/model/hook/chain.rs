@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::visit::Hook;
-use crate::kernels::attention::AttentionDetail;
+use crate::kernels::attention::{AttentionDetail, BatchItems};
 use crate::model::Error;
 
 /// Hooks that act one after another: each sees what those before it made of a value.
@@ -41,6 +41,20 @@ impl Hook for Chain<'_> {
     fn wants_attention(&self, path: &str) -> AttentionDetail {
         let details = self.0.iter().map(|hook| hook.wants_attention(path));
         details.max().unwrap_or_default()
+    }
+
+    fn attention_items(&self, path: &str) -> BatchItems {
+        let looking = self
+            .0
+            .iter()
+            .filter(|hook| hook.wants_attention(path) != AttentionDetail::None);
+        let mut items = looking.map(|hook| hook.attention_items(path));
+        let first = items.next().unwrap_or_default();
+        if items.all(|other| other == first) {
+            first
+        } else {
+            BatchItems::All
+        }
     }
 
     fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), Error> {
@@ -93,6 +107,34 @@ mod tests {
         assert_eq!(after.outputs["conv_in"].to_vec1::<f32>()?, [2.0]);
         assert_eq!(after.outputs["mid_block"].to_vec1::<f32>()?, [1.0]);
         Ok(())
+    }
+
+    /// Looks at one item of a batch.
+    struct One(BatchItems);
+
+    impl Hook for One {
+        fn wants_attention(&self, _: &str) -> AttentionDetail {
+            AttentionDetail::Mean
+        }
+
+        fn attention_items(&self, _: &str) -> BatchItems {
+            self.0
+        }
+    }
+
+    #[test]
+    fn of_a_batch_there_is_what_every_hook_that_looks_asked_for() {
+        let (mut first, mut last) = (One(BatchItems::First), One(BatchItems::Last));
+        let mut other = One(BatchItems::Last);
+        let mut blind = Cache::of(["conv_in"]);
+        let alike = Chain(vec![&mut last, &mut blind, &mut other]);
+        assert_eq!(alike.attention_items("attn2"), BatchItems::Last);
+        let unlike = Chain(vec![&mut first, &mut last]);
+        assert_eq!(unlike.attention_items("attn2"), BatchItems::All);
+        assert_eq!(Chain(Vec::new()).attention_items("attn2"), BatchItems::All);
+        assert_eq!(BatchItems::Last.range(2), (1, 1));
+        assert_eq!(BatchItems::Last.range(1), (0, 1));
+        assert_eq!(BatchItems::First.range(2), (0, 1));
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod closure;
 mod path;
 mod visit;
 
-pub use crate::kernels::attention::AttentionDetail;
+pub use crate::kernels::attention::{AttentionDetail, BatchItems};
 pub use cache::Cache;
 pub use chain::Chain;
 pub use closure::{on, on_attention, replace_attention};

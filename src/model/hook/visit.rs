@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::kernels::attention::AttentionDetail;
+use crate::kernels::attention::{AttentionDetail, BatchItems};
 use crate::model::Error;
 
 /// Something that looks at, or replaces, values on their way through a network.
@@ -31,6 +31,13 @@ pub trait Hook: Send {
     fn wants_attention(&self, path: &str) -> AttentionDetail {
         let _ = path;
         AttentionDetail::None
+    }
+
+    /// Which items of the batch does it look at in them? The others may be missing in what [`Hook::attention`] is given,
+    /// which spares the device the work.
+    fn attention_items(&self, path: &str) -> BatchItems {
+        let _ = path;
+        BatchItems::All
     }
 
     /// The attention probabilities at `path`, in the detail that was asked for: rows sum to 1, unless they were

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::geometry::{Size, channels_first, channels_last};
+use crate::kernels::geometry::{Size, channels_first};
 use crate::kernels::{Backend, cpu, cuda};
 
 /// `(batch, channels, height, width)` as `(batch, pixels, channels)`: the same memory where channels lie last.
@@ -27,7 +27,7 @@ pub fn to_image(pixels: &Tensor, (height, width): Size) -> Result<Tensor> {
 pub fn concat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match Backend::of(a) {
         Backend::Cpu => cpu::concat_channels(a, b),
-        Backend::Cuda => channels_first(&Tensor::cat(&[channels_last(a)?, channels_last(b)?], 3)?),
+        Backend::Cuda => cuda::concat_channels(a, b),
         Backend::Candle => Tensor::cat(&[a, b], 1),
     }
 }

@@ -7,6 +7,49 @@ use crate::kernels::{Backend, cpu, cuda};
 use crate::model::Error;
 use crate::model::hook::{Hook, visit};
 
+/// Linear layers of the same input: on a GPU one product for all of them, because several small ones leave it without work
+/// in between.
+#[derive(Debug, Clone)]
+pub struct SideBySide {
+    /// All of them as one, or each.
+    layers: Vec<Linear>,
+    /// How many features each gives.
+    outputs: Vec<usize>,
+}
+
+impl SideBySide {
+    /// All of `layers` have a bias, or none has.
+    pub fn new(layers: Vec<Linear>) -> Result<Self> {
+        let kernels: Option<Vec<&cuda::Linear>> = layers.iter().map(Linear::cuda).collect();
+        Ok(match kernels {
+            Some(kernels) if !kernels.is_empty() => Self {
+                outputs: kernels.iter().map(|kernel| kernel.outputs()).collect(),
+                layers: vec![Linear(Kernel::Cuda(cuda::Linear::side_by_side(&kernels)?))],
+            },
+            _ => Self {
+                outputs: Vec::new(),
+                layers,
+            },
+        })
+    }
+
+    /// `(.., in)` to `(.., out)` for each layer; where one product gave them all, views of that.
+    pub fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let results = self.layers.iter().map(|layer| layer.forward(x));
+        let results = results.collect::<Result<Vec<_>>>()?;
+        let ([all], [_, ..]) = (&results[..], &self.outputs[..]) else {
+            return Ok(results);
+        };
+        let mut first = 0;
+        let mut next = |&outputs: &usize| {
+            let part = all.narrow(D::Minus1, first, outputs);
+            first += outputs;
+            part
+        };
+        self.outputs.iter().map(&mut next).collect()
+    }
+}
+
 /// `x W^T + b`, weight `(out, in)`.
 #[derive(Debug, Clone)]
 pub struct Linear(pub(super) Kernel);
@@ -52,6 +95,13 @@ impl Linear {
             Backend::Cuda => Kernel::Cuda(cuda::Linear::new(weight, bias)),
             Backend::Candle => Kernel::Candle(candle_nn::Linear::new(weight, bias)),
         }))
+    }
+
+    fn cuda(&self) -> Option<&cuda::Linear> {
+        match &self.0 {
+            Kernel::Cuda(kernel) => Some(kernel),
+            Kernel::Cpu(_) | Kernel::Candle(_) => None,
+        }
     }
 
     /// `(.., in)` to `(.., out)`.

@@ -19,5 +19,5 @@ pub use activation::{gelu, quick_gelu, silu};
 pub use attention::{AttentionInput, attention, stores_scores};
 pub use conv::Conv2d;
 pub use image::{concat_channels, to_image, to_pixels, upsample_nearest};
-pub use linear::Linear;
+pub use linear::{Linear, SideBySide};
 pub use norm::{GroupNorm, LayerNorm};

@@ -99,9 +99,8 @@ impl LayerNorm {
         let (weight, bias) = (&self.weight, &self.bias);
         match Backend::of(weight) {
             Backend::Cpu => cpu::layer_norm(x, weight, bias, self.eps),
-            Backend::Cuda | Backend::Candle => {
-                candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, self.eps)
-            }
+            Backend::Cuda => cuda::layer_norm(x, weight, bias, self.eps),
+            Backend::Candle => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, self.eps),
         }
     }
 }

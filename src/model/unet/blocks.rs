@@ -1,5 +1,7 @@
 //! The UNet's levels: down, middle, up.
 
+use std::vec;
+
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
@@ -9,6 +11,9 @@ use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
 use crate::model::layers::{Conv2d, concat_channels, upsample_nearest};
 use crate::model::resnet::{ResnetBlock, ResnetConfig};
+
+/// What the time adds to each residual block, in the order of a forward pass: every one takes the next.
+pub type Shifts = vec::IntoIter<Tensor>;
 
 /// `DownBlock2D`, or `CrossAttnDownBlock2D` where it has attentions: layers, then half the size.
 #[derive(Debug)]
@@ -44,6 +49,11 @@ impl DownBlock {
         })
     }
 
+    /// Its residual blocks.
+    pub fn resnets_mut(&mut self) -> impl Iterator<Item = &mut ResnetBlock> {
+        self.layers.iter_mut().map(|layer| &mut layer.resnet)
+    }
+
     /// Where it looks at the prompt.
     pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
         self.layers
@@ -56,13 +66,13 @@ impl DownBlock {
     pub fn forward(
         &self,
         mut x: Tensor,
-        time: &Tensor,
+        shifts: &mut Shifts,
         context: &Context,
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         for layer in &self.layers {
-            x = layer.forward(&x, time, context, hook)?;
+            x = layer.forward(&x, shifts, context, hook)?;
             skips.push(x.clone());
         }
         if let Some(downsampler) = &self.downsampler {
@@ -98,6 +108,11 @@ impl MidBlock {
         })
     }
 
+    /// Its residual blocks.
+    pub fn resnets_mut(&mut self) -> impl Iterator<Item = &mut ResnetBlock> {
+        [&mut self.first.resnet, &mut self.last.resnet].into_iter()
+    }
+
     /// Where it looks at the prompt.
     pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
         self.first.attention.iter()
@@ -107,12 +122,12 @@ impl MidBlock {
     pub fn forward(
         &self,
         x: &Tensor,
-        time: &Tensor,
+        shifts: &mut Shifts,
         context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let x = self.first.forward(x, time, context, hook)?;
-        self.last.forward(&x, time, context, hook)
+        let x = self.first.forward(x, shifts, context, hook)?;
+        self.last.forward(&x, shifts, context, hook)
     }
 }
 
@@ -172,6 +187,11 @@ impl UpBlock {
         })
     }
 
+    /// Its residual blocks.
+    pub fn resnets_mut(&mut self) -> impl Iterator<Item = &mut ResnetBlock> {
+        self.layers.iter_mut().map(|layer| &mut layer.resnet)
+    }
+
     /// Where it looks at the prompt.
     pub fn attentions(&self) -> impl Iterator<Item = &SpatialTransformer> {
         self.layers
@@ -184,7 +204,7 @@ impl UpBlock {
     pub fn forward(
         &self,
         mut x: Tensor,
-        time: &Tensor,
+        shifts: &mut Shifts,
         context: &Context,
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
@@ -193,7 +213,7 @@ impl UpBlock {
             let skip = skips
                 .pop()
                 .ok_or_else(|| candle_core::Error::Msg("the UNet ran out of skips".into()))?;
-            x = layer.forward(&concat_channels(&x, &skip)?, time, context, hook)?;
+            x = layer.forward(&concat_channels(&x, &skip)?, shifts, context, hook)?;
         }
         if let (Some(upsampler), Some(skip)) = (&self.upsampler, skips.last()) {
             // The size of the skip it will meet: twice its own, or one less where halving rounded up.
@@ -254,11 +274,14 @@ impl Layer {
     fn forward(
         &self,
         x: &Tensor,
-        time: &Tensor,
+        shifts: &mut Shifts,
         context: &Context,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let x = self.resnet.forward(x, Some(time), hook)?;
+        let shift = shifts.next().ok_or_else(|| {
+            candle_core::Error::Msg("the UNet ran out of projections of the time".into())
+        })?;
+        let x = self.resnet.forward(x, Some(&shift), hook)?;
         match &self.attention {
             Some(attention) => attention.forward(&x, context, hook),
             None => Ok(x),

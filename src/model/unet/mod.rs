@@ -21,7 +21,8 @@ pub use self::transformer::Context;
 use self::transformer::{SpatialTransformer, TransformerShape};
 use super::Error;
 use super::hook::{Hook, visit};
-use super::layers::{Conv2d, GroupNorm, silu};
+use super::layers::{Conv2d, GroupNorm, SideBySide, silu};
+use super::resnet::ResnetBlock;
 use crate::kernels::Backend;
 use crate::model::config::{DownBlockType, UNetConfig, UpBlockType};
 
@@ -44,6 +45,8 @@ pub struct UNet {
     conv_in: Conv2d,
     time_proj: Timesteps,
     time_embedding: TimestepEmbedding,
+    /// Every residual block's `time_emb_proj`, in the order of a forward pass.
+    time_projections: SideBySide,
     down_blocks: Vec<DownBlock>,
     mid_block: MidBlock,
     up_blocks: Vec<UpBlock>,
@@ -64,13 +67,19 @@ impl UNet {
         let time_weights = weights.pp("time_embedding").to_dtype(DType::F32);
         let time_embedding = TimestepEmbedding::new(time_weights, first, first * 4)?;
 
-        let down_blocks = down_blocks(config, &weights.pp("down_blocks"))?;
+        let mut down_blocks = down_blocks(config, &weights.pp("down_blocks"))?;
         let middle = TransformerShape {
             heads: config.attention_heads[last],
             layers: config.transformer_layers[last],
         };
-        let mid_block = MidBlock::new(config, channels[last], middle, &weights.pp("mid_block"))?;
-        let up_blocks = up_blocks(config, &weights.pp("up_blocks"))?;
+        let mut mid_block =
+            MidBlock::new(config, channels[last], middle, &weights.pp("mid_block"))?;
+        let mut up_blocks = up_blocks(config, &weights.pp("up_blocks"))?;
+        let down = down_blocks.iter_mut().flat_map(DownBlock::resnets_mut);
+        let up = up_blocks.iter_mut().flat_map(UpBlock::resnets_mut);
+        let resnets = down.chain(mid_block.resnets_mut()).chain(up);
+        let projections = resnets.filter_map(ResnetBlock::take_time_projection);
+        let time_projections = SideBySide::new(projections.collect())?;
         let sites = transformers(&down_blocks, &mid_block, &up_blocks);
         let cross_attention = sites.flat_map(|(halvings, transformer)| {
             let site = move |(path, heads)| CrossAttentionSite {
@@ -87,6 +96,7 @@ impl UNet {
             conv_in,
             time_proj: Timesteps::new(first, config.flip_sin_to_cos, config.freq_shift),
             time_embedding,
+            time_projections,
             cross_attention,
             down_blocks,
             mid_block,
@@ -133,6 +143,7 @@ impl UNet {
                 .forward(&self.time_proj.forward(&time)?)?
                 .to_dtype(self.dtype)?;
             let time = silu(&visit(hook, "time_embedding", time)?)?;
+            let shifts = &mut self.time_projections.forward(&time)?.into_iter();
 
             let latents = if self.center_input {
                 ((latents * 2.0)? - 1.0)?
@@ -143,11 +154,11 @@ impl UNet {
             let mut x = visit(hook, "conv_in", x)?;
             let mut skips = vec![x.clone()];
             for block in &self.down_blocks {
-                x = block.forward(x, &time, context, &mut skips, hook)?;
+                x = block.forward(x, shifts, context, &mut skips, hook)?;
             }
-            x = self.mid_block.forward(&x, &time, context, hook)?;
+            x = self.mid_block.forward(&x, shifts, context, hook)?;
             for block in &self.up_blocks {
-                x = block.forward(x, &time, context, &mut skips, hook)?;
+                x = block.forward(x, shifts, context, &mut skips, hook)?;
             }
             let x = self
                 .conv_out

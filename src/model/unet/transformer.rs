@@ -13,7 +13,7 @@ use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
 use crate::model::layers::{
-    AttentionInput, GroupNorm, LayerNorm, Linear, attention, to_image, to_pixels,
+    AttentionInput, GroupNorm, LayerNorm, Linear, SideBySide, attention, to_image, to_pixels,
 };
 
 /// The keys and values of a prompt in every cross-attention layer. They are the same in every step, so they are computed
@@ -31,7 +31,7 @@ impl Context {
             .flat_map(|transformer| &transformer.blocks)
             .map(|block| {
                 let layer = &block.attn2;
-                Ok((layer.path.clone(), layer.keys_values(embedding)?))
+                Ok((layer.attention.path.clone(), layer.keys_values(embedding)?))
             })
             .collect::<Result<_, _>>()
             .map(|layers| Self(Arc::new(layers)))
@@ -105,7 +105,8 @@ impl SpatialTransformer {
     pub fn cross_attention(&self) -> impl Iterator<Item = (String, usize)> + '_ {
         self.blocks
             .iter()
-            .map(|block| (block.attn2.path.clone(), block.attn2.heads))
+            .map(|block| &block.attn2.attention)
+            .map(|attention| (attention.path.clone(), attention.heads))
     }
 
     /// `(batch, channels, height, width)`, same shape out.
@@ -130,9 +131,9 @@ impl SpatialTransformer {
 #[derive(Debug)]
 struct TransformerBlock {
     norm1: LayerNorm,
-    attn1: Attention,
+    attn1: SelfAttention,
     norm2: LayerNorm,
-    attn2: Attention,
+    attn2: CrossAttention,
     norm3: LayerNorm,
     ff: FeedForward,
 }
@@ -145,15 +146,13 @@ impl TransformerBlock {
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         let norm = |name: &str| LayerNorm::new(channels, 1e-5, &weights.pp(name));
-        let attend = |name: &str, context: usize| {
-            Attention::new(channels, context, heads, &weights.pp(name))
-        };
+        let context = config.cross_attention_dim;
         Ok(Self {
             norm1: norm("norm1")?,
             norm2: norm("norm2")?,
             norm3: norm("norm3")?,
-            attn1: attend("attn1", channels)?,
-            attn2: attend("attn2", config.cross_attention_dim)?,
+            attn1: SelfAttention::new(channels, heads, &weights.pp("attn1"))?,
+            attn2: CrossAttention::new(channels, context, heads, &weights.pp("attn2"))?,
             ff: FeedForward::new(channels, &weights.pp("ff"))?,
         })
     }
@@ -161,28 +160,51 @@ impl TransformerBlock {
     /// `(batch, pixels, channels)`, same shape out.
     fn forward(&self, x: &Tensor, context: &Context, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.norm1.forward(x)?;
-        let pixels = self.attn1.keys_values(&normed)?;
-        let x = self.attn1.add_to(x, &normed, &pixels, hook)?;
+        let x = self.attn1.add_to(x, &normed, hook)?;
         let normed = self.norm2.forward(&x)?;
-        let prompt = context.at(&self.attn2.path)?;
-        let x = self.attn2.add_to(&x, &normed, prompt, hook)?;
+        let x = self.attn2.add_to(&x, &normed, context, hook)?;
         let normed = self.norm3.forward(&x)?;
         self.ff.add_to(&x, &normed, hook)
     }
 }
 
-/// Attention of pixels to the pixels themselves (`attn1`) or to the prompt (`attn2`).
+/// Attention of pixels to the pixels themselves.
 #[derive(Debug)]
-struct Attention {
-    path: String,
-    heads: usize,
+struct SelfAttention {
+    /// Queries, keys and values.
+    to_qkv: SideBySide,
+    attention: Attention,
+}
+
+impl SelfAttention {
+    fn new(channels: usize, heads: usize, weights: &VarBuilder) -> Result<Self, Error> {
+        let layer = |name| Linear::without_bias(channels, channels, &weights.pp(name));
+        Ok(Self {
+            to_qkv: SideBySide::new(vec![layer("to_q")?, layer("to_k")?, layer("to_v")?])?,
+            attention: Attention::new(channels, heads, weights)?,
+        })
+    }
+
+    /// `base` plus the attention of `x` to itself: all `(batch, pixels, channels)`.
+    fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let Ok([query, key, value]) = <[_; 3]>::try_from(self.to_qkv.forward(x)?) else {
+            return Err(candle_core::Error::Msg("three layers give three results".into()).into());
+        };
+        let pixels = KeysValues { key, value };
+        self.attention.add_to(base, &query, &pixels, hook)
+    }
+}
+
+/// Attention of pixels to the prompt.
+#[derive(Debug)]
+struct CrossAttention {
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
-    to_out: Linear,
+    attention: Attention,
 }
 
-impl Attention {
+impl CrossAttention {
     fn new(
         channels: usize,
         context: usize,
@@ -190,42 +212,68 @@ impl Attention {
         weights: &VarBuilder,
     ) -> Result<Self, Error> {
         Ok(Self {
-            path: weights.prefix(),
-            heads,
             to_q: Linear::without_bias(channels, channels, &weights.pp("to_q"))?,
             to_k: Linear::without_bias(context, channels, &weights.pp("to_k"))?,
             to_v: Linear::without_bias(context, channels, &weights.pp("to_v"))?,
-            to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
+            attention: Attention::new(channels, heads, weights)?,
         })
     }
 
-    /// The keys and values of `context` `(batch, keys, features)`.
-    fn keys_values(&self, context: &Tensor) -> Result<KeysValues, Error> {
+    /// The keys and values of a prompt's embedding `(batch, keys, features)`.
+    fn keys_values(&self, embedding: &Tensor) -> Result<KeysValues, Error> {
         Ok(KeysValues {
-            key: self.to_k.forward(context)?,
-            value: self.to_v.forward(context)?,
+            key: self.to_k.forward(embedding)?,
+            value: self.to_v.forward(embedding)?,
         })
     }
 
-    /// `base` plus the attention of `x` to `context`: all `(batch, pixels, channels)`.
+    /// `base` plus the attention of `x` to the prompt: all `(batch, pixels, channels)`.
     fn add_to(
         &self,
         base: &Tensor,
         x: &Tensor,
+        context: &Context,
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
+        let prompt = context.at(&self.attention.path)?;
+        let query = self.to_q.forward(x)?;
+        self.attention.add_to(base, &query, prompt, hook)
+    }
+}
+
+/// What both have: heads that look, and a layer that puts together what they saw.
+#[derive(Debug)]
+struct Attention {
+    path: String,
+    heads: usize,
+    to_out: Linear,
+}
+
+impl Attention {
+    fn new(channels: usize, heads: usize, weights: &VarBuilder) -> Result<Self, Error> {
+        Ok(Self {
+            path: weights.prefix(),
+            heads,
+            to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
+        })
+    }
+
+    /// `base` plus what `query` `(batch, pixels, channels)` finds in `context`.
+    fn add_to(
+        &self,
+        base: &Tensor,
+        query: &Tensor,
         context: &KeysValues,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let attended = attention(
-            &AttentionInput {
-                heads: self.heads,
-                query: &self.to_q.forward(x)?,
-                key: &context.key,
-                value: &context.value,
-                mask: None,
-            },
-            &self.path,
-            hook,
-        )?;
+        let input = AttentionInput {
+            heads: self.heads,
+            query,
+            key: &context.key,
+            value: &context.value,
+            mask: None,
+        };
+        let attended = attention(&input, &self.path, hook)?;
         self.to_out
             .add_to_visited(base, &attended, &self.path, hook)
     }

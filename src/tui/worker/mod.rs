@@ -12,10 +12,11 @@ mod update;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::export::Replay;
-use crate::generation::{Pipeline, RequestPatch};
+use crate::generation::{Pipeline, RequestPatch, has_open_gpu};
 use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
 pub use failure::Failure;
@@ -37,12 +38,18 @@ pub struct Opened {
 #[error("{}", .0[0])]
 pub struct NotLoaded(pub [String; 2]);
 
+/// How long leaving waits for a thread that a GPU is at work for: the driver's and the libraries' own ends, which come with
+/// that of the process, must not find a call under way.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub struct Worker {
     pub updates: Receiver<Update>,
-    commands: Sender<Command>,
+    /// Until it is to end.
+    commands: Option<Sender<Command>>,
     /// For jobs, which answer from threads of their own.
     answers: Sender<Update>,
     cancel: CancelToken,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
@@ -64,16 +71,35 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let (commands, inbox) = channel();
         let (answers, updates) = channel();
-        let worker = Self {
+        let mut worker = Self {
             updates,
-            commands,
+            commands: Some(commands),
             answers,
             cancel: CancelToken::default(),
+            thread: None,
         };
         let (answers, cancel) = (worker.answers.clone(), worker.cancel.clone());
         let thread = thread::Builder::new().name("worker".into());
-        thread.spawn(move || work(answers, inbox, cancel))?;
+        worker.thread = Some(thread.spawn(move || work(answers, inbox, cancel))?);
         Ok(worker)
+    }
+
+    /// Cancels what the thread does, gives it nothing more to do, and waits at most `patience` for its end.
+    fn end(&mut self, patience: Duration) {
+        self.cancel.cancel();
+        self.commands = None;
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let start = Instant::now();
+        while !thread.is_finished() {
+            if start.elapsed() >= patience {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Its panics have been said.
+        let _ = thread.join();
     }
 
     /// Hands every update on to `tell` from now on, on a thread of its own, until that answers that nobody listens.
@@ -101,7 +127,9 @@ impl Worker {
                 if command.interrupts() {
                     self.cancel.cancel();
                 }
-                let _ = self.commands.send(command);
+                if let Some(commands) = &self.commands {
+                    let _ = commands.send(command);
+                }
             }
         }
     }
@@ -114,6 +142,47 @@ fn send(answers: &Sender<Update>, update: Update) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        // A thread on the CPU ends with the process, wherever it is.
+        self.end(if has_open_gpu() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A worker that goes on for `longer` after it was cancelled, and what says that it has ended.
+    fn slow(longer: Duration) -> (Worker, Arc<AtomicBool>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let worker = Worker::start(move |_, commands, cancel| {
+            while !cancel.is_cancelled() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(longer);
+            // Nobody gives it more to do.
+            assert!(commands.recv().is_err());
+            end.store(true, Ordering::Release);
+        });
+        (worker.unwrap(), ended)
+    }
+
+    #[test]
+    fn whoever_leaves_waits_for_the_work_that_is_under_way_and_not_for_ever() {
+        let (mut worker, ended) = slow(Duration::from_millis(100));
+        worker.end(Duration::from_secs(60));
+        assert!(ended.load(Ordering::Acquire));
+
+        let (mut worker, ended) = slow(Duration::from_secs(5));
+        let start = Instant::now();
+        worker.end(Duration::from_millis(50));
+        assert!(!ended.load(Ordering::Acquire) && start.elapsed() < Duration::from_secs(3));
     }
 }

@@ -32,6 +32,7 @@ jmp_buf scheduler;
 int own = 0;
 Call call;
 void** arguments;
+bool misaligned = false;
 
 void leave(State state) {
     fibers[own].state = state;
@@ -97,6 +98,10 @@ bool run_block(bool backwards) {
 
 }  // namespace
 
+void check_address(const void* address, size_t size) {
+    if (reinterpret_cast<uintptr_t>(address) % size != 0) misaligned = true;
+}
+
 void meet_warp() { leave(State::MEETS_WARP); }
 void meet_block() { leave(State::MEETS_BLOCK); }
 Lane& lane(int index) { return lanes[own / 32 * 32 + index]; }
@@ -109,8 +114,8 @@ Kernel::Kernel(const char* name, int threads, std::string kinds, Call call)
 }  // namespace emulator
 
 // Runs the kernel called `name` over `grid` blocks. Returns 0, or what is wrong: 1, there is no such kernel; 2, its threads
-// wait for ever; 3, it has other numbers of threads than `block`; 4, it has other parameters than `kinds` says. Not to be
-// called by two threads at once.
+// wait for ever; 3, it has other numbers of threads than `block`; 4, it has other parameters than `kinds` says; 5, it reads
+// or writes at an address that is no multiple of what it moves. Not to be called by two threads at once.
 extern "C" int emulate(const char* name, const int grid[3], int block, const char* kinds, void** arguments) {
     using namespace emulator;
     static bool backwards = false;
@@ -120,6 +125,7 @@ extern "C" int emulate(const char* name, const int grid[3], int block, const cha
     if (kernel->threads != block) return 3;
     if (kernel->kinds != kinds) return 4;
     call = kernel->call;
+    misaligned = false;
     emulator::arguments = arguments;
     threads = {block, 1, 1};
     blocks = {grid[0], grid[1], grid[2]};
@@ -132,5 +138,5 @@ extern "C" int emulate(const char* name, const int grid[3], int block, const cha
                 if (!run_block(backwards)) return 2;
                 backwards = !backwards;
             }
-    return 0;
+    return misaligned ? 5 : 0;
 }

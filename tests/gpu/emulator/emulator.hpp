@@ -1,8 +1,8 @@
 // A GPU for kernels.cu to be tested on without one: a block's threads take turns on one thread of the CPU, and meet where
 // they wait for each other. It knows what kernels.cu uses, and nothing more.
 //
-// It finds wrong indices and values, threads that wait for others that never come, and values that no thread wrote (results
-// begin as NaN). A warp runs as far as it can without the others, the first warp first and in the next block the last, so
+// It finds wrong indices and values, threads that wait for others that never come, addresses that a GPU refuses because
+// they are no multiple of what is read there, and values that no thread wrote (results begin as NaN). A warp runs as far as it can without the others, the first warp first and in the next block the last, so
 // that what needs a barrier and has none goes wrong. It says nothing about speed.
 #pragma once
 
@@ -46,6 +46,9 @@ void meet_block();
 // Lane `index` of this thread's warp.
 Lane& lane(int index);
 
+// Takes note of an address that is no multiple of `size`: a GPU ends the program there.
+void check_address(const void* address, size_t size);
+
 using Call = void (*)(void** arguments);
 
 // Kernels by name; the table is filled before main.
@@ -68,7 +71,12 @@ template <class... Parameters> struct Unpack {
     template <void (*BODY)(Parameters...)> static void call(void** arguments) {
         unpacked<BODY>(arguments, std::index_sequence_for<Parameters...>());
     }
+    template <class Parameter> static void check(void* argument) {
+        if constexpr (std::is_pointer_v<Parameter>)
+            check_address(*static_cast<Parameter*>(argument), alignof(std::remove_pointer_t<Parameter>));
+    }
     template <void (*BODY)(Parameters...), size_t... I> static void unpacked(void** arguments, std::index_sequence<I...>) {
+        (check<std::tuple_element_t<I, std::tuple<Parameters...>>>(arguments[I]), ...);
         BODY(*static_cast<std::tuple_element_t<I, std::tuple<Parameters...>>*>(arguments[I])...);
     }
 };
@@ -82,6 +90,17 @@ template <class... Parameters> Unpack<Parameters...> unpack(void (*)(Parameters.
 #define gridDim emulator::blocks
 
 using std::min;
+
+template <class U> U load_as(const void* from) {
+    emulator::check_address(from, alignof(U));
+    U value;
+    std::memcpy(&value, from, sizeof(U));
+    return value;
+}
+template <class U> void store_as(void* to, U value) {
+    emulator::check_address(to, alignof(U));
+    std::memcpy(to, &value, sizeof(U));
+}
 
 // ---- Numbers of 16 bits, rounded to the nearest, to even in the middle ----
 
