@@ -176,15 +176,12 @@ fn generate(
                 export.blame(found.weight.clone());
             }
             let [what, _] = not_finite::what(&found);
-            let advice = match found.cause(&info.dtype) {
+            let advice = if let Cause::Weight(_) = found.cause(&info.dtype) {
                 // It was warned of when it was read.
-                Cause::Weight(_) => {
-                    "The weights that are not finite themselves, named above, are why.".to_owned()
-                }
-                _ => {
-                    let [advice, _] = not_finite::advice(&found, info);
-                    advice
-                }
+                "The weights that are not finite themselves, named above, are why.".to_owned()
+            } else {
+                let [advice, _] = not_finite::advice(&found, info);
+                advice
             };
             bar.interrupt(|| warn(&format!("{what}. {advice}")));
         }

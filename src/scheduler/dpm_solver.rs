@@ -31,6 +31,7 @@ const FEW_STEPS: usize = 15;
 
 /// What the configuration asks for, and what was integrated in the steps before.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // Each is a key of the configuration by itself.
 pub(super) struct DpmSolver {
     order: usize,
     solver: SolverType,

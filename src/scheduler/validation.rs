@@ -131,7 +131,6 @@ impl SchedulerConfig {
         let ends_at_zero = self.final_sigmas_type == FinalSigma::Zero;
         let found = || serde_json::json!(self.algorithm_type).to_string();
         match &self.algorithm_type {
-            AlgorithmType::DpmSolverPlusPlus | AlgorithmType::SdeDpmSolverPlusPlus => None,
             // That of DEISMultistepScheduler is taken as DPM-Solver++'s own where the last step does not end at no noise.
             AlgorithmType::Other(name) if name == "deis" && !ends_at_zero => None,
             AlgorithmType::Other(_) => Some((
@@ -150,7 +149,10 @@ impl SchedulerConfig {
                 self.solver_order.to_string(),
                 "1 or 2 with algorithm_type \"sde-dpmsolver\"",
             )),
-            AlgorithmType::DpmSolver | AlgorithmType::SdeDpmSolver => None,
+            AlgorithmType::DpmSolverPlusPlus
+            | AlgorithmType::SdeDpmSolverPlusPlus
+            | AlgorithmType::DpmSolver
+            | AlgorithmType::SdeDpmSolver => None,
         }
     }
 }

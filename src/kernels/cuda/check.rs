@@ -39,8 +39,7 @@ impl Finding {
         let (what, dtype) = (self.what, self.dtype.as_str());
         match &self.distance {
             Err(error) => Some(format!("{what} in {dtype}: {error}")),
-            // Not `apart > bound`: NaN is no success.
-            Ok(Some(apart)) if !(*apart <= self.bound) => {
+            Ok(Some(apart)) if apart.is_nan() || *apart > self.bound => {
                 Some(format!("{what} in {dtype} is {apart:.1e} from candle's"))
             }
             Ok(_) => None,
@@ -50,10 +49,10 @@ impl Finding {
 
 /// Why the kernels are not used on `device`: `None` where they are.
 pub fn why_not(device: &Device) -> Option<String> {
+    static FAILURE: OnceLock<Option<String>> = OnceLock::new();
     if !device.is_cuda() {
         return None;
     }
-    static FAILURE: OnceLock<Option<String>> = OnceLock::new();
     let first = || findings(device).iter().find_map(Finding::failure);
     FAILURE.get_or_init(first).clone()
 }

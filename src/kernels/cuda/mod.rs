@@ -25,14 +25,14 @@ mod convolution;
 mod cudnn;
 pub mod device;
 mod group_norm;
+#[cfg(late_cuda)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its test uses it.
+mod late;
 // Without a GPU or its emulator, nothing reads these fields.
 #[cfg_attr(
     not(any(feature = "cuda", feature = "cuda-emulated")),
     allow(dead_code)
 )]
-#[cfg(late_cuda)]
-#[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only its test uses it.
-mod late;
 mod launch;
 mod layer_norm;
 mod linear;

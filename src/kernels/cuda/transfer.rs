@@ -252,7 +252,10 @@ mod tests {
         }
     }
 
-    fn begun(is_ruined: bool) -> (InFlight<Buffer, Device>, Rc<Cell<usize>>, Rc<Cell<bool>>) {
+    /// A transfer under way, how often it was waited for, and whether its buffer is gone.
+    type Begun = (InFlight<Buffer, Device>, Rc<Cell<usize>>, Rc<Cell<bool>>);
+
+    fn begun(is_ruined: bool) -> Begun {
         let (waits, gone) = (Rc::default(), Rc::default());
         let transfer = InFlight {
             buffer: Some(Buffer(Rc::clone(&gone))),

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn whoever_leaves_waits_for_the_work_that_is_under_way_and_not_for_ever() {
         let (mut worker, ended) = slow(Duration::from_millis(100));
-        worker.end(Duration::from_secs(60));
+        worker.end(Duration::from_mins(1));
         assert!(ended.load(Ordering::Acquire));
 
         let (mut worker, ended) = slow(Duration::from_secs(5));
