@@ -7,7 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::{ExportOptions, OnExisting};
-use crate::generation::{DeviceChoice, MAX_STEPS, Precision, Request, RequestPatch};
+use crate::generation::{
+    DeviceChoice, MAX_STEPS, NoStepRange, Precision, Request, RequestPatch, StepRange,
+};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::random::random_seed;
@@ -319,6 +321,14 @@ pub struct RequestArgs {
     /// Guidance scale, 0 to 100: how hard the prompt pulls; no guidance at 1 or below [default: the model's]
     #[arg(short, long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f64>,
+    /// Guide in these steps alone, both included and counted from 1 as on the screen: 4..10; in the others the scale is 1,
+    /// and the prediction without the prompt is not computed [default: all]
+    #[arg(long, value_name = "A..B", value_parser = step_range)]
+    pub guidance_steps: Option<StepRange>,
+    /// Bring the guided prediction to the standard deviation of the one with the prompt, by PHI from 0, not at all, to 1:
+    /// against overexposure (Lin et al. 2023) [default: 0]
+    #[arg(long, value_name = "PHI", allow_negative_numbers = true, value_parser = guidance_rescale)]
+    pub guidance_rescale: Option<f64>,
     /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: the model's]
     #[arg(long, value_parser = one_of(schedulers()), hide_possible_values = true, value_name = "NAME")]
     pub scheduler: Option<SchedulerKind>,
@@ -720,6 +730,8 @@ impl RequestArgs {
             seed: self.seed.map(|seed| seed.value),
             steps: self.steps,
             guidance_scale: self.guidance,
+            guidance_steps: self.guidance_steps,
+            guidance_rescale: self.guidance_rescale,
             scheduler: self.scheduler,
             weight: Some(self.weight),
             swap: Some(self.swap),
@@ -736,7 +748,7 @@ fn valid_request() -> Request {
         steps: 1,
         guidance_scale: 1.0,
         scheduler: SchedulerKind::Lms,
-        interventions: Vec::new(),
+        ..Request::default()
     }
 }
 
@@ -799,6 +811,17 @@ fn guidance(text: &str) -> Result<f64, String> {
     };
     request.validate().map_err(|_| error())?;
     Ok(guidance_scale)
+}
+
+fn guidance_rescale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(phi) if (0.0..=1.0).contains(&phi) => Ok(phi),
+        _ => Err("guidance is rescaled by a number from 0 to 1".into()),
+    }
+}
+
+fn step_range(text: &str) -> Result<StepRange, String> {
+    text.parse().map_err(|error: NoStepRange| error.to_string())
 }
 
 fn weight(text: &str) -> Result<(String, f32), String> {

@@ -191,7 +191,7 @@ mod tests {
             steps: 1,
             guidance_scale: 7.5,
             scheduler: SchedulerKind::Euler,
-            interventions: Vec::new(),
+            ..Request::default()
         };
         let model = Model {
             name: "hand-made".into(),

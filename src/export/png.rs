@@ -91,7 +91,7 @@ mod tests {
             steps: 7,
             guidance_scale: 7.5,
             scheduler: SchedulerKind::DpmPlusPlus2M,
-            interventions: Vec::new(),
+            ..Request::default()
         };
         let run = RunMetadata {
             model: Model {

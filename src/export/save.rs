@@ -186,7 +186,7 @@ mod tests {
                 steps: 1,
                 guidance_scale: 7.5,
                 scheduler: crate::scheduler::SchedulerKind::Euler,
-                interventions: Vec::new(),
+                ..crate::generation::Request::default()
             },
             architecture: None,
             branches: Vec::new(),

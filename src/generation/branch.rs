@@ -20,6 +20,14 @@ pub struct BranchPoint {
     pub request: Request,
 }
 
+impl BranchPoint {
+    /// The request of step `index` of a run with these `branches`, of which `request` is the last.
+    pub fn request_at<'a>(branches: &'a [Self], request: &'a Request, index: usize) -> &'a Request {
+        let before = branches.iter().find(|branch| branch.step > index);
+        before.map_or(request, |branch| &branch.request)
+    }
+}
+
 impl Generation {
     /// A generation that goes on from `state` (of this one) with another prompt, negative prompt, guidance, scheduler,
     /// interventions, or seed of the noise that is still to be drawn. Both prompts are tokenized and encoded anew.
@@ -44,6 +52,7 @@ impl Generation {
             let steps = before.steps;
             return Err(Error::Branch { steps });
         }
+        request.validate_steps(state.scheduler.len())?;
         let mut branch = Self {
             pipeline: self.pipeline.clone(),
             state: state.clone(),

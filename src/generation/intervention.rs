@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RequestError;
+use super::{RequestError, StepRange};
 use crate::model::unet::CrossAttentionSite;
 use crate::model::{self, AttentionDetail, Hook};
 
@@ -60,15 +60,6 @@ pub struct OtherWord {
     pub positions: Vec<usize>,
 }
 
-/// Denoising steps from `first` to `last`, both included; they count from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StepRange {
-    /// The first step.
-    pub first: usize,
-    /// The last step.
-    pub last: usize,
-}
-
 impl Intervention {
     /// Multiplies the attention that `word` gets by `factor`, in every step.
     pub fn weight(word: &str, factor: f32) -> Self {
@@ -107,8 +98,7 @@ impl Intervention {
 
     /// Does it act in step `index`?
     pub fn acts_at(&self, index: usize) -> bool {
-        self.steps
-            .is_none_or(|steps| (steps.first..=steps.last).contains(&index))
+        self.steps.is_none_or(|steps| steps.contains(index))
     }
 
     /// Checks factor, positions and steps.
@@ -127,12 +117,7 @@ impl Intervention {
                 check_positions(&self.to_string(), own.chain(&other.positions))?;
             }
         }
-        match self.steps {
-            Some(StepRange { first, last }) if first > last => {
-                Err(RequestError::StepRange { first, last })
-            }
-            _ => Ok(()),
-        }
+        check_steps(self.steps)
     }
 
     /// Changes a row of probabilities, one for each text position.
@@ -167,7 +152,7 @@ impl Intervention {
     }
 }
 
-/// `apple × 2`, `apple ⇄ house`, `apple × 0 in steps 3 to 9`.
+/// `apple × 2`, `apple ⇄ house`, `apple × 0 in steps 4 to 10`, counted from 1.
 impl fmt::Display for Intervention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |word: &str, positions: &[usize]| {
@@ -185,9 +170,19 @@ impl fmt::Display for Intervention {
             }
         }
         match self.steps {
-            Some(StepRange { first, last }) => write!(f, " in steps {first} to {last}"),
+            Some(steps) => write!(f, " in {steps}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Does the range, where there is one, begin before it ends?
+pub(super) fn check_steps(steps: Option<StepRange>) -> Result<(), RequestError> {
+    match steps {
+        Some(StepRange { first, last }) if first > last => {
+            Err(RequestError::StepRange { first, last })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -396,7 +391,7 @@ mod tests {
         let mut weight = Intervention::weight("apple", 2.0);
         assert_eq!(weight.to_string(), "apple × 2");
         weight.steps = Some(StepRange { first: 3, last: 9 });
-        assert_eq!(weight.to_string(), "apple × 2 in steps 3 to 9");
+        assert_eq!(weight.to_string(), "apple × 2 in steps 4 to 10");
         assert_eq!(Intervention::swap("red", "blue").to_string(), "red ⇄ blue");
     }
 }

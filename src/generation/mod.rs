@@ -10,11 +10,13 @@
 mod branch;
 mod decoding;
 mod device;
+mod guidance;
 mod intervention;
 mod model_info;
 mod pipeline;
 mod request;
 mod request_json;
+mod steps;
 mod vocabulary;
 mod words;
 
@@ -28,10 +30,11 @@ pub use decoding::Decoded;
 pub use device::{
     DecoderType, DeviceChoice, DeviceError, DeviceNote, NumberTypes, Precision, free_memory,
 };
-pub use intervention::{AttentionChange, Intervention, StepRange};
+pub use intervention::{AttentionChange, Intervention};
 pub use model_info::{AttentionLayer, ModelInfo};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
+pub use steps::{NoStepRange, StepRange};
 pub use vocabulary::{MergeStep, MergedWord, Neighbour, Vocabulary, cosine};
 pub use words::{Word, checked, words};
 
@@ -165,11 +168,11 @@ pub struct DenoisingStep {
     pub index: usize,
     /// Latents before the step, `x_t`.
     pub latents: Tensor,
-    /// Noise predicted without the prompt; `None` without guidance.
+    /// Noise predicted without the prompt; `None` in a step without guidance.
     pub noise_uncond: Option<Tensor>,
     /// Noise predicted with the prompt.
     pub noise_text: Tensor,
-    /// `uncond + w (text - uncond)` (Ho & Salimans 2022).
+    /// What guidance makes of both, see [`Request::guided`]; without guidance, the one with the prompt.
     pub noise_guided: Tensor,
     /// Latents after the step.
     pub latents_next: Tensor,
@@ -187,8 +190,8 @@ pub struct GenerationState {
     tokens: Option<Arc<(Tokens, Tokens)>>,
     /// Prompt and negative prompt, `(1, 77, hidden)` each.
     embeddings: Option<(Tensor, Tensor)>,
-    /// What the UNet sees in them: in both, the negative prompt first, or without guidance in the prompt alone.
-    context: Option<Context>,
+    /// What the UNet sees in them.
+    contexts: Contexts,
     scheduler: Scheduler,
     generator: Generator,
     /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
@@ -208,6 +211,15 @@ impl GenerationState {
     }
 }
 
+/// What the UNet sees in the prompts, as far as a run has steps that need it.
+#[derive(Debug, Clone, Default)]
+struct Contexts {
+    /// For steps with guidance: in both, the negative prompt first.
+    guided: Option<Context>,
+    /// For steps without: in the prompt alone.
+    prompt: Option<Context>,
+}
+
 /// A run in progress.
 #[derive(Debug, Clone)]
 pub struct Generation {
@@ -224,12 +236,13 @@ impl Generation {
             pipeline.scheduler_config(),
             request.steps,
         )?;
+        request.validate_steps(scheduler.len())?;
         let state = GenerationState {
             stage: Stage::Tokens,
             branches: Arc::default(),
             tokens: None,
             embeddings: None,
-            context: None,
+            contexts: Contexts::default(),
             scheduler,
             generator: Generator::manual_seed(request.seed),
             initial_noise: None,
@@ -362,12 +375,15 @@ impl Generation {
         );
         let (prompt, negative) = &embeddings;
         let unet = self.pipeline.unet();
-        let context = if self.state.request.is_guided() {
-            unet.context(&Tensor::cat(&[negative, prompt], 0)?)?
-        } else {
-            unet.context(prompt)?
-        };
-        self.state.context = Some(context);
+        let request = &self.state.request;
+        let mut contexts = Contexts::default();
+        if request.is_guided() {
+            contexts.guided = Some(unet.context(&Tensor::cat(&[negative, prompt], 0)?)?);
+        }
+        if !request.is_guided() || request.guidance_steps.is_some() {
+            contexts.prompt = Some(unet.context(prompt)?);
+        }
+        self.state.contexts = contexts;
         self.state.embeddings = Some(embeddings.clone());
         Ok(embeddings)
     }
@@ -383,13 +399,19 @@ impl Generation {
         let latents = self.latents()?.clone();
         let missing = || candle_core::Error::Msg("the prompt has not been encoded".into());
         let (prompt, _) = self.state.embeddings.as_ref().ok_or_else(missing)?;
-        let context = self.state.context.as_ref().ok_or_else(missing)?;
+        let request = &self.state.request;
+        let contexts = &self.state.contexts;
+        let context = if request.is_guided_at(index) {
+            contexts.guided.as_ref()
+        } else {
+            contexts.prompt.as_ref()
+        };
+        let context = context.ok_or_else(missing)?;
         let timestep = self.state.scheduler.schedule().timesteps[index];
         let input = self.state.scheduler.scale_model_input(&latents, index)?;
         // The sampler's arithmetic is f32, whatever the networks compute in.
         let input = input.to_dtype(self.pipeline.dtype())?;
         let unet = self.pipeline.unet();
-        let request = &self.state.request;
         let hook = &mut Intervened::new(
             hook,
             unet.cross_attention(),
@@ -399,13 +421,13 @@ impl Generation {
             self.pipeline.device(),
         )?;
 
-        let (noise_uncond, noise_text, noise_guided) = if request.is_guided() {
+        let (noise_uncond, noise_text, noise_guided) = if request.is_guided_at(index) {
             // Both halves in one batch, uncond first, as diffusers does.
             let both = Tensor::cat(&[&input, &input], 0)?;
             let noise = unet.forward(&both, timestep, context, hook)?;
             let noise = noise.to_dtype(DType::F32)?;
             let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
-            let guided = (&uncond + ((&text - &uncond)? * request.guidance_scale)?)?;
+            let guided = request.guided(&uncond, &text)?;
             (Some(uncond), text, guided)
         } else {
             let noise = unet.forward(&input, timestep, context, hook)?;

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Intervention;
+use super::guidance::MAX_GUIDANCE;
+use super::intervention::check_steps;
 use super::request_json::RequestJson;
+use super::{Intervention, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -27,10 +29,33 @@ pub struct Request {
     /// Classifier-free guidance scale `w` in `uncond + w (text - uncond)`. At 1 or below, there is no guidance and
     /// the unconditional half is not computed.
     pub guidance_scale: f64,
+    /// The steps in which there is guidance; all where there are none. In the others the scale is 1: the noise is what is
+    /// predicted with the prompt, and the unconditional half is not computed.
+    pub guidance_steps: Option<StepRange>,
+    /// How much of the guided prediction is brought to the standard deviation of the one with the prompt, 0 to 1: `phi`
+    /// of Lin et al. 2023 (arXiv 2305.08891). 0 by default.
+    pub guidance_rescale: f64,
     /// The sampler and its noise schedule.
     pub scheduler: SchedulerKind,
     /// Changes of the prompt's cross-attention, one after another. None by default.
     pub interventions: Vec<Intervention>,
+}
+
+/// Stable Diffusion's own: 25 steps of LMS with a guidance scale of 7.5, seed 42, of the empty prompt.
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            seed: 42,
+            steps: 25,
+            guidance_scale: 7.5,
+            guidance_steps: None,
+            guidance_rescale: 0.0,
+            scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
+        }
+    }
 }
 
 /// Some parts of a request, to put in the place of another request's.
@@ -46,6 +71,10 @@ pub struct RequestPatch {
     pub steps: Option<usize>,
     /// See [`Request::guidance_scale`].
     pub guidance_scale: Option<f64>,
+    /// See [`Request::guidance_steps`].
+    pub guidance_steps: Option<StepRange>,
+    /// See [`Request::guidance_rescale`].
+    pub guidance_rescale: Option<f64>,
     /// See [`Request::scheduler`].
     pub scheduler: Option<SchedulerKind>,
     /// Words and the factors of their attention, see [`Intervention::weight`]. This and `swap` together replace
@@ -80,6 +109,8 @@ impl RequestPatch {
         patched.seed = self.seed.unwrap_or(patched.seed);
         patched.steps = self.steps.unwrap_or(patched.steps);
         patched.guidance_scale = self.guidance_scale.unwrap_or(patched.guidance_scale);
+        patched.guidance_steps = self.guidance_steps.or(patched.guidance_steps);
+        patched.guidance_rescale = self.guidance_rescale.unwrap_or(patched.guidance_rescale);
         patched.scheduler = self.scheduler.unwrap_or(patched.scheduler);
         if self.intervenes() {
             let weights = self.weight.iter().flatten();
@@ -101,6 +132,9 @@ pub enum RequestError {
     /// `guidance_scale` is not finite or out of range.
     #[error("guidance is {0}; it must be a number from 0 to 100")]
     Guidance(f64),
+    /// `guidance_rescale` is not finite or out of range.
+    #[error("guidance_rescale is {0}; it must be a number from 0 to 1")]
+    GuidanceRescale(f64),
     /// A seed that `torch.Generator.manual_seed` would refuse.
     #[error(
         "seed {0} is outside what a torch generator accepts ({min} to {max})",
@@ -119,13 +153,25 @@ pub enum RequestError {
         /// What is wrong with them.
         reason: String,
     },
-    /// An intervention's steps end before they begin.
-    #[error("an intervention is to act from step {first} to step {last}, which is before it")]
+    /// A range of steps ends before it begins.
+    #[error(
+        "steps are to begin with `first`, {first}, and to end with `last`, {last}, which is before it"
+    )]
     StepRange {
         /// The first step.
         first: usize,
         /// The last one.
         last: usize,
+    },
+    /// A range of steps goes beyond the run's last.
+    #[error("{what} is to act in {steps}, and the run has {len} steps; name steps from 1 to {len}")]
+    StepsBeyond {
+        /// What is to act in them.
+        what: String,
+        /// The range.
+        steps: StepRange,
+        /// Number of the run's steps.
+        len: usize,
     },
     /// An intervention names a word that the prompt does not have.
     #[error("the prompt has no word “{word}”; it has {}", if words.is_empty() { "none" } else { words })]
@@ -156,6 +202,18 @@ impl Request {
         request
     }
 
+    /// The same without ranges of steps that a run of another length or sampler than `before` has not. Nothing is left out
+    /// where both are the same.
+    #[must_use]
+    pub fn kept_within(mut self, before: &Self) -> Self {
+        let is_same = (self.steps, self.scheduler) == (before.steps, before.scheduler);
+        let steps = self.steps;
+        self.guidance_steps = self
+            .guidance_steps
+            .filter(|range| is_same || range.last < steps);
+        self
+    }
+
     /// Checks every field's range. Interventions must have positions, as those of a generation have.
     pub fn validate(&self) -> Result<(), RequestError> {
         self.validate_numbers()?;
@@ -169,17 +227,42 @@ impl Request {
         if self.steps == 0 || self.steps > MAX_STEPS {
             return Err(RequestError::Steps(self.steps));
         }
-        if !self.guidance_scale.is_finite() || !(0.0..=100.0).contains(&self.guidance_scale) {
+        if !(0.0..=MAX_GUIDANCE).contains(&self.guidance_scale) {
             return Err(RequestError::Guidance(self.guidance_scale));
         }
+        if !(0.0..=1.0).contains(&self.guidance_rescale) {
+            return Err(RequestError::GuidanceRescale(self.guidance_rescale));
+        }
+        check_steps(self.guidance_steps)?;
         if !(-(1_i128 << 63)..(1_i128 << 64)).contains(&self.seed) {
             return Err(RequestError::Seed(self.seed));
         }
         Ok(())
     }
 
-    /// Is classifier-free guidance on? (diffusers: `guidance_scale > 1`.)
-    pub fn is_guided(&self) -> bool {
-        self.guidance_scale > 1.0
+    /// Checks that every range of steps lies within a run of `len` steps.
+    pub(super) fn validate_steps(&self, len: usize) -> Result<(), RequestError> {
+        match self.guidance_steps {
+            Some(steps) if steps.last >= len => Err(RequestError::StepsBeyond {
+                what: "guidance".to_owned(),
+                steps,
+                len,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is done otherwise than a plain run does it, a few words each: `guidance only in steps 4 to 10`,
+    /// `apple × 2`.
+    pub fn changes(&self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if let Some(steps) = self.guidance_steps {
+            changes.push(format!("guidance only in {steps}"));
+        }
+        if self.guidance_rescale > 0.0 {
+            changes.push(format!("guidance rescaled by {}", self.guidance_rescale));
+        }
+        changes.extend(self.interventions.iter().map(ToString::to_string));
+        changes
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Comparison, Exercise, ExerciseKind, Goto};
-use crate::generation::RequestPatch;
+use crate::generation::{RequestPatch, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The names under which one exercise may stand in a reader's progress.
@@ -21,7 +21,7 @@ pub(crate) struct ExerciseDigest {
     /// `filter` is the task's `done` or the question's `answer`, byte for byte; `request` and `beside` are those of the
     /// page's `goto`, `{}` and `null` where it has none. In them stand the keys that the lesson's file gives, under the
     /// names that they have there and in this order: `prompt`, `negative`, `seed`, `steps`, `guidance`, `scheduler`,
-    /// `weight`, `swap`, `branch`. Words of `weight` and `swap` are sorted; `guidance` and the factors of `weight` have
+    /// `weight`, `swap`, `guidance_steps`, `guidance_rescale`, `branch`. Words of `weight` and `swap` are sorted; `guidance` and the factors of `weight` have
     /// a decimal point (`1.0`). Keys that the file does not give are left out, so that a new key changes no digest.
     pub current: String,
     /// What the first version of the program called it: a hash of Rust's debug output for the types of that time.
@@ -77,6 +77,11 @@ fn request_keys(request: &RequestPatch) -> Map<String, Value> {
         ),
         ("weight", json!(weight)),
         ("swap", json!(by_word(request.swap.as_ref()))),
+        (
+            "guidance_steps",
+            json!(request.guidance_steps.map(StepRange::typed)),
+        ),
+        ("guidance_rescale", json!(request.guidance_rescale)),
     ];
     let given = keys.into_iter().filter(|(_, value)| !value.is_null());
     given.map(|(key, value)| (key.to_owned(), value)).collect()

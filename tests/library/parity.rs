@@ -298,7 +298,7 @@ fn check_network(
         let scheduler = Scheduler::new(case.scheduler, pipeline.scheduler_config(), case.steps)
             .expect("the case's schedule");
         let input = scheduler.scale_model_input(&latents, step.index)?;
-        let (input, context) = if case.request().is_guided() {
+        let (input, context) = if case.request().is_guided_at(step.index) {
             (
                 Tensor::cat(&[&input, &input], 0)?,
                 Tensor::cat(&[&embedding(negative)?, &embedding(prompt)?], 0)?,

@@ -33,6 +33,7 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -83,8 +84,15 @@ class Case:
     heads: int | None = None
     # Changes of the prompt's cross-attention, as `Request.interventions` has them, with positions.
     interventions: list[dict] = field(default_factory=list)
+    # The steps with guidance, all where there are none, and how much of it is rescaled.
+    guidance_steps: dict | None = None
+    guidance_rescale: float = 0.0
     # Width and height of the picture in pixels, where they are not the model's own.
     size: tuple[int, int] | None = None
+
+    def is_guided(self, index):
+        steps = self.guidance_steps
+        return self.guidance_scale > 1 and (steps is None or steps["first"] <= index <= steps["last"])
 
     def noise_shape(self, unet):
         """Of the latents; an autoencoder's pixel is 8 of the picture's."""
@@ -125,6 +133,20 @@ CASES = [
                 "steps": {"first": 1, "last": 2},
             },
         ],
+    ),
+    Case("early-guidance-euler", "euler", TWO_OBJECTS, 5, 7.5, steps=4, guidance_steps={"first": 0, "last": 1}),
+    Case("middle-guidance-pndm", "pndm", ASTRONAUT, 5, 5.0, steps=4, guidance_steps={"first": 1, "last": 3}),
+    Case("rescaled-dpm", "dpm++-2m", ASTRONAUT, 11, 7.5, steps=4, guidance_rescale=0.7),
+    Case(
+        "rescaled-late-lms",
+        "lms",
+        TWO_OBJECTS,
+        11,
+        12.0,
+        steps=4,
+        negative_prompt=NEGATIVE,
+        guidance_steps={"first": 2, "last": 3},
+        guidance_rescale=1.0,
     ),
 ]
 
@@ -271,10 +293,9 @@ def encode(pipe, text, layers=None):
 def generate(pipe, tap, case):
     """The pipeline's own loop, keeping what passes. Returns tensors by name and the image, `(height, width, 3)` u8."""
     kept = {}
-    guided = case.guidance_scale > 1
     scheduler = with_scheduler(pipe, case.scheduler)
     prompt = encode(pipe, case.prompt)
-    text = torch.cat([encode(pipe, case.negative_prompt), prompt]) if guided else prompt
+    both = torch.cat([encode(pipe, case.negative_prompt), prompt])
 
     scheduler.set_timesteps(case.steps, device="cpu")
     kept["timesteps"] = scheduler.timesteps.to(torch.float32)
@@ -291,12 +312,16 @@ def generate(pipe, tap, case):
         keep = case.keep is None or index in case.keep
         tap.on, tap.probs = index in case.attention or index == case.heads, {}
         tap.interventions = acting(case, index)
+        guided = case.is_guided(index)
+        text = both if guided else prompt
         model_input = torch.cat([latents] * 2) if guided else latents
         model_input = scheduler.scale_model_input(model_input, timestep)
         noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
         if guided:
             noise_uncond, noise_text = noise.chunk(2)
             noise = noise_uncond + case.guidance_scale * (noise_text - noise_uncond)
+            if case.guidance_rescale > 0:
+                noise = rescale_noise_cfg(noise, noise_text, case.guidance_rescale)
             if keep:
                 kept[f"steps/{index}/noise_uncond"] = noise_uncond
         else:
@@ -346,12 +371,23 @@ def module_outputs(pipe, case):
 
 
 def check_against_pipeline(pipe, tap, case, image):
-    """The loop above is the pipeline's, or the goldens are worth nothing."""
-    own = pipe.scheduler
+    """The loop above is the pipeline's, or the goldens are worth nothing.
 
-    def begin_step(_pipe, index, _timestep, _tensors):
+    The pipeline has no guidance by steps, but guidance may be changed between its steps; the first of them is guided.
+    """
+    if case.guidance_steps and case.guidance_steps["first"] > 0:
+        return
+    own = pipe.scheduler
+    prompt = encode(pipe, case.prompt)
+    both = torch.cat([encode(pipe, case.negative_prompt), prompt])
+
+    def begin_step(pipe, index, _timestep, _tensors):
         tap.interventions = acting(case, index + 1)
-        return {}
+        if case.guidance_steps is None:
+            return {}
+        guided = case.is_guided(index + 1)
+        pipe._guidance_scale = case.guidance_scale if guided else 1.0
+        return {"prompt_embeds": both if guided else prompt}
 
     pipe.scheduler = with_scheduler(pipe, case.scheduler)
     tap.interventions = acting(case, 0)
@@ -360,6 +396,7 @@ def check_against_pipeline(pipe, tap, case, image):
         negative_prompt=case.negative_prompt or None,
         num_inference_steps=case.steps,
         guidance_scale=case.guidance_scale,
+        guidance_rescale=case.guidance_rescale,
         width=case.size and case.size[0],
         height=case.size and case.size[1],
         generator=torch.Generator("cpu").manual_seed(case.seed),
@@ -430,14 +467,16 @@ def noise_floor(pipe, tap, results):
 
 def text_floor(pipe):
     """The same for the text encoder."""
-    fused, explicit, maxima = {}, {}, []
-    for text in {text for case in CASES for text in (case.prompt, case.negative_prompt)}:
+    maxima, layers = [], []
+    for text in dict.fromkeys(text for case in CASES for text in (case.prompt, case.negative_prompt)):
+        fused, explicit = {}, {}
         pipe.text_encoder.set_attn_implementation("eager")
         other = encode(pipe, text, explicit)
         pipe.text_encoder.set_attn_implementation("sdpa")
         maxima.append((encode(pipe, text, fused) - other).abs().max().item())
-    # Values of the residual stream reach 70: distances are relative to those above 1.
-    layers = [((fused[name] - explicit[name]).abs() / fused[name].abs().clamp(min=1)).max().item() for name in fused]
+        # Values of the residual stream reach 70: distances are relative to those above 1.
+        for name, one in fused.items():
+            layers.append(((one - explicit[name]).abs() / one.abs().clamp(min=1)).max().item())
     return {"prompt embedding": max(maxima), "every layer": max(layers)}
 
 
@@ -506,7 +545,7 @@ def main():
         results.append((kept, image))
         images[case.name] = to_u8(image)
         tensors |= {f"cases/{case.name}/{name}": tensor for name, tensor in kept.items()}
-        print(f"  {case.name}: equals the pipeline; mean {image.mean():.3f}, std {image.std():.3f}")
+        print(f"  {case.name}: mean {image.mean():.3f}, std {image.std():.3f}")
     floor, ill_conditioned = noise_floor(pipe, tap, results)
     wanted = {name.rsplit("/", 1)[0] for name in ill_conditioned}
     for name in [name for name in tensors if "/steps/" in name and name.endswith("/latents")]:

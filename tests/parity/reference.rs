@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use diffuscope::generation::{Intervention, Request};
+use diffuscope::generation::{Intervention, Request, StepRange};
 use diffuscope::scheduler::SchedulerKind;
 use image::RgbImage;
 use safetensors::{Dtype, SafeTensors};
@@ -50,6 +50,11 @@ pub struct Case {
     pub steps: usize,
     pub guidance_scale: f64,
     pub scheduler: SchedulerKind,
+    /// The steps in which there is guidance.
+    #[serde(default)]
+    pub guidance_steps: Option<StepRange>,
+    #[serde(default)]
+    pub guidance_rescale: f64,
     /// The step of which every head is kept.
     pub heads: Option<usize>,
     /// Changes of the prompt's cross-attention.
@@ -68,6 +73,8 @@ impl Case {
             steps: self.steps,
             guidance_scale: self.guidance_scale,
             scheduler: self.scheduler,
+            guidance_steps: self.guidance_steps,
+            guidance_rescale: self.guidance_rescale,
             interventions: self.interventions.clone(),
         }
     }

@@ -772,7 +772,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
             steps: 3,
             guidance_scale: document.request.guidance_scale,
             scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
+            ..Request::default()
         }
     );
     assert!(document.request.guidance_scale > 1.0);
@@ -1156,6 +1156,67 @@ fn words_are_weighed_and_swapped_wherever_the_prompt_has_them_and_the_export_say
     let weighed = picture(&["-p", prompt, "--weight", "red=0"]);
     assert!(plain != weighed);
     assert!(plain == picture(&["-p", prompt, "--weight", "red=1"]));
+}
+
+#[test]
+fn guidance_acts_in_the_steps_that_are_named_and_is_rescaled() {
+    let folder = here();
+    let args = [
+        "run",
+        "-p",
+        "a red apple",
+        "--steps",
+        "3",
+        "--json",
+        "out",
+        "--guidance-steps",
+        "2..3",
+        "--guidance-rescale",
+        "0.7",
+        "--tensors",
+        "noise_*",
+    ];
+    diffuscope(&folder, &args).assert().success().stderr("");
+    let path = folder.path().join("out");
+    let text = fs::read_to_string(path.join("run.json")).unwrap();
+    assert_valid("run", &json(&text));
+    let request = &json(&text)["request"];
+    assert_eq!(
+        request["guidance_steps"],
+        serde_json::json!({"first": 1, "last": 2})
+    );
+    assert_eq!(request["guidance_rescale"], 0.7);
+    let steps = document(&path).steps;
+    let guided = steps
+        .iter()
+        .map(|step| step.tensors.contains_key("noise_uncond"));
+    assert_eq!(guided.collect::<Vec<_>>(), [false, true, true]);
+    // Whoever replays it is told.
+    let check = diffuscope(&folder, &["replay", "--check", "out"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&check.get_output().stdout).into_owned();
+    assert!(
+        said.contains("guidance only in steps 2 to 3\nguidance rescaled by 0.7"),
+        "{said}"
+    );
+    assert!(said.contains("guidance combines its halves"), "{said}");
+    // What says nothing of either writes nothing of either.
+    assert!(json(&fs::read_to_string(everything().join("out/run.json")).unwrap())["request"]["guidance_rescale"].is_null());
+    for (option, value, expected) in [
+        ("--guidance-steps", "0..2", "counted from 1"),
+        ("--guidance-steps", "3..2", "FIRST..LAST"),
+        ("--guidance-steps", "2..26", "has 25 steps"),
+        ("--guidance-rescale", "1.5", "from 0 to 1"),
+        ("--guidance-rescale", "-1", "from 0 to 1"),
+        ("--guidance-rescale", "NaN", "from 0 to 1"),
+    ] {
+        let args = ["run", "-p", "a red apple", "--json", "no", option, value];
+        let assert = diffuscope(&folder, &args).assert().code(2);
+        let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{option} {value}: {said}");
+        assert!(!folder.path().join("no").exists());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
-use crate::generation::RequestPatch;
+use crate::generation::{NoStepRange, RequestPatch, StepRange};
 use crate::lesson::{Comparison, Goto, LessonAction, Location};
 
 /// What a page's `goto` has beside a location.
@@ -43,6 +43,8 @@ const REQUEST: &[&str] = &[
     "scheduler",
     "weight",
     "swap",
+    "guidance_steps",
+    "guidance_rescale",
 ];
 
 /// Every key that one of the tables can have.
@@ -115,6 +117,8 @@ impl<'de> Visitor<'de> for Keys {
                 "seed" => patch.seed = map.next_value::<Option<i64>>()?.map(i128::from),
                 "steps" => patch.steps = map.next_value()?,
                 "guidance" => patch.guidance_scale = map.next_value()?,
+                "guidance_steps" => patch.guidance_steps = step_range(&mut map)?,
+                "guidance_rescale" => patch.guidance_rescale = map.next_value()?,
                 "scheduler" => patch.scheduler = map.next_value()?,
                 "weight" => patch.weight = words(&mut map)?,
                 "swap" => patch.swap = words(&mut map)?,
@@ -123,6 +127,16 @@ impl<'de> Visitor<'de> for Keys {
         }
         Ok(table)
     }
+}
+
+/// Steps as they are typed, `4..10`, counted from 1.
+fn step_range<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<StepRange>, A::Error> {
+    let text: Option<String> = map.next_value()?;
+    let range = |text: String| {
+        text.parse()
+            .map_err(|error: NoStepRange| A::Error::custom(format!("{text:?}: {error}")))
+    };
+    text.map(range).transpose()
 }
 
 /// What stands at each word, the words sorted.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::action::Typing;
 use super::detail::after;
 use super::line::LineEditor;
-use crate::generation::{Intervention, MAX_STEPS, Request, RequestError};
+use crate::generation::{MAX_STEPS, Request, RequestError};
 use crate::random::{NoEntropy, random_seed};
 use crate::scheduler::SchedulerKind;
 
@@ -37,9 +37,11 @@ pub fn changes(request: &Request, before: &Request) -> Vec<String> {
     };
     let both = words(request).into_iter().zip(words(before));
     let changed = both.filter(|(now, then)| now != then).map(|(now, _)| now);
-    let is_new = |change: &&Intervention| !before.interventions.contains(change);
-    let new = request.interventions.iter().filter(is_new);
-    changed.chain(new.map(ToString::to_string)).collect()
+    let old = before.changes();
+    let new = request.changes().into_iter();
+    changed
+        .chain(new.filter(|change| !old.contains(change)))
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,8 +220,10 @@ impl Editor {
             guidance_scale: self
                 .number(Field::Guidance, ["a number such as 7.5", "数，例如 7.5"])?,
             scheduler: self.scheduler,
-            interventions: self.before.with_prompt(prompt).interventions,
+            // What the form has no field for.
+            ..self.before.with_prompt(prompt)
         };
+        let request = request.kept_within(&self.before);
         request.validate_numbers().map_err(|error| {
             let (field, chinese) = match error {
                 RequestError::Steps(steps) => (
@@ -290,7 +294,7 @@ mod tests {
             steps: 5,
             guidance_scale: 3.0,
             scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
+            ..Request::default()
         }
     }
 

@@ -77,6 +77,8 @@ const CHINESE_NAMES: &[(&str, &str)] = &[
     ("seed", "种子"),
     ("steps", "步数"),
     ("guidance", "引导"),
+    ("guidance only in steps", "只在这些步里引导"),
+    ("guidance rescale", "引导重缩放"),
     ("scheduler", "采样器"),
 ];
 

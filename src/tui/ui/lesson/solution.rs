@@ -1,6 +1,6 @@
 //! Solutions as text.
 
-use crate::generation::RequestPatch;
+use crate::generation::{RequestPatch, StepRange};
 use crate::lesson::{ExerciseKind, Form, LessonAction, Location, NumberOrWord};
 use crate::tui::state::lesson::{Messages, OpenLesson, joined};
 
@@ -100,6 +100,14 @@ fn describe_ask(ask: &RequestPatch, messages: &Messages) -> String {
             ask.guidance_scale.map(|scale| scale.to_string()),
         ),
         ("scheduler", scheduler),
+        (
+            "guidance only in steps",
+            ask.guidance_steps.map(StepRange::typed),
+        ),
+        (
+            "guidance rescale",
+            ask.guidance_rescale.map(|phi| phi.to_string()),
+        ),
     ];
     let plain = all_named(&plain, messages).into_iter();
     let weights = ask.weight.iter().flatten();

@@ -216,8 +216,8 @@ fn what_is_shown(app: &App, columns: usize) -> String {
     }
     if let Some(request) = app.request() {
         // What was changed by hand comes first: it is never to be overlooked.
-        let changes = request.interventions.iter();
-        parts.extend(changes.map(|change| (0, text::clean(&change.to_string()))));
+        let changes = request.changes().into_iter();
+        parts.extend(changes.map(|change| (0, text::clean(&change))));
     }
     if let Some(info) = app.info() {
         parts.push((4, text::clean(&info.name)));

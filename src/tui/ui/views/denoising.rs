@@ -182,7 +182,7 @@ fn draw_tensor(
     let title = fitting(titles, place.width);
     let Some(tensor) = which.of(step) else {
         let inner = line(buffer, place, title, theme.title());
-        let caption = "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.";
+        let caption = "Guidance is off at this step, so there is no unconditional half. p changes the guidance scale.";
         paragraph(buffer, inner, caption, theme.muted());
         return;
     };

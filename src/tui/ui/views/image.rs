@@ -79,8 +79,8 @@ fn draw_request(buffer: &mut Buffer, mut area: Rect, ctx: &RunContext) -> Rect {
         rows.push(("denoising", text::seconds(steps)));
         rows.push(("decoding", text::seconds(image.seconds)));
     }
-    for intervention in &request.interventions {
-        rows.push(("attention", text::clean(&intervention.to_string())));
+    for change in request.changes() {
+        rows.push(("changed", text::clean(&change)));
     }
     for (name, value) in rows {
         area = line(buffer, area, &format!("{name:<11}{value}"), theme.muted());

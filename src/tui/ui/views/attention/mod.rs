@@ -110,11 +110,11 @@ fn missing(ctx: &RunContext) -> &'static str {
         Guidance::Cond => {
             "The memory for attention was full at this step: its maps are being computed again …"
         }
-        Guidance::Uncond if ctx.run.trace.request.is_guided() => {
+        Guidance::Uncond if ctx.run.is_guided_at(ctx.cursor.step) => {
             "The unconditional half of this step is being computed again …"
         }
         Guidance::Uncond => {
-            "Guidance is off (1 or less), so there is no unconditional half. u goes back to the prompt's."
+            "Guidance is off at this step, so there is no unconditional half. u goes back to the prompt's."
         }
     }
 }

@@ -52,13 +52,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
         let count = noise.initial_noise.data.len();
         rows.push(("", format!("{count} numbers of noise, times {first}")));
         let calls = noise.schedule.timesteps.len();
-        let both = if request.is_guided() {
-            "each without and with the prompt"
-        } else {
-            "each with the prompt alone"
+        let both = match request.guidance_steps {
+            _ if !request.is_guided() => "each with the prompt alone".to_owned(),
+            None => "each without and with the prompt".to_owned(),
+            Some(steps) => format!("without the prompt, too, in {steps}"),
         };
         rows.push(("", format!("{calls} calls of the UNet")));
-        rows.push(("", both.to_owned()));
+        rows.push(("", both));
     }
     if let Some(image) = trace.image.as_deref() {
         let (width, height) = image.image.dimensions();
