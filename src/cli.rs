@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::{ExportOptions, OnExisting};
 use crate::generation::{
-    DeviceChoice, MAX_STEPS, NoStepRange, Precision, Request, RequestPatch, StepRange,
+    DeviceChoice, MAX_STEPS, NoPatch, NoStepRange, Patch, Precision, Request, RequestPatch,
+    StepRange,
 };
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
@@ -104,6 +105,11 @@ Examples:
   diffuscope run -p \"a red apple on a table\" --weight apple=0 --swap red=table
       as if the picture did not attend to “apple”, and “red” were in the
       place of “table”; both are in the export's request
+  diffuscope run -p \"a castle\" --patch mid_block.attentions.0=off
+      as if the UNet's middle transformer were not there; of attention layers
+      also one head, as in mid_block.attentions.0.transformer_blocks.0.attn2#3=0
+  diffuscope run -p \"a cat\" --patch up_blocks.1.attentions.0=castle/ --patch-steps 4..10
+      with what that module gave in the run that --json castle/ recorded
   diffuscope run -p \"a castle\" --json castle/ --attention heads
   diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
   diffuscope run -p \"a castle\" --json castle/ --tensors 'attention/mid_block.*'
@@ -338,6 +344,14 @@ pub struct RequestArgs {
     /// Exchange the attention of two words of the prompt; may be repeated
     #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
     pub swap: Vec<(String, String)>,
+    /// Change what a module of the UNet puts out, in both halves of guidance: off is zero, FACTOR (-100 to 100) multiplies
+    /// it, RUNDIR is what it was in a run that `run --json` wrote, in its step STEP or in the one of the same number; #HEAD
+    /// is one head of an attention layer, from 0; may be repeated
+    #[arg(long, value_name = "PATH[#HEAD]=off|FACTOR|RUNDIR[@STEP]", value_parser = patch)]
+    pub patch: Vec<Patch>,
+    /// Do so in these steps alone, both included and counted from 1 as on the screen: 4..10 [default: all]
+    #[arg(long, value_name = "A..B", requires = "patch", value_parser = step_range)]
+    pub patch_steps: Option<StepRange>,
 }
 
 /// What `--seed` takes.
@@ -724,6 +738,9 @@ impl ExportArgs {
 impl RequestArgs {
     /// The request's named parts, with `prompt`.
     pub fn patch(self, prompt: String) -> RequestPatch {
+        let steps = self.patch_steps;
+        let patches = self.patch.into_iter();
+        let patches = patches.map(|patch| Patch { steps, ..patch }).collect();
         RequestPatch {
             prompt: Some(prompt),
             negative_prompt: self.negative,
@@ -735,6 +752,7 @@ impl RequestArgs {
             scheduler: self.scheduler,
             weight: Some(self.weight),
             swap: Some(self.swap),
+            patches: Some(patches),
         }
     }
 }
@@ -831,6 +849,10 @@ fn weight(text: &str) -> Result<(String, f32), String> {
         Ok(factor) if (0.0..=100.0).contains(&factor) => Ok((word.to_owned(), factor)),
         _ => Err(error()),
     }
+}
+
+fn patch(text: &str) -> Result<Patch, String> {
+    text.parse().map_err(|error: NoPatch| error.to_string())
 }
 
 fn swap(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Generation, GenerationState, Request, Stage, checked, initial_latents};
+use super::{Error, Generation, GenerationState, Request, Stage, checked, donor, initial_latents};
 use crate::model::Hook;
 use crate::random::Generator;
 use crate::scheduler::{LatentSpace, Scheduler};
@@ -52,9 +52,12 @@ impl Generation {
             let steps = before.steps;
             return Err(Error::Branch { steps });
         }
-        request.validate_steps(state.scheduler.len())?;
+        let len = state.scheduler.len();
+        request.validate_steps(len)?;
+        donor::check(&request, len, self.pipeline.unet().sites(), &self.donors)?;
         let mut branch = Self {
             pipeline: self.pipeline.clone(),
+            donors: self.donors.clone(),
             state: state.clone(),
         };
         let here = &mut branch.state;

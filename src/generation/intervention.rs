@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RequestError, StepRange};
 use crate::model::unet::CrossAttentionSite;
-use crate::model::{self, AttentionDetail, Hook};
+use crate::model::{self, Hook};
 
 /// Number of text positions of a Stable Diffusion v1 prompt.
 const POSITIONS: usize = 77;
@@ -211,18 +211,16 @@ fn check_positions<'a>(
     Ok(())
 }
 
-/// The interventions of one step, around another hook: what that one sees of attention is what they made of it.
-pub(super) struct Intervened<'a> {
-    inner: &'a mut dyn Hook,
+/// The interventions of one step, as a hook.
+pub(super) struct AttentionMix<'a> {
     sites: &'a [CrossAttentionSite],
     /// `(keys, keys)`: what `probs` `(.., keys)` is multiplied with. All interventions are linear in a row.
     mix: Option<Tensor>,
 }
 
-impl<'a> Intervened<'a> {
+impl<'a> AttentionMix<'a> {
     /// Those of `interventions` that act in step `index`, on prompts of `keys` positions.
     pub fn new(
-        inner: &'a mut dyn Hook,
         sites: &'a [CrossAttentionSite],
         interventions: &[Intervention],
         index: usize,
@@ -238,11 +236,7 @@ impl<'a> Intervened<'a> {
         } else {
             Some(mix(&active, keys, device)?)
         };
-        Ok(Self { inner, sites, mix })
-    }
-
-    fn acts_on(&self, path: &str) -> bool {
-        self.mix.is_some() && self.sites.iter().any(|site| site.path == path)
+        Ok(Self { sites, mix })
     }
 }
 
@@ -270,53 +264,26 @@ fn mix(
     Tensor::from_vec(rows, (keys, keys), device)
 }
 
-impl Hook for Intervened<'_> {
-    fn check(&mut self) -> Result<(), model::Error> {
-        self.inner.check()
-    }
-
-    fn wants_output(&self, path: &str) -> bool {
-        self.inner.wants_output(path)
-    }
-
-    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
-        self.inner.output(path, value)
-    }
-
-    fn wants_attention(&self, path: &str) -> AttentionDetail {
-        self.inner.wants_attention(path)
-    }
-
-    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
-        self.inner.attention(path, probs)
-    }
-
+impl Hook for AttentionMix<'_> {
     fn replaces_attention(&self, path: &str) -> bool {
-        self.acts_on(path) || self.inner.replaces_attention(path)
+        self.mix.is_some() && self.sites.iter().any(|site| site.path == path)
     }
 
     /// The prediction with the prompt is the batch's last item.
-    fn replace_attention(&mut self, path: &str, probs: &Tensor) -> Result<Tensor, model::Error> {
-        let replaced = match &self.mix {
-            Some(mix) if self.acts_on(path) => {
-                let (batch, heads, queries, keys) = probs.dims4()?;
-                let text = probs
-                    .narrow(0, batch - 1, 1)?
-                    .reshape((heads * queries, keys))?
-                    .matmul(&mix.to_dtype(probs.dtype())?)?
-                    .reshape((1, heads, queries, keys))?;
-                match batch {
-                    1 => text,
-                    _ => Tensor::cat(&[&probs.narrow(0, 0, batch - 1)?, &text], 0)?,
-                }
-            }
-            _ => probs.clone(),
+    fn replace_attention(&mut self, _path: &str, probs: &Tensor) -> Result<Tensor, model::Error> {
+        let Some(mix) = &self.mix else {
+            return Ok(probs.clone());
         };
-        if self.inner.replaces_attention(path) {
-            self.inner.replace_attention(path, &replaced)
-        } else {
-            Ok(replaced)
-        }
+        let (batch, heads, queries, keys) = probs.dims4()?;
+        let text = probs
+            .narrow(0, batch - 1, 1)?
+            .reshape((heads * queries, keys))?
+            .matmul(&mix.to_dtype(probs.dtype())?)?
+            .reshape((1, heads, queries, keys))?;
+        Ok(match batch {
+            1 => text,
+            _ => Tensor::cat(&[&probs.narrow(0, 0, batch - 1)?, &text], 0)?,
+        })
     }
 }
 

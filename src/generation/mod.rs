@@ -9,10 +9,14 @@
 
 mod branch;
 mod decoding;
+mod denoise;
 mod device;
+mod donor;
+mod encode;
 mod guidance;
 mod intervention;
 mod model_info;
+mod patch;
 mod pipeline;
 mod request;
 mod request_json;
@@ -20,18 +24,22 @@ mod steps;
 mod vocabulary;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 pub use branch::BranchPoint;
 pub(crate) use branch::converted_latents;
 pub use decoding::Decoded;
+pub use denoise::DenoisingStep;
 pub use device::{
     DecoderType, DeviceChoice, DeviceError, DeviceNote, NumberTypes, Precision, free_memory,
 };
+pub use donor::{Donor, DonorStep, Donors};
 pub use intervention::{AttentionChange, Intervention};
 pub use model_info::{AttentionLayer, ModelInfo};
+pub use patch::{NoPatch, Patch, PatchChange, TakenFrom};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
 pub use steps::{NoStepRange, StepRange};
@@ -40,11 +48,10 @@ pub use words::{Word, checked, words};
 
 use crate::checkpoint::CheckpointError;
 use crate::model::tokenizer::{TokenizerError, Tokens};
-use crate::model::unet::Context;
 use crate::model::{self, Hook};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
-use intervention::Intervened;
+use encode::Contexts;
 
 /// Why a generation could not go on. Its state is the one before the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -160,26 +167,6 @@ pub enum StageOutput {
     Image(Box<Decoded>),
 }
 
-/// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed:
-/// it is only asked to, and whoever reads them waits.
-#[derive(Debug, Clone)]
-pub struct DenoisingStep {
-    /// Counts from 0.
-    pub index: usize,
-    /// Latents before the step, `x_t`.
-    pub latents: Tensor,
-    /// Noise predicted without the prompt; `None` in a step without guidance.
-    pub noise_uncond: Option<Tensor>,
-    /// Noise predicted with the prompt.
-    pub noise_text: Tensor,
-    /// What guidance makes of both, see [`Request::guided`]; without guidance, the one with the prompt.
-    pub noise_guided: Tensor,
-    /// Latents after the step.
-    pub latents_next: Tensor,
-    /// The clean latents as predicted at this step.
-    pub x0: Tensor,
-}
-
 /// The state of a generation: everything that decides what comes next, besides the model. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GenerationState {
@@ -192,6 +179,8 @@ pub struct GenerationState {
     embeddings: Option<(Tensor, Tensor)>,
     /// What the UNet sees in them.
     contexts: Contexts,
+    /// What it sees in the prompts and negative prompts of runs that patches take values from.
+    donor_contexts: Arc<BTreeMap<(String, String), Contexts>>,
     scheduler: Scheduler,
     generator: Generator,
     /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
@@ -211,25 +200,29 @@ impl GenerationState {
     }
 }
 
-/// What the UNet sees in the prompts, as far as a run has steps that need it.
-#[derive(Debug, Clone, Default)]
-struct Contexts {
-    /// For steps with guidance: in both, the negative prompt first.
-    guided: Option<Context>,
-    /// For steps without: in the prompt alone.
-    prompt: Option<Context>,
-}
-
 /// A run in progress.
 #[derive(Debug, Clone)]
 pub struct Generation {
     pipeline: Arc<Pipeline>,
+    donors: Donors,
     state: GenerationState,
 }
 
 impl Generation {
     /// A generation at its very beginning. Interventions that name a word without its positions get them.
     pub fn new(pipeline: Arc<Pipeline>, request: Request) -> Result<Self, Error> {
+        Self::with_donors(pipeline, request, Donors::default())
+    }
+
+    /// The same with the runs that the request's patches take values from.
+    ///
+    /// # Errors
+    /// A request that cannot be carried out; a run that is missing among `donors`, or lacks a step.
+    pub fn with_donors(
+        pipeline: Arc<Pipeline>,
+        request: Request,
+        donors: Donors,
+    ) -> Result<Self, Error> {
         let request = checked(request, pipeline.tokenizer())?;
         let scheduler = Scheduler::new(
             request.scheduler,
@@ -237,19 +230,25 @@ impl Generation {
             request.steps,
         )?;
         request.validate_steps(scheduler.len())?;
+        donor::check(&request, scheduler.len(), pipeline.unet().sites(), &donors)?;
         let state = GenerationState {
             stage: Stage::Tokens,
             branches: Arc::default(),
             tokens: None,
             embeddings: None,
             contexts: Contexts::default(),
+            donor_contexts: Arc::default(),
             scheduler,
             generator: Generator::manual_seed(request.seed),
             initial_noise: None,
             latents: None,
             request: Arc::new(request),
         };
-        Ok(Self { pipeline, state })
+        Ok(Self {
+            pipeline,
+            donors,
+            state,
+        })
     }
 
     /// The model it runs on.
@@ -351,109 +350,11 @@ impl Generation {
         Ok(Some(output))
     }
 
-    fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {
-        let tokenizer = self.pipeline.tokenizer();
-        let tokens = (
-            tokenizer.encode(&self.state.request.prompt)?,
-            tokenizer.encode(&self.state.request.negative_prompt)?,
-        );
-        self.state.tokens = Some(Arc::new(tokens.clone()));
-        Ok(tokens)
-    }
-
-    /// The hook sees the prompt; the negative prompt passes with nobody looking.
-    fn encode(&mut self, hook: &mut dyn Hook) -> Result<(Tensor, Tensor), Error> {
-        let tokens = match &self.state.tokens {
-            Some(tokens) => Arc::clone(tokens),
-            None => Arc::new(self.tokenize()?),
-        };
-        let (prompt, negative) = &*tokens;
-        let encoder = self.pipeline.text_encoder();
-        let embeddings = (
-            encoder.forward(&[prompt.ids()], hook)?,
-            encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
-        );
-        let (prompt, negative) = &embeddings;
-        let unet = self.pipeline.unet();
-        let request = &self.state.request;
-        let mut contexts = Contexts::default();
-        if request.is_guided() {
-            contexts.guided = Some(unet.context(&Tensor::cat(&[negative, prompt], 0)?)?);
-        }
-        if !request.is_guided() || request.guidance_steps.is_some() {
-            contexts.prompt = Some(unet.context(prompt)?);
-        }
-        self.state.contexts = contexts;
-        self.state.embeddings = Some(embeddings.clone());
-        Ok(embeddings)
-    }
-
     fn draw_noise(&mut self) -> Result<Tensor, Error> {
         let noise = self.randn()?;
         self.state.latents = Some(initial_latents(&noise, &self.state.scheduler)?);
         self.state.initial_noise = Some(noise.clone());
         Ok(noise)
-    }
-
-    fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<DenoisingStep, Error> {
-        let latents = self.latents()?.clone();
-        let missing = || candle_core::Error::Msg("the prompt has not been encoded".into());
-        let (prompt, _) = self.state.embeddings.as_ref().ok_or_else(missing)?;
-        let request = &self.state.request;
-        let contexts = &self.state.contexts;
-        let context = if request.is_guided_at(index) {
-            contexts.guided.as_ref()
-        } else {
-            contexts.prompt.as_ref()
-        };
-        let context = context.ok_or_else(missing)?;
-        let timestep = self.state.scheduler.schedule().timesteps[index];
-        let input = self.state.scheduler.scale_model_input(&latents, index)?;
-        // The sampler's arithmetic is f32, whatever the networks compute in.
-        let input = input.to_dtype(self.pipeline.dtype())?;
-        let unet = self.pipeline.unet();
-        let hook = &mut Intervened::new(
-            hook,
-            unet.cross_attention(),
-            &request.interventions,
-            index,
-            prompt.dim(1)?,
-            self.pipeline.device(),
-        )?;
-
-        let (noise_uncond, noise_text, noise_guided) = if request.is_guided_at(index) {
-            // Both halves in one batch, uncond first, as diffusers does.
-            let both = Tensor::cat(&[&input, &input], 0)?;
-            let noise = unet.forward(&both, timestep, context, hook)?;
-            let noise = noise.to_dtype(DType::F32)?;
-            let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
-            let guided = request.guided(&uncond, &text)?;
-            (Some(uncond), text, guided)
-        } else {
-            let noise = unet.forward(&input, timestep, context, hook)?;
-            let noise = noise.to_dtype(DType::F32)?;
-            (None, noise.clone(), noise)
-        };
-
-        let fresh_noise = if self.state.scheduler.needs_noise() {
-            Some(self.randn()?)
-        } else {
-            None
-        };
-        let output =
-            self.state
-                .scheduler
-                .step(index, &noise_guided, &latents, fresh_noise.as_ref())?;
-        self.state.latents = Some(output.prev_sample.clone());
-        Ok(DenoisingStep {
-            index,
-            latents,
-            noise_uncond,
-            noise_text,
-            noise_guided,
-            latents_next: output.prev_sample,
-            x0: output.x0,
-        })
     }
 
     fn latents(&self) -> Result<&Tensor, Error> {
@@ -473,13 +374,4 @@ impl Generation {
 /// The latents before the first step: `noise` times the initial sigma.
 fn initial_latents(noise: &Tensor, scheduler: &Scheduler) -> candle_core::Result<Tensor> {
     noise * f64::from(scheduler.schedule().init_noise_sigma)
-}
-
-/// Lets the inner hook cancel, and look at nothing.
-struct OnlyCheck<'a>(&'a mut dyn Hook);
-
-impl Hook for OnlyCheck<'_> {
-    fn check(&mut self) -> Result<(), model::Error> {
-        self.0.check()
-    }
 }

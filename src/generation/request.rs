@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::guidance::MAX_GUIDANCE;
 use super::intervention::check_steps;
 use super::request_json::RequestJson;
-use super::{Intervention, StepRange};
+use super::{Intervention, Patch, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -39,6 +39,9 @@ pub struct Request {
     pub scheduler: SchedulerKind,
     /// Changes of the prompt's cross-attention, one after another. None by default.
     pub interventions: Vec<Intervention>,
+    /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
+    /// default.
+    pub patches: Vec<Patch>,
 }
 
 /// Stable Diffusion's own: 25 steps of LMS with a guidance scale of 7.5, seed 42, of the empty prompt.
@@ -54,6 +57,7 @@ impl Default for Request {
             guidance_rescale: 0.0,
             scheduler: SchedulerKind::Lms,
             interventions: Vec::new(),
+            patches: Vec::new(),
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct RequestPatch {
     pub weight: Option<Vec<(String, f32)>>,
     /// Words and those that they change places with, see [`Intervention::swap`].
     pub swap: Option<Vec<(String, String)>>,
+    /// See [`Request::patches`].
+    pub patches: Option<Vec<Patch>>,
 }
 
 impl RequestPatch {
@@ -91,8 +97,13 @@ impl RequestPatch {
     }
 
     /// Does it change the attention that words get?
-    pub fn intervenes(&self) -> bool {
+    fn changes_attention(&self) -> bool {
         self.weight.is_some() || self.swap.is_some()
+    }
+
+    /// Does it reach into the networks?
+    pub fn intervenes(&self) -> bool {
+        self.changes_attention() || self.patches.is_some()
     }
 
     /// `request` with the parts that are named replaced. Where that is the prompt, interventions that are left look for
@@ -112,7 +123,10 @@ impl RequestPatch {
         patched.guidance_steps = self.guidance_steps.or(patched.guidance_steps);
         patched.guidance_rescale = self.guidance_rescale.unwrap_or(patched.guidance_rescale);
         patched.scheduler = self.scheduler.unwrap_or(patched.scheduler);
-        if self.intervenes() {
+        if let Some(patches) = &self.patches {
+            patched.patches.clone_from(patches);
+        }
+        if self.changes_attention() {
             let weights = self.weight.iter().flatten();
             let swaps = self.swap.iter().flatten();
             let weights = weights.map(|(word, factor)| Intervention::weight(word, *factor));
@@ -173,6 +187,44 @@ pub enum RequestError {
         /// Number of the run's steps.
         len: usize,
     },
+    /// A patch that cannot be: its factor, its head.
+    #[error("the patch of {module} cannot be used: {reason}")]
+    Patch {
+        /// The module that it names.
+        module: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A patch names a module that the UNet does not have, or has no site for.
+    #[error(
+        "there is no module {module} in the UNet whose output can be changed; there are {near} (`run --modules` \
+         exports the names of all)"
+    )]
+    NoSuchModule {
+        /// As it was named.
+        module: String,
+        /// Three that may be meant.
+        near: String,
+    },
+    /// A patch takes a value from a run that is not there.
+    #[error("the run `{run}`, which a patch takes a value from, has not been opened")]
+    NoDonor {
+        /// As it was named.
+        run: String,
+    },
+    /// A patch takes a value from a step that a run does not have.
+    #[error(
+        "a patch takes a value from step {step} of `{run}`, which has {len}; name one of its steps, as in {run}@{len}, or \
+         the steps in which the patch acts"
+    )]
+    NoDonorStep {
+        /// As it was named.
+        run: String,
+        /// From 1.
+        step: usize,
+        /// Number of its steps.
+        len: usize,
+    },
     /// An intervention names a word that the prompt does not have.
     #[error("the prompt has no word “{word}”; it has {}", if words.is_empty() { "none" } else { words })]
     NoSuchWord {
@@ -202,15 +254,16 @@ impl Request {
         request
     }
 
-    /// The same without ranges of steps that a run of another length or sampler than `before` has not. Nothing is left out
-    /// where both are the same.
+    /// The same without guidance's range of steps and without patches where they name steps that a run of another length
+    /// or sampler than `before` has not. Nothing is left out where both are the same.
     #[must_use]
     pub fn kept_within(mut self, before: &Self) -> Self {
         let is_same = (self.steps, self.scheduler) == (before.steps, before.scheduler);
         let steps = self.steps;
-        self.guidance_steps = self
-            .guidance_steps
-            .filter(|range| is_same || range.last < steps);
+        let fits = |range: &StepRange| is_same || range.last < steps;
+        self.guidance_steps = self.guidance_steps.filter(fits);
+        self.patches
+            .retain(|patch| patch.steps.as_ref().is_none_or(fits));
         self
     }
 
@@ -219,7 +272,8 @@ impl Request {
         self.validate_numbers()?;
         self.interventions
             .iter()
-            .try_for_each(Intervention::validate)
+            .try_for_each(Intervention::validate)?;
+        self.patches.iter().try_for_each(Patch::validate)
     }
 
     /// The same of steps, guidance and seed alone.
@@ -242,13 +296,15 @@ impl Request {
 
     /// Checks that every range of steps lies within a run of `len` steps.
     pub(super) fn validate_steps(&self, len: usize) -> Result<(), RequestError> {
-        match self.guidance_steps {
-            Some(steps) if steps.last >= len => Err(RequestError::StepsBeyond {
-                what: "guidance".to_owned(),
-                steps,
-                len,
-            }),
-            _ => Ok(()),
+        let guidance = self
+            .guidance_steps
+            .map(|steps| ("guidance".to_owned(), steps));
+        let patches = self.patches.iter();
+        let patches = patches.filter_map(|patch| Some((patch.typed(), patch.steps?)));
+        let mut beyond = guidance.into_iter().chain(patches);
+        match beyond.find(|(_, steps)| steps.last >= len) {
+            Some((what, steps)) => Err(RequestError::StepsBeyond { what, steps, len }),
+            None => Ok(()),
         }
     }
 
@@ -263,6 +319,7 @@ impl Request {
             changes.push(format!("guidance rescaled by {}", self.guidance_rescale));
         }
         changes.extend(self.interventions.iter().map(ToString::to_string));
+        changes.extend(self.patches.iter().map(ToString::to_string));
         changes
     }
 }

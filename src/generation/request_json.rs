@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Intervention, Request, StepRange};
+use super::{Intervention, Patch, Request, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The whole input of a generation, besides the model.
@@ -43,6 +43,10 @@ pub(super) struct RequestJson {
     /// Changes of the prompt's cross-attention, one after another. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     interventions: Vec<Intervention>,
+    /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
+    /// default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    patches: Vec<Patch>,
 }
 
 // What `skip_serializing_if` calls takes a reference.
@@ -74,6 +78,7 @@ impl From<Request> for RequestJson {
             guidance_rescale: request.guidance_rescale,
             scheduler: request.scheduler,
             interventions: request.interventions,
+            patches: request.patches,
         }
     }
 }
@@ -92,6 +97,7 @@ impl TryFrom<RequestJson> for Request {
             guidance_rescale: json.guidance_rescale,
             scheduler: json.scheduler,
             interventions: json.interventions,
+            patches: json.patches,
         })
     }
 }

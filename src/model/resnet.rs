@@ -59,6 +59,11 @@ impl ResnetBlock {
         })
     }
 
+    /// The module's path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// `x` `(batch, inputs, height, width)` to `(batch, outputs, height, width)`; `time` `(1, time channels)` is the
     /// time's embedding after SiLU, which is the same for all blocks.
     pub fn forward(

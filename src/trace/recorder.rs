@@ -78,7 +78,7 @@ impl Recorder {
     ) -> Result<Self, Error> {
         Ok(Self {
             reads_ahead: pipeline.device().is_cuda(),
-            generation: Generation::new(pipeline, request)?,
+            generation: Generation::with_donors(pipeline, request, options.donors.clone())?,
             options,
             states: Vec::new(),
             prefetched: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use diffuscope::generation::{Intervention, Request, StepRange};
+use diffuscope::generation::{Intervention, Patch, Request, StepRange};
 use diffuscope::scheduler::SchedulerKind;
 use image::RgbImage;
 use safetensors::{Dtype, SafeTensors};
@@ -33,6 +33,8 @@ pub struct Document {
     pub modules_of: String,
     /// Number of values, norm and mean of each UNet module's output, by the module's path.
     pub modules: BTreeMap<String, (usize, f64, f64)>,
+    /// Changes of one module each, of which the first step of the first case is kept.
+    pub patches: Vec<Patch>,
     pub texts: Vec<String>,
     /// Number of tokens of each text, start and end included, before it is cut to 77.
     pub lengths: Vec<usize>,
@@ -60,6 +62,9 @@ pub struct Case {
     /// Changes of the prompt's cross-attention.
     #[serde(default)]
     pub interventions: Vec<Intervention>,
+    /// Changes of modules' outputs; a run that values are taken from is the case of its name.
+    #[serde(default)]
+    pub patches: Vec<Patch>,
     /// Width and height of the picture, where they are not the model's own.
     pub size: Option<(usize, usize)>,
 }
@@ -76,6 +81,7 @@ impl Case {
             guidance_steps: self.guidance_steps,
             guidance_rescale: self.guidance_rescale,
             interventions: self.interventions.clone(),
+            patches: self.patches.clone(),
         }
     }
 }

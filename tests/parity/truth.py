@@ -90,7 +90,7 @@ def in_double(scheduler):
 def requests(count, seed=0):
     """The goldens' cases, but for those that change attention, and then random ones."""
     for case in goldens.CASES:
-        if not case.interventions:
+        if not case.interventions and not case.patches:
             yield {
                 "prompt": case.prompt,
                 "negative_prompt": case.negative_prompt,

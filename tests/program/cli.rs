@@ -1220,6 +1220,81 @@ fn guidance_acts_in_the_steps_that_are_named_and_is_rescaled() {
 }
 
 #[test]
+fn modules_are_switched_off_scaled_and_taken_from_a_recorded_run_and_the_export_says_so() {
+    let folder = here();
+    let of = |name: &str, more: &[&str]| {
+        let args = ["run", "-p", "a red apple", "--steps", "3", "--json", name];
+        let args = [&args[..], &["--tensors", "latents*,noise_*"], more].concat();
+        diffuscope(&folder, &args).assert().success().stderr("");
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(path.join("run.json")).unwrap();
+        assert_valid("run", &json(&text));
+        let last = &document(&path).steps[2].tensors["latents_next"];
+        (json(&text)["request"].clone(), values(&tensor(&path, last)))
+    };
+    let (request, plain) = of("plain", &[]);
+    assert!(request["patches"].is_null());
+    let middle = "mid_block.attentions.0";
+    let (request, off) = of(
+        "off",
+        &["--patch", &format!("{middle}=off"), "--patch-steps", "2..3"],
+    );
+    let expected = serde_json::json!([
+        { "module": middle, "change": "off", "steps": { "first": 1, "last": 2 } }
+    ]);
+    assert_eq!(request["patches"], expected);
+    assert_ne!(off, plain);
+    // The value that it had in the plain run, in the steps in which it is off: the plain run again.
+    let taken = format!("{middle}=plain");
+    let (request, again) = of(
+        "again",
+        &["--patch", &format!("{middle}=off"), "--patch", &taken],
+    );
+    assert_eq!(request["patches"][1]["change"]["take"]["run"], "plain");
+    assert_eq!(again, plain);
+    let head = format!("{middle}.transformer_blocks.0.attn2#1=0.5");
+    let (_, scaled) = of("head", &["--patch", &head, "--patch", "conv_in=plain@1"]);
+    assert_ne!(scaled, plain);
+
+    let check = diffuscope(&folder, &["replay", "--check", "off"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&check.get_output().stdout).into_owned();
+    let expected = format!("\n{middle} off in both halves, in steps 2 to 3\n");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn a_patch_that_cannot_be_is_wrong_usage_and_says_what_could() {
+    let folder = here();
+    for (args, code, expected) in [
+        (
+            &["--patch", "mid_block.resnet.1=off"][..],
+            2,
+            "mid_block.resnets.1",
+        ),
+        (&["--patch", "mid_block=0.5"], 2, "mid_block.attentions.0"),
+        (&["--patch", "conv_in"], 2, "PATH[#HEAD]=off"),
+        (&["--patch", "conv_in=1000"], 2, "-100 to 100"),
+        (&["--patch", "conv_in#0=off"], 2, "only attn1 and attn2"),
+        (
+            &["--patch", "conv_in=off", "--patch-steps", "20..30"],
+            2,
+            "has 25 steps",
+        ),
+        (&["--patch-steps", "2..3"], 2, "--patch"),
+        (&["--patch", "conv_in=nowhere"], 1, "nowhere"),
+    ] {
+        let args = [&["run", "-p", "a red apple", "--json", "out"], args].concat();
+        let assert = diffuscope(&folder, &args).assert().code(code);
+        let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert_harmless(&assert);
+        assert!(!folder.path().join("out").exists());
+    }
+}
+
+#[test]
 fn a_word_that_the_prompt_does_not_have_is_wrong_usage_and_names_those_it_has() {
     let folder = here();
     for (option, value, expected) in [

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
+use super::site::{Site, heads_path};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
@@ -100,6 +101,12 @@ impl SpatialTransformer {
             .map(|block| (block.attn2.path.clone(), block.attn2.heads))
     }
 
+    /// Its sites, in the order of a forward pass.
+    pub fn sites(&self) -> Vec<Site> {
+        let blocks = self.blocks.iter().flat_map(TransformerBlock::sites);
+        blocks.chain([Site::plain(&self.path)]).collect()
+    }
+
     /// `(batch, channels, height, width)`, same shape out.
     pub fn forward(
         &self,
@@ -150,6 +157,15 @@ impl TransformerBlock {
         })
     }
 
+    fn sites(&self) -> Vec<Site> {
+        let attention = [&self.attn1, &self.attn2].into_iter();
+        let feed_forward = Site::plain(&self.ff.path);
+        attention
+            .flat_map(Attention::sites)
+            .chain([feed_forward])
+            .collect()
+    }
+
     /// `(batch, pixels, channels)`, same shape out.
     fn forward(&self, x: &Tensor, context: &Context, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let normed = self.norm1.forward(x)?;
@@ -167,6 +183,8 @@ impl TransformerBlock {
 #[derive(Debug)]
 struct Attention {
     path: String,
+    /// The site of what the heads give, before they are put together.
+    heads_path: String,
     heads: usize,
     to_q: Linear,
     to_k: Linear,
@@ -183,12 +201,21 @@ impl Attention {
     ) -> Result<Self, Error> {
         Ok(Self {
             path: weights.prefix(),
+            heads_path: heads_path(&weights.prefix()),
             heads,
             to_q: Linear::without_bias(channels, channels, &weights.pp("to_q"))?,
             to_k: Linear::without_bias(context, channels, &weights.pp("to_k"))?,
             to_v: Linear::without_bias(context, channels, &weights.pp("to_v"))?,
             to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
         })
+    }
+
+    fn sites(&self) -> [Site; 2] {
+        let layer = Site {
+            path: self.path.clone(),
+            heads: Some(self.heads),
+        };
+        [Site::plain(&self.heads_path), layer]
     }
 
     /// The keys and values of `context` `(batch, keys, features)`.
@@ -218,6 +245,7 @@ impl Attention {
             &self.path,
             hook,
         )?;
+        let attended = visit(hook, &self.heads_path, attended)?;
         self.to_out
             .add_to_visited(base, &attended, &self.path, hook)
     }

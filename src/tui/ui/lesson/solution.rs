@@ -114,7 +114,9 @@ fn describe_ask(ask: &RequestPatch, messages: &Messages) -> String {
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();
     let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
-    let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
+    let patches = ask.patches.iter().flatten();
+    let patches = patches.map(|patch| format!("`{patch}`"));
+    let parts: Vec<String> = plain.chain(weights).chain(swaps).chain(patches).collect();
     if parts.is_empty() {
         return messages.again.to_owned();
     }
