@@ -308,18 +308,18 @@ impl Request {
         }
     }
 
-    /// What is done otherwise than a plain run does it, a few words each: `guidance only in steps 4 to 10`,
-    /// `apple × 2`.
+    /// What is done otherwise than a plain run does it, a few words each: `apple × 2`,
+    /// `guidance only in steps 4 to 10`. What reaches into the networks comes first.
     pub fn changes(&self) -> Vec<String> {
-        let mut changes = Vec::new();
+        let interventions = self.interventions.iter().map(ToString::to_string);
+        let patches = self.patches.iter().map(ToString::to_string);
+        let mut changes: Vec<String> = interventions.chain(patches).collect();
         if let Some(steps) = self.guidance_steps {
             changes.push(format!("guidance only in {steps}"));
         }
         if self.guidance_rescale > 0.0 {
             changes.push(format!("guidance rescaled by {}", self.guidance_rescale));
         }
-        changes.extend(self.interventions.iter().map(ToString::to_string));
-        changes.extend(self.patches.iter().map(ToString::to_string));
         changes
     }
 }

@@ -591,7 +591,7 @@ fn what_is_patched_and_guided_stands_on_every_screen_live_and_recorded() {
     );
     let says_so = |app: &App| {
         let screen = text(app, (120, 40));
-        screen.contains("guidance only in step 2 · mid_block.attentions.0 off in both halves")
+        screen.contains("mid_block.attentions.0 off in both halves · guidance only in step 2")
     };
     let mut session = session;
     for view in View::ALL {

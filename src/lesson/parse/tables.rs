@@ -304,7 +304,7 @@ mod tests {
                 r#"patch = { conv_in = "runs/a" }"#,
                 "a factor from -100 to 100",
             ),
-            (r#"patch = { conv_in = 1000 }"#, "a factor from -100 to 100"),
+            ("patch = { conv_in = 1000 }", "a factor from -100 to 100"),
             (r#"patch = { "conv_in#x" = "off" }"#, "conv_in#x"),
             (r#"patch_steps = "2..3""#, "without `patch`"),
             (r#"guidance_steps = "0..3""#, "counted from 1"),
