@@ -7,7 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::{ExportOptions, OnExisting};
-use crate::generation::{DeviceChoice, MAX_STEPS, Precision, Request, RequestPatch};
+use crate::generation::{
+    DeviceChoice, MAX_STEPS, NoPatch, NoStepRange, Patch, Precision, Request, RequestPatch,
+    StepRange,
+};
 use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::random::random_seed;
@@ -102,6 +105,11 @@ Examples:
   diffuscope run -p \"a red apple on a table\" --weight apple=0 --swap red=table
       as if the picture did not attend to “apple”, and “red” were in the
       place of “table”; both are in the export's request
+  diffuscope run -p \"a castle\" --patch mid_block.attentions.0=off
+      as if the UNet's middle transformer were not there; of attention layers
+      also one head, as in mid_block.attentions.0.transformer_blocks.0.attn2#3=0
+  diffuscope run -p \"a cat\" --patch up_blocks.1.attentions.0=castle/ --patch-steps 4..10
+      with what that module gave in the run that --json castle/ recorded
   diffuscope run -p \"a castle\" --json castle/ --attention heads
   diffuscope run -p \"a castle\" --json castle/ --tensors latents,x0
   diffuscope run -p \"a castle\" --json castle/ --tensors 'attention/mid_block.*'
@@ -319,6 +327,14 @@ pub struct RequestArgs {
     /// Guidance scale, 0 to 100: how hard the prompt pulls; no guidance at 1 or below [default: the model's]
     #[arg(short, long, value_name = "G", allow_negative_numbers = true, value_parser = guidance)]
     pub guidance: Option<f64>,
+    /// Guide in these steps alone, both included and counted from 1 as on the screen: 4..10; in the others the scale is 1,
+    /// and the prediction without the prompt is not computed [default: all]
+    #[arg(long, value_name = "A..B", value_parser = step_range)]
+    pub guidance_steps: Option<StepRange>,
+    /// Bring the guided prediction to the standard deviation of the one with the prompt, by PHI from 0, not at all, to 1:
+    /// against overexposure (Lin et al. 2023) [default: 0]
+    #[arg(long, value_name = "PHI", allow_negative_numbers = true, value_parser = guidance_rescale)]
+    pub guidance_rescale: Option<f64>,
     /// The sampler: lms, euler, euler-a, ddim, dpm++-2m, dpm++-2m-karras or pndm [default: the model's]
     #[arg(long, value_parser = one_of(schedulers()), hide_possible_values = true, value_name = "NAME")]
     pub scheduler: Option<SchedulerKind>,
@@ -328,6 +344,14 @@ pub struct RequestArgs {
     /// Exchange the attention of two words of the prompt; may be repeated
     #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
     pub swap: Vec<(String, String)>,
+    /// Change what a module of the UNet puts out, in both halves of guidance: off is zero, FACTOR (-100 to 100) multiplies
+    /// it, RUNDIR is what it was in a run that `run --json` wrote, in its step STEP or in the one of the same number; #HEAD
+    /// is one head of an attention layer, from 0; may be repeated
+    #[arg(long, value_name = "PATH[#HEAD]=off|FACTOR|RUNDIR[@STEP]", value_parser = patch)]
+    pub patch: Vec<Patch>,
+    /// Do so in these steps alone, both included and counted from 1 as on the screen: 4..10 [default: all]
+    #[arg(long, value_name = "A..B", requires = "patch", value_parser = step_range)]
+    pub patch_steps: Option<StepRange>,
 }
 
 /// What `--seed` takes.
@@ -714,15 +738,21 @@ impl ExportArgs {
 impl RequestArgs {
     /// The request's named parts, with `prompt`.
     pub fn patch(self, prompt: String) -> RequestPatch {
+        let steps = self.patch_steps;
+        let patches = self.patch.into_iter();
+        let patches = patches.map(|patch| Patch { steps, ..patch }).collect();
         RequestPatch {
             prompt: Some(prompt),
             negative_prompt: self.negative,
             seed: self.seed.map(|seed| seed.value),
             steps: self.steps,
             guidance_scale: self.guidance,
+            guidance_steps: self.guidance_steps,
+            guidance_rescale: self.guidance_rescale,
             scheduler: self.scheduler,
             weight: Some(self.weight),
             swap: Some(self.swap),
+            patches: Some(patches),
         }
     }
 }
@@ -788,6 +818,17 @@ fn guidance(text: &str) -> Result<f64, String> {
     Ok(guidance_scale)
 }
 
+fn guidance_rescale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(phi) if (0.0..=1.0).contains(&phi) => Ok(phi),
+        _ => Err("guidance is rescaled by a number from 0 to 1".into()),
+    }
+}
+
+fn step_range(text: &str) -> Result<StepRange, String> {
+    text.parse().map_err(|error: NoStepRange| error.to_string())
+}
+
 fn weight(text: &str) -> Result<(String, f32), String> {
     let error = || "a weight is WORD=FACTOR with a factor from 0 to 100, as in apple=2".to_owned();
     let (word, factor) = pair(text).ok_or_else(error)?;
@@ -795,6 +836,10 @@ fn weight(text: &str) -> Result<(String, f32), String> {
         Ok(factor) if (0.0..=100.0).contains(&factor) => Ok((word.to_owned(), factor)),
         _ => Err(error()),
     }
+}
+
+fn patch(text: &str) -> Result<Patch, String> {
+    text.parse().map_err(|error: NoPatch| error.to_string())
 }
 
 fn swap(text: &str) -> Result<(String, String), String> {

@@ -44,8 +44,9 @@ pub use model::config;
 
 // What is asked for, and the stage machine that does it.
 pub use generation::{
-    AttentionChange, BranchPoint, Decoded, Error as GenerationError, Generation, GenerationState,
-    Intervention, Request, RequestError, Stage, StageOutput, StepRange,
+    AttentionChange, BranchPoint, Decoded, Donor, DonorStep, Donors, Error as GenerationError,
+    Generation, GenerationState, Intervention, Patch, PatchChange, Request, RequestError, Stage,
+    StageOutput, StepRange, TakenFrom,
 };
 pub use scheduler::{
     BetaSchedule, PredictionType, Schedule, SchedulerConfig, SchedulerKind, TimestepSpacing,
@@ -58,7 +59,7 @@ pub use model::{AttentionDetail, Error as ModelError, Hook, NoHook, layers};
 // What a run leaves behind, in memory and in files.
 pub use export::{
     Export, ExportOptions, OutputFile, OutputFolder, Replay, RunMetadata, TensorSelection,
-    Verified, document,
+    Verified, document, open_donors,
 };
 pub use trace::{
     AttentionMaps, CancelToken, Event, Guidance, NotFinite, RecordOptions, Recorder, Stats,

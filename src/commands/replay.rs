@@ -36,12 +36,12 @@ fn check(replay: &Replay) -> anyhow::Result<()> {
             request.guidance_scale
         ),
     ];
-    lines.extend(request.interventions.iter().map(ToString::to_string));
+    lines.extend(request.changes());
     lines.extend(
         replay
             .branches()
             .iter()
-            .map(|branch| format!("another request from step {} on", branch.step)),
+            .map(|branch| format!("another request from step {} on", branch.step + 1)),
     );
     lines.push(format!(
         "{} steps, {} tensors and {} attention maps",

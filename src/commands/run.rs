@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{RunArgs, Seed};
 use crate::export::{
-    DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, write_png,
+    DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, open_donors, write_png,
 };
 use crate::generation::{self, ModelInfo, Request, late_note, words};
 use crate::model::tokenizer::Token;
@@ -59,7 +60,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let wrong = |error: TensorSelectionError| UsageError(tensor_selection(&error));
     let selection = export.selection(&info).map_err(wrong)?;
+    let donors =
+        open_donors(&request, &info).context("a patch takes values from a recorded run")?;
     let options = RecordOptions {
+        donors,
         cancel,
         ..export.record_options(&info).map_err(wrong)?
     };

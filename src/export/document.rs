@@ -44,8 +44,8 @@ pub struct RunDocument {
     /// The model's sizes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
-    /// What was asked for, with defaults filled in: together with the model, and with `branches` where there are some, all
-    /// that is needed to run it again.
+    /// What was asked for, with defaults filled in: together with the model, with `branches` where there are some, and with
+    /// the runs that its `patches` take from, all that is needed to run it again.
     pub request: Request,
     /// Where the run went on with another request, in the order of the steps: the first item's request is that of the
     /// steps before its `step`, and so on; `request` is that of the steps after the last.
@@ -224,8 +224,8 @@ pub struct Step {
     /// `latents_next`, `x0`, each `(channels, height, width)`; and `attention/<module path>`, the cross-attention of
     /// the prompt's half, `(77, height, width)` or `(heads, 77, height, width)`, as the request's interventions left it.
     pub tensors: BTreeMap<String, TensorEntry>,
-    /// Statistics of what every module of the UNet put out for the prompt's half, in the order of the forward pass; only
-    /// where they were asked for.
+    /// Statistics of what every module of the UNet put out for the prompt's half, in the order of the forward pass, of what
+    /// the heads of attention layers gave (`….heads`) and of the skips (`….skip`); only where they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<ModuleStats>,
 }

@@ -26,7 +26,7 @@ pub(crate) use json::write_lines;
 pub use options::{ExportOptions, OnExisting, TensorSelectionError};
 pub use pictures::{HeatMap, save_animation, save_map};
 pub use png::write_png;
-pub use replay::{Replay, ReplayError, Verified};
+pub use replay::{Replay, ReplayError, Verified, open_donors};
 pub use save::{SaveRunError, save_attention, save_run, save_step, save_tensor, save_trace};
 pub use selection::{TensorSelection, tensor_names};
 pub(crate) use writer::tensor_file;

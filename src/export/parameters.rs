@@ -71,9 +71,7 @@ fn seed(seed: i128) -> i128 {
 
 /// What was done in the run that the text has no words for.
 fn untold(run: &RunMetadata) -> Option<String> {
-    let mut changes: Vec<String> = Vec::new();
-    let interventions = run.request.interventions.iter();
-    changes.extend(interventions.map(|change| format!("attention: {change}")));
+    let mut changes = run.request.changes();
     let branches = run.branches.iter();
     changes
         .extend(branches.map(|branch| format!("another request before step {}", branch.step + 1)));
@@ -240,7 +238,7 @@ mod tests {
         let text = parameters((64, 64), &run);
         assert!(
             text.contains(
-                "Not reproducible from this text: \"attention: apple × 0.5; another request before step 3\""
+                "Not reproducible from this text: \"apple × 0.5; another request before step 3\""
             ),
             "{text}"
         );

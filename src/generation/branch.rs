@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Generation, GenerationState, Request, Stage, checked, initial_latents};
+use super::{Error, Generation, GenerationState, Request, Stage, checked, donor, initial_latents};
 use crate::model::Hook;
 use crate::random::Generator;
 use crate::scheduler::{LatentSpace, Scheduler};
@@ -18,6 +18,14 @@ pub struct BranchPoint {
     pub step: usize,
     /// The request of the steps before it.
     pub request: Request,
+}
+
+impl BranchPoint {
+    /// The request of step `index` of a run with these `branches`, of which `request` is the last.
+    pub fn request_at<'a>(branches: &'a [Self], request: &'a Request, index: usize) -> &'a Request {
+        let before = branches.iter().find(|branch| branch.step > index);
+        before.map_or(request, |branch| &branch.request)
+    }
 }
 
 impl Generation {
@@ -49,8 +57,12 @@ impl Generation {
             let steps = before.steps;
             return Err(Error::Branch { steps });
         }
+        let len = state.scheduler.len();
+        request.validate_steps(len)?;
+        donor::check(&request, len, self.pipeline.unet().sites(), &self.donors)?;
         let mut branch = Self {
             pipeline: self.pipeline.clone(),
+            donors: self.donors.clone(),
             state: state.clone(),
         };
         let here = &mut branch.state;

@@ -6,10 +6,9 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RequestError;
-use crate::model::hook::BatchItems;
+use super::{RequestError, StepRange};
 use crate::model::unet::CrossAttentionSite;
-use crate::model::{self, AttentionDetail, Hook};
+use crate::model::{self, Hook};
 
 /// Number of text positions of a Stable Diffusion v1 prompt.
 const POSITIONS: usize = 77;
@@ -61,15 +60,6 @@ pub struct OtherWord {
     pub positions: Vec<usize>,
 }
 
-/// Denoising steps from `first` to `last`, both included; they count from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StepRange {
-    /// The first step.
-    pub first: usize,
-    /// The last step.
-    pub last: usize,
-}
-
 impl Intervention {
     /// Multiplies the attention that `word` gets by `factor`, in every step.
     pub fn weight(word: &str, factor: f32) -> Self {
@@ -108,8 +98,7 @@ impl Intervention {
 
     /// Does it act in step `index`?
     pub fn acts_at(&self, index: usize) -> bool {
-        self.steps
-            .is_none_or(|steps| (steps.first..=steps.last).contains(&index))
+        self.steps.is_none_or(|steps| steps.contains(index))
     }
 
     /// Checks factor, positions and steps.
@@ -128,12 +117,7 @@ impl Intervention {
                 check_positions(&self.to_string(), own.chain(&other.positions))?;
             }
         }
-        match self.steps {
-            Some(StepRange { first, last }) if first > last => {
-                Err(RequestError::StepRange { first, last })
-            }
-            _ => Ok(()),
-        }
+        check_steps(self.steps)
     }
 
     /// Changes a row of probabilities, one for each text position.
@@ -168,7 +152,7 @@ impl Intervention {
     }
 }
 
-/// `apple × 2`, `apple ⇄ house`, `apple × 0 in steps 3 to 9`.
+/// `apple × 2`, `apple ⇄ house`, `apple × 0 in steps 4 to 10`, counted from 1.
 impl fmt::Display for Intervention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |word: &str, positions: &[usize]| {
@@ -186,9 +170,19 @@ impl fmt::Display for Intervention {
             }
         }
         match self.steps {
-            Some(StepRange { first, last }) => write!(f, " in steps {first} to {last}"),
+            Some(steps) => write!(f, " in {steps}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Does the range, where there is one, begin before it ends?
+pub(super) fn check_steps(steps: Option<StepRange>) -> Result<(), RequestError> {
+    match steps {
+        Some(StepRange { first, last }) if first > last => {
+            Err(RequestError::StepRange { first, last })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -217,18 +211,16 @@ fn check_positions<'a>(
     Ok(())
 }
 
-/// The interventions of one step, around another hook: what that one sees of attention is what they made of it.
-pub(super) struct Intervened<'a> {
-    inner: &'a mut dyn Hook,
+/// The interventions of one step, as a hook.
+pub(super) struct AttentionMix<'a> {
     sites: &'a [CrossAttentionSite],
     /// `(keys, keys)`: what `probs` `(.., keys)` is multiplied with. All interventions are linear in a row.
     mix: Option<Tensor>,
 }
 
-impl<'a> Intervened<'a> {
+impl<'a> AttentionMix<'a> {
     /// Those of `interventions` that act in step `index`, on prompts of `keys` positions.
     pub fn new(
-        inner: &'a mut dyn Hook,
         sites: &'a [CrossAttentionSite],
         interventions: &[Intervention],
         index: usize,
@@ -244,11 +236,7 @@ impl<'a> Intervened<'a> {
         } else {
             Some(mix(&active, keys, device)?)
         };
-        Ok(Self { inner, sites, mix })
-    }
-
-    fn acts_on(&self, path: &str) -> bool {
-        self.mix.is_some() && self.sites.iter().any(|site| site.path == path)
+        Ok(Self { sites, mix })
     }
 }
 
@@ -276,57 +264,26 @@ fn mix(
     Tensor::from_vec(rows, (keys, keys), device)
 }
 
-impl Hook for Intervened<'_> {
-    fn check(&mut self) -> Result<(), model::Error> {
-        self.inner.check()
-    }
-
-    fn wants_output(&self, path: &str) -> bool {
-        self.inner.wants_output(path)
-    }
-
-    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
-        self.inner.output(path, value)
-    }
-
-    fn wants_attention(&self, path: &str) -> AttentionDetail {
-        self.inner.wants_attention(path)
-    }
-
-    fn attention_items(&self, path: &str) -> BatchItems {
-        self.inner.attention_items(path)
-    }
-
-    fn attention(&mut self, path: &str, probs: &Tensor) -> Result<(), model::Error> {
-        self.inner.attention(path, probs)
-    }
-
+impl Hook for AttentionMix<'_> {
     fn replaces_attention(&self, path: &str) -> bool {
-        self.acts_on(path) || self.inner.replaces_attention(path)
+        self.mix.is_some() && self.sites.iter().any(|site| site.path == path)
     }
 
     /// The prediction with the prompt is the batch's last item.
-    fn replace_attention(&mut self, path: &str, probs: &Tensor) -> Result<Tensor, model::Error> {
-        let replaced = match &self.mix {
-            Some(mix) if self.acts_on(path) => {
-                let (batch, heads, queries, keys) = probs.dims4()?;
-                let text = probs
-                    .narrow(0, batch - 1, 1)?
-                    .reshape((heads * queries, keys))?
-                    .matmul(&mix.to_dtype(probs.dtype())?)?
-                    .reshape((1, heads, queries, keys))?;
-                match batch {
-                    1 => text,
-                    _ => Tensor::cat(&[&probs.narrow(0, 0, batch - 1)?, &text], 0)?,
-                }
-            }
-            _ => probs.clone(),
+    fn replace_attention(&mut self, _path: &str, probs: &Tensor) -> Result<Tensor, model::Error> {
+        let Some(mix) = &self.mix else {
+            return Ok(probs.clone());
         };
-        if self.inner.replaces_attention(path) {
-            self.inner.replace_attention(path, &replaced)
-        } else {
-            Ok(replaced)
-        }
+        let (batch, heads, queries, keys) = probs.dims4()?;
+        let text = probs
+            .narrow(0, batch - 1, 1)?
+            .reshape((heads * queries, keys))?
+            .matmul(&mix.to_dtype(probs.dtype())?)?
+            .reshape((1, heads, queries, keys))?;
+        Ok(match batch {
+            1 => text,
+            _ => Tensor::cat(&[&probs.narrow(0, 0, batch - 1)?, &text], 0)?,
+        })
     }
 }
 
@@ -401,7 +358,7 @@ mod tests {
         let mut weight = Intervention::weight("apple", 2.0);
         assert_eq!(weight.to_string(), "apple × 2");
         weight.steps = Some(StepRange { first: 3, last: 9 });
-        assert_eq!(weight.to_string(), "apple × 2 in steps 3 to 9");
+        assert_eq!(weight.to_string(), "apple × 2 in steps 4 to 10");
         assert_eq!(Intervention::swap("red", "blue").to_string(), "red ⇄ blue");
     }
 }

@@ -9,40 +9,50 @@
 
 mod branch;
 mod decoding;
+mod denoise;
 mod device;
+mod donor;
+mod encode;
+mod guidance;
 mod intervention;
 mod model_info;
+mod patch;
 mod pipeline;
 mod request;
 mod request_json;
+mod steps;
 mod vocabulary;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 pub use branch::BranchPoint;
 pub(crate) use branch::converted_latents;
 pub use decoding::Decoded;
+pub use denoise::DenoisingStep;
 pub use device::{
     DecoderType, DeviceChoice, DeviceError, DeviceNote, NumberTypes, Precision, free_memory,
 };
 pub(crate) use device::{has_open_gpu, late_note};
-pub use intervention::{AttentionChange, Intervention, StepRange};
+pub use donor::{Donor, DonorStep, Donors};
+pub use intervention::{AttentionChange, Intervention};
 pub use model_info::{AttentionLayer, ModelInfo};
+pub use patch::{NoPatch, Patch, PatchChange, TakenFrom};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};
+pub use steps::{NoStepRange, StepRange};
 pub use vocabulary::{MergeStep, MergedWord, Neighbour, Vocabulary, cosine};
 pub use words::{Word, checked, words};
 
 use crate::checkpoint::CheckpointError;
 use crate::model::tokenizer::{TokenizerError, Tokens};
-use crate::model::unet::Context;
 use crate::model::{self, Hook};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
-use intervention::Intervened;
+use encode::Contexts;
 
 /// Why a generation could not go on. Its state is the one before the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -158,26 +168,6 @@ pub enum StageOutput {
     Image(Box<Decoded>),
 }
 
-/// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed:
-/// it is only asked to, and whoever reads them waits.
-#[derive(Debug, Clone)]
-pub struct DenoisingStep {
-    /// Counts from 0.
-    pub index: usize,
-    /// Latents before the step, `x_t`.
-    pub latents: Tensor,
-    /// Noise predicted without the prompt; `None` without guidance.
-    pub noise_uncond: Option<Tensor>,
-    /// Noise predicted with the prompt.
-    pub noise_text: Tensor,
-    /// `uncond + w (text - uncond)` (Ho & Salimans 2022).
-    pub noise_guided: Tensor,
-    /// Latents after the step.
-    pub latents_next: Tensor,
-    /// The clean latents as predicted at this step.
-    pub x0: Tensor,
-}
-
 /// The state of a generation: everything that decides what comes next, besides the model. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GenerationState {
@@ -190,8 +180,10 @@ pub struct GenerationState {
     tokens: Option<Arc<(Tokens, Tokens)>>,
     /// Prompt and negative prompt, `(1, 77, hidden)` each.
     embeddings: Option<(Tensor, Tensor)>,
-    /// What the UNet sees in them: in both, the negative prompt first, or without guidance in the prompt alone.
-    context: Option<Context>,
+    /// What the UNet sees in them.
+    contexts: Contexts,
+    /// What it sees in the prompts and negative prompts of runs that patches take values from.
+    donor_contexts: Arc<BTreeMap<(String, String), Contexts>>,
     scheduler: Scheduler,
     generator: Generator,
     /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
@@ -215,32 +207,52 @@ impl GenerationState {
 #[derive(Debug, Clone)]
 pub struct Generation {
     pipeline: Arc<Pipeline>,
+    donors: Donors,
     state: GenerationState,
 }
 
 impl Generation {
     /// A generation at its very beginning. Interventions that name a word without its positions get them.
     pub fn new(pipeline: Arc<Pipeline>, request: Request) -> Result<Self, Error> {
+        Self::with_donors(pipeline, request, Donors::default())
+    }
+
+    /// The same with the runs that the request's patches take values from.
+    ///
+    /// # Errors
+    /// A request that cannot be carried out; a run that is missing among `donors`, or lacks a step.
+    pub fn with_donors(
+        pipeline: Arc<Pipeline>,
+        request: Request,
+        donors: Donors,
+    ) -> Result<Self, Error> {
         let request = checked(request, pipeline.tokenizer())?;
         let scheduler = Scheduler::new(
             request.scheduler,
             pipeline.scheduler_config(),
             request.steps,
         )?;
+        request.validate_steps(scheduler.len())?;
+        donor::check(&request, scheduler.len(), pipeline.unet().sites(), &donors)?;
         let state = GenerationState {
             stage: Stage::Tokens,
             branches: Arc::default(),
             departed: None,
             tokens: None,
             embeddings: None,
-            context: None,
+            contexts: Contexts::default(),
+            donor_contexts: Arc::default(),
             scheduler,
             generator: Generator::manual_seed(request.seed),
             initial_noise: None,
             latents: None,
             request: Arc::new(request),
         };
-        Ok(Self { pipeline, state })
+        Ok(Self {
+            pipeline,
+            donors,
+            state,
+        })
     }
 
     /// The model it runs on.
@@ -343,100 +355,11 @@ impl Generation {
         Ok(Some(output))
     }
 
-    fn tokenize(&mut self) -> Result<(Tokens, Tokens), Error> {
-        let tokenizer = self.pipeline.tokenizer();
-        let tokens = (
-            tokenizer.encode(&self.state.request.prompt)?,
-            tokenizer.encode(&self.state.request.negative_prompt)?,
-        );
-        self.state.tokens = Some(Arc::new(tokens.clone()));
-        Ok(tokens)
-    }
-
-    /// The hook sees the prompt; the negative prompt passes with nobody looking.
-    fn encode(&mut self, hook: &mut dyn Hook) -> Result<(Tensor, Tensor), Error> {
-        let tokens = match &self.state.tokens {
-            Some(tokens) => Arc::clone(tokens),
-            None => Arc::new(self.tokenize()?),
-        };
-        let (prompt, negative) = &*tokens;
-        let encoder = self.pipeline.text_encoder();
-        let embeddings = (
-            encoder.forward(&[prompt.ids()], hook)?,
-            encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
-        );
-        let (prompt, negative) = &embeddings;
-        let unet = self.pipeline.unet();
-        let context = if self.state.request.is_guided() {
-            unet.context(&Tensor::cat(&[negative, prompt], 0)?)?
-        } else {
-            unet.context(prompt)?
-        };
-        self.state.context = Some(context);
-        self.state.embeddings = Some(embeddings.clone());
-        Ok(embeddings)
-    }
-
     fn draw_noise(&mut self) -> Result<Tensor, Error> {
         let noise = self.randn()?;
         self.state.latents = Some(initial_latents(&noise, &self.state.scheduler)?);
         self.state.initial_noise = Some(noise.clone());
         Ok(noise)
-    }
-
-    fn denoise(&mut self, index: usize, hook: &mut dyn Hook) -> Result<DenoisingStep, Error> {
-        let latents = self.latents()?.clone();
-        let missing = || candle_core::Error::Msg("the prompt has not been encoded".into());
-        let (prompt, _) = self.state.embeddings.as_ref().ok_or_else(missing)?;
-        let context = self.state.context.as_ref().ok_or_else(missing)?;
-        let timestep = self.state.scheduler.schedule().timesteps[index];
-        let input = self.state.scheduler.scale_model_input(&latents, index)?;
-        // The sampler's arithmetic is f32, whatever the networks compute in.
-        let input = input.to_dtype(self.pipeline.dtype())?;
-        let unet = self.pipeline.unet();
-        let request = &self.state.request;
-        let hook = &mut Intervened::new(
-            hook,
-            unet.cross_attention(),
-            &request.interventions,
-            index,
-            prompt.dim(1)?,
-            self.pipeline.device(),
-        )?;
-
-        let (noise_uncond, noise_text, noise_guided) = if request.is_guided() {
-            // Both halves in one batch, uncond first, as diffusers does.
-            let both = Tensor::cat(&[&input, &input], 0)?;
-            let noise = unet.forward(&both, timestep, context, hook)?;
-            let noise = noise.to_dtype(DType::F32)?;
-            let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
-            let guided = (&uncond + ((&text - &uncond)? * request.guidance_scale)?)?;
-            (Some(uncond), text, guided)
-        } else {
-            let noise = unet.forward(&input, timestep, context, hook)?;
-            let noise = noise.to_dtype(DType::F32)?;
-            (None, noise.clone(), noise)
-        };
-
-        let fresh_noise = if self.state.scheduler.needs_noise() {
-            Some(self.randn()?)
-        } else {
-            None
-        };
-        let output =
-            self.state
-                .scheduler
-                .step(index, &noise_guided, &latents, fresh_noise.as_ref())?;
-        self.state.latents = Some(output.prev_sample.clone());
-        Ok(DenoisingStep {
-            index,
-            latents,
-            noise_uncond,
-            noise_text,
-            noise_guided,
-            latents_next: output.prev_sample,
-            x0: output.x0,
-        })
     }
 
     fn latents(&self) -> Result<&Tensor, Error> {
@@ -456,13 +379,4 @@ impl Generation {
 /// The latents before the first step: `noise` times the initial sigma.
 fn initial_latents(noise: &Tensor, scheduler: &Scheduler) -> candle_core::Result<Tensor> {
     noise * f64::from(scheduler.schedule().init_noise_sigma)
-}
-
-/// Lets the inner hook cancel, and look at nothing.
-struct OnlyCheck<'a>(&'a mut dyn Hook);
-
-impl Hook for OnlyCheck<'_> {
-    fn check(&mut self) -> Result<(), model::Error> {
-        self.0.check()
-    }
 }

@@ -64,12 +64,10 @@ impl ModelInfo {
     pub fn default_request(&self, prompt: &str) -> Request {
         Request {
             prompt: prompt.to_owned(),
-            negative_prompt: String::new(),
-            seed: 42,
             steps: self.default_steps,
             guidance_scale: self.default_guidance,
             scheduler: self.default_scheduler,
-            interventions: Vec::new(),
+            ..Request::default()
         }
     }
 

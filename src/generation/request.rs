@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Intervention;
+use super::guidance::MAX_GUIDANCE;
+use super::intervention::check_steps;
 use super::request_json::RequestJson;
+use super::{Intervention, Patch, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -27,10 +29,37 @@ pub struct Request {
     /// Classifier-free guidance scale `w` in `uncond + w (text - uncond)`. At 1 or below, there is no guidance and
     /// the unconditional half is not computed.
     pub guidance_scale: f64,
+    /// The steps in which there is guidance; all where there are none. In the others the scale is 1: the noise is what is
+    /// predicted with the prompt, and the unconditional half is not computed.
+    pub guidance_steps: Option<StepRange>,
+    /// How much of the guided prediction is brought to the standard deviation of the one with the prompt, 0 to 1: `phi`
+    /// of Lin et al. 2023 (arXiv 2305.08891). 0 by default.
+    pub guidance_rescale: f64,
     /// The sampler and its noise schedule.
     pub scheduler: SchedulerKind,
     /// Changes of the prompt's cross-attention, one after another. None by default.
     pub interventions: Vec<Intervention>,
+    /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
+    /// default.
+    pub patches: Vec<Patch>,
+}
+
+/// Stable Diffusion's own: 25 steps of LMS with a guidance scale of 7.5, seed 42, of the empty prompt.
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            seed: 42,
+            steps: 25,
+            guidance_scale: 7.5,
+            guidance_steps: None,
+            guidance_rescale: 0.0,
+            scheduler: SchedulerKind::Lms,
+            interventions: Vec::new(),
+            patches: Vec::new(),
+        }
+    }
 }
 
 /// Some parts of a request, to put in the place of another request's.
@@ -46,6 +75,10 @@ pub struct RequestPatch {
     pub steps: Option<usize>,
     /// See [`Request::guidance_scale`].
     pub guidance_scale: Option<f64>,
+    /// See [`Request::guidance_steps`].
+    pub guidance_steps: Option<StepRange>,
+    /// See [`Request::guidance_rescale`].
+    pub guidance_rescale: Option<f64>,
     /// See [`Request::scheduler`].
     pub scheduler: Option<SchedulerKind>,
     /// Words and the factors of their attention, see [`Intervention::weight`]. This and `swap` together replace
@@ -53,6 +86,8 @@ pub struct RequestPatch {
     pub weight: Option<Vec<(String, f32)>>,
     /// Words and those that they change places with, see [`Intervention::swap`].
     pub swap: Option<Vec<(String, String)>>,
+    /// See [`Request::patches`].
+    pub patches: Option<Vec<Patch>>,
 }
 
 impl RequestPatch {
@@ -62,8 +97,13 @@ impl RequestPatch {
     }
 
     /// Does it change the attention that words get?
-    pub fn intervenes(&self) -> bool {
+    fn changes_attention(&self) -> bool {
         self.weight.is_some() || self.swap.is_some()
+    }
+
+    /// Does it reach into the networks?
+    pub fn intervenes(&self) -> bool {
+        self.changes_attention() || self.patches.is_some()
     }
 
     /// `request` with the parts that are named replaced. Where that is the prompt, interventions that are left look for
@@ -80,8 +120,13 @@ impl RequestPatch {
         patched.seed = self.seed.unwrap_or(patched.seed);
         patched.steps = self.steps.unwrap_or(patched.steps);
         patched.guidance_scale = self.guidance_scale.unwrap_or(patched.guidance_scale);
+        patched.guidance_steps = self.guidance_steps.or(patched.guidance_steps);
+        patched.guidance_rescale = self.guidance_rescale.unwrap_or(patched.guidance_rescale);
         patched.scheduler = self.scheduler.unwrap_or(patched.scheduler);
-        if self.intervenes() {
+        if let Some(patches) = &self.patches {
+            patched.patches.clone_from(patches);
+        }
+        if self.changes_attention() {
             let weights = self.weight.iter().flatten();
             let swaps = self.swap.iter().flatten();
             let weights = weights.map(|(word, factor)| Intervention::weight(word, *factor));
@@ -101,6 +146,9 @@ pub enum RequestError {
     /// `guidance_scale` is not finite or out of range.
     #[error("guidance is {0}; it must be a number from 0 to 100")]
     Guidance(f64),
+    /// `guidance_rescale` is not finite or out of range.
+    #[error("guidance_rescale is {0}; it must be a number from 0 to 1")]
+    GuidanceRescale(f64),
     /// A seed that `torch.Generator.manual_seed` would refuse.
     #[error(
         "seed {0} is outside what a torch generator accepts ({min} to {max})",
@@ -119,13 +167,63 @@ pub enum RequestError {
         /// What is wrong with them.
         reason: String,
     },
-    /// An intervention's steps end before they begin.
-    #[error("an intervention is to act from step {first} to step {last}, which is before it")]
+    /// A range of steps ends before it begins.
+    #[error(
+        "steps are to begin with `first`, {first}, and to end with `last`, {last}, which is before it"
+    )]
     StepRange {
         /// The first step.
         first: usize,
         /// The last one.
         last: usize,
+    },
+    /// A range of steps goes beyond the run's last.
+    #[error("{what} is to act in {steps}, and the run has {len} steps; name steps from 1 to {len}")]
+    StepsBeyond {
+        /// What is to act in them.
+        what: String,
+        /// The range.
+        steps: StepRange,
+        /// Number of the run's steps.
+        len: usize,
+    },
+    /// A patch that cannot be: its factor, its head.
+    #[error("the patch of {module} cannot be used: {reason}")]
+    Patch {
+        /// The module that it names.
+        module: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A patch names a module that the UNet does not have, or has no site for.
+    #[error(
+        "there is no module {module} in the UNet whose output can be changed; there are {near} (`run --modules` \
+         exports the names of all)"
+    )]
+    NoSuchModule {
+        /// As it was named.
+        module: String,
+        /// Three that may be meant.
+        near: String,
+    },
+    /// A patch takes a value from a run that is not there.
+    #[error("the run `{run}`, which a patch takes a value from, has not been opened")]
+    NoDonor {
+        /// As it was named.
+        run: String,
+    },
+    /// A patch takes a value from a step that a run does not have.
+    #[error(
+        "a patch takes a value from step {step} of `{run}`, which has {len}; name one of its steps, as in {run}@{len}, or \
+         the steps in which the patch acts"
+    )]
+    NoDonorStep {
+        /// As it was named.
+        run: String,
+        /// From 1.
+        step: usize,
+        /// Number of its steps.
+        len: usize,
     },
     /// An intervention names a word that the prompt does not have.
     #[error("the prompt has no word “{word}”; it has {}", if words.is_empty() { "none" } else { words })]
@@ -148,12 +246,10 @@ impl Request {
     pub(crate) fn plain(prompt: &str) -> Self {
         Self {
             prompt: prompt.to_owned(),
-            negative_prompt: String::new(),
             seed: 0,
             steps: 1,
             guidance_scale: 1.0,
-            scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -169,12 +265,26 @@ impl Request {
         request
     }
 
+    /// The same without guidance's range of steps and without patches where they name steps that a run of another length
+    /// or sampler than `before` has not. Nothing is left out where both are the same.
+    #[must_use]
+    pub fn kept_within(mut self, before: &Self) -> Self {
+        let is_same = (self.steps, self.scheduler) == (before.steps, before.scheduler);
+        let steps = self.steps;
+        let fits = |range: &StepRange| is_same || range.last < steps;
+        self.guidance_steps = self.guidance_steps.filter(fits);
+        self.patches
+            .retain(|patch| patch.steps.as_ref().is_none_or(fits));
+        self
+    }
+
     /// Checks every field's range. Interventions must have positions, as those of a generation have.
     pub fn validate(&self) -> Result<(), RequestError> {
         self.validate_numbers()?;
         self.interventions
             .iter()
-            .try_for_each(Intervention::validate)
+            .try_for_each(Intervention::validate)?;
+        self.patches.iter().try_for_each(Patch::validate)
     }
 
     /// The same of steps, guidance and seed alone.
@@ -182,17 +292,45 @@ impl Request {
         if self.steps == 0 || self.steps > MAX_STEPS {
             return Err(RequestError::Steps(self.steps));
         }
-        if !self.guidance_scale.is_finite() || !(0.0..=100.0).contains(&self.guidance_scale) {
+        if !(0.0..=MAX_GUIDANCE).contains(&self.guidance_scale) {
             return Err(RequestError::Guidance(self.guidance_scale));
         }
+        if !(0.0..=1.0).contains(&self.guidance_rescale) {
+            return Err(RequestError::GuidanceRescale(self.guidance_rescale));
+        }
+        check_steps(self.guidance_steps)?;
         if !(-(1_i128 << 63)..(1_i128 << 64)).contains(&self.seed) {
             return Err(RequestError::Seed(self.seed));
         }
         Ok(())
     }
 
-    /// Is classifier-free guidance on? (diffusers: `guidance_scale > 1`.)
-    pub fn is_guided(&self) -> bool {
-        self.guidance_scale > 1.0
+    /// Checks that every range of steps lies within a run of `len` steps.
+    pub(super) fn validate_steps(&self, len: usize) -> Result<(), RequestError> {
+        let guidance = self
+            .guidance_steps
+            .map(|steps| ("guidance".to_owned(), steps));
+        let patches = self.patches.iter();
+        let patches = patches.filter_map(|patch| Some((patch.typed(), patch.steps?)));
+        let mut beyond = guidance.into_iter().chain(patches);
+        match beyond.find(|(_, steps)| steps.last >= len) {
+            Some((what, steps)) => Err(RequestError::StepsBeyond { what, steps, len }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is done otherwise than a plain run does it, a few words each: `apple × 2`,
+    /// `guidance only in steps 4 to 10`. What reaches into the networks comes first.
+    pub fn changes(&self) -> Vec<String> {
+        let interventions = self.interventions.iter().map(ToString::to_string);
+        let patches = self.patches.iter().map(ToString::to_string);
+        let mut changes: Vec<String> = interventions.chain(patches).collect();
+        if let Some(steps) = self.guidance_steps {
+            changes.push(format!("guidance only in {steps}"));
+        }
+        if self.guidance_rescale > 0.0 {
+            changes.push(format!("guidance rescaled by {}", self.guidance_rescale));
+        }
+        changes
     }
 }

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Intervention, Request};
+use super::{Intervention, Patch, Request, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The whole input of a generation, besides the model.
@@ -30,11 +30,29 @@ pub(super) struct RequestJson {
     /// Classifier-free guidance scale `w` in `uncond + w (text - uncond)`. At 1 or below, there is no guidance and
     /// the unconditional half is not computed.
     guidance_scale: f64,
+    /// The steps in which there is guidance; all where there are none. In the others the scale is 1: the noise is what is
+    /// predicted with the prompt, and the unconditional half is not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guidance_steps: Option<StepRange>,
+    /// How much of the guided prediction is brought to the standard deviation of the one with the prompt, 0 to 1: `phi`
+    /// of Lin et al. 2023 (arXiv 2305.08891). 0 by default.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    guidance_rescale: f64,
     /// The sampler and its noise schedule.
     scheduler: SchedulerKind,
     /// Changes of the prompt's cross-attention, one after another. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     interventions: Vec<Intervention>,
+    /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
+    /// default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    patches: Vec<Patch>,
+}
+
+// What `skip_serializing_if` calls takes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// A seed as it stands in a document that another program may have written anew, with numbers of 64 bits.
@@ -56,8 +74,11 @@ impl From<Request> for RequestJson {
             seed_text: Some(request.seed.to_string()),
             steps: request.steps,
             guidance_scale: request.guidance_scale,
+            guidance_steps: request.guidance_steps,
+            guidance_rescale: request.guidance_rescale,
             scheduler: request.scheduler,
             interventions: request.interventions,
+            patches: request.patches,
         }
     }
 }
@@ -72,8 +93,11 @@ impl TryFrom<RequestJson> for Request {
             negative_prompt: json.negative_prompt,
             steps: json.steps,
             guidance_scale: json.guidance_scale,
+            guidance_steps: json.guidance_steps,
+            guidance_rescale: json.guidance_rescale,
             scheduler: json.scheduler,
             interventions: json.interventions,
+            patches: json.patches,
         })
     }
 }

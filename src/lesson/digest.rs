@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Comparison, Exercise, ExerciseKind, Goto};
-use crate::generation::RequestPatch;
+use crate::generation::{Patch, RequestPatch, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The names under which one exercise may stand in a reader's progress.
@@ -21,8 +21,8 @@ pub(crate) struct ExerciseDigest {
     /// `filter` is the task's `done` or the question's `answer`, byte for byte; `request` and `beside` are those of the
     /// page's `goto`, `{}` and `null` where it has none. In them stand the keys that the lesson's file gives, under the
     /// names that they have there and in this order: `prompt`, `negative`, `seed`, `steps`, `guidance`, `scheduler`,
-    /// `weight`, `swap`, `branch`. Words of `weight` and `swap` are sorted; `guidance` and the factors of `weight` have
-    /// a decimal point (`1.0`). Keys that the file does not give are left out, so that a new key changes no digest.
+    /// `weight`, `swap`, `guidance_steps`, `guidance_rescale`, `patch`, `patch_steps`, `branch`. Words of `weight` and `swap` are sorted; `guidance` and the factors of `weight` have
+    /// a decimal point (`1.0`); `patch` is a list of `"PATH=off"` and `"PATH=2"`. Keys that the file does not give are left out, so that a new key changes no digest.
     pub current: String,
     /// What the first version of the program called it: a hash of Rust's debug output for the types of that time.
     pub old: String,
@@ -62,6 +62,10 @@ fn request_keys(request: &RequestPatch) -> Map<String, Value> {
             .map(|(word, factor)| (word, plain(*factor)))
             .collect::<BTreeMap<_, _>>()
     });
+    let patches = request.patches.as_ref();
+    let patch_steps = patches.and_then(|patches| patches.first()?.steps);
+    let patch_steps = patch_steps.map(StepRange::typed);
+    let patches = patches.map(|patches| patches.iter().map(Patch::typed).collect::<Vec<_>>());
     let keys = [
         ("prompt", json!(request.prompt)),
         ("negative", json!(request.negative_prompt)),
@@ -77,6 +81,13 @@ fn request_keys(request: &RequestPatch) -> Map<String, Value> {
         ),
         ("weight", json!(weight)),
         ("swap", json!(by_word(request.swap.as_ref()))),
+        (
+            "guidance_steps",
+            json!(request.guidance_steps.map(StepRange::typed)),
+        ),
+        ("guidance_rescale", json!(request.guidance_rescale)),
+        ("patch", json!(patches)),
+        ("patch_steps", json!(patch_steps)),
     ];
     let given = keys.into_iter().filter(|(_, value)| !value.is_null());
     given.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -140,6 +151,39 @@ fn short_sha256(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::lesson::parse;
+
+    /// Keys that came later: a lesson without them is known as before.
+    #[test]
+    fn newer_keys_count_where_they_are_given() {
+        let digest = |request: &str| {
+            let page = format!("request = {{ {request} }}\nbeside = {{}}");
+            let text = LESSON.replace(
+                "beside = { branch = 5, seed = 99, scheduler = \"lms\" }",
+                "",
+            );
+            let start = text.find("request = { guidance = 0").unwrap();
+            let end = start + text[start..].find('\n').unwrap();
+            let text = format!("{}{page}{}", &text[..start], &text[end..]);
+            parse("x.md", &text).unwrap().pages[2]
+                .digest()
+                .unwrap()
+                .current
+        };
+        let plain = digest("seed = 1");
+        let mut all = vec![
+            plain.clone(),
+            digest("seed = 1, guidance_steps = \"2..4\""),
+            digest("seed = 1, guidance_rescale = 0.7"),
+            digest("seed = 1, patch = { \"conv_in\" = \"off\" }"),
+            digest("seed = 1, patch = { \"conv_in\" = 0.5 }"),
+            digest("seed = 1, patch = { \"conv_in\" = 0.5 }, patch_steps = \"2\""),
+        ];
+        assert_eq!(digest("seed = 1"), plain);
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
 
     /// Every key of a request, and every kind of comparison.
     const LESSON: &str = r#"+++

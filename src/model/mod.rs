@@ -22,6 +22,9 @@ pub enum Error {
     /// The user cancelled the run; nothing is wrong.
     #[error("cancelled")]
     Cancelled,
+    /// A hook has what it was looking for, and ended the forward pass; nothing is wrong.
+    #[error("the forward pass was ended early")]
+    Enough,
     /// A hook could not do its work, for example write a file.
     #[error("{0}")]
     Hook(#[source] Box<dyn std::error::Error + Send + Sync>),

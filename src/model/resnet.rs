@@ -59,6 +59,11 @@ impl ResnetBlock {
         })
     }
 
+    /// The module's path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Its `time_emb_proj`, which gives it its `shift`, for whoever computes all blocks' at once.
     pub fn take_time_projection(&mut self) -> Option<Linear> {
         self.time_emb_proj.take()

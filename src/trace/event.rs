@@ -170,6 +170,11 @@ impl Trace {
         }
     }
 
+    /// What was asked for in step `index`.
+    pub fn request_at(&self, index: usize) -> &Request {
+        BranchPoint::request_at(&self.branches, &self.request, index)
+    }
+
     /// Forgets the steps from `step` on, and the picture that they led to.
     pub fn truncate(&mut self, step: usize) {
         self.steps.truncate(step);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::Donors;
 use crate::model::AttentionDetail;
 
 /// Stops a run from another thread: within a step, at the next module boundary. A clone is the same token.
@@ -37,6 +38,8 @@ pub struct RecordOptions {
     pub modules: bool,
     /// The UNet's cross-attention.
     pub attention: AttentionDetail,
+    /// The runs that the request's patches take values from.
+    pub donors: Donors,
     /// Stops the run.
     pub cancel: CancelToken,
 }

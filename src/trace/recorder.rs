@@ -81,7 +81,7 @@ impl Recorder {
     ) -> Result<Self, Error> {
         Ok(Self {
             reads_ahead: pipeline.device().is_cuda(),
-            generation: Generation::new(pipeline, request)?,
+            generation: Generation::with_donors(pipeline, request, options.donors.clone())?,
             options,
             states: Vec::new(),
             prefetched: None,
@@ -240,7 +240,7 @@ impl Recorder {
     }
 
     /// Cross-attention of a step that was done, of either prediction and in any detail: the step is run again from its
-    /// latents, with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a run without
+    /// latents, with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a step without
     /// guidance.
     pub fn attention_at(
         &self,
@@ -249,7 +249,7 @@ impl Recorder {
         guidance: Guidance,
     ) -> Result<Vec<AttentionMaps>, Error> {
         let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
-        if guidance == Guidance::Uncond && !state.request().is_guided() {
+        if guidance == Guidance::Uncond && !state.request().is_guided_at(step) {
             return Ok(Vec::new());
         }
         let mut generation = self.generation.clone();

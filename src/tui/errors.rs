@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use crate::checkpoint::CheckpointError;
 use crate::export::{DestinationError, ExportError, ReplayError, SaveRunError};
-use crate::generation::{self, DeviceError, MAX_STEPS, RequestError};
+use crate::generation::{self, DeviceError, MAX_STEPS, RequestError, StepRange};
 use crate::lesson::ProgressError;
 use crate::model;
 use crate::scheduler::SchedulerError;
@@ -94,6 +94,23 @@ pub(crate) fn request(error: &RequestError) -> String {
     match error {
         RequestError::Steps(steps) => format!("步数是 {steps}，应在 1 到 {MAX_STEPS} 之间"),
         RequestError::Guidance(scale) => format!("引导强度是 {scale}，应是 0 到 100 的数"),
+        RequestError::GuidanceRescale(phi) => {
+            format!("引导重缩放是 {phi}，应是 0 到 1 的数")
+        }
+        RequestError::StepsBeyond { what, steps, len } => format!(
+            "{what} 要在{}起作用，而这次运行只有 {len} 步；请写 1 到 {len} 之间的步",
+            steps_in_chinese(*steps)
+        ),
+        RequestError::Patch { module, reason } => format!("对 {module} 的改动不能用：{reason}"),
+        RequestError::NoSuchModule { module, near } => {
+            format!(
+                "UNet 里没有输出可以改动的模块 {module}；有 {near}（`run --modules` 导出所有名字）"
+            )
+        }
+        RequestError::NoDonor { run } => format!("要从 `{run}` 取值，但没有打开这次运行"),
+        RequestError::NoDonorStep { run, step, len } => format!(
+            "要从 `{run}` 的第 {step} 步取值，而它只有 {len} 步；请写它有的步，如 {run}@{len}，或写改动在哪些步起作用"
+        ),
         RequestError::Seed(seed) => format!(
             "种子 {seed} 超出 torch 生成器接受的范围（{} 到 {}）",
             i64::MIN,
@@ -113,6 +130,16 @@ pub(crate) fn request(error: &RequestError) -> String {
         RequestError::WordCutOff { word } => {
             format!("“{word}”在模型看得到的部分之外；请缩短提示词")
         }
+    }
+}
+
+/// The Chinese of a range's own words: counted from 1, as everywhere on the screen.
+pub(crate) fn steps_in_chinese(StepRange { first, last }: StepRange) -> String {
+    let (first, last) = (first.saturating_add(1), last.saturating_add(1));
+    if first == last {
+        format!("第 {first} 步")
+    } else {
+        format!("第 {first} 到 {last} 步")
     }
 }
 

@@ -4,6 +4,7 @@ use super::support::{PROMPT, Session, attention, draw, find, has_picture, loader
 use crossterm::event::KeyCode;
 use diffuscope::checkpoint::BrokenWeight;
 use diffuscope::export::{ExportOptions, Replay};
+use diffuscope::generation::RequestPatch;
 use diffuscope::lesson::Language;
 use diffuscope::model::AttentionDetail;
 use diffuscope::trace::{Event, Guidance, Stats, TensorData};
@@ -567,4 +568,70 @@ fn a_picture_that_the_autoencoder_spoils_is_said_in_both_languages() {
         assert!(screen.contains(what) && screen.contains(short), "{screen}");
         assert!(screen.contains("--vae-dtypef32"), "{screen}");
     }
+}
+
+#[test]
+fn what_is_patched_and_guided_stands_on_every_screen_live_and_recorded() {
+    let request = RequestPatch {
+        prompt: Some(PROMPT.to_owned()),
+        steps: Some(2),
+        guidance_steps: Some("2".parse().unwrap()),
+        patches: Some(vec!["mid_block.attentions.0=off".parse().unwrap()]),
+        ..RequestPatch::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut app = App::new(64 << 20);
+    app.export.plan = ExportOptions {
+        json: Some(folder.path().join("run")),
+        ..ExportOptions::default()
+    };
+    let worker = Worker::spawn(loader(), request).unwrap();
+    let session = Session { app, worker }.until(
+        |app| matches!(&app.notice, Some(Notice::Done(words, _)) if words.contains("saved")),
+    );
+    let says_so = |app: &App| {
+        let screen = text(app, (120, 40));
+        screen.contains("mid_block.attentions.0 off in both halves · guidance only in step 2")
+    };
+    let mut session = session;
+    for view in View::ALL {
+        session = session.act(Action::Show(view));
+        assert!(says_so(&session.app), "{view:?}");
+    }
+    // The first step is without guidance: its unconditional half is not asked for, and said to be missing.
+    let session = session
+        .act(Action::Show(View::Denoising))
+        .act(Action::GoTo(0));
+    assert!(text(&session.app, (120, 40)).contains("Guidance is off at this step"));
+    assert!(!session.app.run().unwrap().is_guided_at(0));
+    assert!(session.app.run().unwrap().is_guided_at(1));
+
+    // The form has no field for either and keeps both, but for steps that a shorter run has not.
+    let session = session
+        .act(Action::Edit)
+        .act(Action::Type(Typing::Submit))
+        .until(has_picture);
+    let asked = session.app.request().unwrap().clone();
+    assert_eq!(
+        (asked.patches.len(), asked.guidance_steps.is_some()),
+        (1, true)
+    );
+    let mut session = session.act(Action::Edit);
+    for _ in 0..3 {
+        session = session.act(Action::Type(Typing::NextField));
+    }
+    let session = session
+        .act(Action::Type(Typing::DeleteToStart))
+        .act(Action::Type(Typing::Insert("1".into())))
+        .act(Action::Type(Typing::Submit))
+        .until(has_picture);
+    let asked = session.app.request().unwrap();
+    assert_eq!((asked.steps, asked.patches.len()), (1, 1));
+    assert_eq!(asked.guidance_steps, None);
+
+    let replay = Replay::open(&folder.path().join("run")).unwrap();
+    let app = App::new(64 << 20);
+    let worker = Worker::replay(replay).unwrap();
+    let recorded = Session { app, worker }.until(has_picture);
+    assert!(says_so(&recorded.app), "{}", text(&recorded.app, (120, 40)));
 }

@@ -408,6 +408,91 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[test]
+fn outside_of_its_steps_guidance_is_off_bit_for_bit() {
+    let all = |request: Request| {
+        let mut run = recorder(request, RecordOptions::default());
+        advance_to(&mut run, Stage::Step(0));
+        let steps = (0..STEPS).map(|_| match run.advance().expect("the run goes on") {
+            Some(Event::Step(step)) => step,
+            other => panic!("{other:?} instead of a step"),
+        });
+        (steps.collect::<Vec<_>>(), run)
+    };
+    let plain = request(SchedulerKind::Euler);
+    let unguided = Request {
+        guidance_scale: 1.0,
+        ..plain.clone()
+    };
+    let late = Request {
+        guidance_steps: Some(StepRange { first: 1, last: 2 }),
+        ..plain.clone()
+    };
+    let everywhere = Request {
+        guidance_steps: Some(StepRange {
+            first: 0,
+            last: STEPS - 1,
+        }),
+        ..plain.clone()
+    };
+    let (plain, _) = all(plain);
+    let (unguided, _) = all(unguided);
+    let (late, run) = all(late);
+    let (everywhere, _) = all(everywhere);
+    for (found, expected) in everywhere.iter().zip(&plain) {
+        assert_eq!(found.tensors, expected.tensors, "all steps named, or none");
+    }
+    assert_eq!(late[0].tensors, unguided[0].tensors);
+    for (index, step) in late.iter().enumerate() {
+        let has_uncond = step.tensor("noise_uncond").is_some();
+        assert_eq!(has_uncond, (1..=2).contains(&index), "step {index}");
+        let uncond = run.attention_at(index, AttentionDetail::Mean, Guidance::Uncond);
+        assert_eq!(!uncond.expect("done").is_empty(), has_uncond);
+    }
+    assert_ne!(late[2].tensors, unguided[2].tensors);
+
+    // A branch may change it.
+    let changed = Request {
+        guidance_steps: Some(StepRange { first: 0, last: 2 }),
+        ..run.request().clone()
+    };
+    let (mut fork, _) = run.fork(0, changed).expect("step 0 was done");
+    let Some(Event::Step(first)) = fork.advance().expect("it goes on") else {
+        panic!("a step comes first");
+    };
+    assert_eq!(first.tensors, plain[0].tensors);
+}
+
+#[test]
+fn guidance_in_steps_that_a_run_has_not_is_refused() {
+    let steps = |first, last| Request {
+        guidance_steps: Some(StepRange { first, last }),
+        ..request(SchedulerKind::Lms)
+    };
+    let refused = |request| {
+        Generation::new(PIPELINE.clone(), request)
+            .unwrap_err()
+            .to_string()
+    };
+    let error = refused(steps(2, STEPS));
+    assert!(
+        error.contains("steps 3 to 5") && error.contains("from 1 to 4"),
+        "{error}"
+    );
+    assert!(refused(steps(3, 2)).contains("before it"));
+    let rescaled = |guidance_rescale| Request {
+        guidance_rescale,
+        ..request(SchedulerKind::Lms)
+    };
+    for phi in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        let error = refused(rescaled(phi));
+        assert!(
+            error.contains("guidance_rescale") && error.contains("from 0 to 1"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn without_guidance_there_is_no_unconditional_half_to_look_at() {
     let unguided = Request {
         guidance_scale: 1.0,

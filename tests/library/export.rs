@@ -26,7 +26,7 @@ fn request(steps: usize) -> Request {
         steps,
         guidance_scale: 7.5,
         scheduler: SchedulerKind::Euler,
-        interventions: Vec::new(),
+        ..Request::default()
     }
 }
 

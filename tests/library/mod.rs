@@ -9,6 +9,7 @@ mod determinism;
 mod export;
 mod fuzz;
 mod parity;
+mod patches;
 mod precision;
 mod random;
 pub(crate) mod replay;

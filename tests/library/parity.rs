@@ -6,11 +6,13 @@ mod measure;
 #[path = "../parity/reference.rs"]
 mod reference;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use candle_core::{DType, Device, Tensor};
 use diffuscope::checkpoint::{Checkpoint, Source};
-use diffuscope::generation::{Generation, Pipeline, Request, Stage};
+use diffuscope::export::{Export, OutputFolder, RunMetadata, TensorSelection, open_donors};
+use diffuscope::generation::{Generation, PatchChange, Pipeline, Request, Stage};
 use diffuscope::model::{self, AttentionDetail, Hook, NoHook};
 use diffuscope::scheduler::{BetaSchedule, Schedule, Scheduler, SchedulerConfig, SchedulerKind};
 use diffuscope::trace::{
@@ -176,7 +178,8 @@ fn every_generation_is_that_of_diffusers_step_by_step() {
 fn check_case(table: &mut Table, case: &Case) {
     let prefix = format!("cases/{}", case.name);
     let pipeline = pipeline_for(case);
-    let mut recorder = record_with(&pipeline, case.request(), AttentionDetail::Mean);
+    let (request, _folders) = with_donors(case);
+    let mut recorder = record_with(&pipeline, request, AttentionDetail::Mean);
     let (mut text, mut last, mut pictures) = (None, None, 0);
     while let Some(event) = recorder.advance().expect("the generation goes on") {
         match event {
@@ -216,6 +219,85 @@ fn check_case(table: &mut Table, case: &Case) {
     }
 }
 
+/// The case's request, in which cases that values are taken from are folders with their runs.
+fn with_donors(case: &Case) -> (Request, BTreeMap<String, tempfile::TempDir>) {
+    let mut request = case.request();
+    let mut folders = BTreeMap::new();
+    for patch in &mut request.patches {
+        let PatchChange::Take(from) = &mut patch.change else {
+            continue;
+        };
+        let folder = folders.entry(from.run.clone()).or_insert_with(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut cases = GOLDENS.document.cases.iter();
+            let donor = cases.find(|case| case.name == from.run);
+            write_run(
+                donor.expect("a case of that name"),
+                &folder.path().join("run"),
+            );
+            folder
+        });
+        let path = folder.path().join("run");
+        from.run = path.to_str().expect("a plain path").to_owned();
+    }
+    (request, folders)
+}
+
+/// Writes the latents of a case's run, as `run --json` does.
+fn write_run(case: &Case, path: &std::path::Path) {
+    let mut recorder = record(case.request(), AttentionDetail::None);
+    let metadata = RunMetadata::new(PIPELINE.info(), recorder.request().clone(), &[]);
+    let folder = OutputFolder::at(path, false).expect("a new folder");
+    let mut export = Export::new(folder, metadata, TensorSelection::of(["latents"]));
+    while let Some(event) = recorder.advance().expect("the run goes on") {
+        export.write(&event).expect("room for it");
+    }
+    export.finish().expect("the run is written");
+}
+
+#[test]
+fn a_patched_module_changes_what_it_changes_in_diffusers() {
+    let mut table = Table::new("Patches");
+    let case = &GOLDENS.document.cases[0];
+    let plain = first_noise(case.request());
+    let mut kinds = std::collections::BTreeSet::new();
+    for (index, patch) in GOLDENS.document.patches.iter().enumerate() {
+        let request = Request {
+            patches: vec![patch.clone()],
+            ..case.request()
+        };
+        let golden = format!("patches/{index}");
+        let (ours, expected) = (first_noise(request), GOLDENS.get(&golden));
+        let name = format!("{golden} ({patch})");
+        table.near("noise, patched", 1e-4, &name, &ours, &expected);
+        let apart = expected.iter().zip(&plain).map(|(a, b)| (a - b).abs());
+        assert!(
+            apart.fold(0.0, f32::max) > 1e-3,
+            "{name}: it changes nothing"
+        );
+        let last = patch
+            .module
+            .rsplit('.')
+            .find(|part| part.parse::<usize>().is_err());
+        kinds.insert((last, patch.head.is_some()));
+    }
+    assert!(kinds.len() >= 12, "{kinds:?}");
+    table.finish();
+}
+
+/// What is predicted in the first step: without the prompt, and with it.
+fn first_noise(request: Request) -> Vec<f32> {
+    let mut recorder = record(request, AttentionDetail::None);
+    loop {
+        if let Event::Step(step) = advance(&mut recorder) {
+            let halves = ["noise_uncond", "noise_text"].into_iter();
+            return halves
+                .flat_map(|name| tensor(&step, name).data.to_vec())
+                .collect();
+        }
+    }
+}
+
 fn check_schedule(table: &mut Table, prefix: &str, schedule: &Schedule) {
     let timesteps = GOLDENS.get(&format!("{prefix}/timesteps"));
     table.bits("timesteps", prefix, &schedule.timesteps, &timesteps);
@@ -251,8 +333,9 @@ fn check_step(
                     table.near("noise predictions", 1e-4, &golden, ours, &expected);
                 }
             }
-            // The network alone knows nothing of interventions.
-            None if name == "latents" && !case.interventions.is_empty() => {}
+            // The network alone knows nothing of what is changed in it.
+            None if name == "latents"
+                && !(case.interventions.is_empty() && case.patches.is_empty()) => {}
             None if name == "latents" => {
                 check_network(table, (case, pipeline), step, &prefix, text);
             }
@@ -298,7 +381,7 @@ fn check_network(
         let scheduler = Scheduler::new(case.scheduler, pipeline.scheduler_config(), case.steps)
             .expect("the case's schedule");
         let input = scheduler.scale_model_input(&latents, step.index)?;
-        let (input, context) = if case.request().is_guided() {
+        let (input, context) = if case.request().is_guided_at(step.index) {
             (
                 Tensor::cat(&[&input, &input], 0)?,
                 Tensor::cat(&[&embedding(negative)?, &embedding(prompt)?], 0)?,
@@ -392,9 +475,11 @@ fn record(request: Request, attention: AttentionDetail) -> Recorder {
 }
 
 fn record_with(pipeline: &Arc<Pipeline>, request: Request, attention: AttentionDetail) -> Recorder {
+    let donors = open_donors(&request, pipeline.info()).expect("runs to take values from");
     let options = RecordOptions {
         layers: true,
         attention,
+        donors,
         ..RecordOptions::default()
     };
     Recorder::new(pipeline.clone(), request, options).expect("a valid request")

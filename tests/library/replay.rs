@@ -665,6 +665,55 @@ fn a_run_with_two_branches_at_one_step_is_found_to_be_what_it_says() {
     }
 }
 
+#[test]
+fn guidance_by_steps_and_rescaled_is_computed_again() {
+    use diffuscope::generation::StepRange;
+    let request = Request {
+        steps: 4,
+        guidance_steps: Some(StepRange { first: 1, last: 2 }),
+        guidance_rescale: 0.7,
+        ..PIPELINE.default_request("a red apple")
+    };
+    let mut recorder =
+        Recorder::new(PIPELINE.clone(), request.clone(), RecordOptions::default()).unwrap();
+    let mut trace = Trace::new(request.clone(), 0);
+    while let Some(event) = recorder.advance().unwrap() {
+        trace.apply(event);
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let options = ExportOptions {
+        json: Some(parent.path().join("out")),
+        ..ExportOptions::default()
+    };
+    let written = save_run(&options, &recorder, &trace).unwrap();
+    let replay = Replay::open(&written[0]).unwrap();
+    assert_eq!(replay.request(), &request);
+    assert!(replay.verify().is_ok());
+    let cases: [(&str, Change); 4] = [
+        ("steps[1].tensors.noise_guided", |run| {
+            run["request"]["guidance_rescale"] = json!(0.5);
+        }),
+        ("steps[1].tensors.noise_guided", |run| {
+            run["request"]
+                .as_object_mut()
+                .unwrap()
+                .remove("guidance_rescale");
+        }),
+        ("steps[1].tensors.noise_uncond", |run| {
+            run["request"]["guidance_steps"]["first"] = json!(2);
+        }),
+        ("first", |run| {
+            run["request"]["guidance_steps"] = json!({"first": 3, "last": 2});
+        }),
+    ];
+    for (expected, change) in cases {
+        let error = verified(&written[0], change)
+            .expect_err(expected)
+            .to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_out_of_the_folder_is_not_followed() {

@@ -33,6 +33,7 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -51,6 +52,8 @@ TWO_OBJECTS = "a red apple to the left of a blue house at night"
 CHINESE = "苹果 in the snow"
 OVER_LONG = ", ".join(["a small green tree and a yellow star above the river in the evening"] * 7)
 NEGATIVE = "a blue house, snow, blurry"
+
+UP = "up_blocks.2.attentions.0"
 
 # Attention maps are kept for these text positions: the prompt's words, and some padding up to the last.
 POSITIONS = [*range(12), 40, 76]
@@ -83,8 +86,17 @@ class Case:
     heads: int | None = None
     # Changes of the prompt's cross-attention, as `Request.interventions` has them, with positions.
     interventions: list[dict] = field(default_factory=list)
+    # The steps with guidance, all where there are none, and how much of it is rescaled.
+    guidance_steps: dict | None = None
+    guidance_rescale: float = 0.0
+    # Changes of modules' outputs, as `Request.patches` has them; a run that values are taken from is the case of its name.
+    patches: list[dict] = field(default_factory=list)
     # Width and height of the picture in pixels, where they are not the model's own.
     size: tuple[int, int] | None = None
+
+    def is_guided(self, index):
+        steps = self.guidance_steps
+        return self.guidance_scale > 1 and (steps is None or steps["first"] <= index <= steps["last"])
 
     def noise_shape(self, unet):
         """Of the latents; an autoencoder's pixel is 8 of the picture's."""
@@ -126,6 +138,80 @@ CASES = [
             },
         ],
     ),
+    Case("early-guidance-euler", "euler", TWO_OBJECTS, 5, 7.5, steps=4, guidance_steps={"first": 0, "last": 1}),
+    Case("middle-guidance-pndm", "pndm", ASTRONAUT, 5, 5.0, steps=4, guidance_steps={"first": 1, "last": 3}),
+    Case("rescaled-dpm", "dpm++-2m", ASTRONAUT, 11, 7.5, steps=4, guidance_rescale=0.7),
+    Case(
+        "rescaled-late-lms",
+        "lms",
+        TWO_OBJECTS,
+        11,
+        12.0,
+        steps=4,
+        negative_prompt=NEGATIVE,
+        guidance_steps={"first": 2, "last": 3},
+        guidance_rescale=1.0,
+    ),
+    Case(
+        "patched-euler",
+        "euler",
+        ASTRONAUT,
+        21,
+        7.5,
+        steps=4,
+        patches=[
+            {"module": "mid_block.attentions.0", "change": "off", "steps": {"first": 1, "last": 2}},
+            {"module": f"{UP}.transformer_blocks.0.attn2", "head": 1, "change": {"scale": 2.0}},
+            {"module": "up_blocks.1.resnets.0.skip", "change": {"scale": 0.5}, "steps": {"first": 2, "last": 3}},
+        ],
+    ),
+    Case(
+        "taken-euler",
+        "euler",
+        ASTRONAUT,
+        21,
+        7.5,
+        patches=[
+            {
+                "module": "mid_block.resnets.1",
+                "change": {"take": {"run": "two-objects-euler"}},
+                "steps": {"first": 0, "last": 4},
+            },
+            {
+                "module": f"{UP}.transformer_blocks.0.attn1",
+                "head": 3,
+                "change": {"take": {"run": "two-objects-euler", "step": 3}},
+                "steps": {"first": 4, "last": 7},
+            },
+            {"module": "down_blocks.0.resnets.0", "change": {"take": {"run": "two-objects-euler"}}, "steps": {"first": 2, "last": 2}},
+        ],
+    ),
+]
+
+# Changes of one module each, of which the first step of the first case is kept: every kind of site.
+PATCHES = [
+    {"module": "conv_in", "change": "off"},
+    {"module": "conv_in", "change": {"scale": 0.5}},
+    {"module": "time_embedding", "change": "off"},
+    {"module": "time_embedding", "change": {"scale": 1.5}},
+    {"module": "down_blocks.0.resnets.0", "change": "off"},
+    {"module": "down_blocks.1.attentions.0", "change": "off"},
+    {"module": "down_blocks.1.attentions.0", "change": {"scale": -1.0}},
+    {"module": "down_blocks.0.downsamplers.0", "change": {"scale": 0.25}},
+    {"module": "down_blocks.0.attentions.0.transformer_blocks.0.attn1", "change": "off"},
+    {"module": "down_blocks.0.attentions.0.transformer_blocks.0.attn1", "head": 0, "change": "off"},
+    {"module": "mid_block.attentions.0.transformer_blocks.0.attn2", "change": "off"},
+    {"module": "mid_block.attentions.0.transformer_blocks.0.attn2", "head": 2, "change": "off"},
+    {"module": "mid_block.attentions.0.transformer_blocks.0.attn2", "head": 3, "change": {"scale": 3.0}},
+    {"module": "mid_block.attentions.0.transformer_blocks.0.ff", "change": "off"},
+    {"module": "mid_block.attentions.0.transformer_blocks.0.ff", "change": {"scale": 2.0}},
+    {"module": "mid_block.resnets.1", "change": "off"},
+    {"module": "up_blocks.0.resnets.1.skip", "change": "off"},
+    {"module": "up_blocks.2.resnets.0.skip", "change": {"scale": 1.5}},
+    {"module": "up_blocks.1.attentions.1", "change": {"scale": 0.5}},
+    {"module": "up_blocks.1.upsamplers.0", "change": "off"},
+    {"module": "up_blocks.2.resnets.1", "change": "off"},
+    {"module": "conv_out", "change": {"scale": 0.5}},
 ]
 
 # Schedules alone, without a network, for these numbers of steps.
@@ -194,13 +280,108 @@ def intervene(intervention, probs):
     return probs
 
 
-def acting(case, index):
-    """The case's interventions that act in step `index`."""
+def acting(changes, index):
+    """Those of a case's interventions or patches that act in step `index`."""
     return [
-        intervention
-        for intervention in case.interventions
-        if "steps" not in intervention or intervention["steps"]["first"] <= index <= intervention["steps"]["last"]
+        change
+        for change in changes
+        if "steps" not in change or change["steps"]["first"] <= index <= change["steps"]["last"]
     ]
+
+
+def skip_channels(unet):
+    """Channels of the skip that each residual block of the way up takes: the last of its input."""
+    skips = [unet.conv_in.out_channels]
+    for block in unet.down_blocks:
+        skips += [resnet.out_channels for resnet in block.resnets]
+        skips += skips[-1:] if block.downsamplers else []
+    return {
+        f"up_blocks.{i}.resnets.{j}": skips.pop()
+        for i, block in enumerate(unet.up_blocks)
+        for j, _ in enumerate(block.resnets)
+    }
+
+
+@contextlib.contextmanager
+def at_site(unet, path, head, act):
+    """While the block runs, what passes at `path` becomes `act(value)` where that is a tensor.
+
+    A module's output; what an attention layer's heads give, which is the input of its `to_out.0`; or a skip, which is the
+    last part of the input of a residual block of the way up.
+    """
+    if head is not None or path.endswith(".heads"):
+        attention = unet.get_submodule(path.removesuffix(".heads"))
+
+        def on_heads(_module, inputs):
+            value = inputs[0].clone()
+            size = value.shape[-1] // attention.heads
+            own = slice(None) if head is None else slice(head * size, (head + 1) * size)
+            changed = act(value[..., own])
+            if changed is not None:
+                value[..., own] = changed
+                return (value, *inputs[1:])
+
+        handle = attention.to_out[0].register_forward_pre_hook(on_heads)
+    elif path.endswith(".skip"):
+        path = path.removesuffix(".skip")
+        first = -skip_channels(unet)[path]
+
+        def on_skip(_module, inputs):
+            changed = act(inputs[0][:, first:])
+            if changed is not None:
+                return (torch.cat([inputs[0][:, :first], changed], 1), *inputs[1:])
+
+        handle = unet.get_submodule(path).register_forward_pre_hook(on_skip)
+    else:
+
+        def on_output(_module, _inputs, output):
+            if isinstance(output, tuple):
+                changed = act(output[0])
+                return None if changed is None else (changed, *output[1:])
+            return act(output)
+
+        handle = unet.get_submodule(path).register_forward_hook(on_output)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def patched(unet, patches, index=0, donors=None):
+    """The patches that act in step `index`; `donors` has values by run, and in it by step and site."""
+
+    def action(patch):
+        match patch["change"]:
+            case "off":
+                return torch.zeros_like
+            case {"scale": factor}:
+                return lambda value: value * factor
+            case {"take": {"run": run, **step}}:
+                taken = donors[run][step.get("step", index)][patch["module"], patch.get("head")]
+                return lambda value: taken[-value.shape[0] :]
+
+    with contextlib.ExitStack() as stack:
+        for patch in acting(patches, index):
+            stack.enter_context(at_site(unet, patch["module"], patch.get("head"), action(patch)))
+        yield
+
+
+def donors_of(pipe, tap, case):
+    """What the case's patches may take: values by run, and in it by step and site."""
+    donors = {}
+    for patch in case.patches:
+        match patch["change"]:
+            case {"take": {"run": run}}:
+                site = (patch["module"], patch.get("head"))
+                steps = donors.setdefault(run, [])
+                passed = []
+                with at_site(pipe.unet, *site, lambda value, passed=passed: passed.append(value.clone())):
+                    generate(pipe, tap, next(case for case in CASES if case.name == run))
+                steps += [{} for _ in passed[len(steps) :]]
+                for step, value in zip(steps, passed, strict=True):
+                    step[site] = value
+    return donors
 
 
 def with_scheduler(pipe, name):
@@ -270,11 +451,10 @@ def encode(pipe, text, layers=None):
 
 def generate(pipe, tap, case):
     """The pipeline's own loop, keeping what passes. Returns tensors by name and the image, `(height, width, 3)` u8."""
-    kept = {}
-    guided = case.guidance_scale > 1
+    kept, donors = {}, donors_of(pipe, tap, case)
     scheduler = with_scheduler(pipe, case.scheduler)
     prompt = encode(pipe, case.prompt)
-    text = torch.cat([encode(pipe, case.negative_prompt), prompt]) if guided else prompt
+    both = torch.cat([encode(pipe, case.negative_prompt), prompt])
 
     scheduler.set_timesteps(case.steps, device="cpu")
     kept["timesteps"] = scheduler.timesteps.to(torch.float32)
@@ -290,13 +470,18 @@ def generate(pipe, tap, case):
     for index, timestep in enumerate(scheduler.timesteps):
         keep = case.keep is None or index in case.keep
         tap.on, tap.probs = index in case.attention or index == case.heads, {}
-        tap.interventions = acting(case, index)
+        tap.interventions = acting(case.interventions, index)
+        guided = case.is_guided(index)
+        text = both if guided else prompt
         model_input = torch.cat([latents] * 2) if guided else latents
         model_input = scheduler.scale_model_input(model_input, timestep)
-        noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
+        with patched(pipe.unet, case.patches, index, donors):
+            noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
         if guided:
             noise_uncond, noise_text = noise.chunk(2)
             noise = noise_uncond + case.guidance_scale * (noise_text - noise_uncond)
+            if case.guidance_rescale > 0:
+                noise = rescale_noise_cfg(noise, noise_text, case.guidance_rescale)
             if keep:
                 kept[f"steps/{index}/noise_uncond"] = noise_uncond
         else:
@@ -329,16 +514,30 @@ def generate(pipe, tap, case):
     return {name: t.squeeze(0) if t.ndim == 4 and t.shape[0] == 1 else t for name, t in kept.items()}, image
 
 
-def module_outputs(pipe, case):
-    """Number of values, norm and mean of what each module of the UNet gives in the first step, by the module's path."""
+def first_step(pipe, case):
+    """What the UNet predicts in the first step, `(2, channels, height, width)`."""
     scheduler = with_scheduler(pipe, case.scheduler)
     scheduler.set_timesteps(case.steps)
     noise = torch.randn(case.noise_shape(pipe.unet), generator=torch.manual_seed(case.seed))
     model_input = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, scheduler.timesteps[0])
     text = torch.cat([encode(pipe, case.negative_prompt), encode(pipe, case.prompt)])
+    return pipe.unet(torch.cat([model_input] * 2), scheduler.timesteps[0], encoder_hidden_states=text).sample
+
+
+def module_outputs(pipe, case):
+    """Number of values, norm and mean of what passes in the first step, by the path of the module or of the site."""
     modules = {path: module for path, module in pipe.unet.named_modules() if path}
-    with outputs_of(modules, {}) as outputs:
-        pipe.unet(torch.cat([model_input] * 2), scheduler.timesteps[0], encoder_hidden_states=text)
+    sites = [f"{path}.heads" for path in modules if path.endswith(("attn1", "attn2"))]
+    sites += [f"{path}.skip" for path in skip_channels(pipe.unet)]
+    with contextlib.ExitStack() as stack:
+        outputs = stack.enter_context(outputs_of(modules, {}))
+        for site in sites:
+
+            def keep(value, site=site):
+                outputs[site] = value.clone()
+
+            stack.enter_context(at_site(pipe.unet, site, None, keep))
+        first_step(pipe, case)
     return {
         path: [output.numel(), output.double().norm().item(), output.double().mean().item()]
         for path, output in outputs.items()
@@ -346,20 +545,38 @@ def module_outputs(pipe, case):
 
 
 def check_against_pipeline(pipe, tap, case, image):
-    """The loop above is the pipeline's, or the goldens are worth nothing."""
-    own = pipe.scheduler
+    """The loop above is the pipeline's, or the goldens are worth nothing.
 
-    def begin_step(_pipe, index, _timestep, _tensors):
-        tap.interventions = acting(case, index + 1)
-        return {}
+    The pipeline has no guidance by steps, but guidance may be changed between its steps; the first of them is guided.
+    """
+    if case.guidance_steps and case.guidance_steps["first"] > 0:
+        return
+    own = pipe.scheduler
+    prompt = encode(pipe, case.prompt)
+    both = torch.cat([encode(pipe, case.negative_prompt), prompt])
+    donors, patches = donors_of(pipe, tap, case), contextlib.ExitStack()
+
+    def patch_step(index):
+        patches.close()
+        patches.enter_context(patched(pipe.unet, case.patches, index, donors))
+        tap.interventions = acting(case.interventions, index)
+
+    def begin_step(pipe, index, _timestep, _tensors):
+        patch_step(min(index + 1, case.steps - 1))
+        if case.guidance_steps is None:
+            return {}
+        guided = case.is_guided(index + 1)
+        pipe._guidance_scale = case.guidance_scale if guided else 1.0
+        return {"prompt_embeds": both if guided else prompt}
 
     pipe.scheduler = with_scheduler(pipe, case.scheduler)
-    tap.interventions = acting(case, 0)
+    patch_step(0)
     expected = pipe(
         case.prompt,
         negative_prompt=case.negative_prompt or None,
         num_inference_steps=case.steps,
         guidance_scale=case.guidance_scale,
+        guidance_rescale=case.guidance_rescale,
         width=case.size and case.size[0],
         height=case.size and case.size[1],
         generator=torch.Generator("cpu").manual_seed(case.seed),
@@ -367,6 +584,7 @@ def check_against_pipeline(pipe, tap, case, image):
         callback_on_step_end=begin_step,
     ).images[0]
     pipe.scheduler = own
+    patches.close()
     tap.interventions = []
     if not np.array_equal(image, expected):
         raise SystemExit(f"{case.name}: differs from the pipeline by up to {np.abs(image - expected).max():.3g}")
@@ -430,14 +648,16 @@ def noise_floor(pipe, tap, results):
 
 def text_floor(pipe):
     """The same for the text encoder."""
-    fused, explicit, maxima = {}, {}, []
-    for text in {text for case in CASES for text in (case.prompt, case.negative_prompt)}:
+    maxima, layers = [], []
+    for text in dict.fromkeys(text for case in CASES for text in (case.prompt, case.negative_prompt)):
+        fused, explicit = {}, {}
         pipe.text_encoder.set_attn_implementation("eager")
         other = encode(pipe, text, explicit)
         pipe.text_encoder.set_attn_implementation("sdpa")
         maxima.append((encode(pipe, text, fused) - other).abs().max().item())
-    # Values of the residual stream reach 70: distances are relative to those above 1.
-    layers = [((fused[name] - explicit[name]).abs() / fused[name].abs().clamp(min=1)).max().item() for name in fused]
+        # Values of the residual stream reach 70: distances are relative to those above 1.
+        for name, one in fused.items():
+            layers.append(((one - explicit[name]).abs() / one.abs().clamp(min=1)).max().item())
     return {"prompt embedding": max(maxima), "every layer": max(layers)}
 
 
@@ -506,7 +726,10 @@ def main():
         results.append((kept, image))
         images[case.name] = to_u8(image)
         tensors |= {f"cases/{case.name}/{name}": tensor for name, tensor in kept.items()}
-        print(f"  {case.name}: equals the pipeline; mean {image.mean():.3f}, std {image.std():.3f}")
+        print(f"  {case.name}: mean {image.mean():.3f}, std {image.std():.3f}")
+    for index, patch in enumerate(PATCHES):
+        with patched(pipe.unet, [patch]):
+            tensors[f"patches/{index}"] = first_step(pipe, CASES[0]).clone()
     floor, ill_conditioned = noise_floor(pipe, tap, results)
     wanted = {name.rsplit("/", 1)[0] for name in ill_conditioned}
     for name in [name for name in tensors if "/steps/" in name and name.endswith("/latents")]:
@@ -525,6 +748,7 @@ def main():
         "ill_conditioned": ill_conditioned,
         "modules_of": CASES[0].name,
         "modules": module_outputs(pipe, CASES[0]),
+        "patches": PATCHES,
         "texts": texts,
         "lengths": [len(pipe.tokenizer(text).input_ids) for text in texts],
         "cases": [asdict(case) for case in CASES],

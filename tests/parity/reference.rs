@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use diffuscope::generation::{Intervention, Request};
+use diffuscope::generation::{Intervention, Patch, Request, StepRange};
 use diffuscope::scheduler::SchedulerKind;
 use image::RgbImage;
 use safetensors::{Dtype, SafeTensors};
@@ -33,6 +33,8 @@ pub struct Document {
     pub modules_of: String,
     /// Number of values, norm and mean of each UNet module's output, by the module's path.
     pub modules: BTreeMap<String, (usize, f64, f64)>,
+    /// Changes of one module each, of which the first step of the first case is kept.
+    pub patches: Vec<Patch>,
     pub texts: Vec<String>,
     /// Number of tokens of each text, start and end included, before it is cut to 77.
     pub lengths: Vec<usize>,
@@ -50,11 +52,19 @@ pub struct Case {
     pub steps: usize,
     pub guidance_scale: f64,
     pub scheduler: SchedulerKind,
+    /// The steps in which there is guidance.
+    #[serde(default)]
+    pub guidance_steps: Option<StepRange>,
+    #[serde(default)]
+    pub guidance_rescale: f64,
     /// The step of which every head is kept.
     pub heads: Option<usize>,
     /// Changes of the prompt's cross-attention.
     #[serde(default)]
     pub interventions: Vec<Intervention>,
+    /// Changes of modules' outputs; a run that values are taken from is the case of its name.
+    #[serde(default)]
+    pub patches: Vec<Patch>,
     /// Width and height of the picture, where they are not the model's own.
     pub size: Option<(usize, usize)>,
 }
@@ -68,7 +78,10 @@ impl Case {
             steps: self.steps,
             guidance_scale: self.guidance_scale,
             scheduler: self.scheduler,
+            guidance_steps: self.guidance_steps,
+            guidance_rescale: self.guidance_rescale,
             interventions: self.interventions.clone(),
+            patches: self.patches.clone(),
         }
     }
 }

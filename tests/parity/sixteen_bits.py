@@ -8,10 +8,21 @@ the largest difference, in levels of 255, of the picture that the autoencoder ma
 """
 
 import sys
+from pathlib import Path
 
 import torch
 from diffusers import LMSDiscreteScheduler, StableDiffusionPipeline
 
+sys.path.insert(0, str(Path(__file__).parent))
+import make_goldens as goldens  # noqa: E402
+
+# Of changes of modules the distance is printed, too (tests/library/patches.rs).
+PATCHES = [
+    {"module": "mid_block.attentions.0", "change": "off"},
+    {"module": "down_blocks.0.attentions.0.transformer_blocks.0.attn1", "head": 2, "change": "off"},
+    {"module": "up_blocks.1.resnets.0.skip", "change": {"scale": 0.5}},
+    {"module": "time_embedding", "change": {"scale": 1.5}},
+]
 PROMPT = "a photograph of an astronaut riding a horse"
 
 
@@ -27,9 +38,13 @@ def first_step(folder, dtype):
         t = scheduler.timesteps[0]
         latents = scheduler.scale_model_input(noise * scheduler.init_noise_sigma, t)
         predicted = pipeline.unet(latents.to(dtype), t, text).sample
+        changed = []
+        for patch in PATCHES:
+            with goldens.patched(pipeline.unet, [patch]):
+                changed.append(pipeline.unet(latents.to(dtype), t, text).sample.double())
         decoded = pipeline.vae.decode((noise / pipeline.vae.config.scaling_factor).to(dtype)).sample
         picture = ((decoded.double() / 2 + 0.5).clamp(0, 1) * 255).round()
-    return text.double(), predicted.double(), picture
+    return text.double(), predicted.double(), picture, changed
 
 
 def distance(a, b):
@@ -39,12 +54,14 @@ def distance(a, b):
 def main():
     exact = first_step(sys.argv[1], torch.float32)
     for dtype in (torch.float16, torch.bfloat16):
-        text, noise, picture = first_step(sys.argv[1], dtype)
+        text, noise, picture, changed = first_step(sys.argv[1], dtype)
         apart = (picture - exact[2]).abs()
         print(
             f"{dtype}: prompt embedding {distance(text, exact[0]):.2e}, noise prediction {distance(noise, exact[1]):.2e}, "
             f"picture {apart.mean():.3f} on average, at most {apart.max():.0f}"
         )
+        for patch, ours, wide in zip(PATCHES, changed, exact[3], strict=True):
+            print(f"  {patch}: noise prediction {distance(ours, wide):.2e}")
 
 
 if __name__ == "__main__":

@@ -90,13 +90,15 @@ def in_double(scheduler):
 def requests(count, seed=0):
     """The goldens' cases, but for those that change attention, and then random ones."""
     for case in goldens.CASES:
-        if not case.interventions:
+        if not case.interventions and not case.patches:
             yield {
                 "prompt": case.prompt,
                 "negative_prompt": case.negative_prompt,
                 "seed": case.seed,
                 "steps": case.steps,
                 "guidance": case.guidance_scale,
+                "guidance_steps": case.guidance_steps,
+                "guidance_rescale": case.guidance_rescale,
                 "scheduler": case.scheduler,
                 "size": list(case.size or (128, 128)),
             }
@@ -127,7 +129,6 @@ def requests(count, seed=0):
 def generate(pipe, request, double):
     """The pipeline's loop (`make_goldens.py` holds it to the pipeline): tensors by kind and step, and the picture."""
     dtype = torch.float64 if double else torch.float32
-    guided = request["guidance"] > 1
     kept, layers = {}, {}
     prompt = goldens.encode(pipe, request["prompt"], layers)
     negative = goldens.encode(pipe, request["negative_prompt"])
@@ -135,7 +136,8 @@ def generate(pipe, request, double):
     kept["prompt embedding", 1] = negative
     for index, name in enumerate(sorted(layers)):
         kept["text layers", index] = layers[name]
-    text = torch.cat([negative, prompt]) if guided else prompt
+    both = torch.cat([negative, prompt])
+    steps = request.get("guidance_steps") or {"first": 0, "last": math.inf}
     scheduler = goldens.with_scheduler(pipe, request["scheduler"])
     scheduler.set_timesteps(request["steps"], device="cpu")
     width, height = request["size"]
@@ -147,12 +149,16 @@ def generate(pipe, request, double):
     extra = pipe.prepare_extra_step_kwargs.__func__(holder, generator, 0.0)
     with in_double(scheduler) if double else contextlib.nullcontext():
         for index, timestep in enumerate(scheduler.timesteps):
+            guided = request["guidance"] > 1 and steps["first"] <= index <= steps["last"]
+            text = both if guided else prompt
             model_input = torch.cat([latents] * 2) if guided else latents
             model_input = scheduler.scale_model_input(model_input, timestep).to(dtype)
             noise = pipe.unet(model_input, timestep, encoder_hidden_states=text, return_dict=False)[0]
             if guided:
                 uncond, cond = noise.chunk(2)
                 noise = uncond + request["guidance"] * (cond - uncond)
+                if request.get("guidance_rescale"):
+                    noise = goldens.rescale_noise_cfg(noise, cond, request["guidance_rescale"])
                 kept["noise, without prompt", index] = uncond
             else:
                 cond = noise
@@ -179,6 +185,9 @@ def ours(program, request, vectors, facts):
         width, height = request["size"]
         command = [program, "run", "-p", "-", f"--negative={request['negative_prompt']}", f"--seed={request['seed']}"]
         command += ["--steps", str(request["steps"]), "--guidance", str(request["guidance"])]
+        if steps := request.get("guidance_steps"):
+            command += ["--guidance-steps", f"{steps['first'] + 1}..{steps['last'] + 1}"]
+        command += ["--guidance-rescale", str(request.get("guidance_rescale", 0))]
         command += ["--scheduler", request["scheduler"], "--size", f"{width}x{height}", "--device", "cpu"]
         command += ["--json", str(out), "--attention", "none", "--tensors", NAMES]
         environment = os.environ | {"DIFFUSCOPE_VECTORS": vectors, "RAYON_NUM_THREADS": "1"}

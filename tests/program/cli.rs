@@ -772,7 +772,7 @@ fn the_export_says_what_was_asked_for_and_by_what() {
             steps: 3,
             guidance_scale: document.request.guidance_scale,
             scheduler: SchedulerKind::Lms,
-            interventions: Vec::new(),
+            ..Request::default()
         }
     );
     assert!(document.request.guidance_scale > 1.0);
@@ -1156,6 +1156,142 @@ fn words_are_weighed_and_swapped_wherever_the_prompt_has_them_and_the_export_say
     let weighed = picture(&["-p", prompt, "--weight", "red=0"]);
     assert!(plain != weighed);
     assert!(plain == picture(&["-p", prompt, "--weight", "red=1"]));
+}
+
+#[test]
+fn guidance_acts_in_the_steps_that_are_named_and_is_rescaled() {
+    let folder = here();
+    let args = [
+        "run",
+        "-p",
+        "a red apple",
+        "--steps",
+        "3",
+        "--json",
+        "out",
+        "--guidance-steps",
+        "2..3",
+        "--guidance-rescale",
+        "0.7",
+        "--tensors",
+        "noise_*",
+    ];
+    diffuscope(&folder, &args).assert().success().stderr("");
+    let path = folder.path().join("out");
+    let text = fs::read_to_string(path.join("run.json")).unwrap();
+    assert_valid("run", &json(&text));
+    let request = &json(&text)["request"];
+    assert_eq!(
+        request["guidance_steps"],
+        serde_json::json!({"first": 1, "last": 2})
+    );
+    assert_eq!(request["guidance_rescale"], 0.7);
+    let steps = document(&path).steps;
+    let guided = steps
+        .iter()
+        .map(|step| step.tensors.contains_key("noise_uncond"));
+    assert_eq!(guided.collect::<Vec<_>>(), [false, true, true]);
+    // Whoever replays it is told.
+    let check = diffuscope(&folder, &["replay", "--check", "out"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&check.get_output().stdout).into_owned();
+    assert!(
+        said.contains("guidance only in steps 2 to 3\nguidance rescaled by 0.7"),
+        "{said}"
+    );
+    assert!(said.contains("guidance combines its halves"), "{said}");
+    // What says nothing of either writes nothing of either.
+    assert!(json(&fs::read_to_string(everything().join("out/run.json")).unwrap())["request"]["guidance_rescale"].is_null());
+    for (option, value, expected) in [
+        ("--guidance-steps", "0..2", "counted from 1"),
+        ("--guidance-steps", "3..2", "FIRST..LAST"),
+        ("--guidance-steps", "2..26", "has 25 steps"),
+        ("--guidance-rescale", "1.5", "from 0 to 1"),
+        ("--guidance-rescale", "-1", "from 0 to 1"),
+        ("--guidance-rescale", "NaN", "from 0 to 1"),
+    ] {
+        let args = ["run", "-p", "a red apple", "--json", "no", option, value];
+        let assert = diffuscope(&folder, &args).assert().code(2);
+        let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{option} {value}: {said}");
+        assert!(!folder.path().join("no").exists());
+    }
+}
+
+#[test]
+fn modules_are_switched_off_scaled_and_taken_from_a_recorded_run_and_the_export_says_so() {
+    let folder = here();
+    let of = |name: &str, more: &[&str]| {
+        let args = ["run", "-p", "a red apple", "--steps", "3", "--json", name];
+        let args = [&args[..], &["--tensors", "latents*,noise_*"], more].concat();
+        diffuscope(&folder, &args).assert().success().stderr("");
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(path.join("run.json")).unwrap();
+        assert_valid("run", &json(&text));
+        let last = &document(&path).steps[2].tensors["latents_next"];
+        (json(&text)["request"].clone(), values(&tensor(&path, last)))
+    };
+    let (request, plain) = of("plain", &[]);
+    assert!(request["patches"].is_null());
+    let middle = "mid_block.attentions.0";
+    let (request, off) = of(
+        "off",
+        &["--patch", &format!("{middle}=off"), "--patch-steps", "2..3"],
+    );
+    let expected = serde_json::json!([
+        { "module": middle, "change": "off", "steps": { "first": 1, "last": 2 } }
+    ]);
+    assert_eq!(request["patches"], expected);
+    assert_ne!(off, plain);
+    // The value that it had in the plain run, in the steps in which it is off: the plain run again.
+    let taken = format!("{middle}=plain");
+    let (request, again) = of(
+        "again",
+        &["--patch", &format!("{middle}=off"), "--patch", &taken],
+    );
+    assert_eq!(request["patches"][1]["change"]["take"]["run"], "plain");
+    assert_eq!(again, plain);
+    let head = format!("{middle}.transformer_blocks.0.attn2#1=0.5");
+    let (_, scaled) = of("head", &["--patch", &head, "--patch", "conv_in=plain@1"]);
+    assert_ne!(scaled, plain);
+
+    let check = diffuscope(&folder, &["replay", "--check", "off"])
+        .assert()
+        .success();
+    let said = String::from_utf8_lossy(&check.get_output().stdout).into_owned();
+    let expected = format!("\n{middle} off in both halves, in steps 2 to 3\n");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn a_patch_that_cannot_be_is_wrong_usage_and_says_what_could() {
+    let folder = here();
+    for (args, code, expected) in [
+        (
+            &["--patch", "mid_block.resnet.1=off"][..],
+            2,
+            "mid_block.resnets.1",
+        ),
+        (&["--patch", "mid_block=0.5"], 2, "mid_block.attentions.0"),
+        (&["--patch", "conv_in"], 2, "PATH[#HEAD]=off"),
+        (&["--patch", "conv_in=1000"], 2, "-100 to 100"),
+        (&["--patch", "conv_in#0=off"], 2, "only attn1 and attn2"),
+        (
+            &["--patch", "conv_in=off", "--patch-steps", "20..30"],
+            2,
+            "has 25 steps",
+        ),
+        (&["--patch-steps", "2..3"], 2, "--patch"),
+        (&["--patch", "conv_in=nowhere"], 1, "nowhere"),
+    ] {
+        let args = [&["run", "-p", "a red apple", "--json", "out"], args].concat();
+        let assert = diffuscope(&folder, &args).assert().code(code);
+        let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert_harmless(&assert);
+        assert!(!folder.path().join("out").exists());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! announces.
 
 mod check;
+mod donors;
 mod files;
 mod verify;
 
@@ -24,6 +25,7 @@ use crate::trace::{
     AttentionMaps, Event, ImageTrace, NoiseTrace, StepTrace, TensorData, TextTrace, TokensTrace,
     Trace,
 };
+pub use donors::open_donors;
 use files::Folder;
 pub use verify::Verified;
 

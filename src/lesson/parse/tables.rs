@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
-use crate::generation::RequestPatch;
+use crate::generation::{NoStepRange, Patch, PatchChange, RequestPatch, StepRange};
 use crate::lesson::{Comparison, Goto, LessonAction, Location};
 
 /// What a page's `goto` has beside a location.
@@ -43,6 +43,10 @@ const REQUEST: &[&str] = &[
     "scheduler",
     "weight",
     "swap",
+    "guidance_steps",
+    "guidance_rescale",
+    "patch",
+    "patch_steps",
 ];
 
 /// Every key that one of the tables can have.
@@ -87,6 +91,7 @@ impl<'de> Visitor<'de> for Keys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
         let mut table = Table::default();
         let (location, patch) = (&mut table.location, &mut table.patch);
+        let mut patch_steps = None;
         while let Some(key) = map.next_key_seed(&self)? {
             match key {
                 "request" => table.request = map.next_value()?,
@@ -115,14 +120,70 @@ impl<'de> Visitor<'de> for Keys {
                 "seed" => patch.seed = map.next_value::<Option<i64>>()?.map(i128::from),
                 "steps" => patch.steps = map.next_value()?,
                 "guidance" => patch.guidance_scale = map.next_value()?,
+                "guidance_steps" => patch.guidance_steps = step_range(&mut map)?,
+                "guidance_rescale" => patch.guidance_rescale = map.next_value()?,
                 "scheduler" => patch.scheduler = map.next_value()?,
                 "weight" => patch.weight = words(&mut map)?,
                 "swap" => patch.swap = words(&mut map)?,
+                "patch" => patch.patches = patches(&mut map)?,
+                "patch_steps" => patch_steps = step_range(&mut map)?,
                 key => return Err(self.unknown(key)),
             }
         }
+        match &mut patch.patches {
+            Some(patches) => {
+                let patches = patches.iter_mut();
+                patches.for_each(|patch| patch.steps = patch_steps);
+            }
+            None if patch_steps.is_some() => {
+                return Err(A::Error::custom("`patch_steps` without `patch`"));
+            }
+            None => {}
+        }
         Ok(table)
     }
+}
+
+/// What a module's output becomes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OffOrFactor {
+    Factor(f64),
+    Text(String),
+}
+
+/// Patches by module, `"mid_block.resnets.1" = "off"`, the modules sorted. A lesson has no recorded runs to take from.
+fn patches<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<Patch>>, A::Error> {
+    let patch = |(target, value): (String, OffOrFactor)| {
+        let value = match value {
+            OffOrFactor::Factor(factor) => factor.to_string(),
+            OffOrFactor::Text(text) => text,
+        };
+        let wrong = || {
+            A::Error::custom(format!(
+                "{target:?} = {value:?} is no patch; expected a module's path with #HEAD or without, and \"off\" or a \
+                 factor from -100 to 100"
+            ))
+        };
+        let patch: Patch = format!("{target}={value}").parse().map_err(|_| wrong())?;
+        match patch.change {
+            PatchChange::Take(_) => Err(wrong()),
+            PatchChange::Off | PatchChange::Scale(_) => Ok(patch),
+        }
+    };
+    let modules: Option<BTreeMap<String, OffOrFactor>> = map.next_value()?;
+    let patches = modules.map(|modules| modules.into_iter().map(patch).collect());
+    patches.transpose()
+}
+
+/// Steps as they are typed, `4..10`, counted from 1.
+fn step_range<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<StepRange>, A::Error> {
+    let text: Option<String> = map.next_value()?;
+    let range = |text: String| {
+        text.parse()
+            .map_err(|error: NoStepRange| A::Error::custom(format!("{text:?}: {error}")))
+    };
+    text.map(range).transpose()
 }
 
 /// What stands at each word, the words sorted.
@@ -201,6 +262,56 @@ impl<'de> Deserialize<'de> for LessonAction {
             (_, false, _) => Err(D::Error::custom(
                 "an action looks at something or asks for a run, not both; make two of it",
             )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<RequestPatch, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn modules_are_patched_and_guidance_acts_in_steps_counted_from_one() {
+        let text = r#"
+            guidance_steps = "4..10"
+            guidance_rescale = 0.7
+            patch = { "mid_block.attentions.0.transformer_blocks.0.attn2#3" = "off", conv_in = 0.5 }
+            patch_steps = "2"
+        "#;
+        let request = read(text).unwrap();
+        let steps = request.guidance_steps.unwrap();
+        assert_eq!((steps.first, steps.last), (3, 9));
+        assert_eq!(request.guidance_rescale, Some(0.7));
+        let patches = request.patches.unwrap();
+        let said: Vec<String> = patches.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "conv_in × 0.5 in both halves, in step 2",
+                "mid_block.attentions.0.transformer_blocks.0.attn2 head 3 off in both halves, in step 2",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_lesson_cannot_patch_is_refused() {
+        for (text, expected) in [
+            (
+                r#"patch = { conv_in = "runs/a" }"#,
+                "a factor from -100 to 100",
+            ),
+            ("patch = { conv_in = 1000 }", "a factor from -100 to 100"),
+            (r#"patch = { "conv_in#x" = "off" }"#, "conv_in#x"),
+            (r#"patch_steps = "2..3""#, "without `patch`"),
+            (r#"guidance_steps = "0..3""#, "counted from 1"),
+            ("guidance_steps = 3", "string"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

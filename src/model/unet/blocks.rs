@@ -5,6 +5,7 @@ use std::vec;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
+use super::site::Site;
 use super::transformer::{Context, SpatialTransformer, TransformerShape};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
@@ -59,6 +60,17 @@ impl DownBlock {
         self.layers
             .iter()
             .filter_map(|layer| layer.attention.as_ref())
+    }
+
+    /// Its sites, in the order of a forward pass.
+    pub fn sites(&self) -> Vec<Site> {
+        let last = self.downsampler.iter();
+        let last = last.map(|_| Site::plain(&self.downsampler_path));
+        self.layers
+            .iter()
+            .flat_map(Layer::sites)
+            .chain(last)
+            .collect()
     }
 
     /// `(batch, inputs, height, width)` to what the next level gets: `outputs` channels, half as high and wide. Pushes
@@ -118,6 +130,11 @@ impl MidBlock {
         self.first.attention.iter()
     }
 
+    /// Its sites, in the order of a forward pass.
+    pub fn sites(&self) -> Vec<Site> {
+        [self.first.sites(), self.last.sites()].concat()
+    }
+
     /// `(batch, channels, height, width)`, same shape out.
     pub fn forward(
         &self,
@@ -146,6 +163,8 @@ pub struct UpChannels {
 #[derive(Debug)]
 pub struct UpBlock {
     layers: Vec<Layer>,
+    /// Of each layer: the path of the skip that it takes.
+    skip_paths: Vec<String>,
     upsampler: Option<Conv2d>,
     upsampler_path: String,
 }
@@ -182,6 +201,9 @@ impl UpBlock {
         };
         Ok(Self {
             layers: (0..=last).map(layer).collect::<Result<_, _>>()?,
+            skip_paths: (0..=last)
+                .map(|index| weights.pp("resnets").pp(index).pp("skip").prefix())
+                .collect(),
             upsampler: upsamples.then(upsampler).transpose()?,
             upsampler_path: weights.pp("upsamplers.0").prefix(),
         })
@@ -199,6 +221,16 @@ impl UpBlock {
             .filter_map(|layer| layer.attention.as_ref())
     }
 
+    /// Its sites, in the order of a forward pass.
+    pub fn sites(&self) -> Vec<Site> {
+        let last = self.upsampler.iter();
+        let last = last.map(|_| Site::plain(&self.upsampler_path));
+        let layers = self.layers.iter().zip(&self.skip_paths);
+        let layers =
+            layers.flat_map(|(layer, skip)| [vec![Site::plain(skip)], layer.sites()].concat());
+        layers.chain(last).collect()
+    }
+
     /// `(batch, previous, height, width)` to what the next level gets: `outputs` channels, twice as high and wide. Pops
     /// a skip for every layer.
     pub fn forward(
@@ -209,10 +241,11 @@ impl UpBlock {
         skips: &mut Vec<Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        for layer in &self.layers {
+        for (layer, path) in self.layers.iter().zip(&self.skip_paths) {
             let skip = skips
                 .pop()
                 .ok_or_else(|| candle_core::Error::Msg("the UNet ran out of skips".into()))?;
+            let skip = visit(hook, path, skip)?;
             x = layer.forward(&concat_channels(&x, &skip)?, shifts, context, hook)?;
         }
         if let (Some(upsampler), Some(skip)) = (&self.upsampler, skips.last()) {
@@ -268,6 +301,15 @@ impl Layer {
             resnet: ResnetBlock::new(resnet, inputs, outputs, &weights)?,
             attention: transformer.map(attention).transpose()?,
         })
+    }
+
+    /// Its sites, in the order of a forward pass.
+    fn sites(&self) -> Vec<Site> {
+        let resnet = [Site::plain(self.resnet.path())].into_iter();
+        let attention = self.attention.iter();
+        resnet
+            .chain(attention.flat_map(SpatialTransformer::sites))
+            .collect()
     }
 
     /// `(batch, inputs, height, width)` to `(batch, outputs, height, width)`.

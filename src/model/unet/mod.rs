@@ -10,6 +10,7 @@
 //! ```
 
 mod blocks;
+mod site;
 mod transformer;
 
 use candle_core::{DType, Module, Tensor};
@@ -17,6 +18,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
 use self::blocks::{DownBlock, MidBlock, UpBlock, UpChannels};
+pub use self::site::{Site, heads_path};
 pub use self::transformer::Context;
 use self::transformer::{SpatialTransformer, TransformerShape};
 use super::Error;
@@ -39,7 +41,7 @@ pub struct CrossAttentionSite {
 
 /// The UNet. Sites are the paths of its modules: `conv_in`, `time_embedding`, `down_blocks.I.resnets.J`,
 /// `down_blocks.I.attentions.J` and below it `transformer_blocks.K.attn1`, `.attn2` and `.ff`, `mid_block.…`,
-/// `up_blocks.…`, `conv_out`.
+/// `up_blocks.…`, `conv_out`; and two kinds that are no modules' outputs: see [`Site`].
 #[derive(Debug)]
 pub struct UNet {
     conv_in: Conv2d,
@@ -55,6 +57,7 @@ pub struct UNet {
     center_input: bool,
     dtype: DType,
     cross_attention: Vec<CrossAttentionSite>,
+    sites: Vec<Site>,
 }
 
 impl UNet {
@@ -98,6 +101,7 @@ impl UNet {
             time_embedding,
             time_projections,
             cross_attention,
+            sites: sites_of(&down_blocks, &mid_block, &up_blocks),
             down_blocks,
             mid_block,
             up_blocks,
@@ -116,6 +120,11 @@ impl UNet {
     /// Every cross-attention layer, in the order in which a forward pass meets them.
     pub fn cross_attention(&self) -> &[CrossAttentionSite] {
         &self.cross_attention
+    }
+
+    /// Every place at which a hook meets a value, in the order in which a forward pass comes to them.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
     }
 
     /// The keys and values of a prompt in every cross-attention layer; its `embedding` is `(batch, 77, hidden)`.
@@ -205,6 +214,18 @@ fn up_blocks(config: &UNetConfig, weights: &VarBuilder) -> Result<Vec<UpBlock>, 
         UpBlock::new(config, channels, transformer, level > 0, &weights.pp(index))
     };
     (0..=last).map(block).collect()
+}
+
+/// Every site, in the order of a forward pass.
+fn sites_of(down: &[DownBlock], mid: &MidBlock, up: &[UpBlock]) -> Vec<Site> {
+    let first = ["time_embedding", "conv_in"].map(Site::plain).into_iter();
+    let down = down.iter().flat_map(DownBlock::sites);
+    let up = up.iter().flat_map(UpBlock::sites);
+    let inner = down.chain(mid.sites()).chain(up);
+    first
+        .chain(inner)
+        .chain([Site::plain("conv_out")])
+        .collect()
 }
 
 /// All transformers in the order of a forward pass, each with the number of times that the latents are halved before

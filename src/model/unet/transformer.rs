@@ -9,6 +9,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
+use super::site::{Site, heads_path};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
@@ -109,6 +110,12 @@ impl SpatialTransformer {
             .map(|attention| (attention.path.clone(), attention.heads))
     }
 
+    /// Its sites, in the order of a forward pass.
+    pub fn sites(&self) -> Vec<Site> {
+        let blocks = self.blocks.iter().flat_map(TransformerBlock::sites);
+        blocks.chain([Site::plain(&self.path)]).collect()
+    }
+
     /// `(batch, channels, height, width)`, same shape out.
     pub fn forward(
         &self,
@@ -155,6 +162,15 @@ impl TransformerBlock {
             attn2: CrossAttention::new(channels, context, heads, &weights.pp("attn2"))?,
             ff: FeedForward::new(channels, &weights.pp("ff"))?,
         })
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        let attention = [&self.attn1.attention, &self.attn2.attention].into_iter();
+        let feed_forward = Site::plain(&self.ff.path);
+        attention
+            .flat_map(Attention::sites)
+            .chain([feed_forward])
+            .collect()
     }
 
     /// `(batch, pixels, channels)`, same shape out.
@@ -245,6 +261,8 @@ impl CrossAttention {
 #[derive(Debug)]
 struct Attention {
     path: String,
+    /// The site of what the heads give, before they are put together.
+    heads_path: String,
     heads: usize,
     to_out: Linear,
 }
@@ -253,9 +271,18 @@ impl Attention {
     fn new(channels: usize, heads: usize, weights: &VarBuilder) -> Result<Self, Error> {
         Ok(Self {
             path: weights.prefix(),
+            heads_path: heads_path(&weights.prefix()),
             heads,
             to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
         })
+    }
+
+    fn sites(&self) -> [Site; 2] {
+        let layer = Site {
+            path: self.path.clone(),
+            heads: Some(self.heads),
+        };
+        [Site::plain(&self.heads_path), layer]
     }
 
     /// `base` plus what `query` `(batch, pixels, channels)` finds in `context`.
@@ -274,6 +301,7 @@ impl Attention {
             mask: None,
         };
         let attended = attention(&input, &self.path, hook)?;
+        let attended = visit(hook, &self.heads_path, attended)?;
         self.to_out
             .add_to_visited(base, &attended, &self.path, hook)
     }

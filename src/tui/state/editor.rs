@@ -192,8 +192,10 @@ impl Editor {
             guidance_scale: self
                 .number(Field::Guidance, ["a number such as 7.5", "数，例如 7.5"])?,
             scheduler: self.scheduler,
-            interventions: self.before.with_prompt(prompt).interventions,
+            // What the form has no field for.
+            ..self.before.with_prompt(prompt)
         };
+        let request = request.kept_within(&self.before);
         request.validate_numbers().map_err(|error| {
             let field = match error {
                 RequestError::Steps(_) => Field::Steps,

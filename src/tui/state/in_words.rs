@@ -1,8 +1,9 @@
 //! What a request asks for, in a few words each.
 
-use crate::generation::{AttentionChange, Intervention, Request, StepRange};
+use crate::generation::{AttentionChange, Intervention, Patch, PatchChange, Request, TakenFrom};
 use crate::lesson::Language;
 use crate::scheduler::SchedulerKind;
+use crate::tui::errors::steps_in_chinese;
 
 /// The name that users type for a scheduler.
 pub fn scheduler_name(kind: SchedulerKind) -> String {
@@ -50,15 +51,58 @@ pub fn intervention(change: &Intervention, language: Language) -> String {
             format!("{word} ⇄ {}", named(&other.word, &other.positions))
         }
     };
-    let Some(StepRange { first, last }) = change.steps else {
-        return what;
+    match change.steps {
+        Some(steps) => language.choose([
+            format!("{what} in {steps}"),
+            format!("{what}，在{}", steps_in_chinese(steps)),
+        ]),
+        None => what,
+    }
+}
+
+/// What is done to a module of the UNet: `mid_block off in both halves`.
+fn patch(patch: &Patch, language: Language) -> String {
+    let head = patch
+        .head
+        .map_or_else(String::new, |head| format!(" 头 {head}"));
+    let what = match &patch.change {
+        PatchChange::Off => "关闭".to_owned(),
+        PatchChange::Scale(factor) => format!("× {factor}"),
+        PatchChange::Take(TakenFrom { run, step: None }) => format!("取自 {run}"),
+        PatchChange::Take(TakenFrom {
+            run,
+            step: Some(step),
+        }) => format!("取自 {run} 的第 {} 步", step.saturating_add(1)),
     };
-    // Counted from 1, as everywhere on the screen.
-    let (first, last) = (first + 1, last + 1);
-    language.choose([
-        format!("{what} in steps {first} to {last}"),
-        format!("{what}，在第 {first} 到 {last} 步"),
-    ])
+    let steps = patch.steps.map_or_else(String::new, |steps| {
+        format!("，在{}", steps_in_chinese(steps))
+    });
+    let chinese = format!("{}{head} {what}（两半都是）{steps}", patch.module);
+    language.choose([patch.to_string(), chinese])
+}
+
+/// What is done otherwise than a plain run does it, a few words each, in the order of [`Request::changes`].
+pub fn special(request: &Request, language: Language) -> Vec<String> {
+    let interventions = request.interventions.iter();
+    let patches = request.patches.iter();
+    let mut special: Vec<String> = interventions
+        .map(|change| intervention(change, language))
+        .chain(patches.map(|change| patch(change, language)))
+        .collect();
+    special.extend(request.guidance_steps.map(|steps| {
+        language.choose([
+            format!("guidance only in {steps}"),
+            format!("只在{}引导", steps_in_chinese(steps)),
+        ])
+    }));
+    if request.guidance_rescale > 0.0 {
+        let phi = request.guidance_rescale;
+        special.push(language.choose([
+            format!("guidance rescaled by {phi}"),
+            format!("引导重缩放 {phi}"),
+        ]));
+    }
+    special
 }
 
 /// What `request` asks for that `before` did not, a few words each: `guidance 3`.
@@ -81,9 +125,9 @@ pub fn changes(request: &Request, before: &Request, language: Language) -> Vec<S
     };
     let both = words(request).into_iter().zip(words(before));
     let changed = both.filter(|(now, then)| now != then).map(|(now, _)| now);
-    let is_new = |change: &&Intervention| !before.interventions.contains(change);
-    let new = request.interventions.iter().filter(is_new);
+    let old = special(before, language);
+    let new = special(request, language).into_iter();
     changed
-        .chain(new.map(|new| intervention(new, language)))
+        .chain(new.filter(|change| !old.contains(change)))
         .collect()
 }

@@ -91,7 +91,7 @@ fn wanted_of(run: &Run, cursor: &Cursor) -> Vec<Wanted> {
 
 fn wanted_attention(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
     let half = cursor.attention.half;
-    if half == Guidance::Uncond && !run.trace.request.is_guided() {
+    if half == Guidance::Uncond && !run.is_guided_at(cursor.step) {
         return;
     }
     let mut want = |step, detail| {

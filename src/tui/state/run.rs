@@ -199,6 +199,11 @@ impl Run {
         (sum(AttentionStore::used), sum(AttentionStore::budget))
     }
 
+    /// Is there guidance in step `index`, and so an unconditional half?
+    pub fn is_guided_at(&self, index: usize) -> bool {
+        self.trace.request_at(index).is_guided_at(index)
+    }
+
     /// Number of denoising steps that the run will have in the end.
     pub fn total_steps(&self) -> usize {
         let request = self.trace.request.steps;

@@ -9,7 +9,7 @@ use super::command::Command;
 use super::failure::Failure;
 use super::update::{AttentionKey, Pictures, Update, Work};
 use super::{Loader, NotLoaded, Opened, send};
-use crate::export::{ExportOptions, save_run};
+use crate::export::{ExportOptions, open_donors, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
 use crate::model::AttentionDetail;
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
@@ -133,7 +133,12 @@ impl ModelThread {
     }
 
     fn start(&mut self, run: u64, request: Request) {
+        let donors = match catch_panic(|| open_donors(&request, self.pipeline.info())) {
+            Ok(donors) => donors,
+            Err(failure) => return self.fail(run, failure),
+        };
         let options = RecordOptions {
+            donors,
             layers: true,
             attention: AttentionDetail::Mean,
             cancel: self.cancel.clone(),

@@ -7,7 +7,7 @@ use super::Verified;
 use super::schedule::{near, verify_noise, verify_schedule};
 use crate::export::document::Step;
 use crate::export::replay::{Replay, ReplayError};
-use crate::generation::{Request, converted_latents};
+use crate::generation::{BranchPoint, Request, converted_latents};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerConfig, SchedulerError};
 
@@ -42,10 +42,8 @@ struct Seen {
 
 impl Replay {
     /// The request of a step.
-    pub(super) fn request_at(&self, index: usize) -> &Request {
-        let mut branches = self.document.branches.iter();
-        let before = branches.find(|branch| branch.step > index);
-        before.map_or(&self.document.request, |branch| &branch.request)
+    pub(in crate::export::replay) fn request_at(&self, index: usize) -> &Request {
+        BranchPoint::request_at(&self.document.branches, &self.document.request, index)
     }
 
     /// The request that the run began with.
@@ -171,36 +169,46 @@ impl<'a> Resampled<'a> {
         self.sample(index, latents, guided, (next, x0))
     }
 
-    /// `uncond + w (text - uncond)`, which must be what was recorded.
+    /// What guidance makes of both halves, which must be what was recorded.
     fn guidance(
         &mut self,
         index: usize,
         (uncond, text): (Option<Vec<f32>>, Option<Vec<f32>>),
         guided: Option<Vec<f32>>,
     ) -> Result<Option<Vec<f32>>, ReplayError> {
-        let scale = self.request.guidance_scale;
+        let request = self.request;
+        let scale = request.guidance_scale;
         let combined = match (uncond, text) {
-            (Some(_), _) if !self.request.is_guided() => {
-                let expected = format!("left out: guidance is {scale}");
+            (Some(_), _) if !request.is_guided_at(index) => {
+                let expected = match request.guidance_steps {
+                    Some(steps) if request.is_guided() => {
+                        format!("left out: there is guidance only in {steps}")
+                    }
+                    _ => format!("left out: guidance is {scale}"),
+                };
                 return Err(self
                     .replay
                     .differs(member(index, "noise_uncond"), "there", expected));
             }
-            (None, text) if !self.request.is_guided() => text,
+            (None, text) if !request.is_guided_at(index) => text,
             (Some(uncond), Some(text)) => {
-                let both = uncond.iter().zip(&text);
-                // In the type and order of the run itself.
-                Some(
-                    both.map(|(uncond, text)| uncond + (text - uncond) * scale as f32)
-                        .collect(),
-                )
+                let (uncond, text) = (self.tensor(&uncond)?, self.tensor(&text)?);
+                let guided = request.guided(&uncond, &text);
+                Some(self.values(&guided.map_err(|error| self.failed(error))?)?)
             }
             _ => None,
         };
         match (&guided, &combined) {
             (Some(found), Some(expected)) => {
                 let name = member(index, "noise_guided");
-                let what = format!("that of guidance {scale}");
+                let what = if request.is_guided_at(index) {
+                    format!(
+                        "that of guidance {scale}, rescaled by {}",
+                        request.guidance_rescale
+                    )
+                } else {
+                    "the prediction with the prompt: there is no guidance".to_owned()
+                };
                 self.compare(&name, found, expected, &what)?;
                 self.seen.guidance += 1;
             }

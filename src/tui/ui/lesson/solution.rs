@@ -1,6 +1,6 @@
 //! Solutions as text.
 
-use crate::generation::RequestPatch;
+use crate::generation::{RequestPatch, StepRange};
 use crate::lesson::{
     ExerciseKind, Form, Language, LessonAction, Location, NumberOrWord, Said, View,
 };
@@ -150,13 +150,23 @@ fn describe_ask(ask: &RequestPatch, language: Language) -> String {
             ask.guidance_scale.map(|scale| scale.to_string()),
         ),
         (["scheduler", "采样器"], scheduler),
+        (
+            ["guidance only in steps", "只在这些步里引导"],
+            ask.guidance_steps.map(StepRange::typed),
+        ),
+        (
+            ["guidance rescale", "引导重缩放"],
+            ask.guidance_rescale.map(|phi| phi.to_string()),
+        ),
     ];
     let plain = all_named(&plain, language).into_iter();
     let weights = ask.weight.iter().flatten();
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();
     let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
-    let parts: Vec<String> = plain.chain(weights).chain(swaps).collect();
+    let patches = ask.patches.iter().flatten();
+    let patches = patches.map(|patch| format!("`{patch}`"));
+    let parts: Vec<String> = plain.chain(weights).chain(swaps).chain(patches).collect();
     if parts.is_empty() {
         return language.choose(messages::AGAIN).to_owned();
     }

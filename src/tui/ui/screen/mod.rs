@@ -234,9 +234,8 @@ fn what_is_shown(app: &App, columns: usize) -> String {
     }
     if let Some(request) = app.request() {
         // What was changed by hand comes first: it is never to be overlooked.
-        let changes = request.interventions.iter();
-        let changes = changes.map(|change| text::clean(&in_words::intervention(change, language)));
-        parts.extend(changes.map(|change| (0, change)));
+        let changes = in_words::special(request, language).into_iter();
+        parts.extend(changes.map(|change| (0, text::clean(&change))));
     }
     if let Some(info) = app.info() {
         parts.push((4, text::clean(&info.name)));

@@ -197,8 +197,8 @@ fn draw_tensor(
     let Some(tensor) = which.of(step) else {
         let inner = line(buffer, place, title, theme.title());
         let caption = ctx.say([
-            "Guidance is off (1 or less), so there is no unconditional half. p changes the guidance scale.",
-            "引导关着（不大于 1），所以没有无条件的一半。按 p 改引导强度。",
+            "Guidance is off at this step, so there is no unconditional half. p changes the guidance scale.",
+            "这一步没有引导，所以没有无条件的一半。按 p 改引导强度。",
         ]);
         paragraph(buffer, inner, caption, theme.muted());
         return;

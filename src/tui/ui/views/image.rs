@@ -94,9 +94,8 @@ fn draw_request(buffer: &mut Buffer, mut area: Rect, ctx: &RunContext) -> Rect {
         rows.push((["denoising", "去噪"], text::seconds(steps)));
         rows.push((["decoding", "解码"], text::seconds(image.seconds)));
     }
-    for intervention in &request.interventions {
-        let change = in_words::intervention(intervention, ctx.language);
-        rows.push((["attention", "注意力"], text::clean(&change)));
+    for change in in_words::special(request, ctx.language) {
+        rows.push((["changed", "改动"], text::clean(&change)));
     }
     for (name, value) in rows {
         let name = text::fit(ctx.say(name), 11);

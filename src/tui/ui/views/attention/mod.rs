@@ -114,13 +114,13 @@ fn missing(ctx: &RunContext) -> Said {
             "The memory for attention was full at this step: its maps are being computed again …",
             "到这一步时，注意力的内存满了：正在重新计算它的图 …",
         ],
-        Guidance::Uncond if ctx.run.trace.request.is_guided() => [
+        Guidance::Uncond if ctx.run.is_guided_at(ctx.cursor.step) => [
             "The unconditional half of this step is being computed again …",
             "正在重新计算这一步无条件的一半 …",
         ],
         Guidance::Uncond => [
-            "Guidance is off (1 or less), so there is no unconditional half. u goes back to the prompt's.",
-            "引导关着（不大于 1），所以没有无条件的一半。按 u 回到提示词的一半。",
+            "Guidance is off at this step, so there is no unconditional half. u goes back to the prompt's.",
+            "这一步没有引导，所以没有无条件的一半。按 u 回到提示词的一半。",
         ],
     }
 }

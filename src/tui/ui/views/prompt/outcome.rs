@@ -10,6 +10,7 @@ use crate::generation::words;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::Token;
 use crate::trace::{Guidance, TokensTrace};
+use crate::tui::errors::steps_in_chinese;
 use crate::tui::state::attention::SelectedMaps;
 use crate::tui::state::in_words;
 use crate::tui::state::run::Run;
@@ -67,15 +68,20 @@ fn outcome(run: &Run) -> Vec<[String; 2]> {
             format!("{calls} calls of the UNet"),
             format!("调用 UNet {calls} 次"),
         ]);
-        let both = if trace.request.is_guided() {
-            [
+        rows.push(match trace.request.guidance_steps {
+            _ if !trace.request.is_guided() => {
+                ["each with the prompt alone", "每次只看着提示词"].map(str::to_owned)
+            }
+            None => [
                 "each without and with the prompt",
                 "每次都有无提示词各算一遍",
             ]
-        } else {
-            ["each with the prompt alone", "每次只看着提示词"]
-        };
-        rows.push(both.map(str::to_owned));
+            .map(str::to_owned),
+            Some(steps) => [
+                format!("without the prompt, too, in {steps}"),
+                format!("{}也不带提示词算一遍", steps_in_chinese(steps)),
+            ],
+        });
     }
     if let Some(image) = trace.image.as_deref() {
         let (width, height) = image.image.dimensions();
