@@ -27,7 +27,7 @@ impl App {
             } => {
                 self.recorded = recorded;
                 self.tokenizer = tokenizer;
-                self.begin_with(info, request);
+                self.begin_with(info, *request);
                 if let Some(note) = note {
                     self.say(note);
                 }

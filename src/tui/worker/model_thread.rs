@@ -268,7 +268,7 @@ impl ModelThread {
     fn send_loaded(&self, opened: Opened, request: Request) {
         self.send(Update::Loaded {
             info: Arc::new(opened.pipeline.info().clone()),
-            request,
+            request: Box::new(request),
             note: opened.note,
             recorded: false,
             tokenizer: Some(Arc::clone(opened.pipeline.tokenizer())),

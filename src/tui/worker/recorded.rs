@@ -16,7 +16,7 @@ use crate::trace::{AttentionMaps, Guidance, Trace};
 pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receiver<Command>) {
     let loaded = Update::Loaded {
         info: Arc::new(replay.info().clone()),
-        request: replay.request().clone(),
+        request: Box::new(replay.request().clone()),
         note: None,
         recorded: true,
         tokenizer: None,

@@ -26,7 +26,7 @@ pub enum Update {
     Loaded {
         info: Arc<ModelInfo>,
         /// What to run first.
-        request: Request,
+        request: Box<Request>,
         /// What there is to say of its device, its memory and its weights, in English and in Chinese.
         note: Option<[String; 2]>,
         /// Is it a recorded run, without the model that made it?
