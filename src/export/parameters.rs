@@ -238,7 +238,7 @@ mod tests {
         let text = parameters((64, 64), &run);
         assert!(
             text.contains(
-                "Not reproducible from this text: \"apple × 0.5; another request before step 3\""
+                "Not reproducible from this text: apple × 0.5; another request before step 3, "
             ),
             "{text}"
         );

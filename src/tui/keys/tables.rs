@@ -203,7 +203,7 @@ pub const LESSON: &[Binding] = &[
         ["close the lesson; it goes on at this page another time", "关闭课程；下次从本页继续"]),
     key("pgdn", Group::Learn, ["scroll", "滚动"], |app, _| app.is_reading(),
         &[(PageDown, Action::ScrollDown), (PageUp, Action::ScrollUp)],
-        ["further down in the page; page-up further up", "页内向下；page-up 向上"]),
+        ["further down in the page; page-up further up", "页内向下；pgup 向上"]),
 ];
 
 fn reading(app: &App, test: impl Fn(&OpenLesson) -> bool) -> bool {
