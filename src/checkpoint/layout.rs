@@ -15,6 +15,7 @@ use super::{
     error::CheckpointError,
     weights::{NotFinite, Weights},
 };
+use crate::kernels::{Backend, WORTH_HALVING};
 use crate::model;
 use crate::model::autoencoder::Autoencoder;
 use crate::model::config::{TextEncoderConfig, UNetConfig, VaeConfig};
@@ -92,12 +93,20 @@ impl Layout {
         self.0.iter().map(|expected| &expected.name[..])
     }
 
-    /// How many bytes the tensors take with numbers of `size` bytes.
-    pub fn bytes(&self, size: usize) -> usize {
-        self.0
-            .iter()
-            .map(|expected| expected.shape.iter().product::<usize>() * size)
-            .sum()
+    /// How many bytes the tensors take where `backend` computes with numbers of `dtype`: the kernels of the CPU keep
+    /// large matrices that the file has in 16 bits so.
+    pub fn bytes(&self, weights: &Weights, dtype: DType, backend: Backend) -> usize {
+        let size = |expected: &Expected| {
+            let numbers = expected.shape.iter().product::<usize>();
+            let is_narrow = backend == Backend::Cpu
+                && numbers >= WORTH_HALVING
+                && !expected.name.ends_with("embedding.weight")
+                && expected
+                    .stored(weights)
+                    .is_some_and(|name| weights.has_sixteen_bits(name));
+            numbers * if is_narrow { 2 } else { dtype.size_in_bytes() }
+        };
+        self.0.iter().map(size).sum()
     }
 
     /// Holds a weights file against the layout: everything that does not fit, in the layout's order.
@@ -118,11 +127,11 @@ impl Layout {
 
     /// What is not finite in the tensors that the network asks for. Reads all of them.
     pub fn not_finite(&self, weights: &Weights) -> Vec<NotFinite> {
-        let names = self.0.iter().filter_map(|expected| {
-            let mut names = std::iter::once(&expected.name).chain(&expected.old_name);
-            names.find(|name| weights.shape(name).is_some())
-        });
-        weights.find_not_finite(names.map(String::as_str))
+        let names = self
+            .0
+            .iter()
+            .filter_map(|expected| expected.stored(weights));
+        weights.find_not_finite(names)
     }
 
     /// Tensors of the file that are not in the layout, in alphabetical order. They are allowed: some files carry
@@ -177,6 +186,14 @@ impl SimpleBackend for Recorder {
 }
 
 impl Expected {
+    /// The name that the tensor has in the file, the older one if need be; `None` where it is missing.
+    fn stored(&self, weights: &Weights) -> Option<&str> {
+        let mut names = std::iter::once(&self.name).chain(&self.old_name);
+        names
+            .find(|name| weights.shape(name).is_some())
+            .map(String::as_str)
+    }
+
     /// What is wrong with the tensor in the file, if anything is.
     fn problem(&self, weights: &Weights) -> Option<TensorProblem> {
         let names = std::iter::once(&self.name).chain(&self.old_name);

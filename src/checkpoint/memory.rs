@@ -4,11 +4,13 @@ use candle_core::DType;
 use sysinfo::System;
 
 use super::{Checkpoint, Layout};
+use crate::kernels::Backend;
+use crate::model::layers::stores_scores;
 
 /// What a generation needs, in bytes. The mapped weights files are not in it: the system takes their memory back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// All networks' weights in the type that they are computed in.
+    /// All networks' weights, as they are kept.
     pub weights: u64,
     /// What the UNet needs beside its weights for one step with guidance.
     pub denoising: u64,
@@ -34,10 +36,11 @@ const FEATURE_MAPS: u64 = 12;
 const DECODER_MAPS: u64 = 5;
 
 impl Checkpoint {
-    /// What a generation needs in `dtype` for pictures of `width` x `height` pixels, where attention `stores_scores` or
-    /// not (see [`stores_scores`](crate::model::layers::stores_scores)).
+    /// What a generation needs for pictures of `width` x `height` pixels where `backend` computes with numbers of
+    /// `dtype`.
     ///
-    /// - The weights are all parameters in `dtype`.
+    /// - The weights are all parameters in `dtype`; the kernels of the CPU keep large matrices in 16 bits that the file
+    ///   has in 16 bits.
     /// - Denoising is twelve feature maps of the finest level with what comes across beside it, for both halves of the
     ///   guidance; and stored scores of the finest level, `2 * heads * pixels^2` of which 64 Mi are there at once, twice
     ///   over.
@@ -47,16 +50,19 @@ impl Checkpoint {
         &self,
         dtype: DType,
         (width, height): (usize, usize),
-        stores_scores: bool,
+        backend: Backend,
     ) -> MemoryEstimate {
         let size = dtype.size_in_bytes() as u64;
         let weights = [
-            Layout::text_encoder(&self.text_encoder),
-            Layout::unet(&self.unet),
-            Layout::vae(&self.vae),
+            (
+                Layout::text_encoder(&self.text_encoder),
+                &self.text_encoder_weights,
+            ),
+            (Layout::unet(&self.unet), &self.unet_weights),
+            (Layout::vae(&self.vae), &self.vae_weights),
         ]
         .iter()
-        .map(|layout| layout.bytes(dtype.size_in_bytes()) as u64)
+        .map(|(layout, weights)| layout.bytes(weights, dtype, backend) as u64)
         .sum();
         let scale = self.vae.scale();
         let latent_pixels = (width / scale * (height / scale)) as u64;
@@ -64,7 +70,7 @@ impl Checkpoint {
         let second = *self.unet.block_out_channels.get(1).unwrap_or(&0) as u64;
         let heads = *self.unet.attention_heads.first().unwrap_or(&1) as u64;
         let one_head = 2 * latent_pixels.saturating_mul(latent_pixels);
-        let scores = if stores_scores {
+        let scores = if stores_scores(backend, dtype) {
             one_head.saturating_mul(heads).min(SCORES)
         } else {
             0

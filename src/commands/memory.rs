@@ -6,7 +6,7 @@ use indicatif::DecimalBytes;
 
 use crate::checkpoint::{Checkpoint, MemoryEstimate};
 use crate::generation::free_memory;
-use crate::model::layers::stores_scores;
+use crate::kernels::Backend;
 
 /// What is less than this is not worth a word, in bytes.
 const MUCH: u64 = 2_000_000_000;
@@ -22,7 +22,7 @@ pub fn forecast(
     device: &Device,
     size: (usize, usize),
 ) -> anyhow::Result<Option<String>> {
-    let estimate = checkpoint.memory_estimate(dtype, size, stores_scores(dtype, device));
+    let estimate = checkpoint.memory_estimate(dtype, size, Backend::choose(dtype, device));
     let available = free_memory(device);
     let model = &checkpoint.name;
     if let Some(available) = available

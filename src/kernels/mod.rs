@@ -9,6 +9,8 @@ pub(crate) mod cpu;
 pub(crate) mod cuda;
 pub(crate) mod geometry;
 
+pub(crate) use cpu::weights::WORTH_HALVING;
+
 use candle_core::{DType, Device, Tensor};
 
 /// Who computes: it follows from the type of the numbers and the device that they are on.

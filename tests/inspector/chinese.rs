@@ -99,20 +99,24 @@ fn english(row: &str, app: &App) -> Vec<String> {
     unknown.map(str::to_owned).collect()
 }
 
-/// Nothing on the screens of `app`, which is shown at every size, is English.
-fn is_chinese(app: &App, what: &str) {
+/// What is English on the screens of `app`, at every size: the words, and the row that they stand in.
+fn english_on(app: &App, what: &str) -> Vec<String> {
+    let mut all = Vec::new();
     for size in SIZES {
-        let buffer = draw(app, size);
-        let rows = rows(&buffer);
-        for row in &rows {
-            let found = english(row, app);
-            assert!(
-                found.is_empty(),
-                "{what} at {size:?} says {found:?}:\n{row}\n\n{}",
-                rows.join("\n")
-            );
+        for row in rows(&draw(app, size)) {
+            let found = english(&row, app);
+            if !found.is_empty() {
+                all.push(format!("{what} at {size:?} says {found:?}: {}", row.trim()));
+            }
         }
     }
+    all
+}
+
+/// Nothing on the screens of `app`, which is shown at every size, is English.
+fn is_chinese(app: &App, what: &str) {
+    let found = english_on(app, what);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// Before anything is there.
@@ -238,13 +242,14 @@ fn runs_beside_each_other_are_compared_in_chinese() {
 #[test]
 fn dialogues_are_in_chinese() {
     let mut session = finished(2);
+    let mut found = Vec::new();
     session = key(session, "?");
     for _ in 0..12 {
-        is_chinese(&session.app, "the help");
+        found.extend(english_on(&session.app, "the help"));
         session = session.press(KeyCode::PageDown);
     }
-    session = key(session, "/").type_in("qqq");
-    is_chinese(&session.app, "a search of the help");
+    session = key(session, "/").type_in("零零零");
+    found.extend(english_on(&session.app, "a search of the help"));
     session = session.press(KeyCode::Esc);
     while session.app.mode != Mode::Browse {
         session = session.press(KeyCode::Esc);
@@ -253,34 +258,35 @@ fn dialogues_are_in_chinese() {
         let mut session = session.app.clone();
         session.cursor.view = view;
         session.update(Action::Export);
-        is_chinese(&session, &format!("what {view:?} can write"));
+        found.extend(english_on(&session, &format!("what {view:?} can write")));
         if session.export.items.is_empty() {
             continue;
         }
         session.update(Action::Choose);
         session.export.folder = "a".into();
-        is_chinese(&session, "where it is written");
+        found.extend(english_on(&session, "where it is written"));
     }
     for (keys, typed) in [("g", "99"), ("8w", "-1"), ("8w", "apple")] {
         session = key(session, keys).type_in(typed).press(KeyCode::Enter);
-        is_chinese(&session.app, "what is wrong with a line");
+        found.extend(english_on(&session.app, "what is wrong with a line"));
         session = session.press(KeyCode::Esc);
     }
     for down in 0..7 {
         session = key(session, "p");
         session = (0..down).fold(session, |session, _| session.press(KeyCode::Tab));
-        is_chinese(&session.app, "the form");
+        found.extend(english_on(&session.app, "the form"));
         if ![0, 1, 5, 6].contains(&down) {
             session = session.type_in("z").press(KeyCode::Enter);
-            is_chinese(&session.app, "what is wrong with the form");
+            found.extend(english_on(&session.app, "what is wrong with the form"));
         }
         session = session.press(KeyCode::Esc);
     }
     session = key(session, "b");
-    is_chinese(&session.app, "the form of a branch");
+    found.extend(english_on(&session.app, "the form of a branch"));
     session = session.press(KeyCode::Esc);
     session = key(session, "m");
     is_chinese(&session.app, "the mouse");
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// Why there is no such model, as the program says it.

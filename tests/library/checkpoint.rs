@@ -8,7 +8,8 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use diffuscope::checkpoint::{Checkpoint, Component, Source};
+use diffuscope::checkpoint::{Checkpoint, Component, Parameter, Source};
+use diffuscope::kernels::Backend;
 use diffuscope::model::config::{Activation, DownBlockType, UpBlockType};
 use diffuscope::scheduler::{Schedule, SchedulerKind};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -1405,19 +1406,26 @@ fn a_broken_tokenizer_is_refused() {
 #[test]
 fn the_memory_that_a_run_needs_is_known_before_it_starts() {
     let checkpoint = Checkpoint::open(&Source::Embedded).unwrap();
-    let numbers: usize = [Component::TextEncoder, Component::UNet, Component::Vae]
+    let parameters: Vec<_> = [Component::TextEncoder, Component::UNet, Component::Vae]
         .into_iter()
         .flat_map(|component| checkpoint.parameters(component))
-        .map(|parameter| parameter.shape.iter().product::<usize>())
+        .collect();
+    let numbers: usize = parameters.iter().map(Parameter::numbers).sum();
+    // Matrices of a million numbers and more, of a file of f16.
+    let in_half: usize = (parameters.iter().map(Parameter::numbers))
+        .filter(|&numbers| numbers >= 1 << 20)
         .sum();
-    let of = |dtype, size| checkpoint.memory_estimate(dtype, (size, size), false);
-    let single = of(DType::F32, 128);
-    assert_eq!(single.weights, 4 * numbers as u64);
-    assert_eq!(of(DType::F16, 128).weights, 2 * numbers as u64);
+    assert!(in_half > 0 && parameters.iter().all(|parameter| parameter.dtype == "F16"));
+    let of = |dtype, size, backend| checkpoint.memory_estimate(dtype, (size, size), backend);
+    let single = of(DType::F32, 128, Backend::Cpu);
+    assert_eq!(single.weights, (4 * numbers - 2 * in_half) as u64);
+    let with_scores = of(DType::F32, 128, Backend::Candle);
+    assert_eq!(with_scores.weights, 4 * numbers as u64);
+    let sixteen = of(DType::F16, 128, Backend::Candle);
+    assert_eq!(sixteen.weights, 2 * numbers as u64);
     // The decoder's finest level is given 32 channels of 128x128 numbers.
     assert!(single.decoding >= 32 * 128 * 128 * 4);
     // The finest level's attention has 4 heads, 16x16 pixels and both halves of the guidance.
-    let with_scores = checkpoint.memory_estimate(DType::F32, (128, 128), true);
     let scores = 2 * 4 * 256 * 256 * 4;
     assert!(with_scores.denoising >= single.denoising + scores);
     // 64 channels of 16x16 numbers for each half, and more than one such map.
@@ -1426,6 +1434,6 @@ fn the_memory_that_a_run_needs_is_known_before_it_starts() {
         single.total(),
         single.weights + single.denoising.max(single.decoding)
     );
-    let larger = of(DType::F32, 256);
+    let larger = of(DType::F32, 256, Backend::Cpu);
     assert!(larger.decoding == 4 * single.decoding && larger.denoising == 4 * single.denoising);
 }

@@ -11,6 +11,7 @@ use std::{
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use safetensors::Dtype;
 use serde::Serialize;
 
 use crate::text::printable;
@@ -177,6 +178,12 @@ impl Weights {
     /// The shape of a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|stored| &stored.shape[..])
+    }
+
+    /// Are the tensor's numbers of 16 bits in the file?
+    pub fn has_sixteen_bits(&self, name: &str) -> bool {
+        let dtype = self.tensors.get(name).map(|stored| stored.dtype);
+        dtype.is_some_and(|dtype| matches!(dtype, Dtype::F16 | Dtype::BF16))
     }
 
     /// Why the tensor's numbers cannot be read, in words: their type, and what to do. `None` where they can, or where

@@ -9,6 +9,7 @@ use crate::checkpoint::{Checkpoint, ComponentReport, Report, Source};
 use crate::cli::CheckArgs;
 use crate::commands::load::source;
 use crate::commands::print;
+use crate::kernels::Backend;
 use crate::scheduler::{BetaSchedule, PredictionType, SchedulerConfig, SchedulerKind};
 use crate::text::{escaped_json, visible};
 
@@ -60,7 +61,7 @@ fn text(report: &Report, source: &Source, variant: Option<&str>) -> io::Result<S
     if let Some(size @ (width, height)) = report.picture_size {
         writeln!(out, "pictures   {width} x {height} pixels")?;
         if let Ok(checkpoint) = Checkpoint::open_variant(source, variant) {
-            let estimate = checkpoint.memory_estimate(DType::F32, size, false);
+            let estimate = checkpoint.memory_estimate(DType::F32, size, Backend::Cpu);
             let total = DecimalBytes(estimate.total());
             writeln!(out, "memory     about {total} for a picture, in f32")?;
         }

@@ -204,5 +204,5 @@ fn packed(weight: &[f32], inputs: usize, outputs: usize, taps: usize) -> Weights
         let mut out = MatrixMut::new(out, taps, inputs);
         transpose(Matrix::new(&weight[output * row..], inputs, taps), &mut out);
     });
-    Weights::from_transposed(Matrix::new(&taps_first, outputs, row))
+    Weights::from_transposed(&taps_first, outputs, row)
 }

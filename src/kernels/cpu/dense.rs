@@ -22,7 +22,7 @@ impl Dense {
     /// `weight` `(outputs, inputs)`, as checkpoints have it; `bias` `(outputs)`.
     pub fn new(weight: &[f32], bias: Option<Vec<f32>>, inputs: usize, outputs: usize) -> Self {
         Self {
-            weight: Weights::from_transposed(Matrix::new(weight, outputs, inputs)),
+            weight: Weights::from_transposed(weight, outputs, inputs),
             bias,
             inputs,
             outputs,

@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`product`], [`weights`] | the matrix product, and weights in the order in which it reads them |
+//! | [`sixteen_bits`] | weights that take half the memory |
 //! | [`dense`] | linear layers |
 //! | [`convolution`] | 3x3 and 1x1 convolutions |
 //! | [`winograd`] | 3x3 convolutions of large pictures |
@@ -33,6 +34,7 @@ pub mod layer_norm;
 pub mod parallel;
 pub mod product;
 pub mod simd;
+pub mod sixteen_bits;
 pub mod softmax;
 pub mod tensors;
 pub mod upsample;

@@ -17,7 +17,11 @@ pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 
 /// Calls `work(index, chunk)` for each chunk of `size` values (the last may be shorter); a single chunk on
 /// this thread.
-pub fn chunks(values: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) {
+pub fn chunks<T: Send>(
+    values: &mut [T],
+    size: usize,
+    work: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
     if values.len() <= size {
         if !values.is_empty() {
             work(0, values);

@@ -110,6 +110,33 @@ fn summands(count: usize) -> usize {
 /// `left right + added` into the columns of `out` from `column` on, on this thread.
 pub fn product(out: &mut MatrixMut, column: usize, left: Matrix, right: Matrix, added: Added) {
     assert_eq!(left.columns, right.rows, "inner sizes of a product");
+    for block in blocks(right.rows) {
+        let rows = right.some_rows(block.start, block.len());
+        add_block(out, column, left, (block, rows), added);
+    }
+}
+
+/// The inner size of a product in blocks: rows of the right factor that stay in the core's cache while all rows of the
+/// left one meet them. There is always one.
+pub fn blocks(inner: usize) -> impl Iterator<Item = Range<usize>> {
+    const ROWS: usize = 512;
+    let part = summands(inner);
+    let block = (ROWS / part).max(1) * part;
+    let firsts = (0..inner.max(1)).step_by(block);
+    firsts.map(move |first| first..inner.min(first + block))
+}
+
+/// One of the [`blocks`] of a product, `right` being those rows of the right factor: the first writes to `out`, the
+/// next add to what is there, and with the last comes what is `added`.
+pub fn add_block(
+    out: &mut MatrixMut,
+    column: usize,
+    left: Matrix,
+    (inner, right): (Range<usize>, Matrix),
+    added: Added,
+) {
+    assert_eq!(inner.len(), right.rows, "inner sizes of a product");
+    assert!(inner.end <= left.columns, "inner sizes of a product");
     assert_eq!(out.rows, left.rows, "rows of a product");
     assert!(
         column + right.columns <= out.columns,
@@ -120,6 +147,7 @@ pub fn product(out: &mut MatrixMut, column: usize, left: Matrix, right: Matrix, 
         column,
         left,
         right,
+        inner,
         added,
     });
 }
@@ -137,7 +165,9 @@ struct Product<'a, 'b> {
     out: &'a mut MatrixMut<'b>,
     column: usize,
     left: Matrix<'a>,
+    /// The rows `inner` of the right factor.
     right: Matrix<'a>,
+    inner: Range<usize>,
     added: Added<'a>,
 }
 
@@ -146,38 +176,29 @@ impl WithSimd for Product<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // Rows of the right factor that stay in the core's cache while all rows of the left one meet them.
-        const ROWS: usize = 512;
-        let inner = self.right.rows;
-        let part = summands(inner);
-        let block = (ROWS / part).max(1) * part;
-        for first in (0..inner.max(1)).step_by(block) {
-            let inner = first..inner.min(first + block);
-            let mut column = 0;
-            while column < self.right.columns {
-                let rest = self.right.columns - column;
-                let vectors = rest / S::F32_LANES;
-                let many = S::REGISTER_COUNT >= 32;
-                let strip = Strip {
-                    inner: inner.clone(),
-                    part,
-                    column,
-                    width: rest.min(S::F32_LANES),
-                };
-                column += match vectors {
-                    4.. if many => strip.multiply::<S, 4>(simd, &mut self),
-                    3 if many => strip.multiply::<S, 3>(simd, &mut self),
-                    2.. => strip.multiply::<S, 2>(simd, &mut self),
-                    _ => strip.multiply::<S, 1>(simd, &mut self),
-                };
-            }
+        let part = summands(self.left.columns);
+        let mut column = 0;
+        while column < self.right.columns {
+            let rest = self.right.columns - column;
+            let vectors = rest / S::F32_LANES;
+            let many = S::REGISTER_COUNT >= 32;
+            let strip = Strip {
+                part,
+                column,
+                width: rest.min(S::F32_LANES),
+            };
+            column += match vectors {
+                4.. if many => strip.multiply::<S, 4>(simd, &mut self),
+                3 if many => strip.multiply::<S, 3>(simd, &mut self),
+                2.. => strip.multiply::<S, 2>(simd, &mut self),
+                _ => strip.multiply::<S, 1>(simd, &mut self),
+            };
         }
     }
 }
 
-/// Some columns of a product, summed over some of its inner size.
+/// Some columns of a product.
 struct Strip {
-    inner: Range<usize>,
     /// How many products are added up by themselves.
     part: usize,
     column: usize,
@@ -215,12 +236,12 @@ impl Strip {
         product: &mut Product,
         row: usize,
     ) {
-        let (left, right) = (product.left, product.right);
+        let (left, right, inner) = (product.left, product.right, product.inner.clone());
         let column = product.column + self.column;
         let out = &mut *product.out;
         let none = simd.splat_f32s(0.0);
         let mut totals = [[none; N]; M];
-        if self.inner.start > 0 {
+        if inner.start > 0 {
             for (m, totals) in totals.iter_mut().enumerate() {
                 let values = &out.values[(row + m) * out.row_stride + column..];
                 for (n, total) in totals.iter_mut().enumerate() {
@@ -228,14 +249,14 @@ impl Strip {
                 }
             }
         }
-        let mut first = self.inner.start;
-        while first < self.inner.end {
-            let count = self.part.min(self.inner.end - first);
+        let mut first = inner.start;
+        while first < inner.end {
+            let count = self.part.min(inner.end - first);
             let mut factors = [&[][..]; M];
             for (m, factors) in factors.iter_mut().enumerate() {
                 *factors = &left.values[(row + m) * left.row_stride + first..][..count];
             }
-            let rows = &right.values[first * right.row_stride + self.column..];
+            let rows = &right.values[(first - inner.start) * right.row_stride + self.column..];
             let mut sums = [[none; N]; M];
             for k in 0..count {
                 let values = &rows[k * right.row_stride..][..N * self.width];
@@ -257,7 +278,7 @@ impl Strip {
             }
             first += count;
         }
-        let is_last = self.inner.end == right.rows;
+        let is_last = inner.end == left.columns;
         for (m, totals) in totals.into_iter().enumerate() {
             let row = row + m;
             for (n, mut total) in totals.into_iter().enumerate() {

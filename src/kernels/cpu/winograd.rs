@@ -161,14 +161,15 @@ impl Winograd<'_> {
     ) -> Vec<Vec<&'a [f32]>> {
         let mut tasks = Vec::new();
         for fields in fields.chunks(POINTS * part * self.inputs) {
-            for (panel, width) in self.weight.panels() {
-                let (out, rest) = products.split_at_mut(fields.len() / self.inputs * width);
+            for panel in self.weight.panels() {
+                let size = fields.len() / self.inputs * panel.width();
+                let (out, rest) = products.split_at_mut(size);
                 products = rest;
-                tasks.push((fields, panel, width, out));
+                tasks.push((fields, panel, out));
             }
         }
-        parallel::each(tasks.iter_mut().collect(), |(fields, panel, width, out)| {
-            self.multiply_panel(fields, panel, *width, out);
+        parallel::each(tasks.iter_mut().collect(), |(fields, panel, out)| {
+            panel.with_values(|kernels| self.multiply_panel(fields, kernels, panel.width(), out));
         });
         let panels = self.weight.panels().count();
         let mut pieces = tasks.into_iter().map(|(.., out)| &*out);

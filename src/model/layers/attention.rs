@@ -1,6 +1,6 @@
 //! Attention, with its probabilities open to a hook.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 pub use crate::kernels::attention::AttentionInput;
 use crate::kernels::{Backend, cpu, cuda};
@@ -14,8 +14,8 @@ const MAX_SCORES: usize = 64 << 20;
 
 /// Does attention write down all scores of a layer, or of some of its heads? The kernels keep them in the cache or in
 /// registers; those of a GPU do so for numbers of 16 bits only.
-pub fn stores_scores(dtype: DType, device: &Device) -> bool {
-    match Backend::choose(dtype, device) {
+pub fn stores_scores(backend: Backend, dtype: DType) -> bool {
+    match backend {
         Backend::Cpu => false,
         Backend::Cuda => dtype == DType::F32,
         Backend::Candle => true,
@@ -237,6 +237,8 @@ fn join_heads(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     #[cfg(feature = "cuda-emulated")]
     use crate::model::hook::BatchItems;
