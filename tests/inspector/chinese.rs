@@ -281,7 +281,7 @@ fn dialogues_are_in_chinese() {
         }
         session = session.press(KeyCode::Esc);
     }
-    session = key(session, "b");
+    session = key(session, "7b");
     found.extend(english_on(&session.app, "the form of a branch"));
     session = session.press(KeyCode::Esc);
     session = key(session, "m");
