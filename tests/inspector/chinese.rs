@@ -34,7 +34,8 @@ const TERMS: &str = "
     Diffuscope diffuscope Little World little world English DIR TEXT
     latents latent next noise preview step attention cosines timesteps initial embedding token position prompt
     blocks block attentions picture diffusers safetensors model fetch owner name images colours
-    sd startoftext endoftext option fn fg shell Apple
+    sd startoftext endoftext option fn fg shell Apple abc
+    encoder layers difference
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
@@ -281,7 +282,7 @@ fn dialogues_are_in_chinese() {
         }
         session = session.press(KeyCode::Esc);
     }
-    session = key(session, "7b");
+    session = key(finished(2), "b");
     found.extend(english_on(&session.app, "the form of a branch"));
     session = session.press(KeyCode::Esc);
     session = key(session, "m");
