@@ -194,7 +194,7 @@ impl WithSimd for Widen<'_> {
 fn f32_of(value: u16) -> f32 {
     let bits = u32::from(value);
     let magnitude = bits & 0x7fff;
-    let small = (magnitude as i32 as f32 * STEP).to_bits();
+    let small = (magnitude.cast_signed() as f32 * STEP).to_bits();
     let normal = (magnitude << 13) + REBIAS;
     let magnitude = if magnitude < 1 << 10 { small } else { normal };
     f32::from_bits(magnitude | (bits & 0x8000) << 16)
