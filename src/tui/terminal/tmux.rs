@@ -9,9 +9,13 @@ pub struct Tmux {
     pub passes: bool,
     /// Does that terminal know kitty's placeholders?
     pub has_placeholders: bool,
+    /// Does it have sixels? tmux says of itself that it has them whatever is around it, and where that has none, it
+    /// draws a field of plus signs.
+    pub has_sixels: bool,
 }
 
-const FORMAT: &str = "#{allow-passthrough} #{client_termname} #{client_termtype}";
+const FORMAT: &str =
+    "#{allow-passthrough} #{client_termfeatures} #{client_termname} #{client_termtype}";
 
 impl Tmux {
     /// Asks; `None` where it does not answer. May take a while.
@@ -38,7 +42,8 @@ impl Tmux {
             .is_some_and(|value| value == "on" || value == "all");
         Self {
             passes,
-            has_placeholders: words.any(has_placeholders),
+            has_placeholders: words.clone().any(has_placeholders),
+            has_sixels: words.any(|features| features.split(',').any(|name| name == "sixel")),
         }
     }
 }
@@ -66,11 +71,8 @@ mod tests {
     #[test]
     fn placeholders_need_a_terminal_that_knows_them_and_leave_to_pass() {
         let read = |answer| {
-            let Tmux {
-                passes,
-                has_placeholders,
-            } = Tmux::read(answer);
-            (passes, has_placeholders)
+            let tmux = Tmux::read(answer);
+            (tmux.passes, tmux.has_placeholders)
         };
         assert_eq!(read("on xterm-kitty kitty(0.35.2)\n"), (true, true));
         assert_eq!(read("all xterm-kitty kitty(0.28.0)\n"), (true, true));
@@ -78,5 +80,16 @@ mod tests {
         assert_eq!(read("off xterm-ghostty ghostty 1.1.3\n"), (false, true));
         assert_eq!(read("on xterm-256color XTerm(379)\n"), (true, false));
         assert_eq!(read(""), (false, false));
+    }
+
+    #[test]
+    fn sixels_are_those_of_the_terminal_around() {
+        let read = |answer| Tmux::read(answer).has_sixels;
+        assert!(read("off 256,clipboard,sixel,title foot foot(1.16.2)\n"));
+        assert!(!read(
+            "off 256,RGB,bpaste,clipboard,title xterm-kitty kitty(0.41.1)\n"
+        ));
+        // No features, as before tmux 3.2.
+        assert!(!read("on  xterm-256color XTerm(379)\n"));
     }
 }

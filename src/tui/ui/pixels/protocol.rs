@@ -96,7 +96,12 @@ pub fn choose(
     now: Instant,
 ) -> Choice {
     let is_settled = facts.are_settled(now);
-    let unless_sixel = |why: WhyCells| match facts.sixel {
+    // Of tmux's own answer nothing follows: the terminal around it must have them.
+    let sixel = match &facts.tmux {
+        Some(tmux) => facts.sixel.map(|has| has && tmux.has_sixels),
+        None => facts.sixel.filter(|_| !environment.tmux),
+    };
+    let unless_sixel = |why: WhyCells| match sixel {
         Some(true) if has_cell => Choice::Pixels(Protocol::Sixel),
         Some(true) => Choice::Cells(WhyCells::NoCellSize),
         _ if is_settled => Choice::Cells(why),
@@ -281,9 +286,24 @@ mod tests {
             facts.tmux = Some(Tmux {
                 passes,
                 has_placeholders,
+                has_sixels: false,
             });
             let chosen = choose(ImageMode::Auto, environment, &facts, (true, false), now);
             assert_eq!(chosen, wanted);
+        }
+        // tmux says that it has sixels, whatever is around it.
+        facts.take(Reply::Attributes(vec![1, 2, 4]), SIZE);
+        for (tmux, wanted) in [
+            (None, Choice::Cells(WhyCells::Tmux)),
+            (Some(false), Choice::Cells(WhyCells::Tmux)),
+            (Some(true), Choice::Pixels(Protocol::Sixel)),
+        ] {
+            facts.tmux = tmux.map(|has_sixels| Tmux {
+                has_sixels,
+                ..Tmux::default()
+            });
+            let chosen = choose(ImageMode::Auto, environment, &facts, (true, false), now);
+            assert_eq!(chosen, wanted, "{tmux:?}");
         }
     }
 
