@@ -154,7 +154,12 @@ impl Facts {
 
     /// Has the terminal answered, or is it one that does not?
     pub fn are_settled(&self, now: Instant) -> bool {
-        self.sixel.is_some() || now >= self.asked + PATIENCE
+        self.sixel.is_some() || self.were_waited_for(now)
+    }
+
+    /// Has whoever was asked had the time to answer?
+    pub fn were_waited_for(&self, now: Instant) -> bool {
+        now >= self.asked + PATIENCE
     }
 
     /// When that will be so, at the latest.

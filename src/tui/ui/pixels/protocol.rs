@@ -111,6 +111,8 @@ pub fn choose(
         (ImageMode::Cells, _) => Choice::Cells(WhyCells::Wanted),
         _ if is_monochrome => Choice::Cells(WhyCells::NoColours),
         _ if environment.gnu_screen => Choice::Cells(WhyCells::GnuScreen),
+        // tmux is asked by itself, and may answer after the terminal.
+        (_, None) if environment.tmux && !facts.were_waited_for(now) => Choice::Undecided,
         (_, Some(tmux)) if tmux.has_placeholders && tmux.passes => {
             Choice::Pixels(Protocol::Placeholders)
         }
@@ -294,7 +296,7 @@ mod tests {
         // tmux says that it has sixels, whatever is around it.
         facts.take(Reply::Attributes(vec![1, 2, 4]), SIZE);
         for (tmux, wanted) in [
-            (None, Choice::Cells(WhyCells::Tmux)),
+            (None, Choice::Undecided),
             (Some(false), Choice::Cells(WhyCells::Tmux)),
             (Some(true), Choice::Pixels(Protocol::Sixel)),
         ] {
@@ -305,6 +307,10 @@ mod tests {
             let chosen = choose(ImageMode::Auto, environment, &facts, (true, false), now);
             assert_eq!(chosen, wanted, "{tmux:?}");
         }
+        facts.tmux = None;
+        let later = now + Duration::from_secs(3);
+        let chosen = choose(ImageMode::Auto, environment, &facts, (true, false), later);
+        assert_eq!(chosen, Choice::Cells(WhyCells::Tmux));
     }
 
     #[test]
