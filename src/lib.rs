@@ -62,8 +62,8 @@ pub use export::{
     Verified, document, open_donors,
 };
 pub use trace::{
-    AttentionMaps, CancelToken, Event, Guidance, NotFinite, RecordOptions, Recorder, Stats,
-    TensorData, Trace,
+    AttentionMaps, CancelToken, Event, Features, Fitted, Guidance, NotFinite, Probe, ProbePlace,
+    RecordOptions, Recorder, Stats, TensorData, Trace,
 };
 
 // What reads bytes from outside, for `cargo fuzz` and for the test that does the same in a few seconds.

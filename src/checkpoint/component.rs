@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A network of the checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     /// CLIP's text model. Tensor names begin with `text_model.`, whichever way the file spells them.

@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 
+use super::denoise::ended;
 use super::{DecoderType, Error};
 use crate::checkpoint::{Checkpoint, Component, Weights};
+use crate::model::Hook;
 use crate::model::autoencoder::{Autoencoder, Picture};
 use crate::model::config::VaeConfig;
+use crate::model::modules::Module;
 
 /// A decoded picture, and how it came about.
 #[derive(Debug, Clone)]
@@ -72,6 +75,20 @@ impl Decoding {
     /// The type that it decodes in at last, where the first did not do.
     pub fn last_dtype(&self) -> DType {
         self.again.as_ref().map_or(self.dtype, |_| DType::F32)
+    }
+
+    /// The forward pass of `latents`, `(1, channels, height, width)`, for a hook that looks.
+    pub fn look(&self, latents: &Tensor, hook: &mut dyn Hook) -> Result<(), Error> {
+        ended(
+            self.autoencoder
+                .look(&latents.to_dtype(self.dtype)?, hook)
+                .map_err(Error::from),
+        )
+    }
+
+    /// The decoder's modules.
+    pub fn modules(&self) -> Vec<Module> {
+        self.autoencoder.modules()
     }
 
     /// Decodes `latents`, `(1, channels, height, width)`; where finite ones give a picture that is not, again in f32 if

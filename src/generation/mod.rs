@@ -39,7 +39,7 @@ pub use device::{
 pub(crate) use device::{has_open_gpu, late_note};
 pub use donor::{Donor, DonorStep, Donors};
 pub use intervention::{AttentionChange, Intervention};
-pub use model_info::{AttentionLayer, ModelInfo};
+pub use model_info::{AttentionLayer, ModelInfo, Modules};
 pub use patch::{NoPatch, Patch, PatchChange, TakenFrom};
 pub use pipeline::Pipeline;
 pub use request::{MAX_STEPS, Request, RequestError, RequestPatch};

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Request;
-use crate::checkpoint::LatentRgb;
+use crate::checkpoint::{Component, LatentRgb};
+use crate::model::modules::Module;
 use crate::scheduler::{SchedulerConfig, SchedulerKind};
 
 /// The description of a loaded model, or of the one that made a recorded run.
@@ -31,6 +32,8 @@ pub struct ModelInfo {
     pub parameters: usize,
     /// Every cross-attention layer, in the order of a forward pass.
     pub cross_attention: Vec<AttentionLayer>,
+    /// Its networks' modules; none of the model of a recorded run.
+    pub modules: Modules,
     /// The guidance scale that suits it.
     pub default_guidance: f64,
     /// The sampler that is taken where none is asked for.
@@ -44,6 +47,28 @@ pub struct ModelInfo {
     /// What its configurations ask for that is done in another way, or passed over, as in diffusers: a sentence each,
     /// with the file, relative to the checkpoint's folder.
     pub notes: Vec<String>,
+}
+
+/// The modules of each network, in the order of a forward pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Modules {
+    /// The text encoder's layers.
+    pub text_encoder: Vec<Module>,
+    /// The UNet's.
+    pub unet: Vec<Module>,
+    /// The decoder's; none where it computes with candle-transformers, which cannot be looked into.
+    pub vae: Vec<Module>,
+}
+
+impl Modules {
+    /// Those of one network.
+    pub fn of(&self, network: Component) -> &[Module] {
+        match network {
+            Component::TextEncoder => &self.text_encoder,
+            Component::UNet => &self.unet,
+            Component::Vae => &self.vae,
+        }
+    }
 }
 
 /// A cross-attention layer and the size of its maps.

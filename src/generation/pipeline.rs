@@ -6,10 +6,13 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{DType, Device, Tensor};
 
 use super::decoding::Decoding;
+use super::denoise::ended;
+use super::model_info::Modules;
 use super::{AttentionLayer, Decoded, Error, ModelInfo, NumberTypes, Precision, Request};
 use crate::checkpoint::{BrokenWeight, Checkpoint, Component, LatentRgb, Weights};
+use crate::model::Hook;
 use crate::model::text_encoder::TextEncoder;
-use crate::model::tokenizer::ClipTokenizer;
+use crate::model::tokenizer::{ClipTokenizer, Tokens};
 use crate::model::unet::{CrossAttentionSite, UNet};
 use crate::scheduler::SchedulerConfig;
 
@@ -173,6 +176,11 @@ impl Pipeline {
             hidden_size: checkpoint.text_encoder.hidden_size,
             parameters,
             cross_attention: attention_layers(&unet, latent_size),
+            modules: Modules {
+                text_encoder: text_encoder.modules(),
+                unet: unet.modules(),
+                vae: decoding.modules(),
+            },
             default_guidance: checkpoint
                 .extras
                 .default_guidance
@@ -286,6 +294,24 @@ impl Pipeline {
         broken.as_ref()
     }
 
+    /// The text encoder's forward pass of a text's tokens, for a hook that looks and may end it.
+    pub fn look_at_text(&self, tokens: &Tokens, hook: &mut dyn Hook) -> Result<(), Error> {
+        let passed = self.text_encoder.forward(&[tokens.ids()], hook);
+        ended(passed.map(drop).map_err(Error::from))
+    }
+
+    /// The decoder's forward pass of latents of about unit variance, row-major `(channels, height, width)`, for a hook that
+    /// looks and may end it. Nothing passes where [`ModelInfo::modules`] names no module of the decoder.
+    pub fn look_at_decoder(&self, latents: &[f32], hook: &mut dyn Hook) -> Result<(), Error> {
+        self.decoding.look(&self.latents_of(latents)?, hook)
+    }
+
+    /// Latents `(1, channels, height, width)` of their values.
+    fn latents_of(&self, values: &[f32]) -> candle_core::Result<Tensor> {
+        let [channels, height, width] = self.info.latent_shape;
+        Tensor::from_slice(values, (1, channels, height, width), &self.device)
+    }
+
     /// Decodes latents of about unit variance (final latents, or any step's `x0`), `(1, channels, height, width)`.
     pub fn decode(&self, latents: &Tensor) -> Result<Decoded, Error> {
         self.decoding.decode(latents)
@@ -293,8 +319,6 @@ impl Pipeline {
 
     /// The same for latents that have left the network: their values, row-major.
     pub fn decode_values(&self, latents: &[f32]) -> Result<Decoded, Error> {
-        let [channels, height, width] = self.info.latent_shape;
-        let shape = (1, channels, height, width);
-        self.decode(&Tensor::from_slice(latents, shape, &self.device)?)
+        self.decode(&self.latents_of(latents)?)
     }
 }

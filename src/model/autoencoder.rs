@@ -11,6 +11,8 @@ use image::RgbImage;
 use super::Error;
 use super::config::VaeConfig;
 use super::decoder::Decoder;
+use super::hook::{Hook, NoHook};
+use super::modules::Module;
 use crate::kernels::Backend;
 
 /// The autoencoder, and the factor between its latents and the UNet's.
@@ -59,11 +61,29 @@ impl Autoencoder {
         let latents = (latents / self.scaling_factor)?;
         let picture = match &self.network {
             Network::Decoder(decoder) => {
-                Backend::of(&latents).install(|| decoder.forward(&latents))?
+                Backend::of(&latents).install(|| decoder.forward(&latents, &mut NoHook))?
             }
             Network::Candle(network) => network.decode(&latents)?,
         };
         Ok(to_rgb(&picture)?)
+    }
+
+    /// The same forward pass for a hook that looks. Where [`Autoencoder::modules`] names none, it is passed by.
+    pub fn look(&self, latents: &Tensor, hook: &mut dyn Hook) -> Result<(), Error> {
+        let latents = (latents / self.scaling_factor)?;
+        if let Network::Decoder(decoder) = &self.network {
+            Backend::of(&latents).install(|| decoder.forward(&latents, hook))?;
+        }
+        Ok(())
+    }
+
+    /// The decoder's modules, in the order of a forward pass; none where candle-transformers' computes, which no hook
+    /// can look into.
+    pub fn modules(&self) -> Vec<Module> {
+        match &self.network {
+            Network::Decoder(decoder) => decoder.modules(),
+            Network::Candle(_) => Vec::new(),
+        }
     }
 }
 

@@ -7,14 +7,18 @@ use candle_nn::VarBuilder;
 
 use super::Error;
 use super::config::VaeConfig;
-use super::hook::NoHook;
+use super::hook::{Hook, NoHook, show, visit};
 use super::layers::{
     AttentionInput, Conv2d, GroupNorm, Linear, attention, to_image, to_pixels, upsample_nearest,
 };
+use super::modules::{Module, ModuleKind, Side};
 use super::resnet::{ResnetBlock, ResnetConfig};
 
 /// What the norms add to the variance: fixed in diffusers.
 const EPS: f64 = 1e-6;
+
+const CONV_IN: &str = "decoder.conv_in";
+const CONV_OUT: &str = "decoder.conv_out";
 
 /// The decoder, with the 1x1 convolution before it.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub struct Decoder {
 struct Level {
     resnets: Vec<ResnetBlock>,
     upsampler: Option<Conv2d>,
+    upsampler_path: String,
 }
 
 impl Decoder {
@@ -70,7 +75,11 @@ impl Decoder {
             let upsampler = (index + 1 < channels.len())
                 .then(|| Conv2d::new(outputs, outputs, 3, 1, 1, &weights.pp("upsamplers.0.conv")))
                 .transpose()?;
-            levels.push(Level { resnets, upsampler });
+            levels.push(Level {
+                resnets,
+                upsampler,
+                upsampler_path: weights.pp("upsamplers.0").prefix(),
+            });
             inputs = outputs;
         }
         let mid = weights.pp("mid_block");
@@ -91,15 +100,17 @@ impl Decoder {
     }
 
     /// `(batch, latent channels, height, width)` to `(batch, 3, scale * height, scale * width)`, about -1 to 1.
-    pub fn forward(&self, latents: &Tensor) -> Result<Tensor, Error> {
-        let hook = &mut NoHook;
+    ///
+    /// Sites are the modules' paths as diffusers has them: `post_quant_conv`, `decoder.conv_in`, `decoder.mid_block.…`,
+    /// `decoder.up_blocks.…`, `decoder.conv_out`.
+    pub fn forward(&self, latents: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let latents = match &self.post_quant_conv {
-            Some(conv) => conv.forward(latents)?,
+            Some(conv) => visit(hook, "post_quant_conv", conv.forward(latents)?)?,
             None => latents.clone(),
         };
-        let x = self.conv_in.forward(&latents)?;
+        let x = visit(hook, CONV_IN, self.conv_in.forward(&latents)?)?;
         let x = self.mid_resnets[0].forward(&x, None, hook)?;
-        let x = self.mid_attention.forward(&x)?;
+        let x = self.mid_attention.forward(&x, hook)?;
         let mut x = self.mid_resnets[1].forward(&x, None, hook)?;
         for level in &self.levels {
             for resnet in &level.resnets {
@@ -108,16 +119,49 @@ impl Decoder {
             if let Some(upsampler) = &level.upsampler {
                 let (_, _, height, width) = x.dims4()?;
                 x = upsampler.forward(&upsample_nearest(&x, (2 * height, 2 * width))?)?;
+                x = visit(hook, &level.upsampler_path, x)?;
             }
         }
+        show(hook, "decoder", "conv_norm_out", || {
+            self.conv_norm_out.forward(&x)
+        })?;
         let x = self.conv_norm_out.forward_silu(&x)?;
-        Ok(self.conv_out.forward(&x)?)
+        visit(hook, CONV_OUT, self.conv_out.forward(&x)?)
+    }
+
+    /// Its modules, in the order of a forward pass.
+    pub fn modules(&self) -> Vec<Module> {
+        let last = self.levels.len() - 1;
+        let resnet =
+            |block: &ResnetBlock, level, side| Module::new(block.path(), block.kind(), level, side);
+        let [first, second] = &self.mid_resnets;
+        let convolution = ModuleKind::Convolution;
+        let attention = &self.mid_attention.path;
+        let mut modules = vec![
+            Module::new(CONV_IN, convolution, last, Side::Middle),
+            resnet(first, last, Side::Middle),
+            Module::new(attention, ModuleKind::PixelAttention, last, Side::Middle),
+            resnet(second, last, Side::Middle),
+        ];
+        for (index, level) in self.levels.iter().enumerate() {
+            let halvings = last - index;
+            let resnets = level.resnets.iter();
+            modules.extend(resnets.map(|block| resnet(block, halvings, Side::Up)));
+            if level.upsampler.is_some() {
+                let path = &level.upsampler_path;
+                let level = halvings.saturating_sub(1);
+                modules.push(Module::new(path, ModuleKind::Upsampler, level, Side::Up));
+            }
+        }
+        modules.push(Module::new(CONV_OUT, convolution, 0, Side::Up));
+        modules
     }
 }
 
 /// Attention of all pixels to all, with one head.
 #[derive(Debug)]
 struct PixelAttention {
+    path: String,
     group_norm: GroupNorm,
     to_q: Linear,
     to_k: Linear,
@@ -141,6 +185,7 @@ impl PixelAttention {
         };
         let group_norm = weights.pp("group_norm");
         Ok(Self {
+            path: weights.prefix(),
             group_norm: GroupNorm::new(config.norm_num_groups, channels, EPS, &group_norm)?,
             to_q: linear(names[0])?,
             to_k: linear(names[1])?,
@@ -150,8 +195,9 @@ impl PixelAttention {
     }
 
     /// `(batch, channels, height, width)`, same shape out.
-    fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+    fn forward(&self, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let (_, _, height, width) = x.dims4()?;
+        show(hook, &self.path, "shortcut", || Ok(x.clone()))?;
         let normed = to_pixels(&self.group_norm.forward(x)?)?;
         let attended = attention(
             &AttentionInput {
@@ -165,6 +211,6 @@ impl PixelAttention {
             &mut NoHook,
         )?;
         let pixels = self.to_out.add_to(&to_pixels(x)?, &attended)?;
-        Ok(to_image(&pixels, (height, width))?)
+        visit(hook, &self.path, to_image(&pixels, (height, width))?)
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 mod decoder;
 pub mod hook;
 pub mod layers;
+pub mod modules;
 mod resnet;
 pub mod text_encoder;
 pub mod tokenizer;

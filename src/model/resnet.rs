@@ -4,8 +4,9 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::Error;
-use super::hook::{Hook, visit};
+use super::hook::{Hook, show, visit};
 use super::layers::{Conv2d, GroupNorm, Linear};
+use super::modules::ModuleKind;
 
 /// diffusers' `ResnetBlock2D`: `shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(silu(time)))))`
 /// (He et al. 2015).
@@ -14,6 +15,7 @@ pub struct ResnetBlock {
     path: String,
     norm1: GroupNorm,
     conv1: Conv2d,
+    takes_time: bool,
     time_emb_proj: Option<Linear>,
     norm2: GroupNorm,
     conv2: Conv2d,
@@ -51,12 +53,21 @@ impl ResnetBlock {
             path: weights.prefix(),
             norm1: norm(inputs, "norm1")?,
             conv1: Conv2d::new(inputs, outputs, 3, 1, 1, &weights.pp("conv1"))?,
+            takes_time: config.time.is_some(),
             time_emb_proj: config.time.map(time_emb_proj).transpose()?,
             norm2: norm(outputs, "norm2")?,
             conv2: Conv2d::new(outputs, outputs, 3, 1, 1, &weights.pp("conv2"))?,
             conv_shortcut: (inputs != outputs).then(conv_shortcut).transpose()?,
             output_scale_factor: config.output_scale_factor,
         })
+    }
+
+    /// What it is, as a module.
+    pub fn kind(&self) -> ModuleKind {
+        ModuleKind::Resnet {
+            takes_time: self.takes_time,
+            has_shortcut: self.conv_shortcut.is_some(),
+        }
     }
 
     /// The module's path.
@@ -77,20 +88,37 @@ impl ResnetBlock {
         shift: Option<&Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
+        let path = &self.path;
+        show(hook, path, "input", || Ok(x.clone()))?;
+        show(hook, path, "norm1", || self.norm1.forward(x))?;
         let hidden = self.norm1.forward_silu(x)?;
+        show(hook, path, "norm1.silu", || Ok(hidden.clone()))?;
+        show(hook, path, "conv1", || self.conv1.forward(&hidden))?;
         let hidden = match shift {
-            Some(shift) => self.conv1.forward_shifted(&hidden, shift)?,
+            Some(shift) => {
+                show(hook, path, "time_emb_proj", || Ok(shift.clone()))?;
+                self.conv1.forward_shifted(&hidden, shift)?
+            }
             None => self.conv1.forward(&hidden)?,
         };
+        show(hook, path, "conv1.sum", || Ok(hidden.clone()))?;
+        show(hook, path, "norm2", || self.norm2.forward(&hidden))?;
         let hidden = self.norm2.forward_silu(&hidden)?;
+        show(hook, path, "norm2.silu", || Ok(hidden.clone()))?;
+        show(hook, path, "conv2", || self.conv2.forward(&hidden))?;
         let shortcut = match &self.conv_shortcut {
             Some(conv) => conv.forward(x)?,
             None => x.clone(),
         };
-        let mut x = self.conv2.add_to(&shortcut, &hidden)?;
-        if (self.output_scale_factor - 1.0).abs() > f64::EPSILON {
-            x = (x / self.output_scale_factor)?;
-        }
-        visit(hook, &self.path, x)
+        let is_scaled = (self.output_scale_factor - 1.0).abs() > f64::EPSILON;
+        let scaled = |x: &Tensor| {
+            if is_scaled {
+                x / self.output_scale_factor
+            } else {
+                Ok(x.clone())
+            }
+        };
+        show(hook, path, "shortcut", || scaled(&shortcut))?;
+        visit(hook, path, scaled(&self.conv2.add_to(&shortcut, &hidden)?)?)
     }
 }

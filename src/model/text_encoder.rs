@@ -8,8 +8,9 @@ use candle_nn::VarBuilder;
 
 use super::Error;
 use super::config::{Activation, TextEncoderConfig};
-use super::hook::{Hook, visit};
+use super::hook::{Hook, show, visit};
 use super::layers::{AttentionInput, LayerNorm, Linear, attention, gelu, quick_gelu};
+use super::modules::{Module, ModuleKind, Side};
 use crate::kernels::Backend;
 
 /// The text encoder.
@@ -56,6 +57,14 @@ impl TextEncoder {
     /// The whole table of token embeddings, `(vocabulary, hidden)`.
     pub fn token_embeddings(&self) -> &Tensor {
         &self.token_embedding
+    }
+
+    /// Its layers as modules, in their order.
+    pub fn modules(&self) -> Vec<Module> {
+        let layers = self.layers.iter();
+        layers
+            .map(|layer| Module::new(&layer.path, ModuleKind::TextLayer, 0, Side::Down))
+            .collect()
     }
 
     /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
@@ -135,7 +144,9 @@ impl EncoderLayer {
 
     /// `(batch, positions, hidden)`, same shape out.
     fn forward(&self, x: &Tensor, mask: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        show(hook, &self.path, "input", || Ok(x.clone()))?;
         let normed = self.layer_norm1.forward(x)?;
+        show(hook, &self.path, "layer_norm1", || Ok(normed.clone()))?;
         let attended = attention(
             &AttentionInput {
                 heads: self.heads,
@@ -149,12 +160,18 @@ impl EncoderLayer {
         )?;
         let path = &self.attention_path;
         let x = self.out_proj.add_to_visited(x, &attended, path, hook)?;
+        show(hook, path, "sum", || Ok(x.clone()))?;
 
-        let inner = self.fc1.forward(&self.layer_norm2.forward(&x)?)?;
+        let normed = self.layer_norm2.forward(&x)?;
+        show(hook, &self.path, "layer_norm2", || Ok(normed.clone()))?;
+        let inner = self.fc1.forward(&normed)?;
+        show(hook, &self.path, "mlp.fc1", || Ok(inner.clone()))?;
         let inner = match self.activation {
             Activation::QuickGelu => quick_gelu(&inner)?,
             Activation::Gelu => gelu(&inner)?,
         };
+        show(hook, &self.path, "mlp.activation_fn", || Ok(inner.clone()))?;
+        show(hook, &self.path, "mlp", || self.fc2.forward(&inner))?;
         let x = self.fc2.add_to(&x, &inner)?;
         visit(hook, &self.path, x)
     }

@@ -10,6 +10,7 @@ mod capture;
 mod event;
 mod not_finite;
 mod options;
+mod probe;
 mod recorder;
 mod stats;
 mod tensor_data;
@@ -20,6 +21,9 @@ pub use event::{
 };
 pub use not_finite::{Cause, NotFinite, TraceStage};
 pub use options::{CancelToken, Guidance, RecordOptions};
+#[cfg(test)]
+pub use probe::components_of;
+pub use probe::{Features, Fitted, Probe, ProbePlace};
 pub use recorder::Recorder;
 pub use stats::Stats;
 pub use tensor_data::TensorData;

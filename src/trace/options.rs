@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Donors;
-use crate::model::AttentionDetail;
+use crate::model::{self, AttentionDetail};
 
 /// Stops a run from another thread: within a step, at the next module boundary. A clone is the same token.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,15 @@ impl CancelToken {
     /// Was it asked to stop?
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// [`model::Error::Cancelled`] where it was asked to stop, as hooks answer that.
+    pub(super) fn check(&self) -> Result<(), model::Error> {
+        if self.is_cancelled() {
+            Err(model::Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets it run again.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 
 use super::capture::{Capture, Captured, attention_maps, module_stats};
-use super::options::{Guidance, RecordOptions};
+use super::options::{CancelToken, Guidance, RecordOptions};
 use super::tensor_data::shape;
 use super::{
     AttentionMaps, Event, ImageTrace, NoiseTrace, Stats, StepTrace, TensorData, TextTrace,
@@ -283,11 +283,19 @@ impl Recorder {
     }
 
     /// A generation that stands before `step`, which was done.
-    fn before(&self, step: usize) -> Result<Generation, Error> {
+    pub(super) fn before(&self, step: usize) -> Result<Generation, Error> {
         let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
         let mut generation = self.generation.clone();
         generation.restore(state);
         Ok(generation)
+    }
+
+    pub(super) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    pub(super) fn cancel(&self) -> CancelToken {
+        self.options.cancel.clone()
     }
 
     /// Begins to read what `step` gave.

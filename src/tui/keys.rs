@@ -9,9 +9,10 @@ use crate::lesson::{Language, Said};
 
 mod tables;
 
-pub use tables::{ALWAYS, BROWSE, LESSON, MOUSE};
+pub use tables::{ALWAYS, BROWSE, LESSON, MOUSE, NETWORK};
 use tables::{
-    ANSWER, DESTINATION, EDIT, EXPORT, HELP, JUMP, LESSONS, PLACE, QUIT, RUNS, SEARCH, WEIGHT,
+    ANSWER, DESTINATION, EDIT, EXPORT, HELP, JUMP, LESSONS, PATCH, PLACE, QUIT, RUNS, SEARCH,
+    WEIGHT,
 };
 
 /// One or two keys that belong together, and what they do.
@@ -115,6 +116,7 @@ fn table(mode: &Mode) -> &'static [Binding] {
         Mode::Help(help) if help.is_searched => SEARCH,
         Mode::Help(_) => HELP,
         Mode::Weight(_) => WEIGHT,
+        Mode::Patch(_) => PATCH,
         Mode::Runs(_) => RUNS,
         Mode::Lessons(_) => LESSONS,
         Mode::Answer(_) => ANSWER,
@@ -134,7 +136,12 @@ pub fn active(app: &App) -> [Vec<&'static Binding>; 2] {
         mode if mode.is_typed() => &[],
         _ => &ALWAYS[1..],
     };
-    [table(&app.mode), right].map(|table| working(table, app))
+    let mut here = working(table(&app.mode), app);
+    if app.mode == Mode::Browse {
+        // Within a network, its keys come before the others.
+        here.splice(..0, working(NETWORK, app));
+    }
+    [here, working(right, app)]
 }
 
 /// Those of `table` that do something right now.
@@ -198,6 +205,8 @@ mod tests {
         let always = &ALWAYS[1..];
         for (bindings, more, typing) in [
             (BROWSE, ALWAYS, &[][..]),
+            (NETWORK, &[][..], &[]),
+            (PATCH, &[], TYPING),
             (EDIT, &[][..], TYPING),
             (JUMP, &[], TYPING),
             (HELP, always, &[]),

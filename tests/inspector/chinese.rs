@@ -36,6 +36,8 @@ const TERMS: &str = "
     blocks block attentions picture diffusers safetensors model fetch owner name images colours
     sd startoftext endoftext option fn fg shell Apple abc
     encoder layers difference
+    SiLU GELU GEGLU sigmoid value gate off conv res attn proj time emb resnets resnet upsamplers downsamplers decoder
+    mlp fc self sum shortcut net
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
@@ -368,6 +370,51 @@ fn the_status_is_in_chinese_whatever_goes_on() {
     }
 }
 
+/// Inside of the networks, at every module and every line.
+#[test]
+fn the_inside_of_networks_is_in_chinese() {
+    for (stage, ways) in [("7", 24), ("9", 16), ("4", 0)] {
+        let mut session = key(finished(2), stage).press(KeyCode::Enter);
+        for _ in 0..=ways {
+            session = session.until(|app| !app.is_busy());
+            is_chinese(&session.app, &format!("a module of stage {stage}"));
+            let mut within = session.app.clone();
+            within.update(Action::Into);
+            is_chinese(&within, "what is being computed");
+            if ways > 0 {
+                session = session.press(KeyCode::Down);
+            }
+        }
+    }
+    for modules in 1..3 {
+        let mut session = key(finished(2), "7").press(KeyCode::Enter);
+        for _ in 0..modules {
+            session = session.press(KeyCode::Down);
+        }
+        session = session.press(KeyCode::Enter).until(|app| !app.is_busy());
+        for _ in 0..18 {
+            is_chinese(&session.app, "a line");
+            session = session.press(KeyCode::Down);
+        }
+        session = key(session, "vv++").until(|app| !app.is_busy());
+        is_chinese(&session.app, "a channel");
+        session = key(session, "ui");
+        is_chinese(&session.app, "explained");
+    }
+    let mut session = key(finished(2), "7").press(KeyCode::Enter);
+    session = key(session, "e");
+    is_chinese(&session.app, "what can be written");
+    session = key(session.press(KeyCode::Esc), "P");
+    session = key(session, "x").press(KeyCode::Enter);
+    is_chinese(&session.app, "no change");
+    session = session.press(KeyCode::Backspace);
+    let session = key(session, "off").press(KeyCode::Enter);
+    let session = session.until(has_picture).until(|app| !app.is_busy());
+    everywhere(&session.app, "beside the run as it was");
+    let session = key(session, "p");
+    is_chinese(&session.app, "the form");
+}
+
 #[test]
 fn a_recording_is_looked_at_in_chinese() {
     let folder = tempfile::tempdir().unwrap();
@@ -394,6 +441,7 @@ fn a_recording_is_looked_at_in_chinese() {
         (View::Attention, Action::OtherHalf),
         (View::Attention, Action::NextHead),
         (View::Denoising, Action::Decode),
+        (View::Denoising, Action::Into),
     ] {
         let mut session = Session {
             app: session.app.clone(),

@@ -86,7 +86,13 @@ fn the_lessons_are_in_the_foot_line_at_every_width() {
 
 #[test]
 fn every_key_says_in_both_languages_what_it_does() {
-    let tables = [keys::BROWSE, keys::LESSON, keys::ALWAYS, keys::MOUSE];
+    let tables = [
+        keys::BROWSE,
+        keys::NETWORK,
+        keys::LESSON,
+        keys::ALWAYS,
+        keys::MOUSE,
+    ];
     for binding in tables.into_iter().flatten() {
         for [english, chinese] in [binding.label, binding.sentence, binding.group.name()] {
             assert!(english.is_ascii() || english.contains('↑'), "{english}");
@@ -292,7 +298,8 @@ fn the_help_names_every_key_once() {
                 break;
             }
         }
-        for binding in keys::BROWSE.iter().chain(keys::LESSON).chain(keys::ALWAYS) {
+        let tables = [keys::BROWSE, keys::NETWORK, keys::LESSON, keys::ALWAYS];
+        for binding in tables.into_iter().flatten() {
             let start: String = binding.sentence[0].chars().take(24).collect();
             assert!(
                 screen.contains(&start),

@@ -10,5 +10,6 @@ mod large;
 mod lesson_models;
 mod lessons;
 mod narrow;
+mod network;
 mod screens;
 mod support;

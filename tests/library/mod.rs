@@ -11,6 +11,7 @@ mod fuzz;
 mod parity;
 mod patches;
 mod precision;
+mod probe;
 mod random;
 pub(crate) mod replay;
 mod schedulers;

@@ -17,7 +17,7 @@ use super::document::{self, Architecture, DataType, Number, RunDocument, TensorE
 use super::selection::{ATTENTION, STEP_TENSORS};
 use super::{RunMetadata, TensorSelection};
 use crate::checkpoint::BrokenWeight;
-use crate::generation::{BranchPoint, ModelInfo, Request};
+use crate::generation::{BranchPoint, ModelInfo, Modules, Request};
 use crate::model::tokenizer::{Token, Tokens};
 use crate::random::Generator;
 use crate::scheduler::Schedule;
@@ -399,6 +399,8 @@ fn model_info(document: &RunDocument, architecture: &Architecture) -> ModelInfo 
         hidden_size: architecture.hidden_size,
         parameters: architecture.parameters,
         cross_attention: architecture.cross_attention.clone(),
+        // A recording is looked at without its networks.
+        modules: Modules::default(),
         default_guidance: architecture.default_guidance,
         // Not recorded, and nothing new runs on a recording.
         default_scheduler: document.request.scheduler,

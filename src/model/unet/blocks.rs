@@ -11,6 +11,7 @@ use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, visit};
 use crate::model::layers::{Conv2d, concat_channels, upsample_nearest};
+use crate::model::modules::{Module, ModuleKind, Side};
 use crate::model::resnet::{ResnetBlock, ResnetConfig};
 
 /// What the time adds to each residual block, in the order of a forward pass: every one takes the next.
@@ -70,6 +71,19 @@ impl DownBlock {
             .iter()
             .flat_map(Layer::sites)
             .chain(last)
+            .collect()
+    }
+
+    /// Its modules, at `level`.
+    pub fn modules(&self, level: usize) -> Vec<Module> {
+        let down = self.downsampler.iter().map(|_| {
+            let path = &self.downsampler_path;
+            Module::new(path, ModuleKind::Downsampler, level + 1, Side::Down)
+        });
+        let layers = self.layers.iter();
+        layers
+            .flat_map(|layer| layer.modules(level, Side::Down))
+            .chain(down)
             .collect()
     }
 
@@ -133,6 +147,13 @@ impl MidBlock {
     /// Its sites, in the order of a forward pass.
     pub fn sites(&self) -> Vec<Site> {
         [self.first.sites(), self.last.sites()].concat()
+    }
+
+    /// Its modules, at the lowest `level`.
+    pub fn modules(&self, level: usize) -> Vec<Module> {
+        let both = [&self.first, &self.last].into_iter();
+        both.flat_map(|layer| layer.modules(level, Side::Middle))
+            .collect()
     }
 
     /// `(batch, channels, height, width)`, same shape out.
@@ -231,6 +252,24 @@ impl UpBlock {
         layers.chain(last).collect()
     }
 
+    /// Its modules, at `level`.
+    pub fn modules(&self, level: usize) -> Vec<Module> {
+        let up = self.upsampler.iter().map(|_| {
+            let path = &self.upsampler_path;
+            Module::new(
+                path,
+                ModuleKind::Upsampler,
+                level.saturating_sub(1),
+                Side::Up,
+            )
+        });
+        let layers = self.layers.iter();
+        layers
+            .flat_map(|layer| layer.modules(level, Side::Up))
+            .chain(up)
+            .collect()
+    }
+
     /// `(batch, previous, height, width)` to what the next level gets: `outputs` channels, twice as high and wide. Pops
     /// a skip for every layer.
     pub fn forward(
@@ -310,6 +349,17 @@ impl Layer {
         resnet
             .chain(attention.flat_map(SpatialTransformer::sites))
             .collect()
+    }
+
+    /// Its modules.
+    fn modules(&self, level: usize, side: Side) -> Vec<Module> {
+        let resnet = Module::new(self.resnet.path(), self.resnet.kind(), level, side);
+        let attention = self.attention.iter().map(|attention| {
+            let (blocks, is_linear) = attention.structure();
+            let kind = ModuleKind::Transformer { blocks, is_linear };
+            Module::new(attention.path(), kind, level, side)
+        });
+        [resnet].into_iter().chain(attention).collect()
     }
 
     /// `(batch, inputs, height, width)` to `(batch, outputs, height, width)`.

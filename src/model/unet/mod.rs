@@ -13,7 +13,7 @@ mod blocks;
 mod site;
 mod transformer;
 
-use candle_core::{DType, Module, Tensor};
+use candle_core::{DType, Module as _, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
@@ -24,6 +24,7 @@ use self::transformer::{SpatialTransformer, TransformerShape};
 use super::Error;
 use super::hook::{Hook, visit};
 use super::layers::{Conv2d, GroupNorm, SideBySide, silu};
+use super::modules::{Module, ModuleKind, Side, link_skips};
 use super::resnet::ResnetBlock;
 use crate::kernels::Backend;
 use crate::model::config::{DownBlockType, UNetConfig, UpBlockType};
@@ -125,6 +126,23 @@ impl UNet {
     /// Every place at which a hook meets a value, in the order in which a forward pass comes to them.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// Its modules, in the order of a forward pass: what one sees of it as a U.
+    pub fn modules(&self) -> Vec<Module> {
+        let deepest = self.down_blocks.len() - 1;
+        let convolution = ModuleKind::Convolution;
+        let mut modules = vec![Module::new("conv_in", convolution, 0, Side::Down)];
+        for (level, block) in self.down_blocks.iter().enumerate() {
+            modules.extend(block.modules(level));
+        }
+        modules.extend(self.mid_block.modules(deepest));
+        for (index, block) in self.up_blocks.iter().enumerate() {
+            modules.extend(block.modules(deepest - index));
+        }
+        modules.push(Module::new("conv_out", convolution, 0, Side::Up));
+        link_skips(&mut modules);
+        modules
     }
 
     /// The keys and values of a prompt in every cross-attention layer; its `embedding` is `(batch, 77, hidden)`.

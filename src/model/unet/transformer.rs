@@ -12,7 +12,7 @@ use candle_nn::VarBuilder;
 use super::site::{Site, heads_path};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
-use crate::model::hook::{Hook, visit};
+use crate::model::hook::{Hook, show, visit};
 use crate::model::layers::{
     AttentionInput, GroupNorm, LayerNorm, Linear, SideBySide, attention, to_image, to_pixels,
 };
@@ -69,6 +69,8 @@ pub struct SpatialTransformer {
     proj_in: Linear,
     blocks: Vec<TransformerBlock>,
     proj_out: Linear,
+    /// Are the projections linear layers over pixels in diffusers, and not 1x1 convolutions? That is the same product.
+    is_linear: bool,
 }
 
 impl SpatialTransformer {
@@ -99,7 +101,18 @@ impl SpatialTransformer {
             proj_out: projection("proj_out")?,
             blocks: (0..layers).map(block).collect::<Result<_, _>>()?,
             path: weights.prefix(),
+            is_linear: config.use_linear_projection,
         })
+    }
+
+    /// Its number of transformer blocks, and whether pixels become a sequence before its projection.
+    pub fn structure(&self) -> (usize, bool) {
+        (self.blocks.len(), self.is_linear)
+    }
+
+    /// The module's path.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Path and number of heads of each cross-attention layer.
@@ -124,10 +137,27 @@ impl SpatialTransformer {
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
         let (_, _, height, width) = x.dims4()?;
-        let mut pixels = self.proj_in.forward(&to_pixels(&self.norm.forward(x)?)?)?;
+        let path = &self.path;
+        // As diffusers has it: where the projections are convolutions, pixels are a picture before and after them.
+        let projected = |pixels: &Tensor| {
+            if self.is_linear {
+                Ok(pixels.clone())
+            } else {
+                to_image(pixels, (height, width))
+            }
+        };
+        show(hook, path, "input", || Ok(x.clone()))?;
+        show(hook, path, "shortcut", || Ok(x.clone()))?;
+        let normed = self.norm.forward(x)?;
+        show(hook, path, "norm", || Ok(normed.clone()))?;
+        let mut pixels = self.proj_in.forward(&to_pixels(&normed)?)?;
+        show(hook, path, "proj_in", || projected(&pixels))?;
         for block in &self.blocks {
             pixels = block.forward(&pixels, context, hook)?;
         }
+        show(hook, path, "proj_out", || {
+            projected(&self.proj_out.forward(&pixels)?)
+        })?;
         let pixels = self.proj_out.add_to(&to_pixels(x)?, &pixels)?;
         visit(hook, &self.path, to_image(&pixels, (height, width))?)
     }
@@ -137,6 +167,7 @@ impl SpatialTransformer {
 /// after.
 #[derive(Debug)]
 struct TransformerBlock {
+    path: String,
     norm1: LayerNorm,
     attn1: SelfAttention,
     norm2: LayerNorm,
@@ -155,6 +186,7 @@ impl TransformerBlock {
         let norm = |name: &str| LayerNorm::new(channels, 1e-5, &weights.pp(name));
         let context = config.cross_attention_dim;
         Ok(Self {
+            path: weights.prefix(),
             norm1: norm("norm1")?,
             norm2: norm("norm2")?,
             norm3: norm("norm3")?,
@@ -175,12 +207,21 @@ impl TransformerBlock {
 
     /// `(batch, pixels, channels)`, same shape out.
     fn forward(&self, x: &Tensor, context: &Context, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let path = &self.path;
+        show(hook, path, "input", || Ok(x.clone()))?;
         let normed = self.norm1.forward(x)?;
+        show(hook, path, "norm1", || Ok(normed.clone()))?;
         let x = self.attn1.add_to(x, &normed, hook)?;
+        show(hook, path, "attn1.sum", || Ok(x.clone()))?;
         let normed = self.norm2.forward(&x)?;
+        show(hook, path, "norm2", || Ok(normed.clone()))?;
         let x = self.attn2.add_to(&x, &normed, context, hook)?;
+        show(hook, path, "attn2.sum", || Ok(x.clone()))?;
         let normed = self.norm3.forward(&x)?;
-        self.ff.add_to(&x, &normed, hook)
+        show(hook, path, "norm3", || Ok(normed.clone()))?;
+        let x = self.ff.add_to(&x, &normed, hook)?;
+        show(hook, path, "ff.sum", || Ok(x.clone()))?;
+        Ok(x)
     }
 }
 
@@ -329,6 +370,7 @@ impl FeedForward {
     /// `base + ff(x)`, all `(batch, pixels, channels)`.
     fn add_to(&self, base: &Tensor, x: &Tensor, hook: &mut dyn Hook) -> Result<Tensor, Error> {
         let inner = self.proj.forward_geglu(x)?;
+        show(hook, &self.path, "net.0", || Ok(inner.clone()))?;
         self.out.add_to_visited(base, &inner, &self.path, hook)
     }
 }

@@ -168,6 +168,41 @@ pub const BROWSE: &[Binding] = &[
         ["put the program to sleep; the shell's fg brings it back", "让程序睡眠；在 shell 里用 fg 唤回"]),
 ];
 
+/// Keys of stepping into a network and walking in it: they come before those of looking around.
+#[rustfmt::skip]
+pub const NETWORK: &[Binding] = &[
+    key("enter", Group::Walk, ["into", "进入"], App::can_step_into, &[(Enter, Action::Into)],
+        ["into the network of this stage: the UNet from Denoising, a layer of the text encoder, the decoder from Image; \
+          then into a module's lines, and from attention to the prompt to the stage Attention",
+         "进入本阶段的网络：从“去噪”进入 UNet，从“文本编码器”进入所选的层，从“图片”进入解码器；\
+          再进入一个模块的各行；从对提示词的注意力进入“注意力”阶段"]),
+    key("esc", Group::Walk, ["out", "出去"],
+        |app, view| app.is_inside(view) && !app.has_something_to_close(), &[(Esc, Action::Out)],
+        ["out of the module or the network again, one depth", "退出模块或网络，一次一层"]),
+    key("↑↓", Group::Walk, ["module", "模块"], App::is_inside, UP_DOWN,
+        ["the module before or after, in the order of a forward pass; within a module, its lines",
+         "上一个或下一个模块，按前向传播的顺序；在模块里是它的各行"]),
+    key("[]", Group::Walk, ["block", "块"], App::is_inside,
+        &[(Char('['), Action::PreviousToken), (Char(']'), Action::NextToken)],
+        ["the block before or after; within a module, the module before or after that has lines",
+         "上一块或下一块；在模块里，上一个或下一个有各行的模块"]),
+    key("v", Group::Look, ["features", "特征"], App::is_inside, &[(Char('v'), Action::Switch)],
+        ["features as three principal components in colour, as one channel, or as their norm at each place",
+         "特征画成三个主成分的颜色、单个通道，或每个位置的范数"]),
+    key("-+", Group::Look, ["channel", "通道"], App::is_inside,
+        &[(Char('-'), Action::Less), (Char('+'), Action::More), (Char('='), Action::More)],
+        ["the channel before or after", "上一个或下一个通道"]),
+    key("P", Group::Change, ["patch", "改模块"], |app, _| app.can_patch(), &[(Char('P'), Action::Patch)],
+        ["what if this module's output were off, or multiplied: runs it so from the first step on, beside the run as it was",
+         "如果关闭这个模块的输出，或乘以一个数，会怎样：从第一步起这样运行，放在原来的运行旁边"]),
+    key("u", Group::Look, ["half", "哪一半"], App::is_inside, &[(Char('u'), Action::OtherHalf)],
+        ["the half of guidance without the prompt, or with it; of the text encoder, the negative prompt",
+         "引导中没有提示词的一半，或有提示词的一半；在文本编码器里是负面提示词"]),
+    key("c", Group::Change, ["cancel", "中止"], |app, _| app.is_looking() && !app.is_running(),
+        &[(Char('c'), Action::Cancel)],
+        ["stop looking into the network, where that takes long", "不再查看网络内部（需要很久时）"]),
+];
+
 /// Keys of a lesson that is being read: they come before those of looking around, and stand at the bottom of its pane.
 #[rustfmt::skip]
 pub const LESSON: &[Binding] = &[
@@ -280,6 +315,16 @@ pub const WEIGHT: &[Binding] = &[
         ["the word's attention is multiplied by this, 0 to 100", "该词的注意力乘以这个数，0 到 100"]),
     here("abc", ["swap", "交换"], &[],
         ["another word of the prompt: the two change places", "提示词里的另一个词：两者交换"]),
+    here("enter", ["run", "运行"], &[(Enter, Action::Type(Typing::Submit))],
+        ["run it so from the first step on, beside the run as it was", "这样从第一步起运行，放在原来的运行旁边"]),
+    BACK,
+];
+
+#[rustfmt::skip]
+pub const PATCH: &[Binding] = &[
+    here("off", ["off", "关闭"], &[], ["the module gives zeros", "模块输出零"]),
+    here("0.5 2", ["factor", "倍数"], &[],
+        ["its output is multiplied by this, -100 to 100; by 1 it is as it was", "它的输出乘以这个数，-100 到 100；1 就是原样"]),
     here("enter", ["run", "运行"], &[(Enter, Action::Type(Typing::Submit))],
         ["run it so from the first step on, beside the run as it was", "这样从第一步起运行，放在原来的运行旁边"]),
     BACK,

@@ -32,6 +32,12 @@ pub enum Action {
     /// Select what is above: a token, a layer, a channel, a field.
     Up,
     Down,
+    /// Into what is selected: the network of the stage, a module, the attention of a line.
+    Into,
+    /// Out of it again, one depth.
+    Out,
+    /// Change the output of the selected module of the UNet.
+    Patch,
     PreviousToken,
     NextToken,
     /// Another head of the attention layer: mean, 0, 1, …

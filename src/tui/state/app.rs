@@ -62,6 +62,8 @@ pub enum Mode {
     Place,
     /// Typing what becomes of the selected word's attention: a factor, or the word that it changes places with.
     Weight(InputLine),
+    /// Typing what becomes of the selected module's output: `off`, or a factor.
+    Patch(InputLine),
     /// Choosing what to write to a file: the row.
     Export(usize),
     /// Typing the name and the place of a file that is to be written.
@@ -77,6 +79,7 @@ impl Mode {
             Self::Edit(_)
             | Self::Jump(_)
             | Self::Weight(_)
+            | Self::Patch(_)
             | Self::Answer(_)
             | Self::Destination(_) => true,
             _ => false,
@@ -201,7 +204,9 @@ impl App {
             Mode::Browse | Mode::Place => {
                 matches!(action, Action::Run | Action::Cancel | Action::PlayPause)
             }
-            Mode::Edit(_) | Mode::Weight(_) => *action == Action::Type(Typing::Submit),
+            Mode::Edit(_) | Mode::Weight(_) | Mode::Patch(_) => {
+                *action == Action::Type(Typing::Submit)
+            }
             Mode::Runs(_) => matches!(action, Action::Choose | Action::Delete),
             _ => false,
         }

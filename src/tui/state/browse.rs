@@ -55,6 +55,11 @@ impl App {
             Action::Dismiss => self.dismiss(),
             Action::Up => self.select(false),
             Action::Down => self.select(true),
+            Action::Into if self.can_step_into(self.cursor.view) => {
+                self.requests.forgive_probes();
+                self.with_run(Cursor::step_into);
+            }
+            Action::Out => self.cursor.step_out(),
             Action::PreviousToken => self.with_run(|cursor, run| cursor.select_token(run, false)),
             Action::NextToken => self.with_run(|cursor, run| cursor.select_token(run, true)),
             Action::OtherHalf => self.cursor.other_half(),
@@ -88,6 +93,12 @@ impl App {
         match action {
             Action::Weight if self.can_weigh(self.cursor.view) => {
                 self.mode = Mode::Weight(InputLine::default());
+            }
+            Action::Patch if self.can_patch() => {
+                self.mode = Mode::Patch(InputLine::default());
+            }
+            Action::Cancel if self.requests.is_probing() && !self.is_running() => {
+                self.send(Command::Cancel);
             }
             Action::Cancel if self.is_running() => {
                 self.advance(RunState::Cancelling, |_| Command::Cancel);

@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::detail::{Detail, after, next_head};
 use super::editor::Field;
+use super::inside::{Inside, Walk};
 use super::run::Run;
 use crate::generation::ModelInfo;
 use crate::lesson::Said;
@@ -62,6 +63,8 @@ pub struct Cursor {
     pub field: Field,
     /// What the views of the text, the noise and the schedule show.
     pub detail: Detail,
+    /// Where in a network one was last: see [`Cursor::inside`].
+    pub inside: Option<Inside>,
 }
 
 impl Default for Cursor {
@@ -78,6 +81,7 @@ impl Default for Cursor {
             attention: AttentionCursor::default(),
             field: Field::Prompt,
             detail: Detail::default(),
+            inside: None,
         }
     }
 }
@@ -187,10 +191,14 @@ impl Cursor {
 
     /// Selects what is below (`forward`) or above in the view; the step is moved by whoever plays back.
     pub(super) fn select(&mut self, run: &Run, forward: bool) {
+        if self.walk(run, Walk::Next(forward)) {
+            return;
+        }
         match self.view {
             View::Prompt => {
-                let at = moved(self.field as usize, Field::ALL.len(), forward);
-                self.field = Field::ALL[at];
+                let all = Field::of(false, &run.trace.request);
+                let at = all.iter().position(|&field| field == self.field);
+                self.field = all[moved(at.unwrap_or(0), all.len(), forward)];
             }
             View::Tokens | View::Embedding => self.select_token(run, forward),
             View::TextEncoder => {
@@ -219,11 +227,23 @@ impl Cursor {
     }
 
     pub(super) fn select_token(&mut self, run: &Run, forward: bool) {
+        if self.walk(run, Walk::Leap(forward)) {
+            return;
+        }
         self.token = moved(self.token, run.tokens().len(), forward);
     }
 
     /// Carries out what switches between the things that a view can show.
     pub(super) fn switch(&mut self, action: &Action, run: &Run) {
+        let step = match action {
+            Action::Switch => Some(Walk::Switch),
+            Action::Less => Some(Walk::Channel(false)),
+            Action::More => Some(Walk::Channel(true)),
+            _ => None,
+        };
+        if step.is_some_and(|step| self.walk(run, step)) {
+            return;
+        }
         if self.view != View::Attention {
             let (heads, steps) = (run.text_heads(), run.trace.request.steps);
             return self.detail.update(action, self.view, heads, steps);
@@ -245,6 +265,7 @@ impl Cursor {
 
     pub fn can_select(&self, run: &Run) -> bool {
         match self.view {
+            _ if self.inside().is_some() => false,
             View::Prompt => true,
             View::Tokens | View::Embedding => self.shows_tokens(run),
             View::TextEncoder => run.trace.text.is_some(),
@@ -256,6 +277,7 @@ impl Cursor {
 
     pub fn has_heads(&self, run: &Run) -> bool {
         match self.view {
+            _ if self.inside().is_some() => false,
             View::Attention => run.newest().is_some(),
             View::TextEncoder => run.text_heads() > 0,
             _ => false,
@@ -288,6 +310,7 @@ impl Cursor {
 
     pub fn shows_tokens(&self, run: &Run) -> bool {
         !run.tokens().is_empty()
+            && self.inside().is_none()
             && !matches!(
                 self.view,
                 View::Prompt | View::Noise | View::Schedule | View::Image

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::action::Typing;
 use super::detail::after;
 use super::line::LineEditor;
-use crate::generation::{Request, RequestError};
+use crate::generation::{NoPatch, Patch, Request, RequestError};
 use crate::lesson::Said;
 use crate::random::{NoEntropy, random_seed};
 use crate::scheduler::SchedulerKind;
@@ -26,10 +26,12 @@ pub enum Field {
     Guidance,
     Scheduler,
     Model,
+    /// What is done to modules of the UNet; there where something is.
+    Patches,
 }
 
 impl Field {
-    pub const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Prompt,
         Self::Negative,
         Self::Seed,
@@ -37,12 +39,31 @@ impl Field {
         Self::Guidance,
         Self::Scheduler,
         Self::Model,
+        Self::Patches,
     ];
 
-    /// Those of a new run's form, or of a branch's, which keeps its model.
-    pub fn of(branch: bool) -> &'static [Self] {
-        &Self::ALL[..Self::ALL.len() - usize::from(branch)]
+    /// Those of a new run's form, or of a branch's, which keeps its model; with modules of the UNet where something is done
+    /// to them.
+    pub fn of(branch: bool, request: &Request) -> &'static [Self] {
+        let all = if request.patches.is_empty() {
+            &Self::ALL[..Self::ALL.len() - 1]
+        } else {
+            &Self::WITH_PATCHES
+        };
+        &all[..all.len() - usize::from(branch)]
     }
+
+    /// All of them in their order on the screen.
+    const WITH_PATCHES: [Self; 8] = [
+        Self::Prompt,
+        Self::Negative,
+        Self::Seed,
+        Self::Steps,
+        Self::Guidance,
+        Self::Scheduler,
+        Self::Patches,
+        Self::Model,
+    ];
 
     pub fn name(self) -> Said {
         match self {
@@ -53,6 +74,7 @@ impl Field {
             Self::Guidance => ["guidance scale", "引导强度"],
             Self::Scheduler => ["scheduler", "采样器"],
             Self::Model => ["model", "模型"],
+            Self::Patches => ["patches", "改动的模块"],
         }
     }
 }
@@ -81,6 +103,7 @@ impl Editor {
             Field::Guidance => request.guidance_scale.to_string(),
             Field::Scheduler => String::new(),
             Field::Model => model.to_owned(),
+            Field::Patches => typed_patches(request),
         });
         Self {
             field,
@@ -169,7 +192,7 @@ impl Editor {
     /// Carries out one edit; `Submit` is the caller's business.
     pub fn apply(&mut self, typing: &Typing) {
         self.error = None;
-        let all = Field::of(self.is_branch);
+        let all = Field::of(self.is_branch, &self.before);
         match typing {
             Typing::NextField => self.field = after(all, self.field, 1),
             Typing::PreviousField => self.field = after(all, self.field, all.len() - 1),
@@ -192,6 +215,7 @@ impl Editor {
             guidance_scale: self
                 .number(Field::Guidance, ["a number such as 7.5", "数，例如 7.5"])?,
             scheduler: self.scheduler,
+            patches: self.patches()?,
             // What the form has no field for.
             ..self.before.with_prompt(prompt)
         };
@@ -206,6 +230,28 @@ impl Editor {
             (field, errors::said(&error))
         })?;
         Ok(request)
+    }
+
+    /// The patches that were typed: those that were there before keep their steps.
+    fn patches(&self) -> Result<Vec<Patch>, Refusal> {
+        let typed = self.text(Field::Patches).split(';').map(str::trim);
+        let patch = |typed: &str| {
+            let mut before = self.before.patches.iter();
+            let kept = before.find(|patch| patch.typed() == typed).cloned();
+            let said = |error: NoPatch| {
+                let chinese = "一个改动写作 路径=off、路径=倍数（-100 到 100）或 路径=运行文件夹，例如 mid_block.resnets.1=off；几个之间用 ; 隔开";
+                (
+                    Field::Patches,
+                    [
+                        format!("{error}; several with ; between them"),
+                        chinese.to_owned(),
+                    ],
+                )
+            };
+            kept.map_or_else(|| typed.parse().map_err(said), Ok)
+        };
+        let typed = typed.filter(|typed| !typed.is_empty());
+        typed.map(patch).collect()
     }
 
     /// The seed that was typed, or one that is drawn now.
@@ -225,6 +271,11 @@ impl Editor {
         Ok(random_seed().map_err(refused)?.into())
     }
 
+    /// What the form is of.
+    pub fn before(&self) -> &Request {
+        &self.before
+    }
+
     fn choose_scheduler(&mut self, typing: &Typing) {
         let count = SchedulerKind::ALL.len();
         let at = |by| after(&SchedulerKind::ALL, self.scheduler, by);
@@ -241,9 +292,16 @@ impl Editor {
     }
 }
 
+/// The patches of `request` as they are typed.
+pub fn typed_patches(request: &Request) -> String {
+    let patches: Vec<String> = request.patches.iter().map(Patch::typed).collect();
+    patches.join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::StepRange;
 
     fn a_cat() -> Request {
         Request {
@@ -268,6 +326,37 @@ mod tests {
         assert!(
             matches!(editor.request(), Err((Field::Steps, said)) if said.iter().all(|said| said.contains("1000")))
         );
+    }
+
+    #[test]
+    fn patches_are_taken_away_and_those_that_stay_keep_their_steps() {
+        let patch = |typed: &str, steps| Patch {
+            steps,
+            ..typed.parse().unwrap()
+        };
+        let some = Some(StepRange { first: 1, last: 2 });
+        let request = Request {
+            patches: vec![
+                patch("conv_in=0.5", some),
+                patch("mid_block.resnets.1=off", None),
+            ],
+            ..a_cat()
+        };
+        let mut editor = Editor::new(&request, "little-world", Field::Patches);
+        assert_eq!(editor.request(), Ok(request));
+        editor.apply(&Typing::DeleteToStart);
+        editor.apply(&Typing::Insert("conv_in=0.5 ; conv_out=2".into()));
+        let patches = editor.request().unwrap().patches;
+        assert_eq!(
+            patches,
+            [patch("conv_in=0.5", some), patch("conv_out=2", None)]
+        );
+        editor.apply(&Typing::DeleteToStart);
+        assert!(editor.request().unwrap().patches.is_empty());
+        editor.apply(&Typing::Insert("nonsense".into()));
+        assert!(matches!(editor.request(), Err((Field::Patches, _))));
+        // Where nothing is patched, there is no such field.
+        assert!(!Field::of(false, &a_cat()).contains(&Field::Patches));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::lesson::Language;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::TokenKind;
 use crate::text;
-use crate::trace::{AttentionMaps, Guidance, TensorData};
+use crate::trace::{AttentionMaps, Features, Guidance, TensorData};
 use crate::tui::worker::{AttentionKey, Command, Content, Job, NewFile, Task};
 
 /// The format of what is no file.
@@ -191,6 +191,10 @@ impl<'a> ItemList<'a> {
     }
 
     pub fn of_view(&mut self, cursor: &Cursor) {
+        if let Some((features, at)) = cursor.probed(self.run) {
+            let step = cursor.view != View::TextEncoder;
+            return self.features(&features[at], step.then_some(cursor.step));
+        }
         match cursor.view {
             View::Prompt | View::Tokens => {}
             View::Embedding => self.embedding(cursor.detail.part),
@@ -241,6 +245,37 @@ impl<'a> ItemList<'a> {
                 }
             }
         }
+    }
+
+    /// What one looks at inside of a network: its values, its components in colour, and its norm.
+    fn features(&mut self, features: &Features, step: Option<usize>) {
+        let path = text::clean(&features.path);
+        if let Some(values) = &features.values {
+            self.tensor([path.clone(), path.clone()], step, values.clone());
+        }
+        // A row of positions is no picture.
+        let components = features.components.as_ref();
+        if let Some(components) = components.filter(|_| features.size.1 > 1) {
+            let what = [
+                format!("{path}: 3 components as colours"),
+                format!("{path}：3 个主成分画成颜色"),
+            ];
+            let image = enlarged(&components.colours(features.size));
+            let name = file_name(&format!("{path}-components"));
+            self.add(what, step, &name, Content::Picture(image));
+        }
+        let map = HeatMap {
+            name: format!("norm of {path}"),
+            values: features.norm.to_vec(),
+            width: features.size.0,
+            height: features.size.1,
+        };
+        let what = [
+            format!("{path}: the norm as a map"),
+            format!("{path}：范数图"),
+        ];
+        let name = file_name(&format!("{path}-norm"));
+        self.add(what, step, &name, Content::Map(map));
     }
 
     fn embedding(&mut self, part: Part) {

@@ -32,6 +32,7 @@ impl App {
             Mode::Answer(_) => self.answer(action),
             Mode::Place => self.move_place(action),
             Mode::Weight(_) => self.weigh(action),
+            Mode::Patch(_) => self.patch(action),
             Mode::Export(row) => self.choose_export(action, row),
             Mode::Destination(_) => self.choose_destination(action),
         }
@@ -178,8 +179,8 @@ impl App {
 
     /// While a line is typed. The line, without the spaces around it, when it is to be taken; nothing is left of an
     /// empty one.
-    fn type_line(&mut self, action: &Action) -> Option<String> {
-        let (Mode::Jump(input) | Mode::Weight(input)) = &mut self.mode else {
+    pub(super) fn type_line(&mut self, action: &Action) -> Option<String> {
+        let (Mode::Jump(input) | Mode::Weight(input) | Mode::Patch(input)) = &mut self.mode else {
             return None;
         };
         match action {
@@ -193,8 +194,8 @@ impl App {
     }
 
     /// Says beside the line that is typed what is wrong with it.
-    fn refuse_line(&mut self, problem: String) {
-        if let Mode::Jump(input) | Mode::Weight(input) = &mut self.mode {
+    pub(super) fn refuse_line(&mut self, problem: String) {
+        if let Mode::Jump(input) | Mode::Weight(input) | Mode::Patch(input) = &mut self.mode {
             input.problem = Some(problem);
         }
     }

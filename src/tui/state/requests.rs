@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::cursor::{Cursor, Grid, View};
 use super::run::Run;
+use crate::checkpoint::Component;
 use crate::model::AttentionDetail;
 use crate::trace::Guidance;
-use crate::tui::worker::{AttentionKey, Command};
+use crate::trace::TensorData;
+use crate::tui::worker::{AttentionKey, Command, ProbeKey, Probed, fits_all_steps};
 
 /// Something to ask of the worker, for the run with this number.
 type RunRequest = (u64, Wanted);
@@ -15,6 +17,7 @@ type RunRequest = (u64, Wanted);
 pub(super) enum Wanted {
     Attention(AttentionKey),
     Decode(usize),
+    Probe(ProbeKey),
 }
 
 /// What was asked of the worker, and what it could not give.
@@ -29,6 +32,17 @@ pub(super) struct Requests {
 impl Requests {
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Is a network looked into?
+    pub fn is_probing(&self) -> bool {
+        matches!(self.pending, Some((_, Wanted::Probe(_))))
+    }
+
+    /// What could not be looked at is asked for again.
+    pub fn forgive_probes(&mut self) {
+        let is_probe = |(_, wanted): &RunRequest| matches!(wanted, Wanted::Probe(_));
+        self.refused.retain(|request| !is_probe(request));
     }
 
     pub fn forget_pending(&mut self) {
@@ -58,6 +72,11 @@ impl Requests {
                 step,
                 x0: run.step(step)?.tensor("x0")?.clone(),
             },
+            Wanted::Probe(key) => Command::Probe {
+                run: run.id,
+                key,
+                latents: latents(run, key),
+            },
         };
         self.pending = Some((run.id, wanted));
         Some(command)
@@ -76,6 +95,7 @@ impl Requests {
 /// What `run` lacks of what the view shows, the most wanted first.
 fn wanted_of(run: &Run, cursor: &Cursor) -> Vec<Wanted> {
     let mut wanted = Vec::new();
+    wanted_probes(run, cursor, &mut wanted);
     if cursor.step >= run.trace.steps.len() {
         return wanted;
     }
@@ -87,6 +107,60 @@ fn wanted_of(run: &Run, cursor: &Cursor) -> Vec<Wanted> {
         wanted.push(Wanted::Decode(cursor.step));
     }
     wanted
+}
+
+/// What a decoder is given in a step: the latents that the picture is made of, or the predicted x0.
+fn latents(run: &Run, key: ProbeKey) -> Option<TensorData> {
+    let is_last = key.step + 1 >= run.total_steps();
+    let name = if is_last { "latents_next" } else { "x0" };
+    let latents = run.step(key.step)?.tensor(name)?.clone();
+    (key.network == Component::Vae).then_some(latents)
+}
+
+/// What of the network is looked at and not there: what is shown first, then what the colours of all steps need.
+fn wanted_probes(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
+    let (Some(inside), Some(key)) = (cursor.inside(), cursor.probe_key()) else {
+        return;
+    };
+    let done = run.trace.steps.len();
+    let is_there = match inside.network {
+        Component::TextEncoder => run.trace.text.is_some(),
+        Component::UNet | Component::Vae => key.step < done,
+    };
+    let is_guided = |step| key.half == Guidance::Cond || run.is_guided_at(step);
+    let is_unet = inside.network == Component::UNet;
+    if inside.module(&run.info).is_none() || !is_there || is_unet && !is_guided(key.step) {
+        return;
+    }
+    if run.probes.get(key).is_none() {
+        wanted.push(Wanted::Probe(key));
+    }
+    if !fits_all_steps(&run.info) && inside.line.is_none() {
+        let what = Probed::Module(inside.module);
+        let of_one = ProbeKey { what, ..key };
+        if run.probes.get(of_one).is_none() {
+            wanted.push(Wanted::Probe(of_one));
+        }
+    }
+    if !is_unet || !fits_all_steps(&run.info) {
+        return;
+    }
+    let steps: Vec<usize> = (0..done).filter(|&step| is_guided(step)).collect();
+    let missing = steps
+        .iter()
+        .filter(|&&step| !run.probes.is_fitted(key.half, step));
+    let fit = |&step: &usize| {
+        Wanted::Probe(ProbeKey {
+            step,
+            what: Probed::Fit,
+            ..key
+        })
+    };
+    wanted.extend(missing.map(fit));
+    let all = run.probes.steps_fitted(key.half);
+    if key.what == Probed::Modules && all == steps.len() && run.probes.fitted(key) < all {
+        wanted.push(Wanted::Probe(key));
+    }
 }
 
 fn wanted_attention(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::probes::Probes;
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
 use crate::lesson::StepTensor;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
-use crate::trace::{AttentionMaps, AttentionStore, Event, Guidance, StepTrace, TensorData, Trace};
-use crate::tui::worker::{AttentionKey, Pictures};
+use crate::trace::{
+    AttentionMaps, AttentionStore, Event, Features, Guidance, StepTrace, TensorData, Trace,
+};
+use crate::tui::worker::{AttentionKey, Pictures, ProbeKey};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.
 const RECOMPUTED_STEPS: usize = 4;
@@ -75,6 +78,8 @@ pub struct Run {
     /// Recomputed attention, besides the averages of the unconditional half.
     recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
     uncond: AttentionStore,
+    /// What was looked at in its networks.
+    pub probes: Probes,
 }
 
 impl Run {
@@ -95,6 +100,7 @@ impl Run {
             decoded: BTreeMap::new(),
             recomputed: BTreeMap::new(),
             uncond: AttentionStore::new(for_uncond),
+            probes: Probes::default(),
         }
     }
 
@@ -109,6 +115,8 @@ impl Run {
         branch.trace.request = request;
         branch.trace.truncate(step);
         branch.forget_from(step);
+        // What the worker fitted on the other run it did not fit on this one.
+        branch.probes = Probes::default();
         branch
     }
 
@@ -127,6 +135,7 @@ impl Run {
         self.pictures.truncate(first);
         self.recomputed.retain(|key, _| key.step < first);
         self.uncond.truncate(first);
+        self.probes.truncate(first);
         drop(self.decoded.split_off(&first));
     }
 
@@ -164,18 +173,25 @@ impl Run {
         let (used, _) = self.attention_memory();
         self.trace.attention.clear();
         self.uncond.clear();
-        self.recomputed.clear();
+        self.forget_recomputed();
         used
     }
 
-    /// Forgets the attention maps that are not kept under the budget.
+    /// Keeps what was found in its networks, in as much memory as recomputed attention of the other half may take.
+    pub fn keep_probed(&mut self, key: ProbeKey, features: Vec<Features>) {
+        let (_, budget) = self.attention_memory();
+        self.probes.insert(key, features, budget / UNCOND_SHARE);
+    }
+
+    /// Forgets the attention maps that are not kept under the budget, and what was looked at in its networks.
     pub fn forget_recomputed(&mut self) {
         self.recomputed.clear();
+        self.probes.clear();
     }
 
     pub(crate) fn recomputed_bytes(&self) -> usize {
         let maps = self.recomputed.values().flatten();
-        maps.map(AttentionMaps::bytes).sum()
+        maps.map(AttentionMaps::bytes).sum::<usize>()
     }
 
     /// Attention maps as `key` says; empty where they are neither kept nor computed anew.

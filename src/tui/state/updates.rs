@@ -72,6 +72,16 @@ impl App {
                     run.decoded.insert(step, image);
                 });
             }
+            Update::Probed { run, key, features } => {
+                self.receive(run, Wanted::Probe(key), features, |run, features| {
+                    run.keep_probed(key, features);
+                });
+            }
+            Update::Fitted { run, key, sizes } => {
+                self.receive(run, Wanted::Probe(key), sizes, |run, sizes| {
+                    run.probes.insert_sizes(key.half, key.step, sizes);
+                });
+            }
             Update::Vocabulary {
                 run,
                 vocabulary,

@@ -7,7 +7,7 @@ use crate::lesson::filter::Filter;
 use crate::trace::{TensorData, Trace};
 
 use super::files::NewFile;
-use super::update::{AttentionKey, Update};
+use super::update::{AttentionKey, ProbeKey, Update};
 
 /// Something for the worker to do, on the thread that has the model or on one of its own.
 #[derive(Debug, Clone)]
@@ -48,6 +48,12 @@ pub enum Command {
         run: u64,
         step: usize,
         x0: TensorData,
+    },
+    /// Look into a network; `latents` are what a decoder is given.
+    Probe {
+        run: u64,
+        key: ProbeKey,
+        latents: Option<TensorData>,
     },
     /// Write a finished run, as the plan says.
     Export {

@@ -58,6 +58,23 @@ impl Failure {
         )
     }
 
+    /// The same of looking into a network: what was cancelled there is no run.
+    #[must_use]
+    pub(super) fn while_looking(self) -> Self {
+        let cancelled = Self::from(generation::Error::Cancelled);
+        if self != cancelled {
+            return self;
+        }
+        let advice = [
+            "Nothing of the run is lost. esc and enter compute it again.",
+            "运行没有任何损失。按 esc 再按 enter 会重新计算。",
+        ];
+        Self {
+            advice: advice.map(Into::into),
+            ..self
+        }
+    }
+
     /// A picture that would be shown black where it is nothing.
     pub(super) fn unsound(decoded: &Decoded, step: usize) -> Self {
         let broken = decoded.values.iter().filter(|value| !value.is_finite());

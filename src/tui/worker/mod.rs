@@ -7,6 +7,7 @@ mod command;
 mod failure;
 mod files;
 mod model_thread;
+mod probe;
 mod recorded;
 mod update;
 
@@ -21,7 +22,7 @@ use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
-pub use update::{AttentionKey, Pictures, Update, Work};
+pub use update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work, fits_all_steps};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
 pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;

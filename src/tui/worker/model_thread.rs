@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::command::Command;
 use super::failure::Failure;
-use super::update::{AttentionKey, Pictures, Update, Work};
+use super::probe::Probing;
+use super::update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work};
 use super::{Loader, NotLoaded, Opened, send};
 use crate::export::{ExportOptions, open_donors, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
@@ -26,6 +27,8 @@ struct ModelThread {
     active: Option<ActiveRun>,
     /// Runs with values that are not finite, whose weights have been looked at.
     blamed: BTreeSet<u64>,
+    /// What was fitted on the steps of runs.
+    probing: Probing,
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +62,7 @@ pub(super) fn work(
         recorders: BTreeMap::new(),
         active: None,
         blamed: BTreeSet::new(),
+        probing: Probing::default(),
     };
     thread.send_loaded(opened, request);
     thread.serve();
@@ -110,10 +114,12 @@ impl ModelThread {
             }
             Command::Forget { run } => {
                 self.recorders.remove(&run);
+                self.probing.forget(run);
                 self.active = self.active.filter(|active| active.run != run);
             }
             Command::Attention { run, key } => self.attention(run, key),
             Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
+            Command::Probe { run, key, latents } => self.probe(run, key, latents),
             Command::Export { run, plan, trace } => self.export(run, &plan, &trace),
         }
     }
@@ -126,6 +132,7 @@ impl ModelThread {
                 self.send_loaded(opened, request);
                 // The runs hold the model before.
                 self.recorders.clear();
+                self.probing = Probing::default();
                 self.pipeline = pipeline;
             }
             Err(failure) => self.send(Update::LoadFailed(failure)),
@@ -235,6 +242,25 @@ impl ModelThread {
             }
         });
         self.send(Update::Decoded { run, step, image });
+    }
+
+    fn probe(&mut self, run: u64, key: ProbeKey, latents: Option<TensorData>) {
+        let work = Work::Probe;
+        self.send(Update::Begins { run, work });
+        let recorder = self.recorders.get(&run).ok_or_else(Failure::forgotten);
+        let probing = &mut self.probing;
+        let update = if key.what == Probed::Fit {
+            let sizes = recorder
+                .and_then(|recorder| catch_panic(|| probing.fit(recorder, run, key)))
+                .map_err(Failure::while_looking);
+            Update::Fitted { run, key, sizes }
+        } else {
+            let features = recorder
+                .and_then(|recorder| catch_panic(|| probing.look(recorder, run, key, latents)))
+                .map_err(Failure::while_looking);
+            Update::Probed { run, key, features }
+        };
+        self.send(update);
     }
 
     fn export(&self, run: u64, plan: &ExportOptions, trace: &Trace) {

@@ -43,6 +43,14 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
                 "这一步解码出的图片",
             ])),
         },
+        Command::Probe { run, key, .. } => Update::Probed {
+            run,
+            key,
+            features: Err(missing([
+                "What passed inside of the networks",
+                "网络内部经过的值",
+            ])),
+        },
         Command::Branch { run, .. } | Command::Play { run, .. } | Command::Step { run } => {
             Update::RunFailed {
                 run,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::failure::Failure;
-use crate::checkpoint::BrokenWeight;
+use crate::checkpoint::{BrokenWeight, Component};
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
-use crate::trace::{AttentionMaps, Event, Guidance, StepTrace};
+use crate::trace::{AttentionMaps, Event, Features, Guidance, StepTrace};
 
 /// What the worker says.
 #[derive(Debug, Clone)]
@@ -75,6 +75,18 @@ pub enum Update {
         step: usize,
         image: Result<Arc<RgbImage>, Failure>,
     },
+    /// What was looked at in a network.
+    Probed {
+        run: u64,
+        key: ProbeKey,
+        features: Result<Vec<Features>, Failure>,
+    },
+    /// A step was taken in for components over all steps: the root mean square of each module's output in it.
+    Fitted {
+        run: u64,
+        key: ProbeKey,
+        sizes: Result<Vec<f64>, Failure>,
+    },
     /// Files were written, or not.
     Saved {
         /// The run that is kept with them: it can be looked at or made again from what they say.
@@ -90,6 +102,37 @@ pub struct AttentionKey {
     pub step: usize,
     pub half: Guidance,
     pub detail: AttentionDetail,
+}
+
+/// A pass of a network that can be computed again, and what is looked at in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProbeKey {
+    pub network: Component,
+    pub half: Guidance,
+    /// The denoising step, from 0; 0 for the text encoder.
+    pub step: usize,
+    pub what: Probed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probed {
+    /// The outputs of all modules.
+    Modules,
+    /// The output of one module, where all of them together are too many to be kept.
+    Module(usize),
+    /// The lines of one module.
+    Lines(usize),
+    /// All modules of the UNet, for components over the steps of the run.
+    Fit,
+}
+
+/// The most parameters of a model whose components are fitted on all steps of a run: that takes a pass of the UNet each.
+const MOST_PARAMETERS: usize = 50_000_000;
+
+/// Are the components of the UNet's features fitted on all steps of a run of this model, and not on the one step that is
+/// looked at?
+pub fn fits_all_steps(info: &ModelInfo) -> bool {
+    info.parameters <= MOST_PARAMETERS
 }
 
 /// The quick previews of a step, one pixel a latent pixel.
@@ -132,4 +175,6 @@ pub enum Work {
     Attention(usize),
     /// Decoding a step's predicted x0.
     Decode(usize),
+    /// Looking into a network.
+    Probe,
 }

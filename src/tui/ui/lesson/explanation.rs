@@ -24,7 +24,16 @@ pub struct Explanation {
 
 impl Explanation {
     pub fn of(view: View, depth: Depth, language: Language) -> Self {
-        let (title, markdown) = explanation(view.name()[0], depth, language);
+        Self::named(view.name()[0], depth, language)
+    }
+
+    /// The same of the inside of a network, which looks alike in each.
+    pub fn of_network(depth: Depth, language: Language) -> Self {
+        Self::named("network", depth, language)
+    }
+
+    fn named(name: &str, depth: Depth, language: Language) -> Self {
+        let (title, markdown) = explanation(name, depth, language);
         Self {
             title,
             markdown,
@@ -77,16 +86,21 @@ mod tests {
         Rect::new(sidebar, 2, size.0 - sidebar, size.1 - 5)
     }
 
-    fn all() -> impl Iterator<Item = (View, Depth, Language)> {
-        let depths = |view| Depth::ALL.map(|depth| (view, depth));
-        let languages = |(view, depth)| Language::ALL.map(|language| (view, depth, language));
-        View::ALL.into_iter().flat_map(depths).flat_map(languages)
+    /// The views, and the inside of a network.
+    fn all() -> impl Iterator<Item = (&'static str, Depth, Language)> {
+        let names = View::ALL.into_iter().map(|view| view.name()[0]);
+        let depths = |name| Depth::ALL.map(|depth| (name, depth));
+        let languages = |(name, depth)| Language::ALL.map(|language| (name, depth, language));
+        names
+            .chain(["network"])
+            .flat_map(depths)
+            .flat_map(languages)
     }
 
     #[test]
     fn every_view_is_explained_at_every_depth_and_every_formula_has_a_source() {
         for (view, depth, language) in all() {
-            let words = Explanation::of(view, depth, language).markdown;
+            let words = Explanation::named(view, depth, language).markdown;
             assert!(words.len() > 200, "{view:?} {depth:?} {language:?}");
             let source = ["\nSource: ", "\n出处："][language as usize];
             assert_eq!(
@@ -101,7 +115,7 @@ mod tests {
     fn explanations_fit_their_pane() {
         for size in [(80, 24), (120, 40), (200, 60)] {
             for (view, depth, language) in all() {
-                let explanation = Explanation::of(view, depth, language);
+                let explanation = Explanation::named(view, depth, language);
                 let (left, pane) = explanation.split(place(size));
                 assert!(left.area() > 0 && left.intersection(pane.area).is_empty());
                 let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));

@@ -17,8 +17,9 @@ use crate::tui::worker::Work;
 
 /// Draws the run as a line; while a line is typed that is wrong, what is wrong with it, which stands right above it.
 pub fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    if let Mode::Jump(InputLine { problem, .. }) | Mode::Weight(InputLine { problem, .. }) =
-        &app.mode
+    if let Mode::Jump(InputLine { problem, .. })
+    | Mode::Weight(InputLine { problem, .. })
+    | Mode::Patch(InputLine { problem, .. }) = &app.mode
         && let Some(problem) = problem
     {
         let caption = format!(" ✗ {}", text::clean(problem));
@@ -71,6 +72,13 @@ fn status(app: &App) -> String {
             [
                 format!("computing heads …{elapsed}"),
                 format!("正在计算注意力头 …{elapsed}"),
+            ]
+        }
+        (state, Some((Work::Probe, since))) if *state != RunState::Running => {
+            let elapsed = elapsed(app, since);
+            [
+                format!("looking into the network …{elapsed}"),
+                format!("正在查看网络内部 …{elapsed}"),
             ]
         }
         (_, Some((Work::Decode(_), since))) => {
@@ -163,6 +171,11 @@ pub fn draw_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
                 format!("attention to “{word}” × "),
                 format!("对“{word}”的注意力 × "),
             ];
+            Some((typed_after(&language.choose(said), input), theme.accent()))
+        }
+        (Mode::Patch(input), _) => {
+            let module = text::clean(&app.patched_module().unwrap_or_default());
+            let said = [format!("{module} = "), format!("{module} = ")];
             Some((typed_after(&language.choose(said), input), theme.accent()))
         }
         (Mode::Jump(input), _) => {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::overlays::overlay;
 use crate::lesson::Language;
-use crate::tui::keys::{ALWAYS, BROWSE, Binding, Group, LESSON, MOUSE, beneath_help};
+use crate::tui::keys::{ALWAYS, BROWSE, Binding, Group, LESSON, MOUSE, NETWORK, beneath_help};
 use crate::tui::state::{App, Help, View};
 use crate::tui::ui::area::{below, top};
 use crate::tui::ui::text;
@@ -169,7 +169,11 @@ fn is_about(binding: &Binding, views: &str, wanted: &str, language: Language) ->
 fn sections(app: &App) -> Vec<Section> {
     let language = app.lesson.language;
     let here = app.cursor.view;
-    let all = || [LESSON, BROWSE, MOUSE, ALWAYS].into_iter().flatten();
+    let all = || {
+        [LESSON, NETWORK, BROWSE, MOUSE, ALWAYS]
+            .into_iter()
+            .flatten()
+    };
     let works_here = |binding: &&Binding| (binding.works)(app, here);
     let plain = |binding| (binding, String::new());
     let mut sections = vec![Section {
@@ -205,8 +209,8 @@ fn sections(app: &App) -> Vec<Section> {
     // A recording is all there: what does not work now never will.
     if !app.recorded {
         let said = [
-            "At other moments: in a lesson, while a run goes on, with several runs, with a message",
-            "在其他时候：在课程里，运行进行时，有多个运行时，有消息时",
+            "At other moments: in a lesson, inside of a network, while a run goes on, with several runs, with a message",
+            "在其他时候：在课程里，在网络内部，运行进行时，有多个运行时，有消息时",
         ];
         sections.push(Section {
             title: Line::Title(language.choose(said).to_owned()),

@@ -172,7 +172,10 @@ impl Places {
         let Some(depth) = app.explain else {
             return (self.middle, None);
         };
-        let explanation = Explanation::of(app.cursor.view, depth, language);
+        let explanation = match app.cursor.inside() {
+            Some(_) => Explanation::of_network(depth, language),
+            None => Explanation::of(app.cursor.view, depth, language),
+        };
         let (view, pane) = explanation.split(self.middle);
         (view, Some((explanation, pane)))
     }

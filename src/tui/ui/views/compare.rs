@@ -7,9 +7,9 @@ use super::{below, first_lines, keeps_variance, line, titled_map};
 use crate::lesson::{Language, Said};
 use crate::scheduler::Schedule;
 use crate::trace::{StepTrace, TensorData};
-use crate::tui::state::View;
 use crate::tui::state::in_words::changes;
 use crate::tui::state::run::Run;
+use crate::tui::state::{Cursor, View};
 use crate::tui::ui::context::ViewContext;
 use crate::tui::ui::pixels::PlacedPicture;
 use crate::tui::ui::text;
@@ -84,6 +84,9 @@ struct Map {
 
 /// What differs between two runs at the view's stage, in English and in Chinese, and where.
 fn difference(ctx: &ViewContext, a: &Run, b: &Run) -> ([String; 2], Option<Map>) {
+    if ctx.cursor.inside().is_some() {
+        return features(&ctx.cursor, a, b);
+    }
     let caption = match ctx.view {
         View::Prompt => requests(a, b),
         View::Tokens => {
@@ -134,6 +137,33 @@ fn not_yet() -> [String; 2] {
         "其中一个还没有到这一步。",
     ]
     .map(str::to_owned)
+}
+
+/// What differs in the values of the module, or of its line, that is looked at in both.
+fn features(cursor: &Cursor, a: &Run, b: &Run) -> ([String; 2], Option<Map>) {
+    let values = |run| {
+        let (features, at) = cursor.probed(run)?;
+        features[at].values.as_ref()
+    };
+    let (Some(of_a), Some(of_b)) = (values(a), values(b)) else {
+        let caption = [
+            "One of the two is not computed yet, or too large to be kept.",
+            "其中一个还没有算出，或太大而没有保留。",
+        ];
+        return (caption.map(str::to_owned), None);
+    };
+    let name = text::clean(&of_a.name);
+    let [english, chinese] = between([&name; 2], of_a, of_b);
+    // Components are fitted on each run by itself.
+    let caption = [
+        format!("{english} Colours of components are each run's own."),
+        format!("{chinese}主成分的颜色是每次运行各自的。"),
+    ];
+    let map = places(of_a, of_b).map(|map| Map {
+        title: ["|Δ|"; 2],
+        ..map
+    });
+    (caption, map)
 }
 
 fn requests(a: &Run, b: &Run) -> [String; 2] {
@@ -209,7 +239,7 @@ fn latents_between(a: (&StepTrace, &TensorData), b: (&StepTrace, &TensorData)) -
 }
 
 /// How far apart two tensors are, as root mean square of their difference beside that of the first.
-fn between([what, zh]: Said, a: &TensorData, b: &TensorData) -> [String; 2] {
+fn between([what, zh]: [&str; 2], a: &TensorData, b: &TensorData) -> [String; 2] {
     if a.shape != b.shape || a.data.is_empty() {
         return [
             format!("{what}: different shapes."),

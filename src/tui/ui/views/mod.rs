@@ -8,6 +8,7 @@ mod image;
 mod matrix;
 mod merges;
 mod neighbours;
+mod network;
 mod noise;
 mod prompt;
 mod schedule;
@@ -37,12 +38,20 @@ use crate::tui::worker::Failure;
 
 /// Draws the view on the screen in `area`; returns its pictures.
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
+    if let Some(inside) = ctx.cursor.inside().filter(|_| ctx.run.is_some()) {
+        let said = ctx.say(network::words(inside));
+        let area = first_lines(buffer, area, said, 2, ctx.theme.muted());
+        return draw_stage(buffer, below(area, u16::from(area.height >= 24)), ctx);
+    }
     let area = sentence(buffer, area, ctx);
     draw_stage(buffer, area, ctx)
 }
 
 /// Draws what belongs to the view's stage, without its sentence.
 fn draw_stage(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPicture> {
+    if let (Some(inside), Some(of_run)) = (ctx.cursor.inside(), ctx.of_run()) {
+        return network::draw(buffer, area, &of_run, inside);
+    }
     let draw = match ctx.view {
         View::Prompt => return prompt::draw(buffer, area, ctx),
         View::Tokens => tokens::draw,

@@ -10,7 +10,7 @@ use crate::generation::Request;
 use crate::lesson::Said;
 use crate::text::printable;
 use crate::tui::notes;
-use crate::tui::state::editor::{Editor, Field};
+use crate::tui::state::editor::{Editor, Field, typed_patches};
 use crate::tui::state::in_words::scheduler_name;
 use crate::tui::state::{LineEditor, Mode};
 use crate::tui::ui::context::ViewContext;
@@ -43,7 +43,8 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         _ => split(area, area.width, 0),
     };
     let is_branch = editor.is_some_and(Editor::is_branch);
-    for &field in Field::of(is_branch) {
+    let of = editor.map_or(request, Editor::before);
+    for &field in Field::of(is_branch, of) {
         area = draw_field(buffer, area, ctx, request, editor, field);
     }
     let area = draw_note(buffer, below(area, 1), ctx, editor);
@@ -108,6 +109,10 @@ fn hint(editor: &Editor) -> Said {
         Field::Seed => [
             "a whole number, or the word random: then one is drawn, and shown; enter runs",
             "整数，或单词 random（随机）：随机取一个并显示；enter 运行",
+        ],
+        Field::Patches => [
+            "PATH=off or PATH=factor, several with ; between them; nothing takes them away; enter runs",
+            "路径=off 或 路径=倍数，几个之间用 ; 隔开；清空就去掉；enter 运行",
         ],
         _ if editor.is_branch() => [
             "enter goes on as the form says, from the latents before that step, beside the run as it was; esc leaves everything as it was",
@@ -233,6 +238,7 @@ fn value_of(ctx: &ViewContext, request: &Request, field: Field) -> String {
         Field::Model => ctx
             .info()
             .map_or_else(String::new, |info| info.name.clone()),
+        Field::Patches => typed_patches(request),
     }
 }
 
