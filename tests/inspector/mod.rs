@@ -12,3 +12,4 @@ mod lessons;
 mod narrow;
 mod screens;
 mod support;
+mod watches;
