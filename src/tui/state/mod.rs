@@ -37,4 +37,4 @@ pub use help::Help;
 pub use line::{InputLine, LineEditor};
 pub use run_list::RunList;
 pub use runs::Branch;
-pub use watches::{WatchList, WatchMenu};
+pub use watches::WatchMenu;

@@ -2,10 +2,12 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::overlays::overlay;
 use crate::export::{WatchValue, WatchValues};
 use crate::lesson::Said;
+use crate::tui::state::run::Run;
 use crate::tui::state::{App, InputLine, WatchMenu};
 use crate::tui::ui::area::{below, right_of, scroll, top};
 use crate::tui::ui::text;
@@ -84,9 +86,7 @@ fn draw_watch(
         theme.text(),
     );
     let area = right_of(place, at + VALUE as u16 + 1);
-    let total = app
-        .run()
-        .map_or(0, crate::tui::state::run::Run::total_steps);
+    let total = app.run().map_or(0, Run::total_steps);
     let numbers: Vec<f64> = watched.map_or_else(Vec::new, |watched| {
         watched.values.iter().map(number).collect()
     });
@@ -103,12 +103,7 @@ fn draw_watch(
 }
 
 /// What stands beneath the list: what is typed and what is wrong with it, or the selected value whole.
-fn beneath(
-    menu: &WatchMenu,
-    app: &App,
-    columns: usize,
-    theme: Theme,
-) -> Vec<(String, ratatui::style::Style)> {
+fn beneath(menu: &WatchMenu, app: &App, columns: usize, theme: Theme) -> Vec<(String, Style)> {
     let language = app.lesson.language;
     let lines = |said: &str| wrap_words(&text::clean(said), columns);
     if let Some(InputLine { line, problem }) = &menu.input {
@@ -118,25 +113,21 @@ fn beneath(
         let typed = typed
             .into_iter()
             .map(|line| (line.to_owned(), theme.accent()));
-        let note = match problem {
-            Some(problem) => lines(problem).into_iter().map(|line| (line, theme.error())),
-            None => lines(language.choose(EXAMPLES))
-                .into_iter()
-                .map(|line| (line, theme.muted())),
+        let (note, style) = match problem {
+            Some(problem) => (problem.as_str(), theme.error()),
+            None => (language.choose(EXAMPLES), theme.muted()),
         };
-        let note: Vec<_> = note.collect();
+        let note = lines(note).into_iter().map(|line| (line, style));
         return typed.chain(note).collect();
     }
     let Some(watched) = watched(app, menu.row) else {
         return Vec::new();
     };
     let mut said = range(watched).map_or_else(String::new, |[least, most]| {
+        let [zero, least, most] = [least.min(0.0), least, most].map(WatchValue::number);
         language.choose([
-            format!(
-                "from {least} to {most} over the steps; bars begin at {}",
-                zero(least)
-            ),
-            format!("各步之间从 {least} 到 {most}；条形从 {} 开始", zero(least)),
+            format!("from {least} to {most} over the steps; bars begin at {zero}"),
+            format!("各步之间从 {least} 到 {most}；条形从 {zero} 开始"),
         ])
     });
     if let Some(value @ (WatchValue::Text(_) | WatchValue::Failed { .. })) =
@@ -170,7 +161,7 @@ fn number(value: &WatchValue) -> f64 {
 }
 
 /// The least and the largest number among the values.
-fn range(watched: &WatchValues) -> Option<[WatchValue; 2]> {
+fn range(watched: &WatchValues) -> Option<[f64; 2]> {
     let numbers = watched.values.iter().filter_map(|value| match value {
         WatchValue::Number(value) => Some(*value),
         _ => None,
@@ -179,15 +170,7 @@ fn range(watched: &WatchValues) -> Option<[WatchValue; 2]> {
         (f64::INFINITY, f64::NEG_INFINITY),
         |(least, most), value| (least.min(value), most.max(value)),
     );
-    (range.0 <= range.1).then(|| [range.0, range.1].map(WatchValue::Number))
-}
-
-/// Where bars begin: at zero, or at the least value where that is below it.
-fn zero(least: WatchValue) -> WatchValue {
-    match least {
-        WatchValue::Number(value) if value < 0.0 => WatchValue::Number(value),
-        _ => WatchValue::Number(0.0),
-    }
+    (range.0 <= range.1).then_some([range.0, range.1])
 }
 
 /// Numbers as bars show them: from the least where that is below zero.
