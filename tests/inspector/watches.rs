@@ -52,12 +52,14 @@ fn a_watch_expression_has_a_value_for_every_step_of_a_run_that_is_done() {
     for (size, language) in [
         ((80, 24), Language::En),
         ((120, 40), Language::Zh),
-        ((30, 10), Language::En),
+        ((40, 12), Language::En),
     ] {
         let mut app = session.app.clone();
         app.lesson.language = language;
         let screen = text(&app, size);
         assert!(screen.contains("step.sigma"), "{screen}");
+        let title = language.choose(["Watch expressions", "监 视 表 达 式"]);
+        assert!(screen.contains(title), "{screen}");
     }
     // Going back shows the value of that step.
     let first = session.app.run().unwrap().step(0).unwrap().sigma;
