@@ -11,7 +11,7 @@ use crate::generation::{
     DeviceChoice, MAX_STEPS, NoPatch, NoStepRange, Patch, Precision, Request, RequestPatch,
     StepRange,
 };
-use crate::lesson::Language;
+use crate::lesson::{Language, Watch};
 use crate::model::AttentionDetail;
 use crate::random::random_seed;
 use crate::scheduler::{BetaSchedule, SchedulerKind};
@@ -115,6 +115,15 @@ Examples:
   diffuscope run -p \"a castle\" --json castle/ --tensors 'attention/mid_block.*'
   echo \"a castle\" | diffuscope run -p -
       takes the prompt from standard input
+
+Questions (--watch, --break):
+  filters in the language of jq over run.json, as far as the run has come:
+    --break '.not_finite != null'         where values cease to be finite
+    --break 'step.index == 11'            after step 12
+    --watch 'share(\"castle\")'           the word's share of the attention
+    --watch 'step.tensors.x0.stats.std'   a statistic of a tensor
+    --watch 'step.modules[] | select(.path == \"conv_in\") | .stats.norm'
+  `step` is the newest step. lessons/README.md lists what there is.
 
 The export (--json):
   DIR/run.json has the request, the tokens, the schedule and the steps, and of
@@ -280,6 +289,13 @@ pub struct RunArgs {
     /// What to write.
     #[command(flatten)]
     pub export: ExportArgs,
+    /// Ask FILTER after every step, and say what it gave; also in run.json. May be repeated (see below)
+    #[arg(long, value_name = "FILTER", value_parser = watch)]
+    pub watch: Vec<Watch>,
+    /// Stop after the step at which FILTER is true: the picture is the predicted one, the export what there is. May be
+    /// repeated
+    #[arg(long = "break", value_name = "FILTER", value_parser = breakpoint)]
+    pub breakpoints: Vec<Watch>,
 }
 
 /// What to write of a run: the picture, and what happened on the way.
@@ -840,6 +856,22 @@ fn weight(text: &str) -> Result<(String, f32), String> {
 
 fn patch(text: &str) -> Result<Patch, String> {
     text.parse().map_err(|error: NoPatch| error.to_string())
+}
+
+fn watch(text: &str) -> Result<Watch, String> {
+    read_watch(text, false)
+}
+
+fn breakpoint(text: &str) -> Result<Watch, String> {
+    read_watch(text, true)
+}
+
+fn read_watch(text: &str, breaks: bool) -> Result<Watch, String> {
+    Watch::parse(text, breaks).map_err(|error| {
+        let before = text.get(..error.at).unwrap_or_default();
+        let column = before.chars().count() + 1;
+        format!("at character {column}: {error}")
+    })
 }
 
 fn swap(text: &str) -> Result<(String, String), String> {

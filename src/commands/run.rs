@@ -10,11 +10,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{RunArgs, Seed};
 use crate::export::{
-    DestinationError, Export, OutputFile, RunMetadata, TensorSelectionError, open_donors, write_png,
+    DestinationError, Export, OutputFile, RunMetadata, Stopped, TensorSelectionError, WatchValue,
+    WatchValues, open_donors, write_png,
 };
 use crate::generation::{self, ModelInfo, Request, late_note, words};
+use crate::lesson::Watches;
+use crate::model::AttentionDetail;
 use crate::model::tokenizer::Token;
-use crate::trace::{CancelToken, Cause, Event, ImageTrace, RecordOptions, Recorder, TokensTrace};
+use crate::trace::{
+    CancelToken, Cause, Event, ImageTrace, NotFinite, RecordOptions, Recorder, StepTrace,
+    TextTrace, TokensTrace,
+};
 
 use super::advice::{device_note, tensor_selection};
 use super::interrupt::cancel_on_signals;
@@ -62,18 +68,26 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let selection = export.selection(&info).map_err(wrong)?;
     let donors =
         open_donors(&request, &info).context("a patch takes values from a recorded run")?;
+    let questions = [args.watch, args.breakpoints].concat();
+    let watches = Watches::new(&info, request.clone(), questions);
+    let exported = export.record_options(&info).map_err(wrong)?;
     let options = RecordOptions {
         donors,
         cancel,
-        ..export.record_options(&info).map_err(wrong)?
+        ..watches.record_options(exported.clone())
     };
 
     let pipeline = Arc::new(pipeline);
     let recorder = Recorder::new(Arc::clone(&pipeline), request, options);
     let recorder = recorder.map_err(|error| usage(error.into()))?;
-    let metadata = RunMetadata::new(&info, recorder.request().clone(), &[]);
+    let mut metadata = RunMetadata::new(&info, recorder.request().clone(), &[]);
     let export = folder.map(|folder| Export::new(folder, metadata.clone(), selection));
-    let outcome = generate(&info, recorder, export, &bar)?;
+    let watched = Watched { watches, exported };
+    let outcome = generate(&info, recorder, export, watched, &bar)?;
+    metadata.stopped = outcome.stopped;
+    for watch in &outcome.watches {
+        bar.interrupt(|| complain("watch", &in_words(watch)));
+    }
     let mut written: Vec<PathBuf> = Vec::new();
     if let Some(png) = png {
         let path = png.publish(|out| write_png(out, &outcome.image.image, &metadata));
@@ -144,67 +158,156 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
+/// Questions that are asked beside a run.
+struct Watched {
+    watches: Watches,
+    /// What is recorded for the export, and not for them alone.
+    exported: RecordOptions,
+}
+
+impl Watched {
+    /// `event` as it is exported: without what was recorded for the questions alone.
+    fn exported(&self, event: &Event) -> Event {
+        match event {
+            Event::Step(step) => {
+                let mut step = StepTrace::clone(step);
+                if self.exported.attention == AttentionDetail::None {
+                    step.attention.clear();
+                }
+                if !self.exported.modules {
+                    step.modules.clear();
+                }
+                Event::Step(step.into())
+            }
+            Event::Text(text) if !self.exported.modules => {
+                let modules = Vec::new();
+                let text = TextTrace::clone(text);
+                Event::Text(TextTrace { modules, ..text }.into())
+            }
+            event => event.clone(),
+        }
+    }
+}
+
+/// A question and what it gave: the newest value, and from where to where it went.
+fn in_words(watch: &WatchValues) -> String {
+    let numbers = watch.values.iter().filter_map(|value| match value {
+        WatchValue::Number(value) => Some(*value),
+        _ => None,
+    });
+    let (least, most) = numbers.fold(
+        (f64::INFINITY, f64::NEG_INFINITY),
+        |(least, most), value| (least.min(value), most.max(value)),
+    );
+    let filter = &watch.filter;
+    let Some(last) = watch.values.last() else {
+        return format!("{filter}: never asked");
+    };
+    if least < most {
+        let [least, most] = [least, most].map(WatchValue::Number);
+        format!("{filter}: {last} at the end, from {least} to {most} over the steps")
+    } else {
+        format!("{filter}: {last}")
+    }
+}
+
 /// What came of a generation.
 struct Outcome {
     image: Arc<ImageTrace>,
     export: Option<Export>,
+    /// What was asked after every step.
+    watches: Vec<WatchValues>,
+    /// Where a breakpoint stopped it.
+    stopped: Option<Stopped>,
     /// Were there values that are NaN or infinite? It has been said.
     is_broken: bool,
 }
 
-/// Runs the generation to its end, exporting what happens.
+/// Runs the generation to its end, or to where a breakpoint stops it, exporting what happens.
 fn generate(
     info: &ModelInfo,
     mut recorder: Recorder,
     mut export: Option<Export>,
+    mut watched: Watched,
     bar: &RunBar,
 ) -> anyhow::Result<Outcome> {
     let mut image = None;
     let mut is_broken = false;
-    while let Some(event) = recorder.advance()? {
+    let mut stopped = None;
+    let mut next = recorder.advance()?;
+    while let Some(event) = next {
         if let Some(export) = &mut export {
-            export.write(&event)?;
+            export.write(&watched.exported(&event))?;
         }
         if let Event::Tokens(tokens) = &event {
             let warnings = warnings(&info.name, recorder.request(), tokens);
             bar.interrupt(|| warnings.iter().for_each(|warning| warn(warning)));
         }
         // Said once: what follows is not finite either.
-        if !is_broken && let Some(mut found) = event.not_finite() {
+        if !is_broken && let Some(found) = event.not_finite() {
             is_broken = true;
-            let component = found.component();
-            let weight =
-                component.and_then(|component| recorder.pipeline().broken_weight(component));
-            found.weight = weight.cloned();
-            if let Some(export) = &mut export {
-                export.blame(found.weight.clone());
-            }
-            let [what, _] = not_finite::what(&found);
-            let advice = if let Cause::Weight(_) = found.cause(&info.dtype) {
-                // It was warned of when it was read.
-                "The weights that are not finite themselves, named above, are why.".to_owned()
-            } else {
-                let [advice, _] = not_finite::advice(&found, info);
-                advice
-            };
-            bar.interrupt(|| warn(&format!("{what}. {advice}")));
+            say_not_finite(found, info, &recorder, export.as_mut(), bar);
         }
         bar.show(&event);
-        if let Event::Image(done) = event {
-            if let Some([note, _]) = not_finite::decoded_again(&done, info) {
-                bar.interrupt(|| complain("note", &note));
+        let stop = watched.watches.take(&event);
+        next = match (event, stop) {
+            (Event::Image(done), _) => {
+                if let Some([note, _]) = not_finite::decoded_again(&done, info) {
+                    bar.interrupt(|| complain("note", &note));
+                }
+                image = Some(done);
+                None
             }
-            image = Some(done);
-        }
+            (Event::Step(step), Some(found)) => {
+                bar.interrupt(|| complain("note", &format!("stopped after {found}")));
+                if let Some(export) = &mut export {
+                    export.stop(found.clone())?;
+                }
+                stopped = Some(found);
+                Some(recorder.predicted_image(&step)?)
+            }
+            _ => recorder.advance()?,
+        };
     }
     let Some(image) = image else {
         anyhow::bail!("the run ended without a picture");
     };
+    let watches = watched.watches.values();
+    if let Some(export) = &mut export {
+        export.watch(watches.clone());
+    }
     Ok(Outcome {
         image,
         export,
+        watches,
+        stopped,
         is_broken,
     })
+}
+
+/// Says where values first ceased to be finite, and which weight was it.
+fn say_not_finite(
+    mut found: NotFinite,
+    info: &ModelInfo,
+    recorder: &Recorder,
+    export: Option<&mut Export>,
+    bar: &RunBar,
+) {
+    let component = found.component();
+    let weight = component.and_then(|component| recorder.pipeline().broken_weight(component));
+    found.weight = weight.cloned();
+    if let Some(export) = export {
+        export.blame(found.weight.clone());
+    }
+    let [what, _] = not_finite::what(&found);
+    let advice = if let Cause::Weight(_) = found.cause(&info.dtype) {
+        // It was warned of when it was read.
+        "The weights that are not finite themselves, named above, are why.".to_owned()
+    } else {
+        let [advice, _] = not_finite::advice(&found, info);
+        advice
+    };
+    bar.interrupt(|| warn(&format!("{what}. {advice}")));
 }
 
 /// The paths on standard output, for scripts as they are.

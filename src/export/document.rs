@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use super::number::Number;
 pub(crate) use super::number::Numbers;
 use super::selection::ATTENTION;
+use super::watch::{Stopped, WatchValues};
 use crate::checkpoint::LatentRgb;
 use crate::generation::{AttentionLayer, BranchPoint, ModelInfo, Request};
 use crate::model::tokenizer::{Token, TokenKind};
@@ -70,8 +71,14 @@ pub struct RunDocument {
     /// The tensors of the whole run, by name: `token_embedding`, `position_embedding`,
     /// `text_model.encoder.layers.N`, `prompt_embedding`, `negative_prompt_embedding`, `initial_noise`.
     pub tensors: BTreeMap<String, TensorEntry>,
-    /// The picture.
+    /// The picture; of a run that a breakpoint stopped, the predicted x0 of its last step, decoded.
     pub image: Image,
+    /// Watch expressions, and what each gave after every step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<WatchValues>,
+    /// Where a breakpoint stopped the run, where one did: it has fewer steps than its schedule then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// What kind of document this is.

@@ -19,6 +19,7 @@ mod png;
 mod replay;
 mod save;
 mod selection;
+mod watch;
 mod writer;
 
 pub use destination::{DestinationError, OutputFile, OutputFolder};
@@ -29,5 +30,6 @@ pub use png::write_png;
 pub use replay::{Replay, ReplayError, Verified, open_donors};
 pub use save::{SaveRunError, save_attention, save_run, save_step, save_tensor, save_trace};
 pub use selection::{TensorSelection, tensor_names};
+pub use watch::{Stopped, WatchValue, WatchValues};
 pub(crate) use writer::tensor_file;
 pub use writer::{Export, ExportError, RunMetadata};

@@ -75,6 +75,12 @@ fn untold(run: &RunMetadata) -> Option<String> {
     let branches = run.branches.iter();
     changes
         .extend(branches.map(|branch| format!("another request before step {}", branch.step + 1)));
+    if let Some(stopped) = &run.stopped {
+        changes.push(format!(
+            "the picture predicted at step {}, where the run was stopped",
+            stopped.step + 1
+        ));
+    }
     if [&run.request.prompt, &run.request.negative_prompt]
         .iter()
         .any(|text| text.contains('#'))

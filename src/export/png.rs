@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::RunMetadata;
 use super::document::{Model, Program};
 use super::parameters::parameters;
+use super::watch::Stopped;
 use crate::generation::{BranchPoint, Request};
 
 /// Writes `image` as PNG with what was asked for in it, twice: as the text chunk `parameters`, in the form that other
 /// programs for these models read, and as the text chunk `diffuscope`, JSON with `program`, `model`, `request` and,
-/// where there are some, `branches`.
+/// where there are some, `branches` and where it was `stopped`.
 ///
 /// The same picture and request give the same bytes.
 pub fn write_png(out: &mut dyn Write, image: &RgbImage, run: &RunMetadata) -> io::Result<()> {
@@ -21,6 +22,7 @@ pub fn write_png(out: &mut dyn Write, image: &RgbImage, run: &RunMetadata) -> io
         model: run.model.clone(),
         request: run.request.clone(),
         branches: run.branches.clone(),
+        stopped: run.stopped.clone(),
     };
     let text = [
         (PARAMETERS, parameters(image.dimensions(), run)),
@@ -40,6 +42,8 @@ pub(super) struct Made {
     pub request: Request,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<BranchPoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// What a PNG file says of how it was made. `None` where it says nothing, or nothing that can be read.

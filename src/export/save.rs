@@ -12,7 +12,7 @@ use super::png::write_png;
 use super::writer::{not_at_its_end, step_tensors};
 use super::{
     DestinationError, Export, ExportError, ExportOptions, OutputFile, OutputFolder, RunMetadata,
-    TensorSelection, TensorSelectionError,
+    TensorSelection, TensorSelectionError, WatchValues,
 };
 use crate::generation;
 use crate::model::AttentionDetail;
@@ -90,7 +90,8 @@ impl Serialize for StepTensors<'_> {
     }
 }
 
-/// Writes a finished run that was kept in memory, `recorder`'s, as `options` say; returns what was written. Attention
+/// Writes a finished run that was kept in memory, `recorder`'s, as `options` say, with what watch expressions gave; returns
+/// what was written. Attention
 /// that `trace` does not keep in the detail that is asked for is computed again, a step at a time. Statistics of
 /// modules are there only if the run was recorded with them.
 ///
@@ -100,6 +101,7 @@ pub fn save_run(
     options: &ExportOptions,
     recorder: &Recorder,
     trace: &Trace,
+    watches: Vec<WatchValues>,
 ) -> Result<Vec<PathBuf>, SaveRunError> {
     let info = recorder.pipeline().info();
     let found = trace.not_finite();
@@ -107,6 +109,7 @@ pub fn save_run(
     let weight = component.and_then(|component| recorder.pipeline().broken_weight(component));
     let metadata = RunMetadata {
         broken_weight: weight.cloned(),
+        watches,
         ..RunMetadata::new(info, trace.request.clone(), &trace.branches)
     };
     let mut written = Vec::new();
@@ -151,6 +154,7 @@ pub fn save_trace<E: From<ExportError>>(
     else {
         return Err(not_at_its_end().into());
     };
+    let stopped = metadata.stopped.clone();
     let mut export = Export::new(folder, metadata, selection);
     export.write(&Event::Tokens(tokens.clone()))?;
     export.write(&Event::Text(text.clone()))?;
@@ -159,6 +163,9 @@ pub fn save_trace<E: From<ExportError>>(
         let mut step = StepTrace::clone(step);
         step.attention = attention(step.index)?;
         export.write(&Event::Step(step.into()))?;
+    }
+    if let Some(stopped) = stopped {
+        export.stop(stopped)?;
     }
     export.write(&Event::Image(image.clone()))?;
     Ok(export.finish()?)

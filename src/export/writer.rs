@@ -15,6 +15,7 @@ use super::document::{
 };
 use super::json::write_lines;
 use super::png::write_png;
+use super::watch::{Stopped, WatchValues};
 use super::{DestinationError, OutputFolder, TensorSelection};
 use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request};
@@ -40,6 +41,10 @@ pub struct RunMetadata {
     pub scheduler_config: Option<SchedulerConfig>,
     /// The weight that brought about values that are not finite, where that is known already.
     pub broken_weight: Option<BrokenWeight>,
+    /// Where a breakpoint stopped the run, so that the picture is what was predicted there.
+    pub stopped: Option<Stopped>,
+    /// What watch expressions gave, where that is known already.
+    pub watches: Vec<WatchValues>,
 }
 
 impl RunMetadata {
@@ -54,6 +59,8 @@ impl RunMetadata {
             branches: branches.to_vec(),
             scheduler_config: info.scheduler_config.clone(),
             broken_weight: None,
+            stopped: None,
+            watches: Vec::new(),
         }
     }
 
@@ -72,6 +79,8 @@ impl RunMetadata {
             branches: Vec::new(),
             scheduler_config: None,
             broken_weight: None,
+            stopped: None,
+            watches: Vec::new(),
         }
     }
 
@@ -95,6 +104,8 @@ impl RunMetadata {
             steps: Vec::new(),
             tensors: BTreeMap::new(),
             image: Image::default(),
+            watches: self.watches,
+            stopped: None,
         }
     }
 }
@@ -190,6 +201,28 @@ impl Export {
         if let Some(found) = &mut self.document.not_finite {
             found.weight = weight;
         }
+    }
+
+    /// Says what watch expressions gave.
+    pub fn watch(&mut self, watches: Vec<WatchValues>) {
+        self.document.watches = watches;
+    }
+
+    /// Says that a breakpoint stopped the run after a step: the picture is what comes next.
+    ///
+    /// # Errors
+    /// A run that is not between two steps, or after its last.
+    pub fn stop(&mut self, stopped: Stopped) -> Result<(), ExportError> {
+        let steps = self.document.steps.len();
+        let is_there = matches!(self.expects, Expects::Step(..) | Expects::Image);
+        if !is_there || steps != stopped.step + 1 {
+            let reason = format!("it was stopped after {steps} steps, not at {stopped}");
+            return Err(ExportError::Order(reason));
+        }
+        self.expects = Expects::Image;
+        self.metadata.stopped = Some(stopped.clone());
+        self.document.stopped = Some(stopped);
+        Ok(())
     }
 
     /// Completes the export and puts it into its place; returns the folder's path.

@@ -19,6 +19,7 @@ mod parse;
 mod progress;
 mod run_json;
 mod subject;
+pub(crate) mod watch;
 
 pub(crate) use answer::Verdict;
 pub use choice::{Curve, Grid, Part, Side, StepTensor, View};
@@ -31,6 +32,7 @@ pub use parse::parse;
 pub use progress::{Progress, ProgressError, Solved};
 pub(crate) use run_json::RunJson;
 pub(crate) use subject::{Subject, called};
+pub(crate) use watch::{Watch, Watches};
 
 use crate::generation::RequestPatch;
 use digest::ExerciseDigest;

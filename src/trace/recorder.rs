@@ -298,6 +298,14 @@ impl Recorder {
         self.options.cancel.clone()
     }
 
+    /// The picture that `step`, which was done, predicts: its x0, decoded.
+    pub fn predicted_image(&self, step: &StepTrace) -> Result<Event, Error> {
+        let start = Instant::now();
+        let x0 = step.tensor("x0").ok_or(Error::NoSuchStep(step.index))?;
+        let decoded = self.generation.pipeline().decode_values(&x0.data)?;
+        Ok(image_event(decoded, start))
+    }
+
     /// Begins to read what `step` gave.
     fn pending_step(
         &self,

@@ -12,7 +12,7 @@ mod tables;
 pub use tables::{ALWAYS, BROWSE, LESSON, MOUSE, NETWORK};
 use tables::{
     ANSWER, DESTINATION, EDIT, EXPORT, HELP, JUMP, LESSONS, PATCH, PLACE, QUIT, RUNS, SEARCH,
-    WEIGHT,
+    WATCH, WATCHES, WEIGHT,
 };
 
 /// One or two keys that belong together, and what they do.
@@ -122,6 +122,8 @@ fn table(mode: &Mode) -> &'static [Binding] {
         Mode::Answer(_) => ANSWER,
         Mode::Export(_) => EXPORT,
         Mode::Destination(_) => DESTINATION,
+        Mode::Watches(menu) if menu.input.is_some() => WATCH,
+        Mode::Watches(_) => WATCHES,
         Mode::Place => PLACE,
         Mode::Quit(_) => QUIT,
     }
@@ -218,6 +220,8 @@ mod tests {
             (DESTINATION, &[], TYPING),
             (PLACE, always, &[]),
             (WEIGHT, &[], TYPING),
+            (WATCHES, always, &[]),
+            (WATCH, &[], TYPING),
             (QUIT, &[], &[]),
         ] {
             let keys = bindings.iter().chain(more).flat_map(|b| b.dispatch);

@@ -13,3 +13,4 @@ mod narrow;
 mod network;
 mod screens;
 mod support;
+mod watches;

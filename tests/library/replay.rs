@@ -233,7 +233,7 @@ fn a_plan_writes_a_finished_run_with_every_head_computed_again() {
     };
     options.check_places().unwrap();
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-    let written = save_run(&options, &recorder, &trace).unwrap();
+    let written = save_run(&options, &recorder, &trace, Vec::new()).unwrap();
     assert_eq!(
         written,
         [parent.path().join("a.png"), parent.path().join("a")]
@@ -586,7 +586,7 @@ fn branched(request: &Request, branches: &[Request]) -> (TempDir, PathBuf) {
         json: Some(parent.path().join("out")),
         ..ExportOptions::default()
     };
-    let written = save_run(&options, &recorder, &trace).unwrap();
+    let written = save_run(&options, &recorder, &trace, Vec::new()).unwrap();
     (parent, written[0].clone())
 }
 
@@ -687,7 +687,7 @@ fn guidance_by_steps_and_rescaled_is_computed_again() {
         json: Some(parent.path().join("out")),
         ..ExportOptions::default()
     };
-    let written = save_run(&options, &recorder, &trace).unwrap();
+    let written = save_run(&options, &recorder, &trace, Vec::new()).unwrap();
     let replay = Replay::open(&written[0]).unwrap();
     assert_eq!(replay.request(), &request);
     assert!(replay.verify().is_ok());

@@ -6,3 +6,4 @@ mod lesson;
 mod not_finite;
 mod single_file;
 mod terminal;
+mod watch;

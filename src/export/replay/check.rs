@@ -233,12 +233,23 @@ fn schedule(document: &RunDocument, at: &Document) -> Result<Schedule, ReplayErr
     let alphas = schedule.alphas_cumprod.len();
     let expected = format!("{betas}, as betas has");
     length("schedule.alphas_cumprod", alphas, alphas == betas, expected)?;
-    length(
-        "steps",
-        document.steps.len(),
-        document.steps.len() == steps,
-        format!("{steps}, as schedule.timesteps has"),
-    )?;
+    let (done, expected) = match &document.stopped {
+        None => (steps, format!("{steps}, as schedule.timesteps has")),
+        Some(stopped) if stopped.step < steps => {
+            let done = stopped.step + 1;
+            (done, format!("{done}, the last of them stopped.step"))
+        }
+        Some(stopped) => {
+            let expected = format!("below {steps}, the number of schedule.timesteps");
+            return Err(at.wrong(
+                "stopped.step".to_owned(),
+                stopped.step.to_string(),
+                expected,
+            ));
+        }
+    };
+    let found = document.steps.len();
+    length("steps", found, found == done, expected)?;
     for (member, numbers) in [
         ("schedule.timesteps", &schedule.timesteps),
         ("schedule.sigmas", &schedule.sigmas),

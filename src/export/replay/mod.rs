@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::document::{self, Architecture, DataType, Number, RunDocument, TensorEntry, TokenEntry};
 use super::selection::{ATTENTION, STEP_TENSORS};
-use super::{RunMetadata, TensorSelection};
+use super::{RunMetadata, Stopped, TensorSelection};
 use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Modules, Request};
 use crate::model::tokenizer::{Token, Tokens};
@@ -153,6 +153,8 @@ impl Replay {
     pub fn metadata(&self) -> RunMetadata {
         RunMetadata {
             broken_weight: self.broken_weight().cloned(),
+            stopped: self.stopped().cloned(),
+            watches: self.document.watches.clone(),
             ..RunMetadata::new(&self.info, self.request().clone(), self.branches())
         }
     }
@@ -160,6 +162,11 @@ impl Replay {
     /// The weight that brought about values that are not finite, where there are some and it was found.
     pub fn broken_weight(&self) -> Option<&BrokenWeight> {
         self.document.not_finite.as_ref()?.weight.as_ref()
+    }
+
+    /// Where a breakpoint stopped the run, where one did.
+    pub fn stopped(&self) -> Option<&Stopped> {
+        self.document.stopped.as_ref()
     }
 
     /// The tensors that were recorded.

@@ -146,6 +146,11 @@ fn natives() -> Vec<Native> {
             let data = cv.0.data().clone();
             bome(tensor(&data, &cv.1))
         }),
+        ("attention_to", v(1), |mut cv| {
+            let position = cv.0.pop_var();
+            let data = cv.0.data().clone();
+            bome(attention_to(&data, &cv.1, &position))
+        }),
         ("pow", v(2), |mut cv| {
             let exponent = cv.0.pop_var();
             let base = cv.0.pop_var();
@@ -369,8 +374,36 @@ fn position(run: &Val, word: &Val) -> Result<Val, Error> {
     Err(Error::str(format_args!("the prompt has no word “{shown}”")))
 }
 
-/// What a tensor's file has, found by its entry in the document.
-fn tensor(data: &Data, entry: &Val) -> Result<Val, Error> {
+/// The mean over all places, and heads where there are some, of the attention to a text position; of the entry of a
+/// tensor `([heads,] positions, height, width)`. The values are not made into numbers of the language: there may be
+/// millions.
+fn attention_to(data: &Data, entry: &Val, position: &Val) -> Result<Val, Error> {
+    let file = file_of(entry)?;
+    let tensor = data.tensors.of_file(&file).ok_or_else(|| unknown(&file))?;
+    let &[.., positions, height, width] = &tensor.shape[..] else {
+        let shape = &tensor.shape;
+        return Err(Error::str(format_args!(
+            "expected attention, (positions, height, width); the shape is {shape:?}"
+        )));
+    };
+    let at = float(position)?;
+    if at < 0.0 || at.fract() != 0.0 || at >= positions as f64 {
+        return Err(Error::str(format_args!(
+            "there is no position {at}; they are 0 to {}",
+            positions.saturating_sub(1)
+        )));
+    }
+    let places = height * width;
+    let start = at as usize * places;
+    let heads = tensor.data.chunks_exact((positions * places).max(1));
+    let count = heads.len() * places;
+    let rows = heads.flat_map(|head| &head[start..start + places]);
+    let sum: f64 = rows.map(|&value| f64::from(value)).sum();
+    Ok(Val::from(sum / count.max(1) as f64))
+}
+
+/// The file that a tensor's entry in the document names.
+fn file_of(entry: &Val) -> Result<String, Error> {
     let file = match entry {
         Val::Obj(members) => members.get(&Val::from("file".to_owned())),
         _ => None,
@@ -381,14 +414,21 @@ fn tensor(data: &Data, entry: &Val) -> Result<Val, Error> {
             kind(entry)
         )));
     };
-    let file = String::from_utf8_lossy(file).into_owned();
+    Ok(String::from_utf8_lossy(file).into_owned())
+}
+
+fn unknown(file: &str) -> Error {
+    let shown: String = file.chars().take(80).collect();
+    Error::str(format_args!("there is no tensor “{shown}”"))
+}
+
+/// What a tensor's file has, found by its entry in the document.
+fn tensor(data: &Data, entry: &Val) -> Result<Val, Error> {
+    let file = file_of(entry)?;
     if let Some(read) = data.read.borrow().get(&file) {
         return Ok(read.clone());
     }
-    let Some(tensor) = data.tensors.get(&file) else {
-        let shown: String = file.chars().take(80).collect();
-        return Err(Error::str(format_args!("there is no tensor “{shown}”")));
-    };
+    let tensor = data.tensors.get(&file).ok_or_else(|| unknown(&file))?;
     data.read.borrow_mut().insert(file, tensor.clone());
     Ok(tensor)
 }

@@ -58,3 +58,9 @@ def norm: [.[] | . * .] | add | sqrt;
 def distance($a; $b): [range($a | length) as $i | $a[$i] - $b[$i]] | norm;
 def cosine($a; $b): dot($a; $b) / (($a | norm) * ($b | norm));
 def near($a; $b; $eps): ($a - $b | abs) <= $eps;
+def step: .steps[-1];
+# The share of all attention in the newest step that goes to a text position, or to the first token of a word: the mean
+# over the cross-attention layers, each counted once, as on the screen.
+def share($at): (if ($at | type) == "number" then $at else position($at) end) as $position
+  | [step.tensors | to_entries[] | select(.key | startswith("attention/")) | .value | attention_to($position)]
+  | if length == 0 then error("no attention was recorded") else mean end;

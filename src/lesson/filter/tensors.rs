@@ -32,6 +32,11 @@ impl Tensors {
             .extend(others.map(|(file, tensor)| (file.clone(), tensor.clone())));
     }
 
+    /// The tensor that would be written to `file`.
+    pub fn of_file(&self, file: &str) -> Option<&Tensor> {
+        self.by_file.get(file)
+    }
+
     /// The document of the tensor that would be written to `file`.
     pub fn get(&self, file: &str) -> Option<Val> {
         let tensor = self.by_file.get(file)?;

@@ -47,6 +47,10 @@ fn has_others(app: &App, _: View) -> bool {
     !app.runs.others.is_empty()
 }
 
+fn has_run(app: &App, _: View) -> bool {
+    app.run().is_some()
+}
+
 fn goes_through_steps(app: &App, _: View) -> bool {
     app.has_steps() || app.can_continue()
 }
@@ -123,6 +127,9 @@ pub const BROWSE: &[Binding] = &[
     key("y", Group::Keep, ["compare", "比较"], has_others, &[(Char('y'), Action::Compare)],
         ["another run beside this one, with their difference; a branch beside what it left",
          "把另一个运行放在旁边，显示差别；分支放在它离开的运行旁边"]),
+    key("W", Group::Look, ["watch", "监视"], has_run, &[(Char('W'), Action::Watches)],
+        ["watch expressions: filters with their value at every step, and breakpoints, which stop a run where they are true",
+         "监视表达式：过滤器和它在每一步的值；以及断点，在它为真的地方停下运行"]),
     key("i", Group::Learn, ["explain", "解释"], |app, _| !app.is_reading(), &[(Char('i'), Action::Explain)],
         ["explain this view: the idea, the mechanism, the formulas with their sources",
          "解释本视图：直觉、机制、公式和出处"]),
@@ -359,6 +366,29 @@ pub const DESTINATION: &[Binding] = &[
     MOVE,
     CLEAR,
     here("esc", ["back", "返回"], &[(Esc, Action::Dismiss)], ["back to what can be written", "回到可以写入的内容"]),
+];
+
+#[rustfmt::skip]
+pub const WATCHES: &[Binding] = &[
+    here("↑↓", ["select", "选择"], UP_DOWN, ["the expression before or after", "上一个或下一个表达式"]),
+    here("n", ["new", "新建"], &[(Char('n'), Action::Edit)],
+        ["watch another one: a filter in the language of jq over run.json, as far as the run has come",
+         "监视另一个表达式：用 jq 的语言写的过滤器，作用于到目前为止的 run.json"]),
+    here("b", ["breakpoint", "断点"], &[(Char('b'), Action::Break)],
+        ["stop runs after the step at which it is true, or no longer", "在它为真的那一步之后停下运行，或不再停下"]),
+    here("d", ["delete", "删除"], &[(Char('d'), Action::Delete), (Delete, Action::Delete)],
+        ["watch it no longer", "不再监视"]),
+    here("esc", ["close", "关闭"], &[(Esc, Action::Dismiss), (Char('W'), Action::Watches)],
+        ["close the list; they stay", "关闭列表；表达式保留"]),
+];
+
+#[rustfmt::skip]
+pub const WATCH: &[Binding] = &[
+    here("enter", ["watch it", "监视"], &[(Enter, Action::Type(Typing::Submit))],
+        ["ask it about every step, also of what was run already", "对每一步提问，包括已经运行的"]),
+    MOVE,
+    CLEAR,
+    BACK,
 ];
 
 #[rustfmt::skip]

@@ -76,6 +76,10 @@ pub enum Action {
     Compare,
     /// Forget a run, and free its memory.
     Delete,
+    /// Show the watch expressions, or close them.
+    Watches,
+    /// Make a watch expression a breakpoint, or an ordinary one again.
+    Break,
     /// Explain the view: deeper each time, and then no more.
     Explain,
     /// Show the lessons, or close their list.

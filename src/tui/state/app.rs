@@ -16,6 +16,7 @@ use super::run::RunState;
 use super::run_list::RunList;
 use super::runs::{By, Runs};
 use super::script::Script;
+use super::watches::{WatchList, WatchMenu};
 use crate::generation::{ModelInfo, Request};
 use crate::lesson::Depth;
 use crate::model::tokenizer::ClipTokenizer;
@@ -68,6 +69,8 @@ pub enum Mode {
     Export(usize),
     /// Typing the name and the place of a file that is to be written.
     Destination(Box<Destination>),
+    /// The watch expressions, or typing one.
+    Watches(WatchMenu),
     /// Asked whether to quit, though runs would be lost; what was there before.
     Quit(Box<Mode>),
 }
@@ -76,6 +79,7 @@ impl Mode {
     pub fn is_typed(&self) -> bool {
         match self {
             Self::Help(help) => help.is_searched,
+            Self::Watches(menu) => menu.input.is_some(),
             Self::Edit(_)
             | Self::Jump(_)
             | Self::Weight(_)
@@ -111,6 +115,7 @@ pub struct App {
     pub lesson: LessonState,
     pub script: Script,
     pub export: ExportMenu,
+    pub watches: WatchList,
     /// Does it wait, once the model is there, until it is told what to run?
     pub waits: bool,
     /// The explanation beside the view, if it is open.
@@ -172,6 +177,7 @@ impl App {
     fn follow_up(&mut self) -> Vec<Task> {
         self.proceed();
         self.query_filters();
+        self.query_watches();
         self.request_missing();
         if let Some(problem) = self.lesson.problem.take() {
             self.notice = Some(Notice::Failed(problem));

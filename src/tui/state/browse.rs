@@ -82,6 +82,7 @@ impl App {
                 };
             }
             Action::Lessons => self.mode = Mode::Lessons(self.lesson.row()),
+            Action::Watches => self.list_watches(),
             Action::Mouse => self.switch_mouse(),
             _ => return false,
         }

@@ -75,6 +75,7 @@ pub(super) fn picture(run: &Run, cursor: &Cursor) -> Option<(Arc<RgbImage>, Opti
 pub(super) fn export(run: &Run, plan: ExportOptions) -> Task {
     Task::Command(Command::Export {
         run: run.id,
+        watches: run.watched.clone(),
         plan: Box::new(plan),
         trace: Box::new(run.trace.clone()),
     })

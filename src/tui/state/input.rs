@@ -35,6 +35,7 @@ impl App {
             Mode::Patch(_) => self.patch(action),
             Mode::Export(row) => self.choose_export(action, row),
             Mode::Destination(_) => self.choose_destination(action),
+            Mode::Watches(_) => self.edit_watches(action),
         }
     }
 
@@ -47,6 +48,9 @@ impl App {
             }
             Mode::Lessons(row) => Some((row, self.lesson.lessons().len())),
             Mode::Export(row) => Some((row, self.export.items.len())),
+            Mode::Watches(menu) if menu.input.is_none() => {
+                Some((&mut menu.row, self.watches.items.len()))
+            }
             _ => None,
         }
     }

@@ -30,6 +30,7 @@ mod run_list;
 mod runs;
 mod script;
 mod updates;
+mod watches;
 
 pub use app::{App, Mode, Model, Notice, Opening};
 pub use cursor::{AttentionCursor, Cursor, Grid, StepTensor, View};
@@ -39,3 +40,4 @@ pub use help::Help;
 pub use line::{InputLine, LineEditor};
 pub use run_list::RunList;
 pub use runs::Branch;
+pub use watches::WatchMenu;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::probes::Probes;
+use crate::export::{WatchValue, WatchValues};
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
 use crate::lesson::StepTensor;
+use crate::lesson::Watch;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
@@ -75,6 +77,8 @@ pub struct Run {
     pub figures: Vec<StepFigures>,
     /// Predicted x0 of some steps, decoded by the autoencoder.
     pub decoded: BTreeMap<usize, Arc<RgbImage>>,
+    /// The watch expressions of this session, and what each gave after every step, as far as it was asked.
+    pub watched: Vec<WatchValues>,
     /// Recomputed attention, besides the averages of the unconditional half.
     recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
     uncond: AttentionStore,
@@ -98,6 +102,7 @@ impl Run {
             pictures: Vec::new(),
             figures: Vec::new(),
             decoded: BTreeMap::new(),
+            watched: Vec::new(),
             recomputed: BTreeMap::new(),
             uncond: AttentionStore::new(for_uncond),
             probes: Probes::default(),
@@ -134,9 +139,40 @@ impl Run {
         self.figures.truncate(first);
         self.pictures.truncate(first);
         self.recomputed.retain(|key, _| key.step < first);
+        for watched in &mut self.watched {
+            watched.values.truncate(first);
+        }
         self.uncond.truncate(first);
         self.probes.truncate(first);
         drop(self.decoded.split_off(&first));
+    }
+
+    /// Has it watched by `watches` alone; what is known of them stays.
+    pub fn watch(&mut self, watches: &[Watch]) {
+        let mut known = std::mem::take(&mut self.watched);
+        let watched = watches.iter().map(|watch| {
+            let filter = watch.filter.code();
+            let at = known.iter().position(|known| known.filter == filter);
+            WatchValues {
+                filter: filter.to_owned(),
+                breaks: watch.breaks,
+                values: at.map_or_else(Vec::new, |at| std::mem::take(&mut known[at].values)),
+            }
+        });
+        self.watched = watched.collect();
+    }
+
+    /// Keeps what the watch expression `filter` gave after the step `first` and those that follow it.
+    pub fn keep_watched(&mut self, filter: &str, first: usize, values: Vec<WatchValue>) {
+        let steps = self.trace.steps.len();
+        let mut watched = self.watched.iter_mut();
+        if let Some(watched) = watched.find(|watched| watched.filter == filter)
+            && watched.values.len() == first
+        {
+            watched.values.extend(values);
+            // Steps may have been done anew meanwhile.
+            watched.values.truncate(steps);
+        }
     }
 
     pub fn keep_attention(&mut self, key: AttentionKey, maps: Vec<AttentionMaps>) {

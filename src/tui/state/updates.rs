@@ -92,6 +92,8 @@ impl App {
                     run.scheduler_config = Some(scheduler_config);
                 }
             }
+            Update::Watched { run, answers } => self.take_watched(run, answers),
+            Update::Stopped { run, stopped } => self.stopped(run, &stopped),
             Update::Evaluated { query, values } => self.lesson.take_values(query, values),
             Update::Saved { kept, saved } => self.saved(kept, saved),
         }

@@ -1,13 +1,14 @@
 //! What the state asks of the worker.
 
-use crate::export::ExportOptions;
+use crate::export::{ExportOptions, WatchValues};
 use crate::generation::Request;
-use crate::lesson::RunJson;
 use crate::lesson::filter::Filter;
+use crate::lesson::{RunJson, Watch};
 use crate::trace::{TensorData, Trace};
 
 use super::files::NewFile;
 use super::update::{AttentionKey, ProbeKey, Update};
+use super::watch::WatchQuery;
 
 /// Something for the worker to do, on the thread that has the model or on one of its own.
 #[derive(Debug, Clone)]
@@ -55,9 +56,13 @@ pub enum Command {
         key: ProbeKey,
         latents: Option<TensorData>,
     },
-    /// Write a finished run, as the plan says.
+    /// Stop runs where one of these, if it is a breakpoint, is true after a step; and record what they look at in runs
+    /// that begin from now on.
+    Watch(Vec<Watch>),
+    /// Write a finished run, as the plan says, with what watch expressions gave.
     Export {
         run: u64,
+        watches: Vec<WatchValues>,
         plan: Box<ExportOptions>,
         trace: Box<Trace>,
     },
@@ -78,6 +83,7 @@ impl Command {
 pub enum Job {
     WriteFile(Box<NewFile>),
     Evaluate(Box<FilterQuery>),
+    Watch(Box<WatchQuery>),
 }
 
 impl Job {
@@ -88,6 +94,7 @@ impl Job {
                 saved: file.write().map(|path| vec![path]),
             },
             Self::Evaluate(query) => query.evaluate(),
+            Self::Watch(query) => query.evaluate(),
         }
     }
 }

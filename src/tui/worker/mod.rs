@@ -10,6 +10,7 @@ mod model_thread;
 mod probe;
 mod recorded;
 mod update;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +24,7 @@ pub use command::{Command, FilterQuery, Job, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
 pub use update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work, fits_all_steps};
+pub use watch::{Asked, WatchQuery};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
 pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;

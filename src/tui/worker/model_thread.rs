@@ -10,8 +10,9 @@ use super::failure::Failure;
 use super::probe::Probing;
 use super::update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work};
 use super::{Loader, NotLoaded, Opened, send};
-use crate::export::{ExportOptions, open_donors, save_run};
+use crate::export::{ExportOptions, WatchValues, open_donors, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
+use crate::lesson::{Watch, watch};
 use crate::model::AttentionDetail;
 use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trace};
 use crate::tui::panics;
@@ -25,6 +26,9 @@ struct ModelThread {
     pipeline: Arc<Pipeline>,
     recorders: BTreeMap<u64, Recorder>,
     active: Option<ActiveRun>,
+    /// The runs so far, for breakpoints: each with the attention of its newest step alone.
+    traces: BTreeMap<u64, Trace>,
+    watches: Vec<Watch>,
     /// Runs with values that are not finite, whose weights have been looked at.
     blamed: BTreeSet<u64>,
     /// What was fitted on the steps of runs.
@@ -61,6 +65,8 @@ pub(super) fn work(
         pipeline: Arc::clone(&opened.pipeline),
         recorders: BTreeMap::new(),
         active: None,
+        traces: BTreeMap::new(),
+        watches: Vec::new(),
         blamed: BTreeSet::new(),
         probing: Probing::default(),
     };
@@ -115,12 +121,19 @@ impl ModelThread {
             Command::Forget { run } => {
                 self.recorders.remove(&run);
                 self.probing.forget(run);
+                self.traces.remove(&run);
                 self.active = self.active.filter(|active| active.run != run);
             }
             Command::Attention { run, key } => self.attention(run, key),
             Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
             Command::Probe { run, key, latents } => self.probe(run, key, latents),
-            Command::Export { run, plan, trace } => self.export(run, &plan, &trace),
+            Command::Watch(watches) => self.watches = watches,
+            Command::Export {
+                run,
+                watches,
+                plan,
+                trace,
+            } => self.export(run, watches, &plan, &trace),
         }
     }
 
@@ -133,6 +146,7 @@ impl ModelThread {
                 // The runs hold the model before.
                 self.recorders.clear();
                 self.probing = Probing::default();
+                self.traces.clear();
                 self.pipeline = pipeline;
             }
             Err(failure) => self.send(Update::LoadFailed(failure)),
@@ -151,9 +165,14 @@ impl ModelThread {
             cancel: self.cancel.clone(),
             ..RecordOptions::default()
         };
+        let options = watch::record_options(&self.watches, options);
         let pipeline = Arc::clone(&self.pipeline);
         match catch_panic(|| Recorder::new(pipeline, request, options)) {
-            Ok(recorder) => self.go_on(run, recorder),
+            Ok(recorder) => {
+                let trace = Trace::new(recorder.request().clone(), usize::MAX);
+                self.traces.insert(run, trace);
+                self.go_on(run, recorder);
+            }
             Err(failure) => self.fail(run, failure),
         }
     }
@@ -172,6 +191,13 @@ impl ModelThread {
         match catch_panic(|| recorder.fork(step, request)) {
             Ok((recorder, events)) => {
                 let branches = recorder.branches().to_vec();
+                if let Some(trace) = self.traces.get(&parent) {
+                    let mut trace = trace.clone();
+                    trace.truncate(step);
+                    trace.request = recorder.request().clone();
+                    trace.branches.clone_from(&branches);
+                    self.traces.insert(run, trace);
+                }
                 self.send(Update::Branched { run, branches });
                 for event in events {
                     self.send_recorded(run, event);
@@ -209,10 +235,25 @@ impl ModelThread {
             Ok(Some(event)) => {
                 if let Some(event) = event {
                     self.send_recorded(run, event);
+                    self.stop_at_breakpoint(run, work);
                 }
             }
             Ok(None) => self.pause(true),
             Err(failure) => self.fail(run, failure),
+        }
+    }
+
+    /// Lets `run`, which has just done `work`, wait where that was a step and a breakpoint is true after it.
+    fn stop_at_breakpoint(&mut self, run: u64, work: Work) {
+        let (Work::Step(step), Some(trace)) = (work, self.traces.get(&run)) else {
+            return;
+        };
+        let breaks = self.watches.iter().filter(|watch| watch.breaks);
+        let breaks: Vec<Watch> = breaks.cloned().collect();
+        let values = watch::ask(&breaks, self.pipeline.info(), trace);
+        if let Some(stopped) = watch::first_stop(&breaks, step, &values) {
+            self.send(Update::Stopped { run, stopped });
+            self.pause(false);
         }
     }
 
@@ -263,9 +304,9 @@ impl ModelThread {
         self.send(update);
     }
 
-    fn export(&self, run: u64, plan: &ExportOptions, trace: &Trace) {
+    fn export(&self, run: u64, watches: Vec<WatchValues>, plan: &ExportOptions, trace: &Trace) {
         let write = |recorder| {
-            save_run(plan, recorder, trace).map_err(|error| Failure::not_written(&error))
+            save_run(plan, recorder, trace, watches).map_err(|error| Failure::not_written(&error))
         };
         let saved = self
             .recorder(run)
@@ -312,6 +353,12 @@ impl ModelThread {
             pipeline.info().preview(latents, scale)
         });
         let found = event.not_finite();
+        if let Some(trace) = self.traces.get_mut(&run) {
+            if matches!(event, Event::Step(_)) {
+                trace.attention.clear();
+            }
+            trace.apply(event.clone());
+        }
         self.send(Update::Recorded {
             run,
             event,

@@ -8,7 +8,7 @@ use super::command::Command;
 use super::failure::Failure;
 use super::send;
 use super::update::{AttentionKey, Pictures, Update};
-use crate::export::{ExportOptions, Replay, save_trace};
+use crate::export::{ExportOptions, Replay, RunMetadata, WatchValues, save_trace};
 use crate::lesson::Said;
 use crate::model::AttentionDetail;
 use crate::trace::{AttentionMaps, Guidance, Trace};
@@ -17,7 +17,17 @@ pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receive
     let loaded = Update::Loaded {
         info: Arc::new(replay.info().clone()),
         request: Box::new(replay.request().clone()),
-        note: None,
+        note: replay.stopped().map(|stopped| {
+            [
+                format!(
+                    "this run was stopped after {stopped}; its picture is what was predicted there"
+                ),
+                format!(
+                    "这次运行在第 {} 步之后被断点停下，图片是那一步的预测",
+                    stopped.step + 1
+                ),
+            ]
+        }),
         recorded: true,
         tokenizer: None,
     };
@@ -57,13 +67,18 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
                 failure: missing(["A model to go on with", "继续运行要用的模型"]),
             }
         }
-        Command::Export { run, plan, trace } => Update::Saved {
+        Command::Export {
+            run,
+            watches,
+            plan,
+            trace,
+        } => Update::Saved {
             kept: Some(run),
-            saved: export(replay, &plan, &trace),
+            saved: export(replay, &plan, &trace, watches),
         },
         Command::Open { .. } => Update::LoadFailed(missing(["A model to run", "运行要用的模型"])),
         // Nothing goes on that could be stopped, and nothing is kept for a run.
-        Command::Pause | Command::Cancel | Command::Forget { .. } => return,
+        Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Watch(_) => return,
     };
     send(answers, update);
 }
@@ -88,7 +103,12 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
 }
 
 /// Writes the run once more: as it was recorded, with the attention that was.
-fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<PathBuf>, Failure> {
+fn export(
+    replay: &Replay,
+    plan: &ExportOptions,
+    trace: &Trace,
+    watches: Vec<WatchValues>,
+) -> Result<Vec<PathBuf>, Failure> {
     let Some(folder) = plan
         .folder()
         .map_err(|error| Failure::not_written(&error))?
@@ -96,7 +116,11 @@ fn export(replay: &Replay, plan: &ExportOptions, trace: &Trace) -> Result<Vec<Pa
         return Ok(Vec::new());
     };
     let attention = |step| replay.attention_at(step).map_err(Failure::from);
-    let (metadata, selection) = (replay.metadata(), replay.selection());
+    let metadata = RunMetadata {
+        watches,
+        ..replay.metadata()
+    };
+    let selection = replay.selection();
     Ok(vec![save_trace(
         folder, metadata, trace, selection, attention,
     )?])

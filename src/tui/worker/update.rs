@@ -6,7 +6,9 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::failure::Failure;
+use super::watch::Asked;
 use crate::checkpoint::{BrokenWeight, Component};
+use crate::export::{Stopped, WatchValue};
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
@@ -22,6 +24,13 @@ pub enum Update {
         query: u64,
         values: Vec<Result<Value, FilterError>>,
     },
+    /// What watch expressions gave for a run.
+    Watched {
+        run: u64,
+        answers: Vec<(Asked, Vec<WatchValue>)>,
+    },
+    /// A breakpoint stopped the run, which waits.
+    Stopped { run: u64, stopped: Stopped },
     /// The model is there.
     Loaded {
         info: Arc<ModelInfo>,

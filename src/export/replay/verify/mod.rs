@@ -47,6 +47,10 @@ impl Replay {
         ] {
             verified.unchecked.push(what.to_owned());
         }
+        if !self.document.watches.is_empty() || self.document.stopped.is_some() {
+            let what = "watch expressions: they were asked while the run went on";
+            verified.unchecked.push(what.to_owned());
+        }
         let document = &self.document;
         let mut steps = document.steps.iter();
         let has_modules = |text: &crate::export::document::TextStage| !text.modules.is_empty();
@@ -248,6 +252,9 @@ impl Replay {
         }
         if made.branches != document.branches {
             return said("branches");
+        }
+        if made.stopped != document.stopped {
+            return said("stopped");
         }
         if made.model != document.model {
             return said("model");

@@ -16,6 +16,7 @@ mod bottom;
 mod help;
 mod hit;
 mod overlays;
+mod watches;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Constraint::{Fill, Length};

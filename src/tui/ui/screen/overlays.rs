@@ -6,7 +6,7 @@ use ratatui::layout::{Rect, Size};
 use ratatui::style::Style;
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Widget};
 
-use super::help;
+use super::{help, watches};
 use crate::generation::Request;
 use crate::lesson::Language;
 use crate::tui::state::in_words::{self, changes};
@@ -34,6 +34,7 @@ pub fn draw(buffer: &mut Buffer, body: Rect, app: &App, theme: Theme) -> bool {
             lesson::list::draw(buffer, area, *row, app, theme);
         }
         (Mode::Export(row), _) => draw_offers(buffer, body, *row, app, theme),
+        (Mode::Watches(menu), _) => watches::draw(buffer, body, menu, app, theme),
         (Mode::Destination(asked), _) => draw_destination(buffer, body, asked, app, theme),
         _ => return false,
     }
