@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generation::Donors;
 use crate::model::AttentionDetail;
+use crate::model::hook::BatchItems;
 
 /// Stops a run from another thread: within a step, at the next module boundary. A clone is the same token.
 #[derive(Debug, Clone, Default)]
@@ -54,4 +55,15 @@ pub enum Guidance {
     /// The unconditional one: with the negative prompt in its place.
     #[serde(rename = "uncond")]
     Uncond,
+}
+
+impl Guidance {
+    /// Which item of a batch it is: a guided batch has the one without the prompt first, and one that is not guided has the
+    /// one with the prompt alone.
+    pub(super) fn item(self) -> BatchItems {
+        match self {
+            Self::Cond => BatchItems::Last,
+            Self::Uncond => BatchItems::First,
+        }
+    }
 }
