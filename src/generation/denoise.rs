@@ -5,8 +5,8 @@ use candle_core::{DType, Tensor};
 use super::encode::Contexts;
 use super::intervention::AttentionMix;
 use super::patch::Patched;
-use super::{Error, Generation, Request};
-use crate::model::{Hook, hook};
+use super::{Error, Generation, Request, Stage};
+use crate::model::{self, Hook, hook};
 
 /// Every tensor of one denoising step, each `(1, channels, height, width)`. On a GPU they may still be being computed:
 /// it is only asked to, and whoever reads them waits.
@@ -35,22 +35,9 @@ impl Generation {
         hook: &mut dyn Hook,
     ) -> Result<DenoisingStep, Error> {
         let latents = self.latents()?.clone();
-        let scheduler = &self.state.scheduler;
-        let timestep = scheduler.schedule().timesteps[index];
-        let input = scheduler.scale_model_input(&latents, index)?;
         let request = &self.state.request;
-        let taken = self.taken(index, hook)?;
-        let sites = self.pipeline.unet().sites();
-        let mut patched = Patched::new(&request.patches, index, sites, &taken)?;
-        let mut mix = self.attention_mix(request, index)?;
         let is_guided = request.is_guided_at(index);
-        let noise = self.forward(
-            &input,
-            timestep,
-            Some(&self.state.contexts),
-            is_guided,
-            &mut hook::Chain(vec![&mut patched, &mut mix, hook]),
-        )?;
+        let noise = self.predict(index, hook)?;
         let (noise_uncond, noise_text, noise_guided) = if is_guided {
             let (uncond, text) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
             let guided = request.guided(&uncond, &text)?;
@@ -78,6 +65,38 @@ impl Generation {
             latents_next: output.prev_sample,
             x0: output.x0,
         })
+    }
+
+    /// One forward pass of the UNet in the step at hand, with what the request changes in it, for a hook that looks: the
+    /// state stays as it is. The hook may end the pass when it has what it wants: see [`hook::Until`].
+    ///
+    /// # Errors
+    /// Where the stage at hand is no step; those of the networks, cancellation included.
+    pub fn look(&self, hook: &mut dyn Hook) -> Result<(), Error> {
+        let Stage::Step(index) = self.stage() else {
+            return Err(candle_core::Error::Msg("no step is at hand".into()).into());
+        };
+        hook.check()?;
+        ended(self.predict(index, hook).map(drop))
+    }
+
+    /// The noise that the UNet predicts in step `index`, `(1 or 2, channels, height, width)`.
+    fn predict(&self, index: usize, hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        let scheduler = &self.state.scheduler;
+        let timestep = scheduler.schedule().timesteps[index];
+        let input = scheduler.scale_model_input(self.latents()?, index)?;
+        let request = &self.state.request;
+        let taken = self.taken(index, hook)?;
+        let sites = self.pipeline.unet().sites();
+        let mut patched = Patched::new(&request.patches, index, sites, &taken)?;
+        let mut mix = self.attention_mix(request, index)?;
+        self.forward(
+            &input,
+            timestep,
+            Some(&self.state.contexts),
+            request.is_guided_at(index),
+            &mut hook::Chain(vec![&mut patched, &mut mix, hook]),
+        )
     }
 
     /// The noise that the UNet predicts in `input` `(1, channels, height, width)`, in f32: with guidance both halves in
@@ -124,5 +143,13 @@ impl Generation {
             prompt.dim(1)?,
             self.pipeline.device(),
         )?)
+    }
+}
+
+/// A pass that a hook ended because it had what it wanted did not fail.
+pub(super) fn ended(passed: Result<(), Error>) -> Result<(), Error> {
+    match passed {
+        Err(Error::Model(model::Error::Enough)) => Ok(()),
+        passed => passed,
     }
 }

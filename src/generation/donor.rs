@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::denoise::ended;
 use super::encode::OnlyCheck;
 use super::patch::{Patched, Taken};
 use super::{Error, Generation, Request, RequestError};
 use crate::model::unet::Site;
-use crate::model::{self, Hook, hook};
+use crate::model::{Hook, hook};
 
 /// The runs that a request's patches take values from, by the name that the patches have for them.
 pub type Donors = Arc<BTreeMap<String, Donor>>;
@@ -124,10 +125,8 @@ impl Generation {
         let input = Tensor::from_slice(&donor.input, shape, self.pipeline.device())?;
         let request = &donor.request;
         let key = (request.prompt.clone(), request.negative_prompt.clone());
-        let mut keep = KeepUntilAll {
-            wanted: sites,
-            kept: BTreeMap::new(),
-        };
+        let mut kept = hook::Cache::of(sites.clone());
+        let mut keep = hook::Until::outputs(&mut kept, sites);
         let unet = self.pipeline.unet();
         let mut patched = Patched::new(&request.patches, step, unet.sites(), &Taken::new())?;
         let mut mix = self.attention_mix(request, step)?;
@@ -140,34 +139,7 @@ impl Generation {
             self.request().is_guided_at(index),
             &mut hook::Chain(hooks),
         );
-        match passed {
-            Ok(_) | Err(Error::Model(model::Error::Enough)) => Ok(keep.kept),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Keeps the outputs of some sites, and ends the forward pass when it has all of them.
-struct KeepUntilAll {
-    wanted: BTreeSet<String>,
-    kept: BTreeMap<String, Tensor>,
-}
-
-impl Hook for KeepUntilAll {
-    fn check(&mut self) -> Result<(), model::Error> {
-        if self.kept.len() == self.wanted.len() {
-            Err(model::Error::Enough)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn wants_output(&self, path: &str) -> bool {
-        self.wanted.contains(path)
-    }
-
-    fn output(&mut self, path: &str, value: &Tensor) -> Result<Option<Tensor>, model::Error> {
-        self.kept.insert(path.to_owned(), value.clone());
-        Ok(None)
+        ended(passed.map(drop))?;
+        Ok(kept.outputs)
     }
 }

@@ -54,6 +54,11 @@ impl<'a> Capture<'a> {
         }
     }
 
+    /// Looks at the cross-attention layers at `paths` alone.
+    pub fn only_layers(&mut self, paths: &[&str]) {
+        self.layers.retain(|layer| paths.contains(&&*layer.path));
+    }
+
     /// Keeps `(batch, queries, keys)` or `(batch, heads, queries, keys)`.
     fn cross_attention(
         &mut self,

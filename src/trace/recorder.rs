@@ -21,6 +21,7 @@ use crate::generation::{
 use crate::kernels::cuda::timer::{Elapsed, Timer};
 use crate::kernels::cuda::transfer::{Buffers, Transfer};
 use crate::model::AttentionDetail;
+use crate::model::hook::Until;
 use crate::model::tokenizer::Tokens;
 
 /// A generation, recorded. It keeps where it stood before every step, so that going back costs nothing. A clone shares
@@ -250,24 +251,45 @@ impl Recorder {
         detail: AttentionDetail,
         guidance: Guidance,
     ) -> Result<Vec<AttentionMaps>, Error> {
-        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
-        if guidance == Guidance::Uncond && !state.request().is_guided_at(step) {
+        let layers = self.pipeline().info().cross_attention.iter();
+        let all: Vec<&str> = layers.map(|layer| layer.path.as_str()).collect();
+        self.attention_of(&all, step, detail, guidance)
+    }
+
+    /// The same of the cross-attention layers at `paths` alone, in the order of a forward pass, which ends at the last
+    /// of them.
+    pub fn attention_of(
+        &self,
+        paths: &[&str],
+        step: usize,
+        detail: AttentionDetail,
+        guidance: Guidance,
+    ) -> Result<Vec<AttentionMaps>, Error> {
+        let generation = self.before(step)?;
+        if guidance == Guidance::Uncond && !generation.request().is_guided_at(step) {
             return Ok(Vec::new());
         }
-        let mut generation = self.generation.clone();
-        generation.restore(state);
         let options = RecordOptions {
             attention: detail,
             cancel: self.options.cancel.clone(),
             ..RecordOptions::default()
         };
         let mut capture = Capture::new(&options, generation.pipeline(), guidance);
-        generation.advance(&mut capture)?;
+        capture.only_layers(paths);
+        generation.look(&mut Until::attention(&mut capture, paths.iter().copied()))?;
         let Captured {
             attention, probs, ..
         } = capture.captured;
         let values = Transfer::begin(probs, &self.buffers)?.finish()?;
         Ok(attention_maps(attention, values.into_iter()))
+    }
+
+    /// A generation that stands before `step`, which was done.
+    fn before(&self, step: usize) -> Result<Generation, Error> {
+        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
+        let mut generation = self.generation.clone();
+        generation.restore(state);
+        Ok(generation)
     }
 
     /// Begins to read what `step` gave.

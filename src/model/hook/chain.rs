@@ -38,6 +38,21 @@ impl Hook for Chain<'_> {
         Ok(replaced)
     }
 
+    fn looks_inside(&self) -> bool {
+        self.0.iter().any(|hook| hook.looks_inside())
+    }
+
+    fn wants_intermediate(&self, path: &str) -> bool {
+        self.0.iter().any(|hook| hook.wants_intermediate(path))
+    }
+
+    fn intermediate(&mut self, path: &str, value: &Tensor) -> Result<(), Error> {
+        let looking = self.0.iter_mut();
+        looking
+            .filter(|hook| hook.wants_intermediate(path))
+            .try_for_each(|hook| hook.intermediate(path, value))
+    }
+
     fn wants_attention(&self, path: &str) -> AttentionDetail {
         let details = self.0.iter().map(|hook| hook.wants_attention(path));
         details.max().unwrap_or_default()

@@ -8,7 +8,8 @@
 //! them. Looking changes nothing either: the arithmetic that makes the image is the same with and without a hook.
 //!
 //! Most hooks need no type of their own: [`Cache`] keeps what passes, [`on`], [`on_attention`] and
-//! [`replace_attention`] make a hook of a closure, and [`Chain`] puts several together. They name sites by their paths,
+//! [`replace_attention`] make a hook of a closure, [`Chain`] puts several together, and [`Until`] ends a pass that has
+//! given what was asked for. They name sites by their paths,
 //! in which `*` stands for anything: `mid_block.*`, `*.attn2`.
 //!
 //! ```no_run
@@ -37,11 +38,13 @@ mod cache;
 mod chain;
 mod closure;
 mod path;
+mod until;
 mod visit;
 
 pub use crate::kernels::attention::{AttentionDetail, BatchItems};
 pub use cache::Cache;
 pub use chain::Chain;
 pub use closure::{on, on_attention, replace_attention};
-pub(in crate::model) use visit::visit;
+pub use until::Until;
 pub use visit::{Hook, NoHook};
+pub(in crate::model) use visit::{show, visit};

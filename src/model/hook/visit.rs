@@ -27,6 +27,28 @@ pub trait Hook: Send {
         Ok(None)
     }
 
+    /// Does the hook want values inside of modules at all? Where it does not, it is not asked for any by its path.
+    fn looks_inside(&self) -> bool {
+        false
+    }
+
+    /// Does the hook want the value inside of a module at `path`: one line of its computation, see
+    /// [`Hook::intermediate`]?
+    fn wants_intermediate(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// A value inside of a module, to be looked at. Where the computation itself goes another way, as kernels do that
+    /// take several lines at once, the value is computed beside it, and for nobody but the hook that wants it. Its path
+    /// is that of the submodule whose output it is in diffusers and transformers (`….norm1`, `….proj_in`); what is no
+    /// submodule's output has a name of its own behind the path: `.input` what goes into a module, `.silu` after the
+    /// activation, `.sum` after what the module gives was added.
+    fn intermediate(&mut self, path: &str, value: &Tensor) -> Result<(), Error> {
+        let _ = (path, value);
+        Ok(())
+    }
+
     /// How much of the attention probabilities at `path` does the hook want to look at?
     fn wants_attention(&self, path: &str) -> AttentionDetail {
         let _ = path;
@@ -80,4 +102,22 @@ pub(in crate::model) fn visit(
     } else {
         Ok(value)
     }
+}
+
+/// Hands what `compute` gives to the hook, if it wants the value inside of a module that `path` with `name` after it says;
+/// nothing is computed otherwise.
+pub(in crate::model) fn show(
+    hook: &mut dyn Hook,
+    path: &str,
+    name: &str,
+    compute: impl FnOnce() -> candle_core::Result<Tensor>,
+) -> Result<(), Error> {
+    if !hook.looks_inside() {
+        return Ok(());
+    }
+    let path = format!("{path}.{name}");
+    if hook.wants_intermediate(&path) {
+        hook.intermediate(&path, &compute()?)?;
+    }
+    Ok(())
 }
