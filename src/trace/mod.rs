@@ -19,14 +19,14 @@ mod stats;
 mod tensor_data;
 
 pub use attention::{AttentionMaps, AttentionStore};
-pub use components::{COMPONENTS, Components};
+pub use components::Components;
 pub use event::{
     Event, ImageTrace, ModuleStats, NoiseTrace, StepTrace, TextTrace, TokensTrace, Trace,
 };
 pub use heads::HeadSummary;
 pub use not_finite::{Cause, NotFinite, TraceStage};
 pub use options::{CancelToken, Guidance, RecordOptions};
-pub use projections::{AttentionKind, MOST_PLACES, Projections, Row, layers_together};
+pub use projections::{AttentionKind, Projections, Row, layers_together};
 pub use recorder::Recorder;
 pub use stats::Stats;
 pub use tensor_data::TensorData;

@@ -3,7 +3,7 @@
 
 use super::Recorder;
 use crate::generation::Error;
-use crate::model::{self, Hook};
+use crate::model::Hook;
 use crate::trace::components::{Components, components_of};
 use crate::trace::heads::{HeadSummary, Summarise};
 use crate::trace::options::Guidance;
@@ -58,15 +58,11 @@ impl Recorder {
     /// Runs a step that was done again, with `hook`, which may end the pass early; false where the half of guidance that
     /// it asks for is not there.
     fn again(&self, step: usize, guidance: Guidance, hook: &mut dyn Hook) -> Result<bool, Error> {
-        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
-        if guidance == Guidance::Uncond && !state.request().is_guided_at(step) {
+        let generation = self.before(step)?;
+        if guidance == Guidance::Uncond && !generation.request().is_guided_at(step) {
             return Ok(false);
         }
-        let mut generation = self.generation.clone();
-        generation.restore(state);
-        match generation.advance(hook) {
-            Ok(_) | Err(Error::Model(model::Error::Enough)) => Ok(true),
-            Err(error) => Err(error),
-        }
+        generation.look(hook)?;
+        Ok(true)
     }
 }

@@ -12,6 +12,7 @@ use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
 use crate::trace::{AttentionMaps, AttentionStore, Event, Guidance, StepTrace, TensorData, Trace};
+use super::looked::LookStore;
 use crate::tui::worker::{AttentionKey, Pictures};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.
@@ -75,6 +76,8 @@ pub struct Run {
     /// Recomputed attention, besides the averages of the unconditional half.
     recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
     uncond: AttentionStore,
+    /// What closer looks at its steps found.
+    pub looked: LookStore,
 }
 
 impl Run {
@@ -95,6 +98,7 @@ impl Run {
             decoded: BTreeMap::new(),
             recomputed: BTreeMap::new(),
             uncond: AttentionStore::new(for_uncond),
+            looked: LookStore::new(for_uncond),
         }
     }
 
@@ -127,6 +131,7 @@ impl Run {
         self.pictures.truncate(first);
         self.recomputed.retain(|key, _| key.step < first);
         self.uncond.truncate(first);
+        self.looked.truncate(first);
         drop(self.decoded.split_off(&first));
     }
 
@@ -164,13 +169,14 @@ impl Run {
         let (used, _) = self.attention_memory();
         self.trace.attention.clear();
         self.uncond.clear();
-        self.recomputed.clear();
+        self.forget_recomputed();
         used
     }
 
     /// Forgets the attention maps that are not kept under the budget.
     pub fn forget_recomputed(&mut self) {
         self.recomputed.clear();
+        self.looked.clear();
     }
 
     pub(crate) fn recomputed_bytes(&self) -> usize {

@@ -6,6 +6,7 @@
 mod command;
 mod failure;
 mod files;
+mod look;
 mod model_thread;
 mod recorded;
 mod update;
@@ -21,6 +22,7 @@ use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
+pub use look::{Look, LookKey, Looked};
 pub use update::{AttentionKey, Pictures, Update, Work};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::failure::Failure;
+use super::look::{LookKey, Looked};
 use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
@@ -69,6 +70,12 @@ pub enum Update {
         key: AttentionKey,
         maps: Result<Vec<AttentionMaps>, Failure>,
     },
+    /// A closer look that was asked for; none where it was cancelled.
+    Looked {
+        run: u64,
+        key: LookKey,
+        found: Result<Option<Looked>, Failure>,
+    },
     /// A picture that was asked for.
     Decoded {
         run: u64,
@@ -130,6 +137,8 @@ pub enum Work {
     Image,
     /// Computing attention of a step again.
     Attention(usize),
+    /// Looking closer at a step.
+    Look(usize),
     /// Decoding a step's predicted x0.
     Decode(usize),
 }

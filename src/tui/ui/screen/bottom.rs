@@ -73,6 +73,13 @@ fn status(app: &App) -> String {
                 format!("正在计算注意力头 …{elapsed}"),
             ]
         }
+        (_, Some((Work::Look(_), since))) => {
+            let elapsed = elapsed(app, since);
+            [
+                format!("looking closer …{elapsed}"),
+                format!("正在细看 …{elapsed}"),
+            ]
+        }
         (_, Some((Work::Decode(_), since))) => {
             let elapsed = elapsed(app, since);
             [
