@@ -121,7 +121,7 @@ impl Intervention {
     }
 
     /// Changes a row of probabilities, one for each text position.
-    fn apply(&self, row: &mut [f32]) {
+    pub(crate) fn apply(&self, row: &mut [f32]) {
         match &self.change {
             AttentionChange::Weight(factor) => {
                 for &position in &self.positions {

@@ -75,7 +75,8 @@ pub enum StepTensor {
     Guided,
 }
 
-/// What the small attention maps go through.
+/// What the attention view shows beside the selected map: small maps of what they go through; or what it shows in its
+/// place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grid {
@@ -87,4 +88,11 @@ pub enum Grid {
     Layers,
     /// The selected word in every head of the layer.
     Heads,
+    /// One matrix of all heads of all layers, in one figure each.
+    Matrix,
+    /// Self-attention: from a place of the picture to all its places.
+    #[serde(rename = "self")]
+    Own,
+    /// Query, key and value of a place and a word, by hand.
+    Numbers,
 }

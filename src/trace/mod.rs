@@ -7,23 +7,30 @@
 
 mod attention;
 mod capture;
+mod components;
 mod event;
+mod heads;
 mod not_finite;
 mod options;
+mod principal;
 mod probe;
+mod projections;
 mod recorder;
 mod stats;
 mod tensor_data;
 
 pub use attention::{AttentionMaps, AttentionStore};
+pub use components::Components;
 pub use event::{
     Event, ImageTrace, ModuleStats, NoiseTrace, StepTrace, TextTrace, TokensTrace, Trace,
 };
+pub use heads::HeadSummary;
 pub use not_finite::{Cause, NotFinite, TraceStage};
 pub use options::{CancelToken, Guidance, RecordOptions};
 #[cfg(test)]
 pub use probe::components_of;
 pub use probe::{Features, Fitted, Probe, ProbePlace};
+pub use projections::{AttentionKind, Projections, Row, layers_together};
 pub use recorder::Recorder;
 pub use stats::Stats;
 pub use tensor_data::TensorData;

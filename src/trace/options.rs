@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Donors;
+use crate::model::hook::BatchItems;
 use crate::model::{self, AttentionDetail};
 
 /// Stops a run from another thread: within a step, at the next module boundary. A clone is the same token.
@@ -63,4 +64,15 @@ pub enum Guidance {
     /// The unconditional one: with the negative prompt in its place.
     #[serde(rename = "uncond")]
     Uncond,
+}
+
+impl Guidance {
+    /// Which item of a batch it is: a guided batch has the one without the prompt first, and one that is not guided has the
+    /// one with the prompt alone.
+    pub(super) fn item(self) -> BatchItems {
+        match self {
+            Self::Cond => BatchItems::Last,
+            Self::Uncond => BatchItems::First,
+        }
+    }
 }

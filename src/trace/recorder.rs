@@ -1,5 +1,7 @@
 //! The recorder: drives a generation and turns what passes its hooks into events.
 
+mod again;
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -12,7 +12,7 @@ use diffuscope::tui::errors;
 use diffuscope::tui::state::action::{Action, Typing};
 use diffuscope::tui::state::lesson::LessonState;
 use diffuscope::tui::state::run::RunState;
-use diffuscope::tui::state::{App, Mode, Model, Notice, View};
+use diffuscope::tui::state::{App, Grid, Mode, Model, Notice, View};
 use diffuscope::tui::worker::{Failure, Loader, NotLoaded, Work, Worker};
 use ratatui::buffer::Buffer;
 use unicode_width::UnicodeWidthStr;
@@ -37,7 +37,7 @@ const TERMS: &str = "
     sd startoftext endoftext option fn fg shell Apple abc
     encoder layers difference
     SiLU GELU GEGLU sigmoid value gate off conv res attn proj time emb resnets resnet upsamplers downsamplers decoder
-    mlp fc self sum shortcut net
+    mlp fc self sum shortcut net heads
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
@@ -240,6 +240,33 @@ fn runs_beside_each_other_are_compared_in_chinese() {
         app.update(action);
         is_chinese(&app, what);
     }
+}
+
+#[test]
+fn a_closer_look_at_attention_is_in_chinese() {
+    let mut session = key(finished(2), "8");
+    let mut found = Vec::new();
+    for _ in 0..7 {
+        session = key(session, "v");
+        found.extend(english_on(&session.app, "what is being computed"));
+        session = session.until(|app| !app.is_busy());
+        for keys in ["", "z", "h", "u", "u", "x"] {
+            session = if keys == "z" && session.app.cursor.attention.grid != Grid::Matrix {
+                session
+            } else {
+                key(session, keys)
+            };
+            session = session.until(|app| !app.is_busy());
+            let what = format!("{:?} after {keys}", session.app.cursor.attention.grid);
+            found.extend(english_on(&session.app, &what));
+        }
+        let mut app = session.app.clone();
+        app.update(Action::Dismiss);
+        app.update(Action::Export);
+        found.extend(english_on(&app, "what can be written of it"));
+        session = session.press(KeyCode::Esc);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

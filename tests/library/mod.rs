@@ -3,6 +3,7 @@
 //! Compiled into the library, so that these tests reach what it does not offer to others.
 
 mod architecture;
+mod attention;
 mod checkpoint;
 mod config_keys;
 mod determinism;

@@ -18,7 +18,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::stable_diffusion::embeddings::{TimestepEmbedding, Timesteps};
 
 use self::blocks::{DownBlock, MidBlock, UpBlock, UpChannels};
-pub use self::site::{Site, heads_path};
+pub use self::site::{Site, heads_path, projection_paths};
 pub use self::transformer::Context;
 use self::transformer::{SpatialTransformer, TransformerShape};
 use super::Error;
@@ -42,7 +42,7 @@ pub struct CrossAttentionSite {
 
 /// The UNet. Sites are the paths of its modules: `conv_in`, `time_embedding`, `down_blocks.I.resnets.J`,
 /// `down_blocks.I.attentions.J` and below it `transformer_blocks.K.attn1`, `.attn2` and `.ff`, `mid_block.…`,
-/// `up_blocks.…`, `conv_out`; and two kinds that are no modules' outputs: see [`Site`].
+/// `up_blocks.…`, `conv_out`; below `attn1` and `attn2` also `to_q`, `to_k` and `to_v`; and two kinds that are no modules' outputs: see [`Site`].
 #[derive(Debug)]
 pub struct UNet {
     conv_in: Conv2d,

@@ -24,3 +24,9 @@ impl Site {
 pub fn heads_path(path: &str) -> String {
     format!("{path}.heads")
 }
+
+/// The paths of the sites that have what the layer at `path` makes its queries, keys and values: of the linear layers
+/// `to_q`, `to_k` and `to_v`.
+pub fn projection_paths(path: &str) -> [String; 3] {
+    ["to_q", "to_k", "to_v"].map(|projection| format!("{path}.{projection}"))
+}

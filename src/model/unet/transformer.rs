@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::site::{Site, heads_path};
+use super::site::{Site, heads_path, projection_paths};
 use crate::model::Error;
 use crate::model::config::UNetConfig;
 use crate::model::hook::{Hook, show, visit};
@@ -247,6 +247,9 @@ impl SelfAttention {
         let Ok([query, key, value]) = <[_; 3]>::try_from(self.to_qkv.forward(x)?) else {
             return Err(candle_core::Error::Msg("three layers give three results".into()).into());
         };
+        let [query, key, value] = self
+            .attention
+            .visit_projections([query, key, value], hook)?;
         let pixels = KeysValues { key, value };
         self.attention.add_to(base, &query, &pixels, hook)
     }
@@ -294,7 +297,11 @@ impl CrossAttention {
     ) -> Result<Tensor, Error> {
         let prompt = context.at(&self.attention.path)?;
         let query = self.to_q.forward(x)?;
-        self.attention.add_to(base, &query, prompt, hook)
+        // The prompt's were computed once a run; here is where they are used.
+        let projections = [query, prompt.key.clone(), prompt.value.clone()];
+        let [query, key, value] = self.attention.visit_projections(projections, hook)?;
+        let prompt = KeysValues { key, value };
+        self.attention.add_to(base, &query, &prompt, hook)
     }
 }
 
@@ -302,6 +309,8 @@ impl CrossAttention {
 #[derive(Debug)]
 struct Attention {
     path: String,
+    /// The sites of queries, keys and values.
+    projections: [String; 3],
     /// The site of what the heads give, before they are put together.
     heads_path: String,
     heads: usize,
@@ -312,18 +321,36 @@ impl Attention {
     fn new(channels: usize, heads: usize, weights: &VarBuilder) -> Result<Self, Error> {
         Ok(Self {
             path: weights.prefix(),
+            projections: projection_paths(&weights.prefix()),
             heads_path: heads_path(&weights.prefix()),
             heads,
             to_out: Linear::new(channels, channels, &weights.pp("to_out.0"))?,
         })
     }
 
-    fn sites(&self) -> [Site; 2] {
+    fn sites(&self) -> Vec<Site> {
         let layer = Site {
             path: self.path.clone(),
             heads: Some(self.heads),
         };
-        [Site::plain(&self.heads_path), layer]
+        let projections = self.projections.iter().map(Site::plain);
+        projections
+            .chain([Site::plain(&self.heads_path), layer])
+            .collect()
+    }
+
+    /// Hands queries, keys and values, `(batch, length, channels)` each, to the hook.
+    fn visit_projections(
+        &self,
+        [query, key, value]: [Tensor; 3],
+        hook: &mut dyn Hook,
+    ) -> Result<[Tensor; 3], Error> {
+        let [to_q, to_k, to_v] = &self.projections;
+        Ok([
+            visit(hook, to_q, query)?,
+            visit(hook, to_k, key)?,
+            visit(hook, to_v, value)?,
+        ])
     }
 
     /// `base` plus what `query` `(batch, pixels, channels)` finds in `context`.

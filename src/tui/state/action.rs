@@ -47,6 +47,8 @@ pub enum Action {
     /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small
     /// maps.
     Switch,
+    /// What the matrix of heads has in its cells.
+    SwitchMeasure,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,
     /// Lay the next scheduler's schedule over this run's.

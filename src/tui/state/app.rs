@@ -248,6 +248,10 @@ impl App {
         let shown = self.runs.current.iter().chain(self.runs.compared());
         let model = &self.model;
         let shown = shown.filter(|run| run.state != RunState::Failed && model.made(run));
+        if self.requests.is_passed(shown.clone(), &self.cursor) && !self.is_advancing() {
+            self.tasks.push(Task::Command(Command::Cancel));
+            self.requests.forget_pending();
+        }
         let request = self.requests.next(shown, &self.cursor);
         self.tasks.extend(request.map(Task::Command));
     }

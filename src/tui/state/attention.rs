@@ -160,7 +160,11 @@ impl<'a> SelectedMaps<'a> {
 /// `down_blocks.0.attentions.1.transformer_blocks.0.attn2` as `down 0.1`, `mid_block.attentions.0…` as `mid 0`; the second
 /// block of a transformer that has several as `down 0.1.1`.
 pub fn short_path(path: &str) -> String {
-    let path = path.strip_suffix(".attn2").unwrap_or(path);
+    let attention = [".attn2", ".attn1"];
+    let path = attention
+        .iter()
+        .find_map(|name| path.strip_suffix(name))
+        .unwrap_or(path);
     let path = path.strip_suffix(".transformer_blocks.0").unwrap_or(path);
     let path = path.replace(".transformer_blocks.", ".");
     let short = path.replace("_blocks.", " ").replace("_block", "").replace(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::app::{App, Mode, PLAYBACK};
-use super::cursor::{Cursor, View, moved};
+use super::cursor::{Cursor, Grid, View, moved};
 use super::editor::Editor;
 use super::lesson::{Purpose, Scroll, Spot, messages};
 use super::line::{InputLine, LineEditor};
@@ -53,6 +53,9 @@ impl App {
     fn look_closer(&mut self, action: &Action) -> bool {
         match *action {
             Action::Dismiss => self.dismiss(),
+            Action::Choose if self.shows(self.cursor.view, Cursor::shows_matrix) => {
+                self.cursor.attention.open_head();
+            }
             Action::Up => self.select(false),
             Action::Down => self.select(true),
             Action::Into if self.can_step_into(self.cursor.view) => {
@@ -65,6 +68,7 @@ impl App {
             Action::OtherHalf => self.cursor.other_half(),
             Action::NextHead
             | Action::Switch
+            | Action::SwitchMeasure
             | Action::SwitchAxis
             | Action::NextSchedule
             | Action::Less
@@ -101,6 +105,12 @@ impl App {
             Action::Cancel if self.requests.is_probing() && !self.is_running() => {
                 self.send(Command::Cancel);
             }
+            Action::Cancel if self.is_looking() => {
+                if let Some((run, key)) = self.requests.refuse_look() {
+                    self.refuse_look(run, key);
+                }
+                self.send(Command::Cancel);
+            }
             Action::Cancel if self.is_running() => {
                 self.advance(RunState::Cancelling, |_| Command::Cancel);
             }
@@ -109,7 +119,7 @@ impl App {
                     self.start(request, By::User);
                 }
             }
-            Action::Edit if self.can_edit() => self.open_form_of(|run, cursor| {
+            Action::Choose | Action::Edit if self.can_edit() => self.open_form_of(|run, cursor| {
                 Editor::new(&run.trace.request, &run.info.name, cursor.field)
             }),
             Action::Branch if self.can_branch() => {
@@ -167,10 +177,20 @@ impl App {
     fn dismiss(&mut self) {
         if self.notice.take().is_none()
             && self.explain.take().is_none()
+            && !self.leave_head()
             && !self.runs.end_comparison()
         {
             self.playback = None;
         }
+    }
+
+    /// From a head back to the matrix that it was opened in; false where it was not.
+    fn leave_head(&mut self) -> bool {
+        let is_left = self.is_head_open();
+        if is_left {
+            self.cursor.attention.show(Grid::Matrix);
+        }
+        is_left
     }
 
     /// To `step`, or the newest one where it is not done yet.

@@ -9,8 +9,8 @@ use crate::generation::ModelInfo;
 use crate::lesson::Said;
 pub use crate::lesson::{Grid, StepTensor, View};
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Guidance};
-use crate::tui::worker::AttentionKey;
+use crate::trace::{AttentionKind, AttentionMaps, Guidance};
+use crate::tui::worker::{AttentionKey, Look, LookKey};
 
 impl View {
     pub(crate) const ALL: [Self; 9] = [
@@ -94,8 +94,12 @@ pub struct AttentionCursor {
     /// The attention head; `None` for the mean over all.
     pub head: Option<usize>,
     pub half: Guidance,
-    /// What the small maps go through.
+    /// What the small maps go through, or what stands in their place.
     pub grid: Grid,
+    /// What the matrix of heads has in its cells.
+    pub measure: Measure,
+    /// Was the head opened in the matrix of heads, to which esc goes back?
+    pub from_matrix: bool,
     /// How strongly the map covers the picture: 0 not at all, to [`AttentionCursor::STRONGEST`].
     pub strength: u8,
     /// A place of the picture: across, down, each from 0 to 1. Arrows move it in [`super::Mode::Place`].
@@ -105,13 +109,36 @@ pub struct AttentionCursor {
 impl AttentionCursor {
     pub const STRONGEST: u8 = 4;
 
+    /// Shows `grid`, wherever it was come to.
+    pub(super) fn show(&mut self, grid: Grid) {
+        self.grid = grid;
+        self.from_matrix = false;
+    }
+
+    /// The maps of the head that is selected in the matrix, to which one can go back.
+    pub(super) fn open_head(&mut self) {
+        self.show(Grid::Heads);
+        self.from_matrix = true;
+    }
+
+    /// The other head to the left or right in the matrix, whose first column is the mean.
+    pub(super) fn move_head(&mut self, info: &ModelInfo, forward: bool) {
+        let at = self.head.map_or(0, |head| head + 1);
+        self.head = moved(at, self.head_count(info) + 1, forward).checked_sub(1);
+    }
+
     /// How fine the maps have to be.
     pub fn detail(&self) -> AttentionDetail {
-        if self.head.is_some() || self.grid == Grid::Heads {
+        if self.grid.has_maps() && (self.head.is_some() || self.grid == Grid::Heads) {
             AttentionDetail::Heads
         } else {
             AttentionDetail::Mean
         }
+    }
+
+    /// The layer and the head of which figures are worked out by hand: the first ones where none is selected.
+    pub fn by_hand(&self) -> (usize, usize) {
+        (self.layer.unwrap_or(0), self.head.unwrap_or(0))
     }
 
     /// Heads of the selected layer; of all layers, the fewest that one has.
@@ -131,6 +158,8 @@ impl Default for AttentionCursor {
             head: None,
             half: Guidance::Cond,
             grid: Grid::Words,
+            measure: Measure::Entropy,
+            from_matrix: false,
             strength: 2,
             place: (0.5, 0.5),
         }
@@ -138,7 +167,43 @@ impl Default for AttentionCursor {
 }
 
 impl Grid {
-    const ALL: [Self; 4] = [Self::Words, Self::Steps, Self::Layers, Self::Heads];
+    const ALL: [Self; 7] = [
+        Self::Words,
+        Self::Steps,
+        Self::Layers,
+        Self::Heads,
+        Self::Matrix,
+        Self::Own,
+        Self::Numbers,
+    ];
+
+    /// Are there small maps of cross-attention, below a large one?
+    pub fn has_maps(self) -> bool {
+        !matches!(self, Self::Matrix | Self::Own | Self::Numbers)
+    }
+}
+
+/// What the matrix of heads has in its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Of a place's probabilities over the text, the mean over places.
+    Entropy,
+    /// The share of the selected token.
+    Token,
+    Start,
+    End,
+    /// The share of all padding together.
+    Padding,
+}
+
+impl Measure {
+    pub const ALL: [Self; 5] = [
+        Self::Entropy,
+        Self::Token,
+        Self::Start,
+        Self::End,
+        Self::Padding,
+    ];
 }
 
 impl Cursor {
@@ -214,7 +279,11 @@ impl Cursor {
                 self.tensor = StepTensor::ALL[at];
             }
             View::Attention => {
-                let layers = self.attention_maps(run).0.len();
+                let layers = if self.attention.grid.has_maps() {
+                    self.attention_maps(run).0.len()
+                } else {
+                    run.info.cross_attention.len()
+                };
                 let cursor = &mut self.attention;
                 let at = cursor.layer.map_or(0, |layer| layer + 1);
                 cursor.layer = moved(at, layers + 1, forward).checked_sub(1);
@@ -251,7 +320,8 @@ impl Cursor {
         let cursor = &mut self.attention;
         match action {
             Action::NextHead => cursor.head = next_head(cursor.head, cursor.head_count(&run.info)),
-            Action::Switch => cursor.grid = after(&Grid::ALL, cursor.grid, 1),
+            Action::Switch => cursor.show(after(&Grid::ALL, cursor.grid, 1)),
+            Action::SwitchMeasure => cursor.measure = after(&Measure::ALL, cursor.measure, 1),
             Action::Less => cursor.strength = cursor.strength.saturating_sub(1),
             Action::More => cursor.strength = (cursor.strength + 1).min(AttentionCursor::STRONGEST),
             _ => {}
@@ -299,11 +369,42 @@ impl Cursor {
         self.view == View::Schedule && run.trace.noise.is_some()
     }
 
+    /// Is the matrix of heads shown?
+    pub fn shows_matrix(&self, run: &Run) -> bool {
+        self.view == View::Attention
+            && self.attention.grid == Grid::Matrix
+            && run.newest().is_some()
+    }
+
+    /// What is looked at closer at its step; nothing where that is recorded.
+    pub fn looks(&self) -> Vec<LookKey> {
+        let cursor = &self.attention;
+        let (layer, head) = (cursor.layer, cursor.head);
+        let looks = match cursor.grid {
+            Grid::Matrix => vec![Look::Heads],
+            Grid::Own => vec![
+                Look::Projections(AttentionKind::Own, layer),
+                Look::Components { layer, head },
+            ],
+            Grid::Numbers => {
+                let (layer, _) = cursor.by_hand();
+                vec![Look::Projections(AttentionKind::Text, Some(layer))]
+            }
+            _ => Vec::new(),
+        };
+        let key = |look| LookKey {
+            step: self.step,
+            half: cursor.half,
+            look,
+        };
+        looks.into_iter().map(key).collect()
+    }
+
     /// Is there something in the view of which there can be less or more?
     pub fn can_adjust(&self, run: &Run) -> bool {
         match self.view {
             View::Schedule => self.shows_schedule(run) && self.detail.other.is_some(),
-            View::Attention => run.newest().is_some(),
+            View::Attention => run.newest().is_some() && self.attention.grid.has_maps(),
             _ => false,
         }
     }

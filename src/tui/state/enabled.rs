@@ -18,7 +18,17 @@ impl App {
         matches!(self.model, Model::Loading)
             || self.opening.is_some()
             || self.requests.is_pending()
-            || self.runs.all().any(Run::is_advancing)
+            || self.is_advancing()
+    }
+
+    /// Is any run going on?
+    pub(super) fn is_advancing(&self) -> bool {
+        self.runs.all().any(Run::is_advancing)
+    }
+
+    /// Does the worker look closer at a step for which it takes a pass of the network, and at nothing else?
+    pub fn is_looking(&self) -> bool {
+        self.requests.is_looking() && !self.is_advancing()
     }
 
     pub fn is_running(&self) -> bool {
@@ -95,6 +105,11 @@ impl App {
     /// Can the run on the screen be left at the step that is looked at?
     pub fn can_branch(&self) -> bool {
         self.has_steps() && self.is_live() && !self.recorded
+    }
+
+    /// Is a head on the screen that was opened in the matrix of heads?
+    pub fn is_head_open(&self) -> bool {
+        self.shows_attention(self.cursor.view) && self.cursor.attention.from_matrix
     }
 
     pub fn can_weigh(&self, view: View) -> bool {

@@ -83,7 +83,7 @@ pub(super) fn export(run: &Run, plan: ExportOptions) -> Task {
 
 /// The items so far, and what all of them share.
 pub(super) struct ItemList<'a> {
-    run: &'a Run,
+    pub run: &'a Run,
     metadata: RunMetadata,
     folder: PathBuf,
     /// What every name begins with.
@@ -106,7 +106,7 @@ impl<'a> ItemList<'a> {
     }
 
     /// `what` is written as `content`; its file is named after the step it belongs to, and `name`.
-    fn add<T: Into<String>>(
+    pub fn add<T: Into<String>>(
         &mut self,
         what: [T; 2],
         step: Option<usize>,
@@ -137,7 +137,12 @@ impl<'a> ItemList<'a> {
         });
     }
 
-    fn tensor<T: Into<String>>(&mut self, what: [T; 2], step: Option<usize>, tensor: TensorData) {
+    pub fn tensor<T: Into<String>>(
+        &mut self,
+        what: [T; 2],
+        step: Option<usize>,
+        tensor: TensorData,
+    ) {
         let name = file_name(&tensor.name);
         self.add(what, step, &name, Content::Tensor(tensor));
     }
@@ -238,6 +243,7 @@ impl<'a> ItemList<'a> {
                 }
             }
             View::Denoising => self.denoising(cursor),
+            View::Attention if !cursor.attention.grid.has_maps() => self.closer(cursor),
             View::Attention => self.attention(cursor),
             View::Image => {
                 let last = self.run.trace.steps.last();
@@ -408,7 +414,7 @@ impl<'a> ItemList<'a> {
 }
 
 /// A small picture with every pixel a square, so that the shorter side has 256 pixels or a little more.
-fn enlarged(picture: &image::RgbImage) -> Arc<image::RgbImage> {
+pub(super) fn enlarged(picture: &image::RgbImage) -> Arc<image::RgbImage> {
     let (width, height) = picture.dimensions();
     let square = 256_u32.div_ceil(width.min(height).max(1));
     let filter = image::imageops::FilterType::Nearest;
@@ -417,7 +423,7 @@ fn enlarged(picture: &image::RgbImage) -> Arc<image::RgbImage> {
 }
 
 /// `name` with everything that is awkward in a file's name replaced by a hyphen; at most 60 characters.
-fn file_name(name: &str) -> String {
+pub(super) fn file_name(name: &str) -> String {
     let kept = |c: char| {
         if c.is_alphanumeric() || "._-".contains(c) {
             c

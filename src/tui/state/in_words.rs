@@ -15,6 +15,12 @@ pub fn seed(request: &Request, language: Language) -> String {
     language.choose([format!("seed {seed}"), format!("种子 {seed}")])
 }
 
+/// A step as captions begin with it, counted from 1.
+pub fn step(index: usize, language: Language) -> String {
+    let number = index + 1;
+    language.choose([format!("step {number}"), format!("第 {number} 步")])
+}
+
 pub fn steps(count: usize, language: Language) -> String {
     language.choose([format!("{count} steps"), format!("{count} 步")])
 }

@@ -2,12 +2,13 @@
 
 use super::action::{Action, Typing};
 use super::app::{App, Mode};
-use super::cursor::moved;
+use super::cursor::{Grid, moved};
 use super::destination::Destination;
 use super::help::Help;
 use super::run::Run;
 use super::runs::By;
 use crate::generation::{AttentionChange, Error, Intervention, Request, checked};
+use crate::trace::layers_together;
 use crate::tui::errors;
 
 impl App {
@@ -274,21 +275,32 @@ impl App {
     }
 
     fn move_place(&mut self, action: &Action) {
-        // A twenty-fourth of the picture: fine enough to point, coarse enough to travel.
-        let by = 1.0 / 24.0;
+        let is_matrix = self.cursor.attention.grid == Grid::Matrix;
+        let (by_across, by_down) = self.stride();
         let (across, down) = &mut self.cursor.attention.place;
         let shift = |value: &mut f32, by: f32| *value = (*value + by).clamp(0.0, 0.999);
         match action {
-            Action::StepBack => shift(across, -by),
-            Action::StepForward => shift(across, by),
-            Action::Up => shift(down, -by),
-            Action::Down => shift(down, by),
-            Action::Place | Action::Dismiss => self.mode = Mode::Browse,
+            Action::StepBack | Action::StepForward if is_matrix => {
+                let forward = *action == Action::StepForward;
+                self.with_run(|cursor, run| cursor.attention.move_head(&run.info, forward));
+            }
+            Action::Up | Action::Down if is_matrix => self.browse(action),
+            Action::Choose if is_matrix => {
+                self.mode = Mode::Browse;
+                self.browse(action);
+            }
+            Action::StepBack => shift(across, -by_across),
+            Action::StepForward => shift(across, by_across),
+            Action::Up => shift(down, -by_down),
+            Action::Down => shift(down, by_down),
+            Action::Place | Action::Choose | Action::Dismiss => self.mode = Mode::Browse,
             Action::PlaceAt(to_across, to_down) => (*across, *down) = (*to_across, *to_down),
             Action::PreviousToken
             | Action::NextToken
             | Action::NextHead
             | Action::OtherHalf
+            | Action::Switch
+            | Action::SwitchMeasure
             | Action::GoTo(_)
             | Action::PlayPause => self.browse(action),
             Action::Show(_) | Action::NextView | Action::PreviousView => {
@@ -296,6 +308,25 @@ impl App {
                 self.browse(action);
             }
             _ => {}
+        }
+    }
+}
+
+impl App {
+    /// How far a key moves over the picture, across and down, as a part of it: a twenty-fourth, fine enough to point and
+    /// coarse enough to travel; or a place of the layer whose places are looked at, where those are larger.
+    fn stride(&self) -> (f32, f32) {
+        let cursor = &self.cursor.attention;
+        let layers = self.run().map_or(&[][..], |run| &run.info.cross_attention);
+        let layer = match cursor.grid {
+            Grid::Own => layers_together(layers, cursor.layer).first().copied(),
+            Grid::Numbers => Some(cursor.by_hand().0),
+            _ => None,
+        };
+        let part = |count: usize| 1.0 / count.clamp(1, 24) as f32;
+        match layer.and_then(|layer| layers.get(layer)) {
+            Some(layer) => (part(layer.width), part(layer.height)),
+            None => (part(24), part(24)),
         }
     }
 }

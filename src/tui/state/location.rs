@@ -128,7 +128,9 @@ impl Cursor {
             }
         }
         cursor.half = place.half.unwrap_or(cursor.half);
-        cursor.grid = place.grid.unwrap_or(cursor.grid);
+        if let Some(grid) = place.grid {
+            cursor.show(grid);
+        }
         let (head, count) = if self.view == View::TextEncoder {
             (&mut self.detail.text_head, run.text_heads())
         } else {

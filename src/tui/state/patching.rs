@@ -25,7 +25,7 @@ impl App {
     }
 
     /// Is a network being looked into, which can be cancelled?
-    pub fn is_looking(&self) -> bool {
+    pub fn is_probing(&self) -> bool {
         self.requests.is_probing()
     }
 

@@ -8,7 +8,7 @@ use crate::checkpoint::Component;
 use crate::model::AttentionDetail;
 use crate::trace::Guidance;
 use crate::trace::TensorData;
-use crate::tui::worker::{AttentionKey, Command, ProbeKey, Probed, fits_all_steps};
+use crate::tui::worker::{AttentionKey, Command, LookKey, ProbeKey, Probed, fits_all_steps};
 
 /// Something to ask of the worker, for the run with this number.
 type RunRequest = (u64, Wanted);
@@ -16,6 +16,7 @@ type RunRequest = (u64, Wanted);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wanted {
     Attention(AttentionKey),
+    Look(LookKey),
     Decode(usize),
     Probe(ProbeKey),
 }
@@ -49,6 +50,29 @@ impl Requests {
         self.pending = None;
     }
 
+    /// Is a closer look on its way that takes a pass of the network, and that may be cancelled?
+    pub fn is_looking(&self) -> bool {
+        matches!(self.pending, Some((_, Wanted::Look(_))))
+    }
+
+    /// Is that look one that nobody waits for any more?
+    pub fn is_passed<'a>(&self, runs: impl Iterator<Item = &'a Run>, cursor: &Cursor) -> bool {
+        let mut all = runs.flat_map(|run| {
+            let wanted = wanted_of(run, cursor).into_iter();
+            wanted.map(move |wanted| (run.id, wanted))
+        });
+        self.is_looking() && !all.any(|request| Some(request) == self.pending)
+    }
+
+    /// Does not ask again for the look that is on its way; returns its run and what it is at.
+    pub fn refuse_look(&mut self) -> Option<(u64, LookKey)> {
+        self.refused.extend(self.pending);
+        match self.pending {
+            Some((run, Wanted::Look(key))) => Some((run, key)),
+            _ => None,
+        }
+    }
+
     /// The next thing that one of `runs` lacks, of what is looked at.
     pub fn next<'a>(
         &mut self,
@@ -67,6 +91,7 @@ impl Requests {
             wanted.find(|(run, wanted)| !self.refused.contains(&(run.id, *wanted)))?;
         let command = match wanted {
             Wanted::Attention(key) => Command::Attention { run: run.id, key },
+            Wanted::Look(key) => Command::Look { run: run.id, key },
             Wanted::Decode(step) => Command::Decode {
                 run: run.id,
                 step,
@@ -168,6 +193,9 @@ fn wanted_attention(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
     if half == Guidance::Uncond && !run.is_guided_at(cursor.step) {
         return;
     }
+    if !cursor.attention.grid.has_maps() {
+        return wanted_looks(run, cursor, wanted);
+    }
     let mut want = |step, detail| {
         let key = AttentionKey { step, half, detail };
         if run.attention(key).is_empty() {
@@ -185,5 +213,24 @@ fn wanted_attention(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
         if used + used / done.max(1) < budget {
             (0..done).for_each(|step| want(step, AttentionDetail::Mean));
         }
+    }
+}
+
+/// A step takes less than this where a look at all of them is asked for at once, in seconds: beyond it those that were
+/// visited have to do.
+const QUICK: f64 = 0.25;
+
+fn wanted_looks(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
+    let half = cursor.attention.half;
+    let keys = cursor.looks();
+    let lacks = |key: &LookKey| run.looked.get(*key).is_none();
+    wanted.extend(keys.iter().copied().filter(lacks).map(Wanted::Look));
+    let is_quick = run.seconds_a_step().is_some_and(|seconds| seconds < QUICK);
+    // A recording that has not this step's heads has no other's either.
+    if cursor.attention.grid == Grid::Matrix && is_quick && wanted.is_empty() {
+        let steps = (0..run.trace.steps.len())
+            .filter(|&step| half == Guidance::Cond || run.is_guided_at(step));
+        let keys = steps.flat_map(|step| keys.iter().map(move |&key| LookKey { step, ..key }));
+        wanted.extend(keys.filter(lacks).map(Wanted::Look));
     }
 }

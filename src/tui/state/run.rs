@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::looked::LookStore;
 use super::probes::Probes;
 use crate::export::{WatchValue, WatchValues};
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
@@ -84,6 +85,8 @@ pub struct Run {
     uncond: AttentionStore,
     /// What was looked at in its networks.
     pub probes: Probes,
+    /// What closer looks at its steps found.
+    pub looked: LookStore,
 }
 
 impl Run {
@@ -106,6 +109,7 @@ impl Run {
             recomputed: BTreeMap::new(),
             uncond: AttentionStore::new(for_uncond),
             probes: Probes::default(),
+            looked: LookStore::new(for_uncond),
         }
     }
 
@@ -144,6 +148,7 @@ impl Run {
         }
         self.uncond.truncate(first);
         self.probes.truncate(first);
+        self.looked.truncate(first);
         drop(self.decoded.split_off(&first));
     }
 
@@ -223,6 +228,7 @@ impl Run {
     pub fn forget_recomputed(&mut self) {
         self.recomputed.clear();
         self.probes.clear();
+        self.looked.clear();
     }
 
     pub(crate) fn recomputed_bytes(&self) -> usize {

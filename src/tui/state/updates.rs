@@ -13,7 +13,7 @@ use crate::checkpoint::{BrokenWeight, EMBEDDED};
 use crate::generation::{ModelInfo, Request};
 use crate::trace::{Event, ImageTrace};
 use crate::tui::not_finite;
-use crate::tui::worker::{Failure, Pictures, Update, Work};
+use crate::tui::worker::{Failure, LookKey, Pictures, Update, Work};
 
 impl App {
     pub(super) fn take_in(&mut self, update: Update) {
@@ -65,6 +65,16 @@ impl App {
             Update::Attention { run, key, maps } => {
                 self.receive(run, Wanted::Attention(key), maps, |run, maps| {
                     run.keep_attention(key, maps);
+                });
+            }
+            Update::Looked { run, key, found } => {
+                if found.is_err() {
+                    self.refuse_look(run, key);
+                }
+                self.receive(run, Wanted::Look(key), found, |run, found| {
+                    if let Some(found) = found {
+                        run.looked.keep(key, found);
+                    }
                 });
             }
             Update::Decoded { run, step, image } => {
@@ -223,6 +233,13 @@ impl App {
     fn fail(&mut self, run: u64, failure: Failure) {
         if self.runs.is_current(run) {
             self.notice = Some(Notice::Failed(failure));
+        }
+    }
+
+    /// Has the view say that what it waits for does not come.
+    pub(super) fn refuse_look(&mut self, run: u64, key: LookKey) {
+        if let Some(run) = self.runs.find_mut(run) {
+            run.looked.refuse(key);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::lesson::{RunJson, Watch};
 use crate::trace::{TensorData, Trace};
 
 use super::files::NewFile;
+use super::look::LookKey;
 use super::update::{AttentionKey, ProbeKey, Update};
 use super::watch::WatchQuery;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Forget { run: u64 },
     /// Compute the attention of a step again, from its latents.
     Attention { run: u64, key: AttentionKey },
+    /// Look closer at a step, from its latents.
+    Look { run: u64, key: LookKey },
     /// Decode the predicted x0 of a step.
     Decode {
         run: u64,

@@ -6,6 +6,7 @@
 mod command;
 mod failure;
 mod files;
+mod look;
 mod model_thread;
 mod probe;
 mod recorded;
@@ -23,6 +24,7 @@ use crate::trace::CancelToken;
 pub use command::{Command, FilterQuery, Job, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
+pub use look::{Look, LookKey, Looked};
 pub use update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work, fits_all_steps};
 pub use watch::{Asked, WatchQuery};
 

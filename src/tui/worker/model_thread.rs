@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::command::Command;
 use super::failure::Failure;
+use super::look::LookKey;
 use super::probe::Probing;
 use super::update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work};
 use super::{Loader, NotLoaded, Opened, send};
@@ -125,6 +126,7 @@ impl ModelThread {
                 self.active = self.active.filter(|active| active.run != run);
             }
             Command::Attention { run, key } => self.attention(run, key),
+            Command::Look { run, key } => self.look(run, key),
             Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
             Command::Probe { run, key, latents } => self.probe(run, key, latents),
             Command::Watch(watches) => self.watches = watches,
@@ -269,6 +271,14 @@ impl ModelThread {
             catch_panic(|| recorder.attention_at(key.step, key.detail, key.half))
         });
         self.send(Update::Attention { run, key, maps });
+    }
+
+    fn look(&self, run: u64, key: LookKey) {
+        let work = Work::Look(key.step);
+        self.send(Update::Begins { run, work });
+        let recorder = self.recorder(run);
+        let found = recorder.and_then(|recorder| catch_panic(|| key.find(recorder)));
+        self.send(Update::Looked { run, key, found });
     }
 
     fn decode(&self, run: u64, step: usize, x0: &TensorData) {

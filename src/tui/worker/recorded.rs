@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::command::Command;
 use super::failure::Failure;
+use super::look::{Look, LookKey, Looked};
 use super::send;
 use super::update::{AttentionKey, Pictures, Update};
 use crate::export::{ExportOptions, Replay, RunMetadata, WatchValues, save_trace};
 use crate::lesson::Said;
 use crate::model::AttentionDetail;
-use crate::trace::{AttentionMaps, Guidance, Trace};
+use crate::trace::{AttentionMaps, Guidance, HeadSummary, Trace};
 
 pub(super) fn work(replay: &Replay, answers: &Sender<Update>, commands: &Receiver<Command>) {
     let loaded = Update::Loaded {
@@ -44,6 +45,11 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
             run,
             key,
             maps: attention(replay, key),
+        },
+        Command::Look { run, key } => Update::Looked {
+            run,
+            key,
+            found: look(replay, key).map(Some),
         },
         Command::Decode { run, step, .. } => Update::Decoded {
             run,
@@ -100,6 +106,24 @@ fn attention(replay: &Replay, key: AttentionKey) -> Result<Vec<AttentionMaps>, F
         }
         _ => Ok(maps),
     }
+}
+
+/// What follows from what was recorded: heads from the maps of every head.
+fn look(replay: &Replay, key: LookKey) -> Result<Looked, Failure> {
+    if key.look != Look::Heads {
+        return Err(missing(["Queries and keys", "查询和键"]));
+    }
+    let maps = attention(
+        replay,
+        AttentionKey {
+            step: key.step,
+            half: key.half,
+            detail: AttentionDetail::Heads,
+        },
+    )?;
+    Ok(Looked::Heads(
+        maps.iter().filter_map(HeadSummary::of_maps).collect(),
+    ))
 }
 
 /// Writes the run once more: as it was recorded, with the attention that was.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::failure::Failure;
+use super::look::{LookKey, Looked};
 use super::watch::Asked;
 use crate::checkpoint::{BrokenWeight, Component};
 use crate::export::{Stopped, WatchValue};
@@ -77,6 +78,12 @@ pub enum Update {
         run: u64,
         key: AttentionKey,
         maps: Result<Vec<AttentionMaps>, Failure>,
+    },
+    /// A closer look that was asked for; none where it was cancelled.
+    Looked {
+        run: u64,
+        key: LookKey,
+        found: Result<Option<Looked>, Failure>,
     },
     /// A picture that was asked for.
     Decoded {
@@ -182,6 +189,8 @@ pub enum Work {
     Image,
     /// Computing attention of a step again.
     Attention(usize),
+    /// Looking closer at a step.
+    Look(usize),
     /// Decoding a step's predicted x0.
     Decode(usize),
     /// Looking into a network.

@@ -106,6 +106,9 @@ fn in_chinese<T: serde::Serialize>(value: Option<T>, language: Language) -> Opti
         "steps" => "每一步",
         "layers" => "每一层",
         "heads" => "每个头",
+        "matrix" => "所有的头",
+        "self" => "自注意力",
+        "numbers" => "手算",
         other => other,
     };
     Some(language.choose([english.as_str(), chinese]).to_owned())

@@ -81,6 +81,13 @@ fn status(app: &App) -> String {
                 format!("正在查看网络内部 …{elapsed}"),
             ]
         }
+        (_, Some((Work::Look(_), since))) => {
+            let elapsed = elapsed(app, since);
+            [
+                format!("looking closer …{elapsed}"),
+                format!("正在细看 …{elapsed}"),
+            ]
+        }
         (_, Some((Work::Decode(_), since))) => {
             let elapsed = elapsed(app, since);
             [

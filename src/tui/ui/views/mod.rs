@@ -33,7 +33,7 @@ use crate::lesson::{Language, Said};
 use crate::model::tokenizer::Token;
 use crate::trace::{Stats, StepTrace};
 use crate::tui::state::run::RunState;
-use crate::tui::state::{Model, View};
+use crate::tui::state::{Cursor, Model, View};
 use crate::tui::worker::Failure;
 
 /// Draws the view on the screen in `area`; returns its pictures.
@@ -68,8 +68,8 @@ fn draw_stage(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedP
 }
 
 /// The place beneath the view's sentence: where its own part begins.
-pub fn place(area: Rect, view: View, language: Language) -> Rect {
-    let lines = wrap_words(language.choose(words(view)), area.width.into());
+pub fn place(area: Rect, cursor: &Cursor, language: Language) -> Rect {
+    let lines = wrap_words(language.choose(words(cursor)), area.width.into());
     // A gap where there is room for one.
     let gap = usize::from(area.height >= 24);
     below(area, (lines.len() + gap) as u16)
@@ -77,13 +77,14 @@ pub fn place(area: Rect, view: View, language: Language) -> Rect {
 
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
-    paragraph(buffer, area, ctx.say(words(ctx.view)), ctx.theme.muted());
-    place(area, ctx.view, ctx.language)
+    let cursor = &ctx.cursor;
+    paragraph(buffer, area, ctx.say(words(cursor)), ctx.theme.muted());
+    place(area, cursor, ctx.language)
 }
 
 /// What happens at the view's stage, in a sentence.
-fn words(view: View) -> Said {
-    match view {
+fn words(cursor: &Cursor) -> Said {
+    match cursor.view {
         View::Prompt => [
             "What is asked for. With the model, it decides all that follows.",
             "要画的内容。它和模型一起，决定后面的一切。",
@@ -112,10 +113,7 @@ fn words(view: View) -> Said {
             "The UNet says what of x_t is noise; a step takes part of it out.",
             "UNet 说出 x_t 里哪些是噪声；每一步去掉其中一部分。",
         ],
-        View::Attention => [
-            "Bright is where the picture attends to the selected word.",
-            "亮的地方，就是图片关注所选的词的地方。",
-        ],
+        View::Attention => attention::words(cursor.attention.grid),
         View::Image => [
             "The autoencoder's decoder turns the last latents into pixels.",
             "自编码器的解码器把最后的潜变量变成像素。",

@@ -19,27 +19,41 @@ use crate::tui::worker::AttentionKey;
 const WIDTHS: [u16; 11] = [48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8];
 
 /// What the grid goes through.
-struct Cells {
-    title: String,
-    count: usize,
-    selected: Option<usize>,
+pub struct Cells {
+    pub title: String,
+    pub count: usize,
+    pub selected: Option<usize>,
 }
 
-struct Small {
-    name: String,
-    size: (usize, usize),
-    values: Vec<f32>,
+pub struct Small {
+    pub name: String,
+    pub size: (usize, usize),
+    pub values: Vec<f32>,
 }
 
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &SelectedMaps) {
-    let theme = ctx.theme;
     let cells = cells(ctx, selection);
+    draw_cells(buffer, area, ctx, &cells, selection.size, |index| {
+        small(index, ctx, selection)
+    });
+}
+
+/// Draws maps of about the shape of `size` (width, height) on one scale, each of which `small` has by its number.
+pub fn draw_cells(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &RunContext,
+    cells: &Cells,
+    size: (usize, usize),
+    small: impl Fn(usize) -> Option<Small>,
+) {
+    let theme = ctx.theme;
     if cells.count == 0 || area.height < 4 || area.width < 8 {
         return;
     }
     let title = area;
     let area = line(buffer, area, &cells.title, theme.title());
-    let aspect = selection.size.1 as f64 / selection.size.0 as f64;
+    let aspect = size.1 as f64 / size.0 as f64;
     let fits = |width: u16| {
         let rows = ((f64::from(width) * aspect / f64::from(theme.tall())).ceil() as u16).max(1) + 1;
         // A map that is taller than there is room is drawn smaller than its place is wide.
@@ -60,7 +74,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, selection: &Selec
     let first = scroll(cells.selected.unwrap_or(0), cells.count, visible);
     let shown = first..cells.count.min(first + visible);
     let maps: Vec<(usize, Small)> = (shown.clone())
-        .filter_map(|index| Some((index, small(index, ctx, selection)?)))
+        .filter_map(|index| Some((index, small(index)?)))
         .collect();
     let scale = Scale::magnitudes(maps.iter().flat_map(|(_, map)| map.values.iter().copied()));
     for (index, map) in &maps {
@@ -119,7 +133,8 @@ fn cells(ctx: &RunContext, selection: &SelectedMaps) -> Cells {
             count: selection.all.len(),
             selected: cursor.attention.layer,
         },
-        Grid::Heads => {
+        // The other ones have no small maps of a word.
+        Grid::Heads | Grid::Matrix | Grid::Own | Grid::Numbers => {
             let heads = selection.layers.iter().filter_map(|layer| layer.heads);
             let count = selection.layers.len();
             let layers = match (cursor.attention.layer, selection.layers.first()) {
@@ -184,7 +199,7 @@ fn small(index: usize, ctx: &RunContext, selection: &SelectedMaps) -> Option<Sma
             let one = SelectedMaps::of(selection.all, vec![layer], selection.head);
             Some(of(short_path(&layer.path), &one, cursor.token))
         }
-        Grid::Heads => {
+        Grid::Heads | Grid::Matrix | Grid::Own | Grid::Numbers => {
             let layers = selection.layers.clone();
             let have_heads = layers.iter().all(|layer| layer.heads.is_some());
             let one = SelectedMaps::of(selection.all, layers, Some(index));

@@ -5,22 +5,25 @@ use ratatui::layout::Rect;
 
 use super::Layout;
 use crate::export::colour_map::{ColourMap, Rgb};
-use crate::tui::state::Mode;
+use crate::tui::state::{Grid, Mode};
 use crate::tui::ui::context::{RunContext, ViewContext};
 use crate::tui::ui::views::{below, fitting, left, line, top};
 use crate::tui::ui::widgets::heat_map::HeatMap;
-use crate::tui::ui::widgets::{half_blocks, picture, token_strip};
+use crate::tui::ui::widgets::{half_blocks, picture};
 
 /// By strength: how far a place without attention is darkened, and how much of the map's colour one with it gets.
 const COVER: [(f32, f32); 5] = [(0.0, 0.0), (0.4, 0.2), (0.7, 0.35), (0.85, 0.6), (1.0, 0.9)];
 
 /// Draws the picture in as many `cells` as the map beside it has.
-pub fn draw(buffer: &mut Buffer, place: Rect, cells: Rect, ctx: &RunContext, map: &HeatMap) {
-    let (run, tokens) = (ctx.run, super::tokens(ctx));
-    let word = token_strip::name_at(tokens, ctx.cursor.token, ctx.language);
-    let title = ctx.say([format!("“{word}” over x0"), format!("“{word}”叠在 x0 上")]);
-    let short = ctx.say(["over x0", "叠在 x0 上"]);
-    let title = fitting(&[&title, short, "x0"], place.width);
+pub fn draw(
+    buffer: &mut Buffer,
+    place: Rect,
+    cells: Rect,
+    ctx: &RunContext,
+    map: &HeatMap,
+    title: &str,
+) {
+    let run = ctx.run;
     let place = line(buffer, place, title, ctx.theme.title());
     let decoded = run.decoded.get(&ctx.cursor.step).filter(|_| ctx.decode);
     let preview = run.pictures.get(ctx.cursor.step);
@@ -33,7 +36,7 @@ pub fn draw(buffer: &mut Buffer, place: Rect, cells: Rect, ctx: &RunContext, map
         let position = map.scale.position(map.sample(x, y));
         lit(rgb, position.unwrap_or(0.0), cover)
     });
-    if *ctx.mode == Mode::Place {
+    if *ctx.mode == Mode::Place || ctx.cursor.attention.grid == Grid::Own {
         mark(buffer, drawn, ctx);
     }
     let forms = ctx.say(match decoded {
