@@ -2,7 +2,7 @@
 //!
 //! Each place has a row of attention to all places. Places that look alike at the picture have rows that are alike, and
 //! the first principal components of the rows, as colours, show regions: Tumanyan et al. 2023 ("Plug-and-Play Diffusion
-//! Features", arXiv 2211.12572, figure 6); Prompt-to-Prompt's code takes the same decomposition (Hertz et al. 2022,
+//! Features", arXiv 2211.12572); Prompt-to-Prompt's code takes the same decomposition (Hertz et al. 2022,
 //! `show_self_attention_comp`: the singular vectors of the map less its mean).
 
 use std::sync::Arc;
@@ -41,7 +41,10 @@ pub struct Components {
 impl Components {
     /// Memory of the values, in bytes.
     pub fn bytes(&self) -> usize {
-        self.scores.iter().map(|scores| scores.len() * size_of::<f32>()).sum()
+        self.scores
+            .iter()
+            .map(|scores| scores.len() * size_of::<f32>())
+            .sum()
     }
 }
 
@@ -236,7 +239,10 @@ mod tests {
     fn layers_of_different_sizes_and_a_cancelled_search_are_no_components() {
         let layers = [layer((4, 4), 1, 1), layer((2, 2), 1, 2)];
         assert!(components_of(&layers, None, &CancelToken::default()).is_err());
-        assert!(matches!(components_of(&[], None, &CancelToken::default()), Ok(None)));
+        assert!(matches!(
+            components_of(&[], None, &CancelToken::default()),
+            Ok(None)
+        ));
         let cancelled = CancelToken::default();
         cancelled.cancel();
         let found = components_of(&layers[..1], None, &cancelled);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{IndexOp as _, Tensor};
 
-use super::options::{CancelToken, Guidance};
 use super::AttentionMaps;
+use super::options::{CancelToken, Guidance};
 use crate::generation::AttentionLayer;
 use crate::kernels::cuda::transfer::to_host;
 use crate::model::hook::BatchItems;
@@ -26,7 +26,7 @@ pub struct HeadSummary {
     pub shares: Vec<f32>,
     /// Of each head: the mean over all places of the entropy of a place's probabilities over the text positions, in bits:
     /// 0 where every place looks at one position, log2 77 = 6.27 where all look at all of them alike. As Clark et al.
-    /// 2019 measure a head (arXiv 1906.04341, section 3.2). A place that attends to nothing at all has none.
+    /// 2019 measure a head (arXiv 1906.04341). A place that attends to nothing at all has none.
     pub entropy: Vec<f32>,
 }
 
@@ -177,12 +177,9 @@ mod tests {
             height: 1,
             width: 2,
             // Head 0: place 0 looks at position 0 alone, place 1 at 1 and 2 alike. Head 1: everywhere a third.
-            data: [
-                [1.0, 0.0, 0.0, 0.5, 0.0, 0.5],
-                [1.0 / 3.0; 6],
-            ]
-            .concat()
-            .into(),
+            data: [[1.0, 0.0, 0.0, 0.5, 0.0, 0.5], [1.0 / 3.0; 6]]
+                .concat()
+                .into(),
         }
     }
 
@@ -196,7 +193,10 @@ mod tests {
         // 0 bit at one place, 1 bit at the other.
         assert!(close(summary.bits(Some(0)), 0.5));
         assert!(close(summary.bits(Some(1)), 3.0_f64.log2()));
-        assert!(close(summary.bits(None), f64::midpoint(0.5, 3.0_f64.log2())));
+        assert!(close(
+            summary.bits(None),
+            f64::midpoint(0.5, 3.0_f64.log2())
+        ));
         assert_eq!(summary.share(Some(2), 0), None);
         assert_eq!(summary.share(Some(0), 3), None);
     }

@@ -1,6 +1,6 @@
 //! Principal components of the rows of a matrix: the directions in which they differ most.
 //!
-//! Subspace iteration (Golub & Van Loan, "Matrix Computations", section 8.2.4) on `Xᵀ X`, which is never written down:
+//! Subspace iteration (Golub & Van Loan, "Matrix Computations") on `Xᵀ X`, which is never written down:
 //! the matrix is applied from both sides. A few more directions than are asked for are carried along, so that those
 //! converge soon.
 
@@ -35,7 +35,12 @@ pub fn leading(
     let carried = (count + MORE).min(rows).min(columns);
     let mut noise = Generator::manual_seed(0);
     let mut directions: Vec<Vec<f64>> = (0..carried)
-        .map(|_| noise.randn(columns.max(16))[..columns].iter().map(|&x| f64::from(x)).collect())
+        .map(|_| {
+            noise.randn(columns.max(16))[..columns]
+                .iter()
+                .map(|&x| f64::from(x))
+                .collect()
+        })
         .collect();
     orthonormalise(&mut directions);
     let mut before = vec![0.0; count];
@@ -65,7 +70,13 @@ pub fn leading(
     Some(Principal {
         explained: scores
             .iter()
-            .map(|scores| if whole > 0.0 { squares(scores) / whole } else { 0.0 })
+            .map(|scores| {
+                if whole > 0.0 {
+                    squares(scores) / whole
+                } else {
+                    0.0
+                }
+            })
             .collect(),
         scores: scores.iter().map(|scores| with_sign(scores)).collect(),
     })
@@ -74,7 +85,11 @@ pub fn leading(
 /// With the sign that makes the largest positive.
 fn with_sign(scores: &[f64]) -> Vec<f32> {
     let largest = scores.iter().copied().fold(0.0_f64, |largest, value| {
-        if value.abs() > largest.abs() { value } else { largest }
+        if value.abs() > largest.abs() {
+            value
+        } else {
+            largest
+        }
     });
     let sign = if largest < 0.0 { -1.0 } else { 1.0 };
     scores.iter().map(|score| (score * sign) as f32).collect()
@@ -96,7 +111,11 @@ impl Centred {
         }
         let values = matrix
             .chunks_exact(columns.max(1))
-            .flat_map(|row| row.iter().zip(&means).map(|(&value, mean)| f64::from(value) - mean))
+            .flat_map(|row| {
+                row.iter()
+                    .zip(&means)
+                    .map(|(&value, mean)| f64::from(value) - mean)
+            })
             .collect();
         Self { values, columns }
     }
@@ -147,7 +166,11 @@ fn orthonormalise(directions: &mut [Vec<f64>]) {
             }
         }
         let length = dot(direction, direction).sqrt();
-        let scale = if length > whole * 1e-13 { 1.0 / length } else { 0.0 };
+        let scale = if length > whole * 1e-13 {
+            1.0 / length
+        } else {
+            0.0
+        };
         for value in direction.iter_mut() {
             *value *= scale;
         }
@@ -184,7 +207,10 @@ fn variances(directions: &mut Vec<Vec<f64>>, centred: &Centred) -> Vec<f64> {
     }
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by(|&a, &b| products[b][b].total_cmp(&products[a][a]));
-    *directions = order.iter().map(|&index| directions[index].clone()).collect();
+    *directions = order
+        .iter()
+        .map(|&index| directions[index].clone())
+        .collect();
     order.iter().map(|&index| products[index][index]).collect()
 }
 
@@ -195,7 +221,10 @@ fn rotate(products: &mut [Vec<f64>], directions: &mut [Vec<f64>], (a, b): (usize
     let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
     let sine = tangent * cosine;
     for row in products.iter_mut() {
-        (row[a], row[b]) = (cosine * row[a] - sine * row[b], sine * row[a] + cosine * row[b]);
+        (row[a], row[b]) = (
+            cosine * row[a] - sine * row[b],
+            sine * row[a] + cosine * row[b],
+        );
     }
     for rows in [products, directions] {
         let (upper, lower) = rows.split_at_mut(b);
@@ -221,12 +250,20 @@ mod tests {
             .flat_map(|[a, b]| [10.0 + root * (a + b), 20.0 + root * (a - b)])
             .collect();
         let found = leading(&matrix, (4, 2), 3, GO_ON).unwrap();
-        assert_eq!(found.scores.len(), 2, "there are no more directions than columns");
+        assert_eq!(
+            found.scores.len(),
+            2,
+            "there are no more directions than columns"
+        );
         assert!((found.explained[0] - 0.9).abs() < 1e-6);
         assert!((found.explained[1] - 0.1).abs() < 1e-6);
         for (component, expected) in [(0, [3.0, -3.0, 0.0, 0.0]), (1, [0.0, 0.0, 1.0, -1.0])] {
             let scores = &found.scores[component];
-            let sign = if component == 0 { scores[0].signum() } else { scores[2].signum() };
+            let sign = if component == 0 {
+                scores[0].signum()
+            } else {
+                scores[2].signum()
+            };
             for (score, expected) in scores.iter().zip(expected) {
                 assert!((score * sign - expected).abs() < 1e-5, "{scores:?}");
             }

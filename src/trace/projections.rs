@@ -114,9 +114,8 @@ impl Projections {
 
     /// The place that covers `(across, down)`, both from 0 to 1: row-major.
     pub fn place_at(&self, (across, down): (f32, f32)) -> usize {
-        let pixel = |part: f32, count: usize| {
-            ((part * count as f32) as usize).min(count.saturating_sub(1))
-        };
+        let pixel =
+            |part: f32, count: usize| ((part * count as f32) as usize).min(count.saturating_sub(1));
         pixel(down, self.height) * self.width + pixel(across, self.width)
     }
 
@@ -301,7 +300,9 @@ mod tests {
 
     /// The layers of Stable Diffusion v1 at 512x512, with their channels.
     fn stable_diffusion() -> Vec<(AttentionLayer, usize)> {
-        let sides = [64, 64, 32, 32, 16, 16, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64];
+        let sides = [
+            64, 64, 32, 32, 16, 16, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64,
+        ];
         sides
             .into_iter()
             .map(|side| {
@@ -316,7 +317,8 @@ mod tests {
     }
 
     #[test]
-    fn queries_and_keys_take_a_small_part_of_the_memory_for_attention_at_the_size_of_stable_diffusion() {
+    fn queries_and_keys_take_a_small_part_of_the_memory_for_attention_at_the_size_of_stable_diffusion()
+     {
         let model = stable_diffusion();
         let layers: Vec<AttentionLayer> = model.iter().map(|(layer, _)| layer.clone()).collect();
         let bytes = |selected| -> usize {
@@ -344,7 +346,10 @@ mod tests {
         assert_eq!(layers_together(&layers, Some(6)), [6]);
         assert!(layers_together(&layers, Some(16)).is_empty());
         assert!(layers_together(&[], None).is_empty());
-        assert_eq!(layers_together(&[layer("a", 64), layer("b", 96)], None), [0]);
+        assert_eq!(
+            layers_together(&[layer("a", 64), layer("b", 96)], None),
+            [0]
+        );
         assert_eq!(layers[0].path_of(AttentionKind::Own), "x.attn1");
     }
 

@@ -206,7 +206,9 @@ impl SelfAttention {
         let Ok([query, key, value]) = <[_; 3]>::try_from(self.to_qkv.forward(x)?) else {
             return Err(candle_core::Error::Msg("three layers give three results".into()).into());
         };
-        let [query, key, value] = self.attention.visit_projections([query, key, value], hook)?;
+        let [query, key, value] = self
+            .attention
+            .visit_projections([query, key, value], hook)?;
         let pixels = KeysValues { key, value };
         self.attention.add_to(base, &query, &pixels, hook)
     }

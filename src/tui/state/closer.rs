@@ -111,7 +111,8 @@ impl Spread {
         };
         for (index, &value) in row.iter().enumerate() {
             let value = f64::from(value);
-            let is_near = (index / width).abs_diff(down) <= 1 && (index % width).abs_diff(across) <= 1;
+            let is_near =
+                (index / width).abs_diff(down) <= 1 && (index % width).abs_diff(across) <= 1;
             if index == place {
                 spread.own = value;
             } else if is_near {
@@ -152,7 +153,9 @@ impl<'a> ByHand<'a> {
         let row = layer.row(head, place);
         let request = run.trace.request_at(cursor.step);
         let changes = request.interventions.iter();
-        let changes: Vec<_> = changes.filter(|change| change.acts_at(cursor.step)).collect();
+        let changes: Vec<_> = changes
+            .filter(|change| change.acts_at(cursor.step))
+            .collect();
         let mut shares = row.probabilities.clone();
         let is_changed = cursor.attention.half == Guidance::Cond && !changes.is_empty();
         if is_changed {
@@ -176,7 +179,10 @@ impl<'a> ByHand<'a> {
     pub fn brought(&self, token: usize) -> Vec<f64> {
         let share = self.shares.get(token).copied().unwrap_or(0.0);
         let value = self.layer.value_of(self.head, token);
-        value.iter().map(|&value| share * f64::from(value)).collect()
+        value
+            .iter()
+            .map(|&value| share * f64::from(value))
+            .collect()
     }
 
     /// What all tokens bring together: the head's output at this place.

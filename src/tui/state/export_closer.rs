@@ -49,7 +49,11 @@ impl ItemList<'_> {
         };
         let tensor = TensorData::from_values(&name, shape, values);
         let at = Some(cursor.step);
-        self.tensor(["this figure of every head", "每个头的这个指标"], at, tensor);
+        self.tensor(
+            ["this figure of every head", "每个头的这个指标"],
+            at,
+            tensor,
+        );
         self.add(
             ["the matrix as a map", "矩阵图"],
             at,
@@ -111,11 +115,7 @@ impl ItemList<'_> {
             &name,
             picture,
         );
-        let shape = vec![
-            components.scores.len(),
-            components.height,
-            components.width,
-        ];
+        let shape = vec![components.scores.len(), components.height, components.width];
         let tensor = TensorData::from_values(&name, shape, components.scores.concat());
         self.add(
             ["the components", "主成分"],

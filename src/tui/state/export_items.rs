@@ -136,7 +136,12 @@ impl<'a> ItemList<'a> {
         });
     }
 
-    pub fn tensor<T: Into<String>>(&mut self, what: [T; 2], step: Option<usize>, tensor: TensorData) {
+    pub fn tensor<T: Into<String>>(
+        &mut self,
+        what: [T; 2],
+        step: Option<usize>,
+        tensor: TensorData,
+    ) {
         let name = file_name(&tensor.name);
         self.add(what, step, &name, Content::Tensor(tensor));
     }

@@ -42,7 +42,11 @@ impl LookStore {
         while self.bytes() > self.budget {
             let others = self.found.iter().filter(|(other, _)| **other != key);
             let distance = |(other, looked): &(&LookKey, &Looked)| {
-                (looked.bytes() > 0, other.step.abs_diff(key.step), looked.bytes())
+                (
+                    looked.bytes() > 0,
+                    other.step.abs_diff(key.step),
+                    looked.bytes(),
+                )
             };
             let Some(farthest) = others.max_by_key(distance).map(|(other, _)| *other) else {
                 return;
@@ -98,7 +102,10 @@ mod tests {
         assert!(store.get(key(0)).is_none() && store.get(key(1)).is_some());
         assert!(store.bytes() <= 120);
         store.keep(key(9), found(1000));
-        assert!(store.get(key(9)).is_some(), "what was asked for is there, however large");
+        assert!(
+            store.get(key(9)).is_some(),
+            "what was asked for is there, however large"
+        );
         assert!(store.get(key(3)).is_none());
         store.truncate(9);
         assert_eq!(store.bytes(), 0);

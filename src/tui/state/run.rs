@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::looked::LookStore;
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
 use crate::lesson::StepTensor;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
 use crate::trace::{AttentionMaps, AttentionStore, Event, Guidance, StepTrace, TensorData, Trace};
-use super::looked::LookStore;
 use crate::tui::worker::{AttentionKey, Pictures};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.

@@ -3,6 +3,7 @@
 mod grid;
 mod heads;
 mod numbers;
+mod one_head;
 mod overlay;
 mod own;
 mod shares;
@@ -224,7 +225,12 @@ fn lacking(ctx: &RunContext, key: LookKey) -> Said {
 fn draw_lack(buffer: &mut Buffer, area: Rect, ctx: &RunContext, keys: &[LookKey]) -> bool {
     let lack = keys.iter().find(|key| ctx.run.looked.get(**key).is_none());
     if let Some(&key) = lack {
-        paragraph(buffer, below(area, 1), ctx.say(lacking(ctx, key)), ctx.theme.text());
+        paragraph(
+            buffer,
+            below(area, 1),
+            ctx.say(lacking(ctx, key)),
+            ctx.theme.text(),
+        );
     }
     lack.is_some()
 }

@@ -28,7 +28,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         return;
     };
     let caption = describe(ctx, &hand);
-    let area = line(buffer, area, fitting_of(&caption, area.width), ctx.theme.text());
+    let area = line(
+        buffer,
+        area,
+        fitting_of(&caption, area.width),
+        ctx.theme.text(),
+    );
     let gap = u16::from(area.height > 18);
     let area = below(area, gap);
     let area = product(buffer, area, ctx, &hand);
@@ -48,7 +53,10 @@ fn describe(ctx: &RunContext, hand: &ByHand) -> [String; 3] {
     let (cursor, layer) = (&ctx.cursor, hand.layer);
     let step = in_words::step(cursor.step, ctx.language);
     let path = short_path(&layer.path);
-    let (row, column) = (hand.place / layer.width.max(1), hand.place % layer.width.max(1));
+    let (row, column) = (
+        hand.place / layer.width.max(1),
+        hand.place % layer.width.max(1),
+    );
     let (width, height, head) = (layer.width, layer.height, hand.head);
     let word = word(ctx, cursor.token);
     let half = match cursor.attention.half {
@@ -105,10 +113,16 @@ fn product(buffer: &mut Buffer, mut area: Rect, ctx: &RunContext, hand: &ByHand)
     let exponential = text::fixed(get(&hand.row.exponentials), 4);
     let sum = text::fixed(hand.row.exponentials.iter().sum(), 3);
     let share = text::fixed(get(&hand.row.probabilities), 4);
-    let largest = hand.row.scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let largest = hand
+        .row
+        .scores
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
     let largest = text::fixed(largest, 3);
     let first = format!("q·k = {product}{more}   q·k / √{size} = {score}");
-    let second = format!("e^({score} − {largest}) = {exponential}   {exponential} / {sum} = {share}");
+    let second =
+        format!("e^({score} − {largest}) = {exponential}   {exponential} / {sum} = {share}");
     let short = [
         format!("q·k {product}  /√{size} {score}"),
         format!("e^ {exponential}  / {sum} = {share}"),
@@ -199,7 +213,11 @@ fn table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, hand: &ByHand) {
             text::right(&value, 8)
         });
         let room = usize::from(area.width).saturating_sub(names + 26);
-        let bar = bars::share(row.share, room.min(16));
+        let bar = if row.score.is_some() {
+            bars::share(row.share, room.min(16))
+        } else {
+            String::new()
+        };
         let said = format!("{}{}  {bar}", text::fit(&row.name, names), numbers.concat());
         let style = ctx.theme.accent_if(row.is_selected, ctx.theme.text());
         area = line(buffer, area, said.trim_end(), style);

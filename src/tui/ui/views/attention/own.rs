@@ -37,7 +37,14 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
     let heat_map = HeatMap::new(&row, size, scale);
     let titles = ctx.say([["where it looks", "it looks"], ["它看向哪里", "看向"]]);
     let title = fitting(&titles, layout.columns[1].width);
-    let drawn = titled_map(buffer, layout.columns[1], title, &heat_map, layout.room, ctx);
+    let drawn = titled_map(
+        buffer,
+        layout.columns[1],
+        title,
+        &heat_map,
+        layout.room,
+        ctx,
+    );
     overlay::mark(buffer, drawn, ctx);
     let titles = ctx.say([["its look over x0", "over x0"], ["叠在 x0 上", "x0"]]);
     let title = fitting(&titles, layout.columns[0].width);
@@ -154,7 +161,12 @@ fn draw_spread(buffer: &mut Buffer, area: Rect, ctx: &RunContext, spread: Spread
             format!("{own} % · {around} %"),
         ],
     ]);
-    line(buffer, area, fitting_of(&forms, area.width), ctx.theme.text())
+    line(
+        buffer,
+        area,
+        fitting_of(&forms, area.width),
+        ctx.theme.text(),
+    )
 }
 
 /// Where the place looks in every head.
