@@ -2,7 +2,7 @@
 //!
 //! Each place has a row of attention to all places. Places that look alike at the picture have rows that are alike, and
 //! the first principal components of the rows, as colours, show regions: Tumanyan et al. 2023 ("Plug-and-Play Diffusion
-//! Features", arXiv 2211.12572, figure 6); Prompt-to-Prompt's code takes the same decomposition (Hertz et al. 2022,
+//! Features", arXiv 2211.12572); Prompt-to-Prompt's code takes the same decomposition (Hertz et al. 2022,
 //! `show_self_attention_comp`: the singular vectors of the map less its mean).
 
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub struct HeadSummary {
     pub shares: Vec<f32>,
     /// Of each head: the mean over all places of the entropy of a place's probabilities over the text positions, in bits:
     /// 0 where every place looks at one position, log2 77 = 6.27 where all look at all of them alike. As Clark et al.
-    /// 2019 measure a head (arXiv 1906.04341, section 3.2). A place that attends to nothing at all has none.
+    /// 2019 measure a head (arXiv 1906.04341). A place that attends to nothing at all has none.
     pub entropy: Vec<f32>,
 }
 

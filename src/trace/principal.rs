@@ -1,6 +1,6 @@
 //! Principal components of the rows of a matrix: the directions in which they differ most.
 //!
-//! Subspace iteration (Golub & Van Loan, "Matrix Computations", section 8.2.4) on `Xᵀ X`, which is never written down:
+//! Subspace iteration (Golub & Van Loan, "Matrix Computations") on `Xᵀ X`, which is never written down:
 //! the matrix is applied from both sides. A few more directions than are asked for are carried along, so that those
 //! converge soon.
 

@@ -93,19 +93,25 @@ impl Distances<'_> {
         assert!(apart.is_finite(), "{name}");
     }
 
-    /// Two sets of rounding errors that are equally large: the largest of one may be above that of the other by chance.
+    /// Of two sets of rounding errors that are equally large, the largest of one may be above that of the other by chance;
+    /// but not of all kinds of values together.
     fn finish(&self) {
         for (kind, largest) in &self.largest {
             let floor = self.goldens.floor[kind];
             println!("{kind}: {largest:.2e} from f64, PyTorch in f32 {floor:.2e}");
         }
         for (kind, largest) in &self.largest {
-            let bound = 2.0 * self.goldens.floor[kind];
+            let bound = 4.0 * self.goldens.floor[kind];
             assert!(
                 *largest <= bound,
                 "{kind}: {largest:.2e} beyond {bound:.2e}"
             );
         }
+        let kinds = self.largest.iter();
+        let ratios = kinds.map(|(kind, largest)| (largest / self.goldens.floor[kind]).ln());
+        let mean = (ratios.sum::<f64>() / self.largest.len() as f64).exp();
+        println!("of all kinds together, as a ratio: {mean:.2}");
+        assert!(mean <= 1.0, "{mean}");
         assert_eq!(self.largest.len(), self.goldens.floor.len());
     }
 }
@@ -189,7 +195,9 @@ fn a_row_by_hand_is_the_probability_that_the_network_computed_with() {
                 })
             })
             .fold(0.0, f64::max);
-        assert!(apart < 1e-6, "{}: {apart:.2e}", text.path);
+        println!("{}: {apart:.2e}", text.path);
+        // The network's own softmax is in f32.
+        assert!(apart < 5e-6, "{}: {apart:.2e}", text.path);
     }
 }
 

@@ -55,13 +55,17 @@ impl Requests {
         matches!(self.pending, Some((_, Wanted::Look(_))))
     }
 
-    /// Is that look one that nobody waits for any more?
+    /// Is a pass of the network on its way that nobody waits for any more?
     pub fn is_passed<'a>(&self, runs: impl Iterator<Item = &'a Run>, cursor: &Cursor) -> bool {
         let mut all = runs.flat_map(|run| {
             let wanted = wanted_of(run, cursor).into_iter();
             wanted.map(move |wanted| (run.id, wanted))
         });
-        self.is_looking() && !all.any(|request| Some(request) == self.pending)
+        let is_pass = matches!(
+            self.pending,
+            Some((_, Wanted::Look(_) | Wanted::Attention(_)))
+        );
+        is_pass && !all.any(|request| Some(request) == self.pending)
     }
 
     /// Does not ask again for the look that is on its way; returns its run and what it is at.
@@ -218,7 +222,7 @@ fn wanted_attention(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
 
 /// A step takes less than this where a look at all of them is asked for at once, in seconds: beyond it those that were
 /// visited have to do.
-const QUICK: f64 = 0.25;
+const QUICK: f64 = 0.5;
 
 fn wanted_looks(run: &Run, cursor: &Cursor, wanted: &mut Vec<Wanted>) {
     let half = cursor.attention.half;

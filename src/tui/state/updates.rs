@@ -64,7 +64,9 @@ impl App {
             }
             Update::Attention { run, key, maps } => {
                 self.receive(run, Wanted::Attention(key), maps, |run, maps| {
-                    run.keep_attention(key, maps);
+                    if !maps.is_empty() {
+                        run.keep_attention(key, maps);
+                    }
                 });
             }
             Update::Looked { run, key, found } => {

@@ -268,7 +268,13 @@ impl ModelThread {
         let work = Work::Attention(key.step);
         self.send(Update::Begins { run, work });
         let maps = self.recorder(run).and_then(|recorder| {
-            catch_panic(|| recorder.attention_at(key.step, key.detail, key.half))
+            catch_panic(|| {
+                match recorder.attention_at(key.step, key.detail, key.half) {
+                    // Nobody waits for it any more; where somebody does again, it is asked for again.
+                    Err(generation::Error::Cancelled) => Ok(Vec::new()),
+                    maps => maps,
+                }
+            })
         });
         self.send(Update::Attention { run, key, maps });
     }

@@ -3,13 +3,13 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::model::tokenizer::TokenKind;
+use super::one_head;
 use crate::trace::HeadSummary;
 use crate::tui::state::attention::short_path;
 use crate::tui::state::{Measure, closer, in_words};
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
-use crate::tui::ui::views::{below, fitting_of, line, matrix, paragraph, scroll, top};
+use crate::tui::ui::views::{below, fitting_of, matrix, scroll, top};
 use crate::tui::ui::widgets::heat_map::{Scale, legend};
 use crate::tui::ui::widgets::{tabs, token_strip};
 
@@ -59,7 +59,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext) {
         _ => ["%, of all heads and steps", "%；所有的头和步共用"],
     });
     legend(buffer, top(beneath, 1), scale, whose, ctx.theme);
-    describe(buffer, below(beneath, 1), ctx, layers);
+    one_head::describe(buffer, below(beneath, 1), ctx, layers);
 }
 
 /// The figures that there are, the chosen one marked, and the key that goes on to the next.
@@ -80,7 +80,7 @@ fn choice(buffer: &mut Buffer, area: Rect, ctx: &RunContext) -> Rect {
     below(area, 1 + u16::from(area.height > 16))
 }
 
-fn measure_name(ctx: &RunContext, measure: Measure) -> String {
+pub fn measure_name(ctx: &RunContext, measure: Measure) -> String {
     match measure {
         Measure::Entropy => ctx.say(["entropy", "熵"]).to_owned(),
         Measure::Token => {
@@ -208,7 +208,7 @@ fn name(
 }
 
 /// What stands in row `index` (0 is the mean over the layers) of `head`'s column, in the measure's unit: bits or percent.
-fn value(
+pub fn value(
     ctx: &RunContext,
     layers: &[HeadSummary],
     index: usize,
@@ -220,20 +220,25 @@ fn value(
         let tokens = (cursor.token, super::tokens(ctx));
         closer::figure(layer, head, measure, tokens)
     };
-    let figure = if let Some(layer) = index.checked_sub(1) {
-        of(layers.get(layer)?)?
-    } else {
-        // Layers may differ in their number of heads: the mean is over those that have this one.
-        let values: Vec<f64> = layers.iter().filter_map(of).collect();
-        if values.is_empty() {
-            return None;
-        }
-        values.iter().sum::<f64>() / values.len() as f64
-    };
+    let figure = mean_of(layers, index, of)?;
     Some(match measure {
         Measure::Entropy => figure,
         _ => 100.0 * figure,
     })
+}
+
+/// What `of` says of the layer in row `index`, or for row 0 the mean of what it says of those that it says something of:
+/// layers may differ in their number of heads.
+pub fn mean_of(
+    layers: &[HeadSummary],
+    index: usize,
+    of: impl Fn(&HeadSummary) -> Option<f64>,
+) -> Option<f64> {
+    if let Some(layer) = index.checked_sub(1) {
+        return of(layers.get(layer)?);
+    }
+    let values: Vec<f64> = layers.iter().filter_map(of).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// From 0 to the largest figure of any head at any step that is known, so that colours mean the same in all of them.
@@ -311,44 +316,4 @@ fn steps(
             buffer.set_stringn(at.0, at.1, "▏", 1, ctx.theme.accent());
         }
     }
-}
-
-/// All figures of the selected head.
-fn describe(buffer: &mut Buffer, area: Rect, ctx: &RunContext, layers: &[HeadSummary]) {
-    let (cursor, tokens) = (&ctx.cursor, super::tokens(ctx));
-    let (layer, head) = (cursor.attention.layer, cursor.attention.head);
-    let which = match layer.and_then(|layer| layers.get(layer)) {
-        Some(layer) => short_path(&layer.path),
-        None => ctx.say([
-            format!("mean of {} layers", layers.len()),
-            format!("{} 层平均", layers.len()),
-        ]),
-    };
-    let head_name = match head {
-        Some(head) => ctx.say([format!("head {head}"), format!("头 {head}")]),
-        None => ctx.say(["mean of heads", "各头平均"]).to_owned(),
-    };
-    let index = layer.map_or(0, |layer| layer + 1);
-    let figures = Measure::ALL.into_iter().filter_map(|measure| {
-        let value = text::fixed(value(ctx, layers, index, head, measure)?, 2);
-        let unit = if measure == Measure::Entropy {
-            "bit"
-        } else {
-            "%"
-        };
-        // The selected token may be one that has its own figure.
-        let is_twice = measure == Measure::Token
-            && tokens
-                .get(cursor.token)
-                .is_some_and(|token| matches!(token.kind, TokenKind::Start | TokenKind::End));
-        (!is_twice).then(|| format!("{} {value} {unit}", measure_name(ctx, measure)))
-    });
-    let figures: Vec<String> = figures.collect();
-    let said = format!("{which} · {head_name}: {}", figures.join(" · "));
-    let area = paragraph(buffer, area, &text::clean(&said), ctx.theme.text());
-    let hint = ctx.say([
-        "x moves from head to head, enter opens its maps",
-        "按 x 在头之间移动，enter 打开它的图",
-    ]);
-    line(buffer, area, hint, ctx.theme.muted());
 }

@@ -3,6 +3,7 @@
 mod grid;
 mod heads;
 mod numbers;
+mod one_head;
 mod overlay;
 mod own;
 mod shares;

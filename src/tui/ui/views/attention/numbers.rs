@@ -213,7 +213,11 @@ fn table(buffer: &mut Buffer, area: Rect, ctx: &RunContext, hand: &ByHand) {
             text::right(&value, 8)
         });
         let room = usize::from(area.width).saturating_sub(names + 26);
-        let bar = bars::share(row.share, room.min(16));
+        let bar = if row.score.is_some() {
+            bars::share(row.share, room.min(16))
+        } else {
+            String::new()
+        };
         let said = format!("{}{}  {bar}", text::fit(&row.name, names), numbers.concat());
         let style = ctx.theme.accent_if(row.is_selected, ctx.theme.text());
         area = line(buffer, area, said.trim_end(), style);
