@@ -499,6 +499,8 @@ def main():
     parser.add_argument("--wait-for", type=int, help="the process that makes the checkpoint `sized`")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, end_all)
+    # A shell has what it starts in the background ignore it, and what is started from there would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     part = Part(options)
     try:
         PARTS[options.part](part)
