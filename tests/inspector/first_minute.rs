@@ -230,7 +230,7 @@ fn the_help_shows_first_what_works_here_by_what_one_wants() {
     let session = finished(2)
         .press(KeyCode::Char('8'))
         .press(KeyCode::Char('?'));
-    let screen = text(&session.app, (120, 90));
+    let screen = text(&session.app, (120, 120));
     let at = |words: &str| {
         screen
             .find(words)

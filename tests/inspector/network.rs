@@ -99,14 +99,14 @@ fn the_colours_are_those_of_all_steps_and_the_sizes_are_shown_over_them() {
     seen(
         &session.app,
         (120, 40),
-        &["3 components of 3 steps", "rms over the steps (3 of 3)"],
+        &["fitted on 3 steps", "rms over the steps (3 of 3)"],
     );
     // At another step, too, at once.
     let session = session.press(KeyCode::Left).until(settled);
     seen(
         &session.app,
         (120, 40),
-        &["▸ step 2 ▸ UNet", "3 components of 3 steps"],
+        &["▸ step 2 ▸ UNet", "fitted on 3 steps"],
     );
 }
 
@@ -256,7 +256,7 @@ fn without_guidance_the_other_half_is_not_invented() {
         .press(KeyCode::Char('7'))
         .press(KeyCode::Enter)
         .until(settled);
-    seen(&session.app, (120, 40), &["conv_in", "components of"]);
+    seen(&session.app, (120, 40), &["conv_in", "fitted on"]);
     let session = session.press(KeyCode::Char('u')).until(settled);
     seen(&session.app, (120, 40), &["Guidance is off at this step"]);
 }

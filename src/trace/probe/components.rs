@@ -12,7 +12,7 @@ const BLOCK: usize = 10;
 const ROUNDS: usize = 400;
 
 /// Where the residual of every wanted component is below this share of the largest variance, they have settled.
-const SETTLED: f64 = 1e-12;
+const SETTLED: f64 = 1e-9;
 
 /// Sums over feature vectors, in f64, from which their mean and covariance follow.
 #[derive(Debug, Clone, PartialEq)]

@@ -60,6 +60,9 @@ impl App {
             Action::Down => self.select(true),
             Action::Into if self.can_step_into(self.cursor.view) => {
                 self.requests.forgive_probes();
+                if let Some(run) = &mut self.runs.current {
+                    run.probes.forgive();
+                }
                 self.with_run(Cursor::step_into);
             }
             Action::Out => self.cursor.step_out(),

@@ -6,7 +6,6 @@ use super::runs::By;
 use crate::checkpoint::Component;
 use crate::generation::{Patch, PatchChange, Request};
 use crate::model::modules::{LineKind, Module};
-use crate::tui::errors;
 
 impl App {
     /// Can one step further into the network of `view`?
@@ -77,25 +76,22 @@ impl App {
 
 /// `request` with the output of `module` changed as was `typed`: `off`, or times a factor; times one is as it was.
 fn patched(module: &str, typed: &str, request: &Request) -> Result<Request, [String; 2]> {
-    let change = match typed {
-        "off" | "关" | "关闭" => PatchChange::Off,
-        typed => PatchChange::Scale(typed.parse().map_err(|_| no_change(typed))?),
+    let value = match typed {
+        "off" | "关" | "关闭" => "off",
+        // What is no number would be a run's folder.
+        typed if typed.parse::<f32>().is_ok() => typed,
+        _ => return Err(no_change(typed)),
     };
+    let patch: Patch = format!("{module}={value}")
+        .parse()
+        .map_err(|_| no_change(typed))?;
     let mut request = request.clone();
     // A module has one change: the new one takes the place of the old.
     let is_same = |patch: &Patch| patch.module == module && patch.head.is_none();
     request.patches.retain(|patch| !is_same(patch));
-    if !matches!(change, PatchChange::Scale(factor) if factor.to_bits() == 1.0_f32.to_bits()) {
-        request.patches.push(Patch {
-            module: module.to_owned(),
-            head: None,
-            change,
-            steps: None,
-        });
+    if patch.change != PatchChange::Scale(1.0) {
+        request.patches.push(patch);
     }
-    request
-        .validate_numbers()
-        .map_err(|error| errors::said(&error))?;
     Ok(request)
 }
 

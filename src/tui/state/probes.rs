@@ -1,6 +1,6 @@
 //! What was computed again of a run's networks, kept as far as memory for it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::trace::{Features, Guidance};
@@ -20,6 +20,8 @@ pub struct Probes {
     kept: BTreeMap<ProbeKey, Kept>,
     /// Of each step that components were fitted on: the root mean square of each UNet module's output.
     over_steps: BTreeMap<(Guidance, usize), Arc<[f64]>>,
+    /// What the worker could not give.
+    refused: BTreeSet<ProbeKey>,
 }
 
 impl Probes {
@@ -79,6 +81,20 @@ impl Probes {
 
     pub fn bytes(&self) -> usize {
         self.kept.values().map(|kept| kept.bytes).sum()
+    }
+
+    /// The worker could not give what `key` asks for.
+    pub fn refuse(&mut self, key: ProbeKey) {
+        self.refused.insert(key);
+    }
+
+    pub fn is_refused(&self, key: ProbeKey) -> bool {
+        self.refused.contains(&key)
+    }
+
+    /// What was refused may be asked for again.
+    pub fn forgive(&mut self) {
+        self.refused.clear();
     }
 
     /// Forgets what can be computed again.

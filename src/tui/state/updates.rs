@@ -85,6 +85,9 @@ impl App {
                 });
             }
             Update::Probed { run, key, features } => {
+                if let (Err(_), Some(run)) = (&features, self.runs.find_mut(run)) {
+                    run.probes.refuse(key);
+                }
                 self.receive(run, Wanted::Probe(key), features, |run, features| {
                     run.keep_probed(key, features);
                 });

@@ -11,7 +11,7 @@ use crate::tui::state::inside::{Inside, Shows};
 use crate::tui::ui::area::{left, right_of, scroll, split, top};
 use crate::tui::ui::context::RunContext;
 use crate::tui::ui::text;
-use crate::tui::ui::views::{first_lines, statistics};
+use crate::tui::ui::views::{first_lines, fitting_of, statistics};
 use crate::tui::ui::widgets::tabs;
 
 /// Columns of the list with all there is to say of a line.
@@ -306,7 +306,8 @@ fn draw_selected(
         tabs::draw(buffer, area, "v", &names, inside.shows as usize, theme);
         area = below(area, 1);
     }
-    let title = ctx.say(picture::title(value, inside));
+    let titles = ctx.say(picture::titles(value, inside));
+    let title = fitting_of(&titles, area.width).to_owned();
     let area = line(buffer, area, &title, theme.title());
     picture::draw(buffer, area, value, inside, theme);
 }

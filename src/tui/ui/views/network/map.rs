@@ -13,6 +13,8 @@ use crate::tui::worker::{ProbeKey, Probed};
 
 /// Widths of a module's picture, the widest first; each is half as high.
 const WIDTHS: [u16; 6] = [12, 10, 8, 6, 4, 2];
+/// Columns between both sides of a U, where there is room for them.
+const GAP: u16 = 14;
 /// Rows for the module that is looked at, at least.
 const MODULE: u16 = 6;
 
@@ -55,11 +57,14 @@ impl Places {
         let row = |level: usize| modules.iter().filter(move |module| module.level == level);
         let longest = (0..levels).map(|level| row(level).count()).max()? as u16;
         let room = area.height.saturating_sub(MODULE);
-        let fits = |&width: &u16| {
-            let across = longest * (width + 1) <= area.width.max(1);
-            across && levels as u16 * (width / 2 + 1) <= room
+        let is_high_enough = |width: u16| levels as u16 * (width / 2 + 1) <= room;
+        // With a gap between both sides, for what goes across.
+        let fits = |width: u16, gap: u16| longest * (width + 1) + gap <= area.width;
+        let of = |gap| {
+            let mut widths = WIDTHS.into_iter();
+            widths.find(|&width| is_high_enough(width) && fits(width, gap))
         };
-        let width = WIDTHS.into_iter().find(fits)?;
+        let width = of(GAP).or_else(|| of(0))?;
         let height = (width / 2).max(1);
         // The deeper, the further in, as far as there is room.
         let taken = |level: usize| row(level).count() as u16 * (width + 1);

@@ -135,9 +135,17 @@ fn nothing(ctx: &RunContext, inside: Inside) -> Option<Said> {
     None
 }
 
-/// What stands where something is still being computed.
+/// What stands where something is still being computed, or could not be.
 fn pending(ctx: &RunContext) -> &'static str {
-    ctx.say(["being computed …", "正在计算 …"])
+    let key = ctx.cursor.probe_key();
+    ctx.say(if key.is_some_and(|key| ctx.run.probes.is_refused(key)) {
+        [
+            "This could not be computed; esc and enter try again.",
+            "没有算出来；按 esc 再按 enter 重试。",
+        ]
+    } else {
+        ["being computed …", "正在计算 …"]
+    })
 }
 
 /// `96×8×8`.

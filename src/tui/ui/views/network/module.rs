@@ -15,7 +15,7 @@ use crate::tui::ui::views::{fitting_of, statistics};
 use crate::tui::ui::widgets::{bars, tabs};
 
 /// Columns of the figures beside the pictures.
-const FIGURES: u16 = 30;
+const FIGURES: u16 = 36;
 
 pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, inside: Inside) {
     let run = ctx.run;
@@ -126,7 +126,8 @@ fn draw_picture(
     features: &Features,
     is_chosen: bool,
 ) {
-    let title = ctx.say(picture::title(features, inside));
+    let titles = ctx.say(picture::titles(features, inside));
+    let title = fitting_of(&titles, area.width).to_owned();
     let style = ctx.theme.accent_if(is_chosen, ctx.theme.muted());
     let place = line(buffer, area, &title, style);
     picture::draw(buffer, place, features, inside, ctx.theme);
@@ -168,6 +169,17 @@ fn draw_figures(
             format!("加上的是被加者的 {ratio} 倍（rms）"),
         ]);
         area = line(buffer, area, &caption, theme.text());
+    }
+    if let Some(components) = features.components.as_deref().filter(|_| area.height >= 2) {
+        let caption = ctx.say(match components.steps {
+            Some(1) => ["components fitted on 1 step", "主成分由 1 步拟合"].map(str::to_owned),
+            Some(steps) => [
+                format!("components fitted on {steps} steps"),
+                format!("主成分由 {steps} 步拟合"),
+            ],
+            None => ["components fitted on this step", "主成分由这一步拟合"].map(str::to_owned),
+        });
+        area = line(buffer, area, &caption, theme.muted());
     }
     if inside.network == Component::UNet && area.height >= 2 {
         draw_over_steps(buffer, area, ctx, inside);

@@ -73,48 +73,43 @@ fn draw_positions(
     HeatMap::new(&values, (features.size.0, height), scale).draw(buffer, area, theme)
 }
 
-/// What is shown of `features`, in a few words: what was asked for is not always there.
-pub fn title(features: &Features, inside: Inside) -> [String; 2] {
+/// What is shown of `features`, in a few words, from the longest form to the shortest: what was asked for is not always
+/// there.
+pub fn titles(features: &Features, inside: Inside) -> [Vec<String>; 2] {
     let components = features.components.as_deref();
+    let is_text = features.size.1 == 1 && features.size.0 > 1;
+    let forms = |said: Said| said.map(|said| vec![said.to_owned()]);
     match (inside.shows, components) {
-        (Shows::Components, _) if features.size.1 == 1 && features.size.0 > 1 => {
-            said(["positions across, features down", "横向是位置，纵向是特征"])
+        (Shows::Components, _) if is_text => {
+            forms(["positions across, features down", "横向是位置，纵向是特征"])
         }
         (Shows::Components, Some(components)) => {
-            let shares = components.shares.map(|share| (100.0 * share).round());
-            let [a, b, c] = shares;
+            let [a, b, c] = components.shares.map(|share| (100.0 * share).round());
             let percent = format!("{a}+{b}+{c} %");
-            match components.steps {
-                Some(steps) => [
-                    format!("3 components of {steps} steps: {percent}"),
-                    format!("{steps} 步的 3 个主成分：{percent}"),
-                ],
-                None => [
-                    format!("3 components of this step: {percent}"),
-                    format!("这一步的 3 个主成分：{percent}"),
-                ],
-            }
+            [
+                vec![format!("3 components: {percent}"), percent.clone()],
+                vec![format!("3 个主成分：{percent}"), percent],
+            ]
         }
-        (Shows::Components, None) if features.stats.non_finite > 0 => said([
+        (Shows::Components, None) if features.stats.non_finite > 0 => forms([
             "norm (there are NaN or infinity)",
             "范数（有 NaN 或无穷大）",
         ]),
         (Shows::Channel, _) if features.values.is_some() => {
-            let (at, count) = (inside.channel + 1, features.channels());
+            let (at, count) = (
+                inside.channel.min(features.channels().saturating_sub(1)) + 1,
+                features.channels(),
+            );
             [
-                format!("channel {at} of {count}"),
-                format!("通道 {at} / {count}"),
+                vec![format!("channel {at} of {count}")],
+                vec![format!("通道 {at} / {count}")],
             ]
         }
-        (Shows::Channel, _) => said([
+        (Shows::Channel, _) => forms([
             "norm (too large to keep its channels)",
             "范数（太大，没有保留各通道）",
         ]),
-        (Shows::Components, None) => said(["norm (no components)", "范数（没有主成分）"]),
-        (Shows::Norm, _) => said(["norm at each place", "每个位置的范数"]),
+        (Shows::Components, None) => forms(["norm (no components)", "范数（没有主成分）"]),
+        (Shows::Norm, _) => forms(["norm at each place", "每个位置的范数"]),
     }
-}
-
-fn said(said: Said) -> [String; 2] {
-    said.map(str::to_owned)
 }
