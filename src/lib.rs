@@ -62,8 +62,8 @@ pub use export::{
     Verified, document, open_donors,
 };
 pub use trace::{
-    AttentionMaps, CancelToken, Event, Guidance, NotFinite, RecordOptions, Recorder, Stats,
-    TensorData, Trace,
+    AttentionKind, AttentionMaps, CancelToken, Components, Event, Guidance, HeadSummary, NotFinite,
+    Projections, RecordOptions, Recorder, Row, Stats, TensorData, Trace,
 };
 
 // What reads bytes from outside, for `cargo fuzz` and for the test that does the same in a few seconds.
