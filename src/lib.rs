@@ -62,8 +62,9 @@ pub use export::{
     Verified, document, open_donors,
 };
 pub use trace::{
-    AttentionMaps, CancelToken, Event, Features, Fitted, Guidance, NotFinite, Probe, ProbePlace,
-    RecordOptions, Recorder, Stats, TensorData, Trace,
+    AttentionKind, AttentionMaps, CancelToken, Components, Event, Features, Fitted, Guidance,
+    HeadSummary, NotFinite, Probe, ProbePlace, Projections, RecordOptions, Recorder, Row, Stats,
+    TensorData, Trace,
 };
 
 // What reads bytes from outside, for `cargo fuzz` and for the test that does the same in a few seconds.
