@@ -49,9 +49,10 @@ fn a_breakpoint_stops_where_it_is_true_and_exports_what_there_is() {
     assert_eq!(replay.steps(), 3);
     replay.verify().unwrap();
     // A run that was said to be stopped elsewhere is found out.
-    let damaged = fs::read_to_string(stopped.join("run.json")).unwrap();
-    let damaged = damaged.replace("\"stopped\":{\"step\":2", "\"stopped\":{\"step\":3");
-    fs::write(stopped.join("run.json"), damaged).unwrap();
+    let mut damaged: serde_json::Value =
+        serde_json::from_slice(&fs::read(stopped.join("run.json")).unwrap()).unwrap();
+    damaged["stopped"]["step"] = 3.into();
+    fs::write(stopped.join("run.json"), damaged.to_string()).unwrap();
     let error = Replay::open(&stopped).unwrap_err().to_string();
     assert!(
         error.contains("stopped.step") || error.contains("steps"),
