@@ -77,12 +77,13 @@ impl ResnetBlock {
         shift: Option<&Tensor>,
         hook: &mut dyn Hook,
     ) -> Result<Tensor, Error> {
-        let hidden = self.norm1.forward_silu(x)?;
-        let hidden = match shift {
+        // One variable: what has been read is dropped at once. In the decoder it may be hundreds of megabytes.
+        let mut hidden = self.norm1.forward_silu(x)?;
+        hidden = match shift {
             Some(shift) => self.conv1.forward_shifted(&hidden, shift)?,
             None => self.conv1.forward(&hidden)?,
         };
-        let hidden = self.norm2.forward_silu(&hidden)?;
+        hidden = self.norm2.forward_silu(&hidden)?;
         let shortcut = match &self.conv_shortcut {
             Some(conv) => conv.forward(x)?,
             None => x.clone(),
