@@ -1,7 +1,7 @@
 //! How much memory a run needs, worked out before it starts, and how much there is.
 
 use candle_core::DType;
-use sysinfo::System;
+use sysinfo::{CGroupLimits, System};
 
 use super::{Checkpoint, Layout};
 use crate::kernels::Backend;
@@ -33,7 +33,7 @@ const COPIES_OF_SCORES: u64 = 2;
 /// gated features, and what convolutions take apart.
 const FEATURE_MAPS: u64 = 12;
 /// The same in the decoder, with those that the allocator keeps for the next.
-const DECODER_MAPS: u64 = 5;
+const DECODER_MAPS: u64 = 4;
 
 impl Checkpoint {
     /// What a generation needs for pictures of `width` x `height` pixels where `backend` computes with numbers of
@@ -44,8 +44,8 @@ impl Checkpoint {
     /// - Denoising is twelve feature maps of the finest level with what comes across beside it, for both halves of the
     ///   guidance; and stored scores of the finest level, `2 * heads * pixels^2` of which 64 Mi are there at once, twice
     ///   over.
-    /// - Decoding is five feature maps of the picture's size with as many channels as the second finest level, which
-    ///   is what the decoder's finest level is given: three that are needed, and two that the allocator keeps.
+    /// - Decoding is four feature maps of the picture's size with as many channels as the second finest level, which
+    ///   is what the decoder's finest level is given: two and a half that are needed, and what the allocator keeps.
     pub fn memory_estimate(
         &self,
         dtype: DType,
@@ -96,9 +96,31 @@ pub fn available_memory() -> Option<u64> {
     system.refresh_memory();
     let limit = system
         .cgroup_limits()
-        .map_or(u64::MAX, |limits| limits.free_memory);
+        .map_or(u64::MAX, |limits| room(&limits));
     match system.available_memory() {
         0 => None,
         available => Some(available.saturating_add(system.free_swap()).min(limit)),
+    }
+}
+
+/// What a group of processes may still take. Its `free_memory` would count files that the system keeps a copy of as
+/// taken, and the system gives that up when it is needed.
+fn room(limits: &CGroupLimits) -> u64 {
+    limits.total_memory.saturating_sub(limits.rss)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_copies_of_files_take_is_there_to_be_used() {
+        let limits = CGroupLimits {
+            total_memory: 8 << 30,
+            free_memory: 1 << 30,
+            free_swap: 0,
+            rss: 2 << 30,
+        };
+        assert_eq!(room(&limits), 6 << 30);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -145,10 +146,21 @@ impl Pipeline {
         let image_size = Self::image_size(checkpoint, size)?;
         let latent_size = (image_size.0 / scale, image_size.1 / scale);
         let weights = |component| checkpoint.weights(component, dtype, device);
-        let text_encoder =
-            TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
-        let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
-        let decoding = Decoding::load(checkpoint, device, types.decoder)?;
+        let read = || -> Result<_, Error> {
+            let text_encoder =
+                TextEncoder::new(&checkpoint.text_encoder, &weights(Component::TextEncoder)?)?;
+            let unet = UNet::new(&checkpoint.unet, &weights(Component::UNet)?)?;
+            let decoding = Decoding::load(checkpoint, device, types.decoder)?;
+            Ok((text_encoder, unet, decoding))
+        };
+        let networks = thread::scope(|scope| {
+            // Seconds, for gigabytes of weights: by the time that the networks are read, the checkpoint knows its hash.
+            // Where that failed, it fails again when it is asked for.
+            let hash = || drop(checkpoint.sha256());
+            drop(thread::Builder::new().spawn_scoped(scope, hash));
+            read()
+        });
+        let (text_encoder, unet, decoding) = networks?;
         let sources = Component::ALL.map(|component| Source {
             component,
             weights: checkpoint.stored(component),

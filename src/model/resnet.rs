@@ -91,10 +91,11 @@ impl ResnetBlock {
         let path = &self.path;
         show(hook, path, "input", || Ok(x.clone()))?;
         show(hook, path, "norm1", || self.norm1.forward(x))?;
-        let hidden = self.norm1.forward_silu(x)?;
+        // One variable: what has been read is dropped at once. In the decoder it may be hundreds of megabytes.
+        let mut hidden = self.norm1.forward_silu(x)?;
         show(hook, path, "norm1.silu", || Ok(hidden.clone()))?;
         show(hook, path, "conv1", || self.conv1.forward(&hidden))?;
-        let hidden = match shift {
+        hidden = match shift {
             Some(shift) => {
                 show(hook, path, "time_emb_proj", || Ok(shift.clone()))?;
                 self.conv1.forward_shifted(&hidden, shift)?
@@ -103,7 +104,7 @@ impl ResnetBlock {
         };
         show(hook, path, "conv1.sum", || Ok(hidden.clone()))?;
         show(hook, path, "norm2", || self.norm2.forward(&hidden))?;
-        let hidden = self.norm2.forward_silu(&hidden)?;
+        hidden = self.norm2.forward_silu(&hidden)?;
         show(hook, path, "norm2.silu", || Ok(hidden.clone()))?;
         show(hook, path, "conv2", || self.conv2.forward(&hidden))?;
         let shortcut = match &self.conv_shortcut {

@@ -3,6 +3,7 @@
     python tests/bench/compare.py                                        # the embedded model
     python tests/bench/compare.py --model PATH --steps 3 --rounds 3      # another diffusers folder
     python tests/bench/compare.py --model PATH --steps 3 --rounds 2 --pixels 256 512 768 --threads 1 2
+    python tests/bench/compare.py --openvino FOLDER                      # OpenVINO beside them (pip install openvino)
 
 It builds what it runs, sees that both draw the same picture, and prints Markdown tables, every figure the median of
 rounds in which both take turns (so that a machine that slows down slows both). A ratio above 1 is how many times faster
@@ -11,7 +12,9 @@ Diffuscope is; the smallest and largest of the rounds stand in brackets.
 - The whole process: `diffuscope run` against a script that imports diffusers, loads, generates and writes the PNG.
 - A step once it runs steadily, of the same processes: the median of their steps, the first left out.
 - Peak memory of these processes, as the system counts it (mapped files are in it).
-- Each network alone, at the picture sizes and numbers of threads that are asked for.
+- Each network alone, at the picture sizes and numbers of threads that are asked for; with `--openvino`, by OpenVINO, too,
+  in f32 and with static shapes. Its models are kept in FOLDER: at Stable Diffusion v1's size making them takes minutes
+  and 10 GB of memory, once a size.
 - Single operations at Stable Diffusion v1's sizes.
 
 `--only` leaves some of these out.
@@ -25,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,22 +55,27 @@ print(json.dumps([b - a for a, b in zip(marks, marks[1:])]))
 """
 
 
-class Pairs:
-    """Named measurements of both sides, in turns."""
+class Turns:
+    """Named measurements of Diffuscope and of others, which took turns."""
 
-    def __init__(self):
+    def __init__(self, *others):
+        self.others = others
         self.values = {}
 
-    def add(self, name, unit, ours, theirs):
-        self.values.setdefault((name, unit), []).append((ours, theirs))
+    def add(self, name, unit, ours, *theirs):
+        self.values.setdefault((name, unit), []).append((ours, *theirs))
 
     def print(self, title):
-        print(f"\n| {title} | Diffuscope | PyTorch | ratio |\n|---|---|---|---|")
-        for (name, unit), pairs in self.values.items():
-            ours, theirs = (statistics.median(side) for side in zip(*pairs))
-            ratios = [theirs / ours for ours, theirs in pairs]
-            print(f"| {name} | {ours:.3f} {unit} | {theirs:.3f} {unit} ", end="")
-            print(f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |", flush=True)
+        print(f"\n| {title} | Diffuscope |", *(f" {other} | ratio |" for other in self.others), sep="")
+        print("|---|---|", "---|---|" * len(self.others), sep="")
+        for (name, unit), turns in self.values.items():
+            ours, *others = zip(*turns)
+            print(f"| {name} | {statistics.median(ours):.3f} {unit} |", end="")
+            for theirs in others:
+                ratios = [b / a for a, b in zip(ours, theirs)]
+                between = f"({min(ratios):.2f} to {max(ratios):.2f})"
+                print(f" {statistics.median(theirs):.3f} {unit} | {statistics.median(ratios):.2f} {between} |", end="")
+            print(flush=True)
 
 
 def measured(command, threads):
@@ -111,7 +120,7 @@ def diffusers(options, folder, threads):
 
 def processes(options, threads):
     """Both programs as a whole."""
-    pairs = Pairs()
+    turns = Turns("PyTorch")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         # Warm the file cache, and see that both draw the same.
@@ -121,12 +130,12 @@ def processes(options, threads):
             raise SystemExit(f"the pictures differ by up to {levels} levels: not the same work")
         for _ in range(options.rounds):
             ours, theirs = diffuscope(options, folder, threads), diffusers(options, folder, threads)
-            pairs.add("whole process", "s", ours[0], theirs[0])
+            turns.add("whole process", "s", ours[0], theirs[0])
             steps = statistics.median(our_steps(options, folder, threads)), statistics.median(theirs[2])
-            pairs.add("a step, guidance on", "s", *steps)
-            pairs.add("peak memory", "GB", ours[1], theirs[1])
+            turns.add("a step, guidance on", "s", *steps)
+            turns.add("peak memory", "GB", ours[1], theirs[1])
     title = f"{options.steps} steps of LMS, {threads} threads, pictures within {levels} of 255"
-    pairs.print(title)
+    turns.print(title)
 
 
 def networks(options, bench, pixels, threads):
@@ -139,16 +148,60 @@ def networks(options, bench, pixels, threads):
     side = pixels or pipe.unet.config.sample_size * pipe.vae_scale_factor
     tokens = pipe.tokenizer(options.prompt, padding="max_length", return_tensors="pt").input_ids
     latents = torch.randn(1, 4, side // pipe.vae_scale_factor, side // pipe.vae_scale_factor)
-    with torch.inference_mode():
+    with torch.no_grad():
         text = pipe.text_encoder(tokens)[0]
-    theirs = {
-        "text encoder": lambda: pipe.text_encoder(tokens),
-        "UNet, batch 1": lambda: pipe.unet(latents, 500, text),
-        "UNet, batch 2 (guidance)": lambda: pipe.unet(latents.repeat(2, 1, 1, 1), 500, text.repeat(2, 1, 1)),
-        "VAE decode": lambda: pipe.vae.decode(latents / pipe.vae.config.scaling_factor),
+    time_ = torch.tensor(500.0)
+    calls = {
+        "text encoder": (pipe.text_encoder, lambda tokens: pipe.text_encoder(tokens)[0], (tokens,)),
+        "UNet, batch 1": (pipe.unet, lambda *inputs: pipe.unet(*inputs)[0], (latents, time_, text)),
+        "UNet, batch 2 (guidance)": (
+            pipe.unet,
+            lambda *inputs: pipe.unet(*inputs)[0],
+            (latents.repeat(2, 1, 1, 1), time_, text.repeat(2, 1, 1)),
+        ),
+        "VAE decode": (
+            pipe.vae,
+            lambda latents: pipe.vae.decode(latents)[0],
+            (latents / pipe.vae.config.scaling_factor,),
+        ),
     }
+    others = {"PyTorch": {name: partial(call, *inputs) for name, (_, call, inputs) in calls.items()}}
+    if options.openvino:
+        others["OpenVINO"] = {
+            name: openvino(options.openvino / f"{name} {side}.xml", *parts, threads) for name, parts in calls.items()
+        }
     command = [bench, "--measure", "parts", "--rounds", options.repeats, "--pixels", side]
-    in_turns(theirs, command + options.model_arguments, options, threads, f"{side}x{side}, {threads} threads")
+    in_turns(others, command + options.model_arguments, options, threads, f"{side}x{side}, {threads} threads")
+
+
+def openvino(path, network, call, inputs, threads):
+    """The call on these inputs by OpenVINO, from the model at `path`, which is made of `network` where there is none."""
+    import openvino as ov
+    import torch
+
+    class Called(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, *inputs):
+            return call(*inputs)
+
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shapes = [ov.PartialShape(list(value.shape)) for value in inputs]
+        with torch.no_grad():
+            ov.save_model(ov.convert_model(Called(), example_input=inputs, input=shapes), path, compress_to_fp16=False)
+    core = ov.Core()
+    core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    request = core.compile_model(path, "CPU", hints).create_infer_request()
+    given = [value.numpy() for value in inputs]
+    with torch.no_grad():
+        ours, theirs = torch.from_numpy(request.infer(given)[0]), call(*inputs)
+    if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
+        raise SystemExit(f"{path} is of another checkpoint; give --openvino another folder")
+    return lambda: request.infer(given)
 
 
 def operations(options, bench, threads):
@@ -161,7 +214,7 @@ def operations(options, bench, threads):
     weight, channels = torch.randn(320, 320, 3, 3), torch.randn(320)
     linear = lambda rows, inputs, outputs: (torch.randn(rows, inputs), torch.randn(outputs, inputs))
     first, second = linear(4096, 2880, 320), linear(8192, 320, 2560)
-    theirs = {
+    pytorch = {
         "matmul 4096x2880x320": lambda: F.linear(*first),
         "matmul 8192x320x2560": lambda: F.linear(*second),
         "3x3 convolution 320 on 64x64": lambda: F.conv2d(picture, weight, channels, padding=1),
@@ -169,29 +222,34 @@ def operations(options, bench, threads):
         "attention 8x4096x4096x40": lambda: F.scaled_dot_product_attention(pixels, pixels, pixels),
     }
     command = [bench, "--measure", "operations", "--rounds", options.repeats]
-    in_turns(theirs, command, options, threads, f"operations, {threads} threads")
+    in_turns({"PyTorch": pytorch}, command, options, threads, f"operations, {threads} threads")
 
 
-def in_turns(theirs, command, options, threads, title):
-    """The bench program against PyTorch's functions of the same names."""
+def in_turns(others, command, options, threads, title):
+    """The bench program against the functions of the same names that each of the others has."""
     import torch
 
-    pairs = Pairs()
+    turns = Turns(*others)
     with torch.inference_mode():
         for _ in range(options.rounds):
             output, *_ = measured(command, threads)
             # A line is a name, a number and "ms".
             lines = (line.rsplit(maxsplit=2) for line in output.splitlines() if line.endswith(" ms"))
             ours = {name.strip(): float(value) for name, value, _ in lines}
-            for name, run in theirs.items():
-                run()
-                times = []
-                for _ in range(options.repeats):
-                    start = time.perf_counter()
-                    run()
-                    times.append(1e3 * (time.perf_counter() - start))
-                pairs.add(name, "ms", ours[name], statistics.median(times))
-    pairs.print(title)
+            for name in next(iter(others.values())):
+                turns.add(name, "ms", ours[name], *(milliseconds(runs[name], options.repeats) for runs in others.values()))
+    turns.print(title)
+
+
+def milliseconds(run, repeats):
+    """Of one run, the median of several, after one to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
 
 
 def largest_difference(a, b):
@@ -223,6 +281,7 @@ def main():
     parser.add_argument("--pixels", type=int, nargs="+", default=[None], help="sizes for the networks; else the model's")
     parser.add_argument("--rounds", type=int, default=7, help="how often both take turns")
     parser.add_argument("--repeats", type=int, default=3, help="how often a network runs in a turn")
+    parser.add_argument("--openvino", type=Path, metavar="FOLDER", help="OpenVINO too, its models kept in FOLDER")
     parser.add_argument("--only", nargs="+", choices=["whole", "networks", "operations"], default=["whole", "networks", "operations"])
     options = parser.parse_args()
     if options.steps < 2:

@@ -264,13 +264,21 @@ impl Weights {
             )));
         }
         let bytes = &self.parts[stored.part].bytes;
-        if let Some(found) = self.count_not_finite(name, stored) {
+        let found = self.count_not_finite(name, stored);
+        let raw = &bytes[stored.range.clone()];
+        let widened = (found.is_none() && dtype == DType::F32)
+            .then(|| numbers::widened(stored.dtype, raw))
+            .flatten();
+        if let Some(found) = found {
             let all = self.not_finite.lock();
             all.unwrap_or_else(PoisonError::into_inner)
                 .insert(name.to_owned(), found);
         }
         // On the CPU first: not every device converts every type.
-        let tensor = numbers::tensor(stored.dtype, &bytes[stored.range.clone()], &stored.shape)?;
+        let tensor = match widened {
+            Some(values) => Tensor::from_vec(values, &stored.shape[..], &Device::Cpu)?,
+            None => numbers::tensor(stored.dtype, raw, &stored.shape)?,
+        };
         bytes.release(&stored.range);
         tensor.to_dtype(dtype)?.to_device(device)
     }

@@ -78,6 +78,9 @@ impl Convolution {
             return winograd.forward(images, &biases, base);
         }
         let pixels = height * width;
+        if self.weight.are_better_shared(images.batch * pixels) {
+            return self.forward_shared(images, (height, width), &biases, base);
+        }
         let mut out = vec![0.0; images.batch * pixels * self.outputs];
         let at_once = self.pixels_at_once(images.batch * pixels);
         let blocks = out
@@ -104,15 +107,41 @@ impl Convolution {
                 multiply(&images.values[(image * pixels + first) * self.inputs..]);
             } else {
                 with_scratch(count * self.row(), |rows| {
-                    let (rows_in, columns_in) = images.size;
-                    let size = rows_in * columns_in * self.inputs;
-                    let picture = &images.values[image * size..][..size];
+                    let picture = images.one(image, self.inputs);
                     self.gather(picture, images.size, (first, width), rows);
                     multiply(rows);
                 });
             }
         });
         out
+    }
+
+    /// The same for small pictures, `size` being the output's: all their rows are written down, and threads share the
+    /// weights.
+    fn forward_shared(
+        &self,
+        images: Images,
+        size: Size,
+        biases: &[f32],
+        base: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let pixels = size.0 * size.1;
+        let added = |row: usize| Added {
+            bias: Some(&biases[row / pixels * self.outputs % biases.len()..][..self.outputs]),
+            base,
+        };
+        let count = images.batch * pixels;
+        if self.is_plain() {
+            let rows = Matrix::new(images.values, count, self.row());
+            return self.weight.multiply_shared(rows, added);
+        }
+        let mut rows = vec![0.0; count * self.row()];
+        parallel::chunks(&mut rows, self.row(), |index, row| {
+            let picture = images.one(index / pixels, self.inputs);
+            self.gather(picture, images.size, (index % pixels, size.1), row);
+        });
+        let rows = Matrix::new(&rows, count, self.row());
+        self.weight.multiply_shared(rows, added)
     }
 
     /// Length of a row: what one output pixel looks at.

@@ -10,3 +10,11 @@ pub struct Images<'a> {
     pub batch: usize,
     pub size: Size,
 }
+
+impl<'a> Images<'a> {
+    /// One of them, `(height, width, channels)`.
+    pub fn one(self, index: usize, channels: usize) -> &'a [f32] {
+        let len = self.size.0 * self.size.1 * channels;
+        &self.values[index * len..][..len]
+    }
+}

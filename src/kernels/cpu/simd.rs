@@ -31,7 +31,11 @@ pub static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBo
 const CHOICE: &str = "DIFFUSCOPE_VECTORS";
 
 /// The best vector instructions that this processor has, or those of [`CHOICE`].
-fn arch() -> Arch {
+pub fn arch() -> Arch {
+    #[cfg(test)]
+    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
+        return Arch::Scalar;
+    }
     static CHOSEN: OnceLock<Arch> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let choice = std::env::var(CHOICE).unwrap_or_default();
@@ -50,10 +54,6 @@ fn arch() -> Arch {
 /// A kernel is a struct with its arguments, and its `with_simd` is `#[inline(always)]`: only what is inlined is
 /// compiled for those instructions.
 pub fn vectorised<W: WithSimd>(work: W) -> W::Output {
-    #[cfg(test)]
-    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
-        return work.with_simd(pulp::Scalar::new());
-    }
     arch().dispatch(work)
 }
 

@@ -7,8 +7,8 @@ use super::sixteen_bits::Format;
 /// Columns of one panel of [`Weights`]: four vectors of AVX-512.
 pub const PANEL: usize = 64;
 
-/// Matrices of fewer values stay in f32: they are in the caches anyway, and take no memory worth saving.
-pub const WORTH_HALVING: usize = 1 << 20;
+/// Matrices of fewer values stay in f32: a core's cache has room for them, and they take no memory worth saving.
+pub const WORTH_HALVING: usize = 3 << 17;
 
 /// A matrix of weights `(rows, columns)`, cut into panels of [`PANEL`] columns that lie one after another.
 ///
@@ -78,6 +78,48 @@ impl Weights {
         for (index, panel) in self.panels().enumerate() {
             panel.multiply(left, out, index * PANEL, added);
         }
+    }
+
+    /// Are there so few rows to multiply with, and so many weights, that threads had better share the weights than the
+    /// rows?
+    pub fn are_better_shared(&self, rows: usize) -> bool {
+        const FEW_ROWS: usize = 128;
+        /// For many threads, too.
+        const PANELS: usize = 8;
+        rows <= FEW_ROWS && self.len >= PANELS * PANEL * self.rows
+    }
+
+    /// `left weights + added(row)`, on all threads, one panel each: every weight is read once. `base` of what is
+    /// `added` is of the result's shape.
+    pub fn multiply_shared<'a>(
+        &self,
+        left: Matrix,
+        added: impl Fn(usize) -> Added<'a> + Send + Sync,
+    ) -> Vec<f32> {
+        let rows = left.size().0;
+        let panels: Vec<Panel> = self.panels().collect();
+        let products = parallel::map(panels.len(), |index| {
+            let width = panels[index].width();
+            let mut out = vec![0.0; rows * width];
+            let matrix = &mut MatrixMut::new(&mut out, rows, width);
+            panels[index].multiply(left, matrix, 0, Added::default());
+            out
+        });
+        let columns = self.len / self.rows;
+        let mut out = vec![0.0; rows * columns];
+        parallel::chunks(&mut out, columns, |row, out| {
+            for (panel, out) in products.iter().zip(out.chunks_mut(PANEL)) {
+                out.copy_from_slice(&panel[row * out.len()..][..out.len()]);
+            }
+            let Added { bias, base } = added(row);
+            let base = base.map(|base| &base[row * columns..]);
+            for values in [bias, base].into_iter().flatten() {
+                for (out, value) in out.iter_mut().zip(values) {
+                    *out += value;
+                }
+            }
+        });
+        out
     }
 
     /// Its panels, from left to right.
@@ -202,6 +244,8 @@ mod tests {
                 let mut out = vec![f32::NAN; count * columns];
                 let left = Matrix::new(&left, count, rows);
                 weights.multiply(left, &mut MatrixMut::new(&mut out, count, columns), added);
+                let shared = weights.multiply_shared(left, |_| added);
+                assert_eq!(bits(&shared), bits(&out), "{count} {rows} {columns}");
                 bits(&out)
             });
             assert_eq!(a, b, "{count} {rows} {columns}");

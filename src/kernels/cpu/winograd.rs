@@ -103,9 +103,8 @@ impl Winograd<'_> {
                 let (fields, products) = scratch.split_at_mut(POINTS * tiles * self.inputs);
                 let tasks = lines.iter().zip(self.lines_of(fields, part, across));
                 parallel::each(tasks.collect(), |(line, fields)| {
-                    let size = height * width * self.inputs;
                     vectorised(Forward {
-                        picture: &images.values[line.image * size..][..size],
+                        picture: images.one(line.image, self.inputs),
                         size: images.size,
                         channels: self.inputs,
                         top: line.top,
