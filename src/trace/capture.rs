@@ -97,11 +97,7 @@ fn is_text_layer(path: &str) -> bool {
 
 impl Hook for Capture<'_> {
     fn check(&mut self) -> Result<(), model::Error> {
-        if self.options.cancel.is_cancelled() {
-            Err(model::Error::Cancelled)
-        } else {
-            Ok(())
-        }
+        self.options.cancel.clone().check()
     }
 
     fn wants_output(&self, path: &str) -> bool {

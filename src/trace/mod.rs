@@ -8,6 +8,8 @@
 mod attention;
 mod capture;
 mod event;
+pub mod guidance_plane;
+pub mod latent_path;
 mod not_finite;
 mod options;
 mod recorder;

@@ -36,6 +36,7 @@ const TERMS: &str = "
     blocks block attentions picture diffusers safetensors model fetch owner name images colours
     sd startoftext endoftext option fn fg shell Apple abc
     encoder layers difference
+    WebUI clip skip Ho Salimans Lin
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
@@ -174,7 +175,10 @@ fn every_view_is_in_chinese() {
     for (view, keys) in [
         ('2', "v]]]]]]]]"),
         ('3', "vv["),
-        ('4', "hh"),
+        ('4', "hhvv"),
+        ('1', "vzzzvv"),
+        ('7', "vvv"),
+        ('9', "vvv"),
         ('5', "v"),
         ('6', "vvaooooooo"),
         ('8', "vvvhu"),

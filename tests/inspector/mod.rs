@@ -3,6 +3,7 @@
 //! Compiled into the library, so that these tests reach what it does not offer to others.
 
 mod chinese;
+mod effects;
 mod files;
 mod first_minute;
 mod keys;

@@ -6,6 +6,7 @@ mod architecture;
 mod checkpoint;
 mod config_keys;
 mod determinism;
+mod effects;
 mod export;
 mod fuzz;
 mod parity;

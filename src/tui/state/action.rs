@@ -41,6 +41,8 @@ pub enum Action {
     /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small
     /// maps.
     Switch,
+    /// Sort the words by something else: their order in the prompt, their attention, what the picture loses with them.
+    Sort,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,
     /// Lay the next scheduler's schedule over this run's.

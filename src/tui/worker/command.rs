@@ -4,10 +4,12 @@ use crate::export::ExportOptions;
 use crate::generation::Request;
 use crate::lesson::RunJson;
 use crate::lesson::filter::Filter;
+use crate::trace::latent_path::{LatentPath, LatentState};
 use crate::trace::{TensorData, Trace};
 
 use super::files::NewFile;
 use super::update::{AttentionKey, Update};
+use super::variant::Variant;
 
 /// Something for the worker to do, on the thread that has the model or on one of its own.
 #[derive(Debug, Clone)]
@@ -49,6 +51,14 @@ pub enum Command {
         step: usize,
         x0: TensorData,
     },
+    /// Make a variant of a finished run, in the place of one that is being made, whenever there is nothing else to do.
+    Variant {
+        run: u64,
+        variant: Variant,
+        request: Request,
+    },
+    /// Give up the variant that is being made, after the step at hand.
+    StopVariant,
     /// Write a finished run, as the plan says.
     Export {
         run: u64,
@@ -72,6 +82,7 @@ impl Command {
 pub enum Job {
     WriteFile(Box<NewFile>),
     Evaluate(Box<FilterQuery>),
+    LatentPath(LatentPathQuery),
 }
 
 impl Job {
@@ -82,8 +93,19 @@ impl Job {
                 saved: file.write().map(|path| vec![path]),
             },
             Self::Evaluate(query) => query.evaluate(),
+            Self::LatentPath(LatentPathQuery { runs, states }) => Update::LatentPath {
+                path: LatentPath::of(&states),
+                runs,
+            },
         }
     }
+}
+
+/// Runs, how many of their steps are done, and their states.
+#[derive(Debug, Clone)]
+pub struct LatentPathQuery {
+    pub runs: Vec<(u64, usize)>,
+    pub states: Vec<Vec<LatentState>>,
 }
 
 /// A lesson's filters, and what they are asked about.

@@ -9,6 +9,7 @@ mod files;
 mod model_thread;
 mod recorded;
 mod update;
+mod variant;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,10 +19,11 @@ use std::time::{Duration, Instant};
 use crate::export::Replay;
 use crate::generation::{Pipeline, RequestPatch, has_open_gpu};
 use crate::trace::CancelToken;
-pub use command::{Command, FilterQuery, Job, Task};
+pub use command::{Command, FilterQuery, Job, LatentPathQuery, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
 pub use update::{AttentionKey, Pictures, Update, Work};
+pub use variant::Variant;
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.
 pub type Loader = Box<dyn FnMut(Option<&str>) -> anyhow::Result<Opened> + Send>;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use super::command::Command;
 use super::failure::Failure;
 use super::update::{AttentionKey, Pictures, Update, Work};
+use super::variant::Making;
 use super::{Loader, NotLoaded, Opened, send};
 use crate::export::{ExportOptions, open_donors, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
@@ -16,14 +17,16 @@ use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trac
 use crate::tui::panics;
 
 /// The model, the runs that it made, and the one that is advanced between commands.
-struct ModelThread {
+pub(super) struct ModelThread {
     answers: Sender<Update>,
     commands: Receiver<Command>,
-    cancel: CancelToken,
+    pub(super) cancel: CancelToken,
     loader: Loader,
     pipeline: Arc<Pipeline>,
     recorders: BTreeMap<u64, Recorder>,
     active: Option<ActiveRun>,
+    /// What is made where no run is advanced.
+    pub(super) making: Option<Making>,
     /// Runs with values that are not finite, whose weights have been looked at.
     blamed: BTreeSet<u64>,
 }
@@ -58,6 +61,7 @@ pub(super) fn work(
         pipeline: Arc::clone(&opened.pipeline),
         recorders: BTreeMap::new(),
         active: None,
+        making: None,
         blamed: BTreeSet::new(),
     };
     thread.send_loaded(opened, request);
@@ -68,14 +72,20 @@ impl ModelThread {
     /// Serves until the screen is gone.
     fn serve(&mut self) {
         loop {
-            let command = match self.active {
-                Some(_) => self.commands.try_recv(),
-                None => self.commands.recv().map_err(TryRecvError::from),
+            let command = if self.active.is_some() || self.making.is_some() {
+                self.commands.try_recv()
+            } else {
+                self.commands.recv().map_err(TryRecvError::from)
             };
             match (command, self.active) {
                 (Ok(command), _) => self.carry_out(command),
                 (Err(TryRecvError::Empty), Some(active)) => self.advance(active.run),
-                (Err(_), _) => return,
+                (Err(TryRecvError::Empty), None) => {
+                    if let Some(making) = self.making.take() {
+                        self.make(making);
+                    }
+                }
+                (Err(TryRecvError::Disconnected), _) => return,
             }
         }
     }
@@ -110,10 +120,17 @@ impl ModelThread {
             }
             Command::Forget { run } => {
                 self.recorders.remove(&run);
+                self.making.take_if(|making| making.run == run);
                 self.active = self.active.filter(|active| active.run != run);
             }
             Command::Attention { run, key } => self.attention(run, key),
             Command::Decode { run, step, x0 } => self.decode(run, step, &x0),
+            Command::Variant {
+                run,
+                variant,
+                request,
+            } => self.begin_variant(run, variant, request),
+            Command::StopVariant => self.making = None,
             Command::Export { run, plan, trace } => self.export(run, &plan, &trace),
         }
     }
@@ -126,6 +143,7 @@ impl ModelThread {
                 self.send_loaded(opened, request);
                 // The runs hold the model before.
                 self.recorders.clear();
+                self.making = None;
                 self.pipeline = pipeline;
             }
             Err(failure) => self.send(Update::LoadFailed(failure)),
@@ -248,7 +266,7 @@ impl ModelThread {
         self.send(Update::Saved { kept, saved });
     }
 
-    fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
+    pub(super) fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
         self.recorders.get(&run).ok_or_else(Failure::forgotten)
     }
 
@@ -315,7 +333,7 @@ impl ModelThread {
         }
     }
 
-    fn send(&self, update: Update) {
+    pub(super) fn send(&self, update: Update) {
         send(&self.answers, update);
     }
 }
@@ -359,7 +377,9 @@ fn adapted(mut request: Request, before: &Pipeline, now: &Pipeline) -> Request {
 }
 
 /// Runs `work`; a panic becomes a failure that says where.
-fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
+pub(super) fn catch_panic<T, E: Into<Failure>>(
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(Into::into),
         Err(_) => Err(Failure::defect(&panics::take_message())),
@@ -367,6 +387,6 @@ fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Resu
 }
 
 /// Is every value of it finite?
-fn sound(decoded: &Decoded) -> bool {
+pub(super) fn sound(decoded: &Decoded) -> bool {
     decoded.values.iter().all(|value| value.is_finite())
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::failure::Failure;
+use super::variant::Variant;
 use crate::checkpoint::BrokenWeight;
 use crate::generation::{BranchPoint, ModelInfo, Request, Vocabulary};
 use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
+use crate::trace::latent_path::LatentPath;
 use crate::trace::{AttentionMaps, Event, Guidance, StepTrace};
 
 /// What the worker says.
@@ -63,6 +65,17 @@ pub enum Update {
     Done { run: u64 },
     /// The run cannot go on.
     RunFailed { run: u64, failure: Failure },
+    /// The picture of a variant that was asked for.
+    Variant {
+        run: u64,
+        variant: Variant,
+        image: Result<Arc<RgbImage>, Failure>,
+    },
+    /// The way of runs through latent space, as far as each had come; none where it cannot be drawn.
+    LatentPath {
+        runs: Vec<(u64, usize)>,
+        path: Option<LatentPath>,
+    },
     /// Attention that was asked for.
     Attention {
         run: u64,
@@ -132,4 +145,6 @@ pub enum Work {
     Attention(usize),
     /// Decoding a step's predicted x0.
     Decode(usize),
+    /// At this step of a variant; at the number of its steps before the first and after the last.
+    Variant(Variant, usize),
 }

@@ -30,7 +30,7 @@ pub fn hit(app: &App, size: (u16, u16), (x, y): (u16, u16), theme: Theme) -> Opt
     if app.cursor.view == View::Attention && app.runs.compared().is_none() {
         let (view, _) = places.explained(app);
         let context = ViewContext::new(app, theme);
-        let place = views::place(view, app.cursor.view, app.lesson.language);
+        let place = views::place(view, &app.cursor, app.lesson.language);
         let picture = views::attention::picture_area(place, &context)?;
         if picture.contains(click) {
             let across = (f32::from(x - picture.x) + 0.5) / f32::from(picture.width);
