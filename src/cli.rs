@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::{ExportOptions, OnExisting};
 use crate::generation::{
-    DeviceChoice, MAX_STEPS, NoPatch, NoStepRange, Patch, Precision, Request, RequestPatch,
-    StepRange,
+    DeviceChoice, LeftOutOf, MAX_STEPS, NoPatch, NoStepRange, Patch, Precision, Request,
+    RequestPatch, StepRange,
 };
 use crate::lesson::{Language, Watch};
 use crate::model::AttentionDetail;
@@ -105,6 +105,11 @@ Examples:
   diffuscope run -p \"a red apple on a table\" --weight apple=0 --swap red=table
       as if the picture did not attend to “apple”, and “red” were in the
       place of “table”; both are in the export's request
+  diffuscope run -p \"a red apple on a table\" --leave-out red --leave-out table=reads
+      as if padding stood where “red” does; and where “table” does, but with
+      what the words after it took in of it
+  diffuscope run -p \"a castle\" --text-layers 3
+      what the first three layers of the text encoder make of the prompt
   diffuscope run -p \"a castle\" --patch mid_block.attentions.0=off
       as if the UNet's middle transformer were not there; of attention layers
       also one head, as in mid_block.attentions.0.transformer_blocks.0.attn2#3=0
@@ -360,6 +365,14 @@ pub struct RequestArgs {
     /// Exchange the attention of two words of the prompt; may be repeated
     #[arg(long, value_name = "WORD=OTHER", value_parser = swap)]
     pub swap: Vec<(String, String)>,
+    /// Leave WORD out wherever it stands, so that padding is in its place: of the text encoder's `input`, or only of what the
+    /// UNet `reads`, so that the words after it still know of it; may be repeated [default: input]
+    #[arg(long, value_name = "WORD[=input|reads]", value_parser = leave_out)]
+    pub leave_out: Vec<(String, LeftOutOf)>,
+    /// Let the prompt pass the first N layers of the text encoder alone, from 0, and then its final layer norm: N is the
+    /// number of layers less diffusers' clip_skip [default: all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = text_layers)]
+    pub text_layers: Option<usize>,
     /// Change what a module of the UNet puts out, in both halves of guidance: off is zero, FACTOR (-100 to 100) multiplies
     /// it, RUNDIR is what it was in a run that `run --json` wrote, in its step STEP or in the one of the same number; #HEAD
     /// is one head of an attention layer, from 0; may be repeated
@@ -768,6 +781,8 @@ impl RequestArgs {
             scheduler: self.scheduler,
             weight: Some(self.weight),
             swap: Some(self.swap),
+            leave_out: Some(self.leave_out),
+            text_layers: self.text_layers,
             patches: Some(patches),
         }
     }
@@ -879,6 +894,27 @@ fn swap(text: &str) -> Result<(String, String), String> {
         Some((word, other)) => Ok((word.to_owned(), other.to_owned())),
         None => Err("a swap is WORD=OTHER, two words of the prompt, as in red=blue".into()),
     }
+}
+
+/// A word may have a sign of equality itself: what it is left out of is one of two words behind the last.
+fn leave_out(text: &str) -> Result<(String, LeftOutOf), String> {
+    let error = || {
+        "what is left out is WORD, WORD=input or WORD=reads with a word of the prompt, as in apple=reads"
+            .to_owned()
+    };
+    let (word, of) = match pair(text) {
+        Some((word, of)) => (word, of.parse().map_err(|_| error())?),
+        None => (text.trim(), LeftOutOf::Input),
+    };
+    if word.is_empty() || word.ends_with('=') {
+        return Err(error());
+    }
+    Ok((word.to_owned(), of))
+}
+
+fn text_layers(text: &str) -> Result<usize, String> {
+    let error = |_| "layers are a whole number from 0 to all that the text encoder has".to_owned();
+    text.parse().map_err(error)
 }
 
 /// `A=B`, neither empty.

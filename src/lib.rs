@@ -44,9 +44,9 @@ pub use model::config;
 
 // What is asked for, and the stage machine that does it.
 pub use generation::{
-    AttentionChange, BranchPoint, Decoded, Donor, DonorStep, Donors, Error as GenerationError,
-    Generation, GenerationState, Intervention, Patch, PatchChange, Request, RequestError, Stage,
-    StageOutput, StepRange, TakenFrom,
+    BranchPoint, Decoded, Donor, DonorStep, Donors, Error as GenerationError, Generation,
+    GenerationState, Intervention, LeftOutOf, Patch, PatchChange, Request, RequestError, Stage,
+    StageOutput, StepRange, TakenFrom, WordChange,
 };
 pub use scheduler::{
     BetaSchedule, PredictionType, Schedule, SchedulerConfig, SchedulerKind, TimestepSpacing,

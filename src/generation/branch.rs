@@ -51,6 +51,7 @@ impl Generation {
         hook: &mut dyn Hook,
     ) -> Result<Self, Error> {
         let request = checked(request, self.pipeline.tokenizer())?;
+        request.validate_text_layers(self.pipeline.text_encoder().layers())?;
         let state = state.departed.as_deref().unwrap_or(state);
         let before = state.request.as_ref();
         if request.steps != before.steps {

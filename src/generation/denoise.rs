@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
+use super::attention_mix::AttentionMix;
 use super::encode::Contexts;
-use super::intervention::AttentionMix;
 use super::patch::Patched;
 use super::{Error, Generation, Request, Stage};
 use crate::model::{self, Hook, hook};

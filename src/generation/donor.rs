@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::denoise::ended;
-use super::encode::OnlyCheck;
+use super::encode::{OnlyCheck, TextInput};
 use super::patch::{Patched, Taken};
 use super::{Error, Generation, Request, RequestError};
 use crate::model::unet::Site;
@@ -67,12 +67,10 @@ pub(super) fn check(
 }
 
 impl Generation {
-    /// The prompts, and the negative prompts, of all runs that the patches take values from.
-    pub(super) fn donor_prompts(&self) -> BTreeSet<(String, String)> {
-        let prompts = self.donor_requests().into_iter();
-        prompts
-            .map(|request| (request.prompt.clone(), request.negative_prompt.clone()))
-            .collect()
+    /// The texts of all runs that the patches take values from.
+    pub(super) fn donor_texts(&self) -> BTreeSet<TextInput> {
+        let requests = self.donor_requests().into_iter();
+        requests.map(TextInput::of).collect()
     }
 
     fn donor_requests(&self) -> Vec<&Request> {
@@ -124,7 +122,6 @@ impl Generation {
         let shape = (1, channels, height, width);
         let input = Tensor::from_slice(&donor.input, shape, self.pipeline.device())?;
         let request = &donor.request;
-        let key = (request.prompt.clone(), request.negative_prompt.clone());
         let mut kept = hook::Cache::of(sites.clone());
         let mut keep = hook::Until::outputs(&mut kept, sites);
         let unet = self.pipeline.unet();
@@ -135,7 +132,7 @@ impl Generation {
         let passed = self.forward(
             &input,
             donor.timestep,
-            self.state.donor_contexts.get(&key),
+            self.state.donor_contexts.get(&TextInput::of(request)),
             self.request().is_guided_at(index),
             &mut hook::Chain(hooks),
         );

@@ -1,12 +1,12 @@
 //! From the prompts to what the UNet sees of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{Error, Generation};
-use crate::model::tokenizer::Tokens;
+use super::{Error, Generation, LeftOutOf, Request};
+use crate::model::tokenizer::{Token, TokenKind, Tokens};
 use crate::model::unet::Context;
 use crate::model::{self, Hook};
 
@@ -17,6 +17,40 @@ pub(super) struct Contexts {
     pub guided: Option<Context>,
     /// For steps without: in the prompt alone.
     pub prompt: Option<Context>,
+}
+
+/// All of a request that decides what the text encoder gives for its two texts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TextInput {
+    prompt: String,
+    negative_prompt: String,
+    /// The prompt's positions that are left out of the text encoder's input.
+    without: BTreeSet<usize>,
+    /// Those that are left out of what the UNet reads.
+    unread: BTreeSet<usize>,
+    layers: Option<usize>,
+}
+
+impl TextInput {
+    /// That of `request`, whose interventions have their positions.
+    pub fn of(request: &Request) -> Self {
+        let positions = |wanted: LeftOutOf| {
+            let left_out = request
+                .interventions
+                .iter()
+                .filter_map(|one| one.left_out());
+            let of = left_out.filter(|(_, of)| *of == wanted);
+            of.flat_map(|(positions, _)| positions.iter().copied())
+                .collect()
+        };
+        Self {
+            prompt: request.prompt.clone(),
+            negative_prompt: request.negative_prompt.clone(),
+            without: positions(LeftOutOf::Input),
+            unread: positions(LeftOutOf::Reads),
+            layers: request.text_layers,
+        }
+    }
 }
 
 impl Generation {
@@ -36,16 +70,53 @@ impl Generation {
             Some(tokens) => Arc::clone(tokens),
             None => Arc::new(self.tokenize()?),
         };
-        let (prompt, negative) = &*tokens;
-        let encoder = self.pipeline.text_encoder();
-        let embeddings = (
-            encoder.forward(&[prompt.ids()], hook)?,
-            encoder.forward(&[negative.ids()], &mut OnlyCheck(hook))?,
-        );
+        let embeddings = self.embed(&TextInput::of(&self.state.request), &tokens, hook)?;
         self.state.contexts = self.contexts(&embeddings)?;
         self.state.donor_contexts = Arc::new(self.encode_donors(hook)?);
         self.state.embeddings = Some(embeddings.clone());
         Ok(embeddings)
+    }
+
+    /// The embeddings of a prompt and a negative prompt, `(1, 77, hidden)` each. What is left out, and the number of
+    /// layers, are the prompt's alone.
+    fn embed(
+        &self,
+        input: &TextInput,
+        (prompt, negative): &(Tokens, Tokens),
+        hook: &mut dyn Hook,
+    ) -> Result<(Tensor, Tensor), Error> {
+        let (tokenizer, encoder) = (self.pipeline.tokenizer(), self.pipeline.text_encoder());
+        let layers = input.layers.unwrap_or(encoder.layers());
+        let count = prompt.tokens.len();
+        if let Some(&position) =
+            (input.without.iter().chain(&input.unread)).find(|&&at| at >= count)
+        {
+            let reason = format!("there is no text position {position}: the prompt has {count}");
+            return Err(candle_core::Error::Msg(reason).into());
+        }
+        // Padding, wherever `is_left_out` says so.
+        let ids = |is_left_out: &dyn Fn(&Token) -> bool| -> Vec<u32> {
+            let id = |token: &Token| match is_left_out(token) {
+                true => tokenizer.pad(),
+                false => token.id,
+            };
+            prompt.tokens.iter().map(id).collect()
+        };
+        let own = ids(&|token| input.without.contains(&token.position));
+        let mut text = encoder.forward_after(layers, &[own], hook)?;
+        let mut only_check = OnlyCheck(hook);
+        if !input.unread.is_empty() {
+            let padding = ids(&|token| {
+                token.kind != TokenKind::Start || input.unread.contains(&token.position)
+            });
+            let padding = encoder.forward_after(layers, &[padding], &mut only_check)?;
+            for &position in &input.unread {
+                let row = padding.narrow(1, position, 1)?;
+                text = text.slice_assign(&[0..1, position..position + 1, 0..row.dim(2)?], &row)?;
+            }
+        }
+        let negative = encoder.forward(&[negative.ids()], &mut only_check)?;
+        Ok((text, negative))
     }
 
     /// What the UNet sees in a prompt and a negative prompt, `(1, 77, hidden)` each.
@@ -62,19 +133,16 @@ impl Generation {
     }
 
     /// The same of every run that patches take values from; nobody looks.
-    fn encode_donors(
-        &self,
-        hook: &mut dyn Hook,
-    ) -> Result<BTreeMap<(String, String), Contexts>, Error> {
-        let (tokenizer, encoder) = (self.pipeline.tokenizer(), self.pipeline.text_encoder());
+    fn encode_donors(&self, hook: &mut dyn Hook) -> Result<BTreeMap<TextInput, Contexts>, Error> {
+        let tokenizer = self.pipeline.tokenizer();
         let mut all = BTreeMap::new();
-        for (prompt, negative) in self.donor_prompts() {
-            let mut embed = |text: &str| -> Result<Tensor, Error> {
-                let tokens = tokenizer.encode(text)?;
-                Ok(encoder.forward(&[tokens.ids()], &mut OnlyCheck(hook))?)
-            };
-            let embeddings = (embed(&prompt)?, embed(&negative)?);
-            all.insert((prompt, negative), self.contexts(&embeddings)?);
+        for input in self.donor_texts() {
+            let tokens = (
+                tokenizer.encode(&input.prompt)?,
+                tokenizer.encode(&input.negative_prompt)?,
+            );
+            let embeddings = self.embed(&input, &tokens, &mut OnlyCheck(hook))?;
+            all.insert(input, self.contexts(&embeddings)?);
         }
         Ok(all)
     }

@@ -7,6 +7,7 @@
 //! A [`GenerationState`] is a point on this way: cheap to take, because tensors are shared. Going back restores one; a
 //! branch restores one and changes the request.
 
+mod attention_mix;
 mod branch;
 mod decoding;
 mod denoise;
@@ -38,7 +39,7 @@ pub use device::{
 };
 pub(crate) use device::{has_open_gpu, late_note};
 pub use donor::{Donor, DonorStep, Donors};
-pub use intervention::{AttentionChange, Intervention};
+pub use intervention::{Intervention, LeftOutOf, WordChange};
 pub use model_info::{AttentionLayer, ModelInfo, Modules};
 pub use patch::{NoPatch, Patch, PatchChange, TakenFrom};
 pub use pipeline::Pipeline;
@@ -52,7 +53,7 @@ use crate::model::tokenizer::{TokenizerError, Tokens};
 use crate::model::{self, Hook};
 use crate::random::Generator;
 use crate::scheduler::{Scheduler, SchedulerError};
-use encode::Contexts;
+use encode::{Contexts, TextInput};
 
 /// Why a generation could not go on. Its state is the one before the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -182,8 +183,8 @@ pub struct GenerationState {
     embeddings: Option<(Tensor, Tensor)>,
     /// What the UNet sees in them.
     contexts: Contexts,
-    /// What it sees in the prompts and negative prompts of runs that patches take values from.
-    donor_contexts: Arc<BTreeMap<(String, String), Contexts>>,
+    /// What it sees in the texts of runs that patches take values from.
+    donor_contexts: Arc<BTreeMap<TextInput, Contexts>>,
     scheduler: Scheduler,
     generator: Generator,
     /// Before it is multiplied with the initial sigma, `(1, channels, height, width)`.
@@ -227,6 +228,7 @@ impl Generation {
         donors: Donors,
     ) -> Result<Self, Error> {
         let request = checked(request, pipeline.tokenizer())?;
+        request.validate_text_layers(pipeline.text_encoder().layers())?;
         let scheduler = Scheduler::new(
             request.scheduler,
             pipeline.scheduler_config(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::guidance::MAX_GUIDANCE;
 use super::intervention::check_steps;
 use super::request_json::RequestJson;
-use super::{Intervention, Patch, StepRange};
+use super::{Intervention, LeftOutOf, Patch, StepRange};
 use crate::scheduler::SchedulerKind;
 
 /// The largest number of denoising steps: a schedule has this many training timesteps.
@@ -37,7 +37,10 @@ pub struct Request {
     pub guidance_rescale: f64,
     /// The sampler and its noise schedule.
     pub scheduler: SchedulerKind,
-    /// Changes of the prompt's cross-attention, one after another. None by default.
+    /// How many of the text encoder's layers the prompt passes before its final layer norm, from 0; all where there is
+    /// no number. The negative prompt passes all of them.
+    pub text_layers: Option<usize>,
+    /// Changes of what the prompt's words do; those of its cross-attention one after another. None by default.
     pub interventions: Vec<Intervention>,
     /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
     /// default.
@@ -56,6 +59,7 @@ impl Default for Request {
             guidance_steps: None,
             guidance_rescale: 0.0,
             scheduler: SchedulerKind::Lms,
+            text_layers: None,
             interventions: Vec::new(),
             patches: Vec::new(),
         }
@@ -81,11 +85,15 @@ pub struct RequestPatch {
     pub guidance_rescale: Option<f64>,
     /// See [`Request::scheduler`].
     pub scheduler: Option<SchedulerKind>,
-    /// Words and the factors of their attention, see [`Intervention::weight`]. This and `swap` together replace
-    /// [`Request::interventions`].
+    /// See [`Request::text_layers`].
+    pub text_layers: Option<usize>,
+    /// Words and the factors of their attention, see [`Intervention::weight`]. This, `swap` and `leave_out` together
+    /// replace [`Request::interventions`].
     pub weight: Option<Vec<(String, f32)>>,
     /// Words and those that they change places with, see [`Intervention::swap`].
     pub swap: Option<Vec<(String, String)>>,
+    /// Words that are left out, and of what, see [`Intervention::leave_out`].
+    pub leave_out: Option<Vec<(String, LeftOutOf)>>,
     /// See [`Request::patches`].
     pub patches: Option<Vec<Patch>>,
 }
@@ -96,14 +104,14 @@ impl RequestPatch {
         *self == Self::default()
     }
 
-    /// Does it change the attention that words get?
-    fn changes_attention(&self) -> bool {
-        self.weight.is_some() || self.swap.is_some()
+    /// Does it change what words do?
+    fn changes_words(&self) -> bool {
+        self.weight.is_some() || self.swap.is_some() || self.leave_out.is_some()
     }
 
     /// Does it reach into the networks?
     pub fn intervenes(&self) -> bool {
-        self.changes_attention() || self.patches.is_some()
+        self.changes_words() || self.patches.is_some() || self.text_layers.is_some()
     }
 
     /// `request` with the parts that are named replaced. Where that is the prompt, interventions that are left look for
@@ -123,15 +131,18 @@ impl RequestPatch {
         patched.guidance_steps = self.guidance_steps.or(patched.guidance_steps);
         patched.guidance_rescale = self.guidance_rescale.unwrap_or(patched.guidance_rescale);
         patched.scheduler = self.scheduler.unwrap_or(patched.scheduler);
+        patched.text_layers = self.text_layers.or(patched.text_layers);
         if let Some(patches) = &self.patches {
             patched.patches.clone_from(patches);
         }
-        if self.changes_attention() {
+        if self.changes_words() {
             let weights = self.weight.iter().flatten();
             let swaps = self.swap.iter().flatten();
             let weights = weights.map(|(word, factor)| Intervention::weight(word, *factor));
             let swaps = swaps.map(|(word, other)| Intervention::swap(word, other));
-            patched.interventions = weights.chain(swaps).collect();
+            let left_out = self.leave_out.iter().flatten();
+            let left_out = left_out.map(|(word, of)| Intervention::leave_out(word, *of));
+            patched.interventions = weights.chain(swaps).chain(left_out).collect();
         }
         patched
     }
@@ -166,6 +177,24 @@ pub enum RequestError {
         word: String,
         /// What is wrong with them.
         reason: String,
+    },
+    /// A word is to be left out in some steps alone.
+    #[error(
+        "“{word}” is left out of a run as a whole; to leave it out from a step on, branch before that step"
+    )]
+    LeftOutInSteps {
+        /// The word.
+        word: String,
+    },
+    /// More layers than the text encoder has.
+    #[error(
+        "text_layers is {layers}; the model's text encoder has {most} layers: name a number from 0 to {most}"
+    )]
+    TextLayers {
+        /// As asked for.
+        layers: usize,
+        /// What there is.
+        most: usize,
     },
     /// A range of steps ends before it begins.
     #[error(
@@ -305,6 +334,14 @@ impl Request {
         Ok(())
     }
 
+    /// Checks that a text encoder of `most` layers has as many as are asked for.
+    pub(crate) fn validate_text_layers(&self, most: usize) -> Result<(), RequestError> {
+        match self.text_layers {
+            Some(layers) if layers > most => Err(RequestError::TextLayers { layers, most }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that every range of steps lies within a run of `len` steps.
     pub(super) fn validate_steps(&self, len: usize) -> Result<(), RequestError> {
         let guidance = self
@@ -325,6 +362,9 @@ impl Request {
         let interventions = self.interventions.iter().map(ToString::to_string);
         let patches = self.patches.iter().map(ToString::to_string);
         let mut changes: Vec<String> = interventions.chain(patches).collect();
+        if let Some(layers) = self.text_layers {
+            changes.push(format!("text after {layers} layers"));
+        }
         if let Some(steps) = self.guidance_steps {
             changes.push(format!("guidance only in {steps}"));
         }

@@ -40,7 +40,11 @@ pub(super) struct RequestJson {
     guidance_rescale: f64,
     /// The sampler and its noise schedule.
     scheduler: SchedulerKind,
-    /// Changes of the prompt's cross-attention, one after another. None by default.
+    /// How many of the text encoder's layers the prompt passes before its final layer norm, from 0; all where there is
+    /// no number. The negative prompt passes all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text_layers: Option<usize>,
+    /// Changes of what the prompt's words do; those of its cross-attention one after another. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     interventions: Vec<Intervention>,
     /// Changes of what modules of the UNet put out, in both halves of guidance; of one module, one after another. None by
@@ -77,6 +81,7 @@ impl From<Request> for RequestJson {
             guidance_steps: request.guidance_steps,
             guidance_rescale: request.guidance_rescale,
             scheduler: request.scheduler,
+            text_layers: request.text_layers,
             interventions: request.interventions,
             patches: request.patches,
         }
@@ -96,6 +101,7 @@ impl TryFrom<RequestJson> for Request {
             guidance_steps: json.guidance_steps,
             guidance_rescale: json.guidance_rescale,
             scheduler: json.scheduler,
+            text_layers: json.text_layers,
             interventions: json.interventions,
             patches: json.patches,
         })

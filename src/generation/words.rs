@@ -1,6 +1,6 @@
 //! The words of a prompt, and where they stand among its tokens.
 
-use super::{AttentionChange, Intervention, Request, RequestError};
+use super::{Intervention, Request, RequestError, WordChange};
 use crate::model::tokenizer::{ClipTokenizer, Token, TokenKind, Tokens};
 
 /// A word of a prompt, and the tokens that it is cut into.
@@ -63,7 +63,7 @@ fn with_positions(
     } in &mut request.interventions
     {
         find(word, positions)?;
-        if let AttentionChange::Swap(other) = change {
+        if let WordChange::Swap(other) = change {
             find(&other.word, &mut other.positions)?;
         }
     }

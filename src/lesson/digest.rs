@@ -21,7 +21,8 @@ pub(crate) struct ExerciseDigest {
     /// `filter` is the task's `done` or the question's `answer`, byte for byte; `request` and `beside` are those of the
     /// page's `goto`, `{}` and `null` where it has none. In them stand the keys that the lesson's file gives, under the
     /// names that they have there and in this order: `prompt`, `negative`, `seed`, `steps`, `guidance`, `scheduler`,
-    /// `weight`, `swap`, `guidance_steps`, `guidance_rescale`, `patch`, `patch_steps`, `branch`. Words of `weight` and `swap` are sorted; `guidance` and the factors of `weight` have
+    /// `weight`, `swap`, `guidance_steps`, `guidance_rescale`, `patch`, `patch_steps`, `leave_out`, `text_layers`, `branch`. Words of
+    /// `weight`, `swap` and `leave_out` are sorted; `guidance` and the factors of `weight` have
     /// a decimal point (`1.0`); `patch` is a list of `"PATH=off"` and `"PATH=2"`. Keys that the file does not give are left out, so that a new key changes no digest.
     pub current: String,
     /// What the first version of the program called it: a hash of Rust's debug output for the types of that time.
@@ -88,6 +89,8 @@ fn request_keys(request: &RequestPatch) -> Map<String, Value> {
         ("guidance_rescale", json!(request.guidance_rescale)),
         ("patch", json!(patches)),
         ("patch_steps", json!(patch_steps)),
+        ("leave_out", json!(by_word(request.leave_out.as_ref()))),
+        ("text_layers", json!(request.text_layers)),
     ];
     let given = keys.into_iter().filter(|(_, value)| !value.is_null());
     given.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -174,6 +177,9 @@ mod tests {
             plain.clone(),
             digest("seed = 1, guidance_steps = \"2..4\""),
             digest("seed = 1, guidance_rescale = 0.7"),
+            digest("seed = 1, leave_out = { cat = \"input\" }"),
+            digest("seed = 1, leave_out = { cat = \"reads\" }"),
+            digest("seed = 1, text_layers = 1"),
             digest("seed = 1, patch = { \"conv_in\" = \"off\" }"),
             digest("seed = 1, patch = { \"conv_in\" = 0.5 }"),
             digest("seed = 1, patch = { \"conv_in\" = 0.5 }, patch_steps = \"2\""),

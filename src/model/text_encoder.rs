@@ -67,8 +67,25 @@ impl TextEncoder {
             .collect()
     }
 
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
     /// Token `ids`, one row of equal length a prompt, to the last hidden state `(batch, positions, hidden)`.
     pub fn forward(&self, ids: &[Vec<u32>], hook: &mut dyn Hook) -> Result<Tensor, Error> {
+        self.forward_after(self.layers(), ids, hook)
+    }
+
+    /// The same of the hidden state after the first `layers` layers, 0 for what goes into the first one, through the final
+    /// layer norm as the last one: Toker et al. 2024, "Diffusion Lens" (arXiv 2403.05846), section 3. With all layers it is
+    /// the last hidden state. Those after them are computed all the same: a hook sees every layer of every prompt.
+    pub fn forward_after(
+        &self,
+        layers: usize,
+        ids: &[Vec<u32>],
+        hook: &mut dyn Hook,
+    ) -> Result<Tensor, Error> {
         Backend::of(&self.token_embedding).install(|| {
             let device = self.token_embedding.device();
             let length = ids.first().map_or(0, Vec::len);
@@ -84,10 +101,14 @@ impl TextEncoder {
 
             let mask = causal_mask(length, device)?.to_dtype(tokens.dtype())?;
             let mut x = tokens.broadcast_add(&positions)?;
-            for layer in &self.layers {
+            let mut read = x.clone();
+            for (index, layer) in self.layers.iter().enumerate() {
                 x = layer.forward(&x, &mask, hook)?;
+                if index < layers {
+                    read = x.clone();
+                }
             }
-            let x = self.final_layer_norm.forward(&x)?;
+            let x = self.final_layer_norm.forward(&read)?;
             visit(hook, "text_model.final_layer_norm", x)
         })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generation::Donors;
 use crate::model::hook::BatchItems;
-use crate::model::{self, AttentionDetail};
+use crate::model::{self, AttentionDetail, Hook};
 
 /// Stops a run from another thread: within a step, at the next module boundary. A clone is the same token.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,17 @@ impl CancelToken {
     /// Lets it run again.
     pub fn reset(&self) {
         self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// As a hook it looks at nothing.
+impl Hook for CancelToken {
+    fn check(&mut self) -> Result<(), model::Error> {
+        if self.is_cancelled() {
+            Err(model::Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
 

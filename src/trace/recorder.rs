@@ -242,6 +242,18 @@ impl Recorder {
         Ok((fork, events))
     }
 
+    /// A generation of another request, from where this run's own last one began (its first step, or that of a branch), of
+    /// which nothing is recorded: for runs that are made for their picture alone. This run stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`Generation::branch`]; a run that has not come to that step.
+    pub fn unrecorded(&self, request: Request) -> Result<Generation, Error> {
+        let step = self.branches().last().map_or(0, |branch| branch.step);
+        let state = self.states.get(step).ok_or(Error::NoSuchStep(step))?;
+        let mut only_check = self.options.cancel.clone();
+        self.generation.branch(state, request, &mut only_check)
+    }
+
     /// Cross-attention of a step that was done, of either prediction and in any detail: the step is run again from its
     /// latents, with its interventions, which gives the same numbers. Empty for [`Guidance::Uncond`] of a step without
     /// guidance.

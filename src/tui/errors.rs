@@ -118,6 +118,12 @@ pub(crate) fn request(error: &RequestError) -> String {
         ),
         RequestError::Factor(factor) => format!("词的倍数是 {factor}，应是 0 到 100 的数"),
         RequestError::Positions { word, reason } => format!("“{word}”的位置不能用：{reason}"),
+        RequestError::LeftOutInSteps { word } => {
+            format!("“{word}”只能在整个运行中去掉；要从某一步起去掉，请在那一步之前分支")
+        }
+        RequestError::TextLayers { layers, most } => format!(
+            "text_layers 是 {layers}，而模型的文本编码器有 {most} 层：请写 0 到 {most} 的数"
+        ),
         RequestError::StepRange { first, last } => {
             format!("改动要从第 {first} 步到第 {last} 步，而后者在前者之前")
         }

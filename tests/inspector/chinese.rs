@@ -38,6 +38,7 @@ const TERMS: &str = "
     encoder layers difference
     SiLU GELU GEGLU sigmoid value gate off conv res attn proj time emb resnets resnet upsamplers downsamplers decoder
     mlp fc self sum shortcut net heads input silu layer activation
+    WebUI clip skip Ho Salimans Lin
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
@@ -176,7 +177,10 @@ fn every_view_is_in_chinese() {
     for (view, keys) in [
         ('2', "v]]]]]]]]"),
         ('3', "vv["),
-        ('4', "hh"),
+        ('4', "hhvv"),
+        ('1', "vzzzvv"),
+        ('7', "vvv"),
+        ('9', "vvv"),
         ('5', "v"),
         ('6', "vvaooooooo"),
         ('8', "vvvhu"),

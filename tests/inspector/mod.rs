@@ -4,6 +4,7 @@
 
 mod chinese;
 mod closer;
+mod effects;
 mod files;
 mod first_minute;
 mod keys;

@@ -7,6 +7,7 @@ mod attention;
 mod checkpoint;
 mod config_keys;
 mod determinism;
+mod effects;
 mod export;
 mod fuzz;
 mod parity;

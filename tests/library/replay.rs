@@ -290,7 +290,7 @@ type Change = fn(&mut Value);
 #[test]
 fn a_document_that_cannot_be_is_refused_by_the_name_of_its_member() {
     assert!(changed(|_| ()).is_ok(), "unchanged it opens");
-    let cases: [(&str, Change); 21] = [
+    let cases: [(&str, Change); 23] = [
         ("version 2", |run| run["version"] = json!(2)),
         ("diffuscope-trace", |run| run["format"] = json!("picture")),
         ("architecture", |run| {
@@ -307,6 +307,12 @@ fn a_document_that_cannot_be_is_refused_by_the_name_of_its_member() {
         }),
         ("request", |run| {
             run["request"]["interventions"][0]["positions"] = json!([99]);
+        }),
+        ("3 layers", |run| run["request"]["text_layers"] = json!(4)),
+        ("left out of a run as a whole", |run| {
+            let change = json!({ "leave_out": "input" });
+            run["request"]["interventions"][0]["change"] = change;
+            run["request"]["interventions"][0]["steps"] = json!({ "first": 0, "last": 1 });
         }),
         ("tokens.prompt", |run| run["tokens"]["prompt"] = json!([])),
         ("position", |run| {

@@ -58,9 +58,11 @@ pub(super) fn check(document: &RunDocument, at: &Document) -> Result<Checked, Re
         return Err(at.missing("architecture"));
     };
     check_architecture(architecture, at)?;
-    check_request("request", &document.request, at)?;
+    let layers = architecture.text_layers;
+    check_request("request", &document.request, layers, at)?;
     for (index, branch) in document.branches.iter().enumerate() {
-        check_request(&format!("branches[{index}].request"), &branch.request, at)?;
+        let member = format!("branches[{index}].request");
+        check_request(&member, &branch.request, layers, at)?;
     }
     check_tokens(document, at)?;
     let schedule = schedule(document, at)?;
@@ -100,8 +102,15 @@ pub(super) fn kind_of(entry: &TokenEntry) -> TokenKind {
     }
 }
 
-fn check_request(member: &str, request: &Request, at: &Document) -> Result<(), ReplayError> {
-    request.validate().map_err(|error| {
+fn check_request(
+    member: &str,
+    request: &Request,
+    text_layers: usize,
+    at: &Document,
+) -> Result<(), ReplayError> {
+    let valid = request.validate();
+    let valid = valid.and_then(|()| request.validate_text_layers(text_layers));
+    valid.map_err(|error| {
         let found = format!("one that cannot be carried out ({error})");
         at.wrong(
             member.to_owned(),

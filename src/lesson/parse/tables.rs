@@ -43,6 +43,8 @@ const REQUEST: &[&str] = &[
     "scheduler",
     "weight",
     "swap",
+    "leave_out",
+    "text_layers",
     "guidance_steps",
     "guidance_rescale",
     "patch",
@@ -125,6 +127,8 @@ impl<'de> Visitor<'de> for Keys {
                 "scheduler" => patch.scheduler = map.next_value()?,
                 "weight" => patch.weight = words(&mut map)?,
                 "swap" => patch.swap = words(&mut map)?,
+                "leave_out" => patch.leave_out = words(&mut map)?,
+                "text_layers" => patch.text_layers = map.next_value()?,
                 "patch" => patch.patches = patches(&mut map)?,
                 "patch_steps" => patch_steps = step_range(&mut map)?,
                 key => return Err(self.unknown(key)),
@@ -269,6 +273,7 @@ impl<'de> Deserialize<'de> for LessonAction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::LeftOutOf;
 
     fn read(text: &str) -> Result<RequestPatch, String> {
         toml::from_str(text).map_err(|error| error.to_string())
@@ -295,6 +300,18 @@ mod tests {
                 "mid_block.attentions.0.transformer_blocks.0.attn2 head 3 off in both halves, in step 2",
             ]
         );
+    }
+
+    #[test]
+    fn words_are_left_out_of_the_input_or_of_what_is_read() {
+        let request = read("leave_out = { red = \"reads\", apple = \"input\" }\ntext_layers = 0");
+        let request = request.unwrap();
+        let left_out = [("apple", LeftOutOf::Input), ("red", LeftOutOf::Reads)];
+        let left_out = left_out.map(|(word, of)| (word.to_owned(), of));
+        assert_eq!(request.leave_out.unwrap(), left_out);
+        assert_eq!(request.text_layers, Some(0));
+        let error = read("leave_out = { red = \"all\" }").unwrap_err();
+        assert!(error.contains("`input` or `reads`"), "{error}");
     }
 
     #[test]

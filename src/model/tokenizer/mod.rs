@@ -278,6 +278,11 @@ impl ClipTokenizer {
         &self.added
     }
 
+    /// The id of the token that fills prompts up.
+    pub fn pad(&self) -> u32 {
+        self.pad
+    }
+
     /// How many tokens a sequence has.
     pub fn max_length(&self) -> usize {
         self.max_length

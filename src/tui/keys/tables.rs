@@ -75,10 +75,12 @@ pub const BROWSE: &[Binding] = &[
     key("v", Group::Look, ["switch", "切换"], |app, view| app.shows(view, Cursor::can_switch),
         &[(Char('v'), Action::Switch)],
         ["what else this view can show: the negative prompt, an embedding's token and position part, noise times \
-          sigma, another curve; small attention maps of every word, or of the selected word at every step, in every \
-          layer, in every head; one matrix of all heads; where a place looks in the picture itself; one place and one \
-          word by hand",
+          sigma, another curve; what the picture loses with each word; a picture from every layer of the text encoder; \
+          guidance as arrows, the way through latent space; every step as a sheet, or this step of every run; small \
+          attention maps of every word, or of the selected word at every step, in every layer, in every head; one matrix \
+          of all heads; where a place looks in the picture itself; one place and one word by hand",
          "本视图还能显示的内容：负面提示词、嵌入的词元部分与位置部分、噪声乘以 sigma、另一条曲线；\
+          去掉每个词后图片的变化；文本编码器每一层的图；引导的箭头、潜空间里的路径；每一步排成一张，或每个运行的这一步；\
           每个词的注意力小图，或所选的词在每一步、每一层、每个头的小图；所有的头排成一个矩阵；\
           一个位置看向图片自己的哪里；一个位置和一个词的手算"]),
     key("z", Group::Look, ["figure", "指标"], |app, view| app.shows(view, Cursor::shows_matrix),
@@ -86,6 +88,10 @@ pub const BROWSE: &[Binding] = &[
         ["another figure of every head in the matrix: the entropy, the share of the selected token, of start, of end, \
           of padding",
          "矩阵里每个头的另一个指标：熵，所选词元、开头、结尾或填充的份额"]),
+    key("z", Group::Look, ["sort", "排序"], |app, view| app.shows(view, |cursor, _| cursor.shows_effects()),
+        &[(Char('z'), Action::Sort)],
+        ["sort the words: in the prompt's order, by their share of attention, by what the picture loses without them",
+         "给词排序：按提示词的顺序、按注意力的份额、按去掉后图片的变化"]),
     key("o", Group::Look, ["overlay", "叠加"], |app, view| app.shows(view, Cursor::shows_schedule),
         &[(Char('o'), Action::NextSchedule)],
         ["lay another scheduler's schedule over this run's: one after the other, then none",
@@ -116,10 +122,13 @@ pub const BROWSE: &[Binding] = &[
     key("tab", Group::Walk, ["stage", "阶段"], always, &[(Tab, Action::NextView), (BackTab, Action::PreviousView)],
         ["the next stage; shift-tab the one before", "下一个阶段；shift-tab 上一个"]),
     key("space", Group::Walk, ["play", "播放"],
-        |app, _| app.is_running() || app.can_continue() || app.newest() > Some(0),
+        |app, _| app.is_running() || app.can_continue() || app.newest() > Some(0) || app.has_series(),
         &[(Char(' '), Action::PlayPause)],
-        ["pause the run or let it go on; when it is done, play it back", "暂停运行或让它继续；完成后从头播放"]),
-    key("c", Group::Change, ["cancel", "中止"], |app, _| app.is_running() || app.is_looking(), &[(Char('c'), Action::Cancel)],
+        ["pause the run or let it go on; when it is done, play it back. Where pictures of its words or layers are shown, \
+          make them, or stop",
+         "暂停运行或让它继续；完成后从头播放。在显示各词或各层图片的地方，开始或停止生成它们"]),
+    key("c", Group::Change, ["cancel", "中止"],
+        |app, _| app.is_running() || app.is_looking() || app.variants.is_going(), &[(Char('c'), Action::Cancel)],
         ["stop a run that goes on at once; what was done is kept, and space goes on from there. Stop looking closer at \
           a step, where that takes long",
          "立刻停下正在进行的运行；已做的保留，按空格从那里继续。细看一步太久时，不再看"]),

@@ -49,6 +49,8 @@ pub enum Action {
     Switch,
     /// What the matrix of heads has in its cells.
     SwitchMeasure,
+    /// Sort the words by something else: their order in the prompt, their attention, what the picture loses with them.
+    Sort,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,
     /// Lay the next scheduler's schedule over this run's.

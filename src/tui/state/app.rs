@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{Action, Typing};
+use super::charts::Charts;
 use super::cursor::{Cursor, View};
 use super::destination::Destination;
+use super::detail::ImagePart;
 use super::editor::Editor;
 use super::export_menu::ExportMenu;
 use super::help::Help;
@@ -16,6 +18,7 @@ use super::run::RunState;
 use super::run_list::RunList;
 use super::runs::{By, Runs};
 use super::script::Script;
+use super::variants::Variants;
 use super::watches::{WatchList, WatchMenu};
 use crate::generation::{ModelInfo, Request};
 use crate::lesson::Depth;
@@ -133,6 +136,8 @@ pub struct App {
     /// Until when the step on the screen is shown, while a finished run is played back.
     pub playback: Option<Duration>,
     pub(super) requests: Requests,
+    pub variants: Variants,
+    pub charts: Charts,
     /// The number of the newest query of a lesson's filters.
     pub(super) queries: u64,
     pub(super) tasks: Vec<Task>,
@@ -179,6 +184,8 @@ impl App {
         self.query_filters();
         self.query_watches();
         self.request_missing();
+        self.make_variants();
+        self.request_chart();
         if let Some(problem) = self.lesson.problem.take() {
             self.notice = Some(Notice::Failed(problem));
         }
@@ -245,9 +252,21 @@ impl App {
         if self.playback.is_some() || (self.is_running() && self.cursor.follow) {
             return;
         }
-        let shown = self.runs.current.iter().chain(self.runs.compared());
+        let is_sheet =
+            self.cursor.view == View::Image && self.cursor.detail.image == ImagePart::Runs;
+        let shown = if is_sheet {
+            self.runs.together()
+        } else {
+            self.runs
+                .current
+                .iter()
+                .chain(self.runs.compared())
+                .collect()
+        };
         let model = &self.model;
-        let shown = shown.filter(|run| run.state != RunState::Failed && model.made(run));
+        let shown = shown
+            .into_iter()
+            .filter(|run| run.state != RunState::Failed && model.made(run));
         if self.requests.is_passed(shown.clone(), &self.cursor) && !self.is_advancing() {
             self.tasks.push(Task::Command(Command::Cancel));
             self.requests.forget_pending();

@@ -72,6 +72,7 @@ impl App {
             Action::NextHead
             | Action::Switch
             | Action::SwitchMeasure
+            | Action::Sort
             | Action::SwitchAxis
             | Action::NextSchedule
             | Action::Less
@@ -117,6 +118,7 @@ impl App {
             Action::Cancel if self.is_running() => {
                 self.advance(RunState::Cancelling, |_| Command::Cancel);
             }
+            Action::Cancel => self.stop_variants(),
             Action::Run if self.can_run_again() => {
                 if let Some(request) = self.request().cloned() {
                     self.start(request, By::User);
@@ -219,6 +221,9 @@ impl App {
     }
 
     fn play_or_pause(&mut self) {
+        if self.toggle_series() {
+            return;
+        }
         if self.is_running() {
             self.advance(RunState::Pausing, |_| Command::Pause);
         } else if self.can_continue() {

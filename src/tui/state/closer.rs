@@ -154,7 +154,7 @@ impl<'a> ByHand<'a> {
         let request = run.trace.request_at(cursor.step);
         let changes = request.interventions.iter();
         let changes: Vec<_> = changes
-            .filter(|change| change.acts_at(cursor.step))
+            .filter(|change| change.changes_attention_at(cursor.step))
             .collect();
         let mut shares = row.probabilities.clone();
         let is_changed = cursor.attention.half == Guidance::Cond && !changes.is_empty();

@@ -1,7 +1,7 @@
 //! What is looked at: the one selection that all views share, and how keys move it.
 
 use super::action::Action;
-use super::detail::{Detail, after, next_head};
+use super::detail::{Detail, PromptPart, StepPart, TextPart, after, next_head};
 use super::editor::Field;
 use super::inside::{Inside, Walk};
 use super::run::Run;
@@ -260,12 +260,17 @@ impl Cursor {
             return;
         }
         match self.view {
+            View::Prompt if self.shows_effects() => self.select_word(run, forward),
             View::Prompt => {
                 let all = Field::of(false, &run.trace.request);
                 let at = all.iter().position(|&field| field == self.field);
                 self.field = all[moved(at.unwrap_or(0), all.len(), forward)];
             }
             View::Tokens | View::Embedding => self.select_token(run, forward),
+            View::TextEncoder if self.detail.text == TextPart::Pictures => {
+                let states = run.info.text_layers + 1;
+                self.text_layer = moved(self.text_layer.min(states - 1), states, forward);
+            }
             View::TextEncoder => {
                 let count = run.text_states().len();
                 let at = self.text_layer.min(count.saturating_sub(1));
@@ -293,6 +298,24 @@ impl Cursor {
             }
             View::Schedule | View::Image => {}
         }
+    }
+
+    /// Are the words of the prompt shown with what they do?
+    pub fn shows_effects(&self) -> bool {
+        self.view == View::Prompt && self.detail.prompt != PromptPart::Request
+    }
+
+    /// Selects the word above or below in the table of what words do.
+    fn select_word(&mut self, run: &Run, forward: bool) {
+        let PromptPart::Effects(of) = self.detail.prompt else {
+            return;
+        };
+        let rows = run.effects(of, self.detail.order);
+        let here = rows
+            .iter()
+            .position(|row| row.positions.contains(&self.token));
+        let at = here.map_or(0, |here| moved(here, rows.len(), forward));
+        self.token = rows.get(at).map_or(self.token, |row| row.positions.start);
     }
 
     pub(super) fn select_token(&mut self, run: &Run, forward: bool) {
@@ -340,6 +363,7 @@ impl Cursor {
             View::Tokens | View::Embedding => self.shows_tokens(run),
             View::TextEncoder => run.trace.text.is_some(),
             View::Noise => run.trace.noise.is_some(),
+            View::Denoising if self.detail.step != StepPart::Pictures => false,
             View::Schedule | View::Denoising | View::Attention => run.newest().is_some(),
             View::Image => false,
         }
@@ -349,7 +373,7 @@ impl Cursor {
         match self.view {
             _ if self.inside().is_some() => false,
             View::Attention => run.newest().is_some(),
-            View::TextEncoder => run.text_heads() > 0,
+            View::TextEncoder => run.text_heads() > 0 && self.detail.text == TextPart::Layers,
             _ => false,
         }
     }
@@ -357,11 +381,10 @@ impl Cursor {
     /// Can the view show something else, too?
     pub fn can_switch(&self, run: &Run) -> bool {
         match self.view {
-            View::Tokens => run.trace.tokens.is_some(),
-            View::Embedding => run.trace.text.is_some(),
+            View::Prompt | View::Tokens => run.trace.tokens.is_some(),
+            View::Embedding | View::TextEncoder => run.trace.text.is_some(),
             View::Noise | View::Schedule => run.trace.noise.is_some(),
-            View::Attention => run.newest().is_some(),
-            _ => false,
+            View::Denoising | View::Attention | View::Image => run.newest().is_some(),
         }
     }
 
@@ -412,10 +435,13 @@ impl Cursor {
     pub fn shows_tokens(&self, run: &Run) -> bool {
         !run.tokens().is_empty()
             && self.inside().is_none()
-            && !matches!(
-                self.view,
-                View::Prompt | View::Noise | View::Schedule | View::Image
-            )
+            && match self.view {
+                View::Prompt => self.shows_effects(),
+                View::TextEncoder => self.detail.text == TextPart::Layers,
+                View::Denoising => self.detail.step == StepPart::Pictures,
+                View::Noise | View::Schedule | View::Image => false,
+                _ => true,
+            }
     }
 }
 

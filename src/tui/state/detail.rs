@@ -2,6 +2,7 @@
 //! key.
 
 use super::action::Action;
+use crate::generation::LeftOutOf;
 pub use crate::lesson::{Curve, Part, Side};
 use crate::lesson::{Said, View};
 use crate::scheduler::SchedulerKind;
@@ -34,6 +35,112 @@ impl Curve {
     }
 }
 
+/// What the view of the prompt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PromptPart {
+    #[default]
+    Request,
+    /// What the picture loses with every word.
+    Effects(LeftOutOf),
+}
+
+impl PromptPart {
+    pub const ALL: [Self; 3] = [
+        Self::Request,
+        Self::Effects(LeftOutOf::Input),
+        Self::Effects(LeftOutOf::Reads),
+    ];
+
+    pub(crate) fn name(self) -> Said {
+        match self {
+            Self::Request => ["request", "请求"],
+            Self::Effects(LeftOutOf::Input) => ["words left out of the input", "输入中去掉词"],
+            Self::Effects(LeftOutOf::Reads) => {
+                ["left out of what the UNet reads", "UNet 读到的内容中去掉词"]
+            }
+        }
+    }
+}
+
+/// By what the words of the prompt are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EffectsOrder {
+    #[default]
+    Prompt,
+    Attention,
+    Picture,
+}
+
+impl EffectsOrder {
+    pub const ALL: [Self; 3] = [Self::Prompt, Self::Attention, Self::Picture];
+}
+
+/// What the view of the text encoder shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextPart {
+    #[default]
+    Layers,
+    /// A picture from every layer.
+    Pictures,
+}
+
+impl TextPart {
+    pub const ALL: [Self; 2] = [Self::Layers, Self::Pictures];
+
+    pub(crate) fn name(self) -> Said {
+        match self {
+            Self::Layers => ["layers", "各层"],
+            Self::Pictures => ["a picture from every layer", "每一层一张图"],
+        }
+    }
+}
+
+/// What the view of denoising shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StepPart {
+    #[default]
+    Pictures,
+    /// Both predictions as arrows.
+    Guidance,
+    /// The way through latent space.
+    Path,
+}
+
+impl StepPart {
+    pub const ALL: [Self; 3] = [Self::Pictures, Self::Guidance, Self::Path];
+
+    pub(crate) fn name(self) -> Said {
+        match self {
+            Self::Pictures => ["the step", "这一步"],
+            Self::Guidance => ["guidance as arrows", "引导的箭头"],
+            Self::Path => ["the way through latent space", "潜空间里的路径"],
+        }
+    }
+}
+
+/// What the view of the picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImagePart {
+    #[default]
+    Picture,
+    /// Every step of the run.
+    Steps,
+    /// The same step of several runs.
+    Runs,
+}
+
+impl ImagePart {
+    pub const ALL: [Self; 3] = [Self::Picture, Self::Steps, Self::Runs];
+
+    pub(crate) fn name(self) -> Said {
+        match self {
+            Self::Picture => ["picture", "图片"],
+            Self::Steps => ["every step", "每一步"],
+            Self::Runs => ["this step of every run", "每个运行的这一步"],
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Axis {
     Linear,
@@ -41,9 +148,14 @@ pub enum Axis {
     Logarithmic,
 }
 
-/// The choices of the views of the text, the noise and the schedule.
+/// The choices of all views but attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Detail {
+    pub prompt: PromptPart,
+    pub order: EffectsOrder,
+    pub text: TextPart,
+    pub step: StepPart,
+    pub image: ImagePart,
     /// The text whose tokens are shown.
     pub side: Side,
     pub part: Part,
@@ -67,6 +179,13 @@ impl Detail {
             (Action::Switch, View::Tokens) => {
                 self.side = after(&[Side::Prompt, Side::Negative], self.side, 1);
             }
+            (Action::Switch, View::Prompt) => {
+                self.prompt = after(&PromptPart::ALL, self.prompt, 1);
+            }
+            (Action::Sort, View::Prompt) => self.order = after(&EffectsOrder::ALL, self.order, 1),
+            (Action::Switch, View::TextEncoder) => self.text = after(&TextPart::ALL, self.text, 1),
+            (Action::Switch, View::Denoising) => self.step = after(&StepPart::ALL, self.step, 1),
+            (Action::Switch, View::Image) => self.image = after(&ImagePart::ALL, self.image, 1),
             (Action::Switch, View::Embedding) => self.part = after(&Part::ALL, self.part, 1),
             (Action::Switch, View::Noise) => self.scaled = !self.scaled,
             (Action::Switch, View::Schedule) => self.curve = after(&Curve::ALL, self.curve, 1),
@@ -125,6 +244,11 @@ mod tests {
         assert_eq!(detail.side, Side::Negative);
         press(&mut detail, View::Tokens, &Action::Switch, 1);
         press(&mut detail, View::Embedding, &Action::Switch, 3);
+        press(&mut detail, View::Prompt, &Action::Switch, 3);
+        press(&mut detail, View::Prompt, &Action::Sort, 3);
+        press(&mut detail, View::TextEncoder, &Action::Switch, 2);
+        press(&mut detail, View::Denoising, &Action::Switch, 3);
+        press(&mut detail, View::Image, &Action::Switch, 3);
         press(&mut detail, View::Schedule, &Action::Switch, 3);
         press(&mut detail, View::Schedule, &Action::NextSchedule, 8);
         press(&mut detail, View::TextEncoder, &Action::NextHead, 3);
@@ -149,7 +273,7 @@ mod tests {
     #[test]
     fn a_key_changes_nothing_in_another_view() {
         let mut detail = Detail::default();
-        press(&mut detail, View::Image, &Action::Switch, 1);
+        press(&mut detail, View::Image, &Action::Sort, 1);
         press(&mut detail, View::Tokens, &Action::NextSchedule, 1);
         press(&mut detail, View::Attention, &Action::NextHead, 1);
         assert_eq!(detail, Detail::default());

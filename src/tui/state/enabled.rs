@@ -18,6 +18,8 @@ impl App {
         matches!(self.model, Model::Loading)
             || self.opening.is_some()
             || self.requests.is_pending()
+            || self.variants.is_going()
+            || self.awaits_chart()
             || self.is_advancing()
     }
 

@@ -1,6 +1,8 @@
 //! What a request asks for, in a few words each.
 
-use crate::generation::{AttentionChange, Intervention, Patch, PatchChange, Request, TakenFrom};
+use crate::generation::{
+    Intervention, LeftOutOf, Patch, PatchChange, Request, TakenFrom, WordChange,
+};
 use crate::lesson::Language;
 use crate::scheduler::SchedulerKind;
 use crate::tui::errors::steps_in_chinese;
@@ -41,7 +43,7 @@ pub fn text_state(name: &str, language: Language) -> String {
     language.choose([name.to_owned(), chinese])
 }
 
-/// A change of the attention to a word: `apple × 0.5`.
+/// A change of what a word does: `apple × 0.5`.
 pub fn intervention(change: &Intervention, language: Language) -> String {
     let named = |word: &str, positions: &[usize]| match word {
         "" => language.choose([
@@ -52,10 +54,11 @@ pub fn intervention(change: &Intervention, language: Language) -> String {
     };
     let word = named(&change.word, &change.positions);
     let what = match &change.change {
-        AttentionChange::Weight(factor) => format!("{word} × {factor}"),
-        AttentionChange::Swap(other) => {
+        WordChange::Weight(factor) => format!("{word} × {factor}"),
+        WordChange::Swap(other) => {
             format!("{word} ⇄ {}", named(&other.word, &other.positions))
         }
+        WordChange::LeaveOut(of) => language.choose(left_out(&word, *of)),
     };
     match change.steps {
         Some(steps) => language.choose([
@@ -64,6 +67,28 @@ pub fn intervention(change: &Intervention, language: Language) -> String {
         ]),
         None => what,
     }
+}
+
+/// Which word is left out of what.
+pub fn left_out(word: &str, of: LeftOutOf) -> [String; 2] {
+    match of {
+        LeftOutOf::Input => [
+            format!("{word} left out of the input"),
+            format!("输入中去掉 {word}"),
+        ],
+        LeftOutOf::Reads => [
+            format!("{word} left out of what the UNet reads"),
+            format!("UNet 读到的内容中去掉 {word}"),
+        ],
+    }
+}
+
+/// After how many layers of the text encoder a text is read.
+pub fn text_layers(layers: usize) -> [String; 2] {
+    [
+        format!("text after {layers} layers"),
+        format!("文本只经过 {layers} 层"),
+    ]
 }
 
 /// What is done to a module of the UNet: `mid_block off in both halves`.
@@ -95,6 +120,11 @@ pub fn special(request: &Request, language: Language) -> Vec<String> {
         .map(|change| intervention(change, language))
         .chain(patches.map(|change| patch(change, language)))
         .collect();
+    special.extend(
+        request
+            .text_layers
+            .map(|layers| language.choose(text_layers(layers))),
+    );
     special.extend(request.guidance_steps.map(|steps| {
         language.choose([
             format!("guidance only in {steps}"),

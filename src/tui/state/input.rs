@@ -7,7 +7,7 @@ use super::destination::Destination;
 use super::help::Help;
 use super::run::Run;
 use super::runs::By;
-use crate::generation::{AttentionChange, Error, Intervention, Request, checked};
+use crate::generation::{Error, Intervention, Request, WordChange, checked};
 use crate::trace::layers_together;
 use crate::tui::errors;
 
@@ -354,7 +354,7 @@ fn weighed(word: &str, typed: &str, request: &Request) -> Result<Request, [Strin
     // A word has one weight: the new one replaces the old.
     request
         .interventions
-        .retain(|other| !matches!(other.change, AttentionChange::Weight(_)) || other.word != word);
+        .retain(|other| !matches!(other.change, WordChange::Weight(_)) || other.word != word);
     // A word times one is the word as it was.
     if factor.to_bits() != 1.0_f32.to_bits() {
         let weight = Intervention::weight(word, factor);

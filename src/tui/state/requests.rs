@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cursor::{Cursor, Grid, View};
+use super::detail::ImagePart;
 use super::run::Run;
 use crate::checkpoint::Component;
 use crate::model::AttentionDetail;
@@ -132,7 +133,12 @@ fn wanted_of(run: &Run, cursor: &Cursor) -> Vec<Wanted> {
         wanted_attention(run, cursor, &mut wanted);
     }
     let shows_decoded = cursor.decode && cursor.view.shows_pictures();
-    if shows_decoded && !run.decoded.contains_key(&cursor.step) {
+    if shows_decoded && cursor.view == View::Image && cursor.detail.image == ImagePart::Steps {
+        // The last one is the picture itself.
+        let steps = (0..run.trace.steps.len()).filter(|step| step + 1 < run.total_steps());
+        let missing = steps.filter(|step| !run.decoded.contains_key(step));
+        wanted.extend(missing.map(Wanted::Decode));
+    } else if shows_decoded && !run.decoded.contains_key(&cursor.step) {
         wanted.push(Wanted::Decode(cursor.step));
     }
     wanted

@@ -8,6 +8,7 @@ use image::RgbImage;
 
 use super::looked::LookStore;
 use super::probes::Probes;
+use super::variants::VariantPicture;
 use crate::export::{WatchValue, WatchValues};
 use crate::generation::{ModelInfo, Request, Vocabulary, Word, words};
 use crate::lesson::StepTensor;
@@ -15,10 +16,11 @@ use crate::lesson::Watch;
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::{Token, TokenKind};
 use crate::scheduler::{Schedule, SchedulerConfig};
+use crate::trace::guidance_plane::GuidancePlane;
 use crate::trace::{
     AttentionMaps, AttentionStore, Event, Features, Guidance, StepTrace, TensorData, Trace,
 };
-use crate::tui::worker::{AttentionKey, Pictures, ProbeKey};
+use crate::tui::worker::{AttentionKey, Pictures, ProbeKey, Variant};
 
 /// Steps whose recomputed heads are kept: each holds every head of every layer.
 const RECOMPUTED_STEPS: usize = 4;
@@ -56,6 +58,8 @@ pub struct StepFigures {
     pub latents_std: f64,
     /// Root mean square of `noise_text - noise_uncond`; `None` without guidance.
     pub guidance_rms: Option<f64>,
+    /// Both predictions as arrows; `None` without guidance.
+    pub plane: Option<GuidancePlane>,
     /// Noise level before the step.
     pub sigma: f64,
 }
@@ -80,6 +84,11 @@ pub struct Run {
     pub decoded: BTreeMap<usize, Arc<RgbImage>>,
     /// The watch expressions of this session, and what each gave after every step, as far as it was asked.
     pub watched: Vec<WatchValues>,
+    /// Of each step the share of attention that each text position gets, in the half with the prompt, mean over layers,
+    /// heads and places; empty where it was not recorded.
+    pub shares: Vec<Vec<f64>>,
+    /// Pictures of variants.
+    pub variants: BTreeMap<Variant, VariantPicture>,
     /// Recomputed attention, besides the averages of the unconditional half.
     recomputed: BTreeMap<AttentionKey, Vec<AttentionMaps>>,
     uncond: AttentionStore,
@@ -106,6 +115,8 @@ impl Run {
             figures: Vec::new(),
             decoded: BTreeMap::new(),
             watched: Vec::new(),
+            shares: Vec::new(),
+            variants: BTreeMap::new(),
             recomputed: BTreeMap::new(),
             uncond: AttentionStore::new(for_uncond),
             probes: Probes::default(),
@@ -133,6 +144,7 @@ impl Run {
         if let Event::Step(step) = &event {
             self.forget_from(step.index);
             self.figures.push(figures(step));
+            self.shares.push(shares(step));
             self.pictures.extend(pictures);
         }
         self.trace.apply(event);
@@ -141,6 +153,8 @@ impl Run {
     /// Forgets what was derived from the steps from `first` on.
     fn forget_from(&mut self, first: usize) {
         self.figures.truncate(first);
+        self.shares.truncate(first);
+        self.variants.clear();
         self.pictures.truncate(first);
         self.recomputed.retain(|key, _| key.step < first);
         for watched in &mut self.watched {
@@ -422,6 +436,24 @@ fn difference(step: &StepTrace) -> Option<TensorData> {
     Some(TensorData::from_values("noise_difference", shape, values))
 }
 
+/// The share of attention that each text position gets in `step`, mean over layers, heads and places.
+fn shares(step: &StepTrace) -> Vec<f64> {
+    let positions = step.attention.iter().map(|maps| maps.tokens).max();
+    let mean = |values: &[f32]| {
+        values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
+    };
+    let of = |position: usize| {
+        let layers = step.attention.iter();
+        let shares = layers.map(|maps| {
+            let heads = maps.heads.unwrap_or(1);
+            let heads = (0..heads).map(|head| mean(maps.map(Some(head), position)));
+            heads.sum::<f64>() / maps.heads.unwrap_or(1).max(1) as f64
+        });
+        shares.sum::<f64>() / step.attention.len() as f64
+    };
+    (0..positions.unwrap_or(0)).map(of).collect()
+}
+
 fn figures(step: &StepTrace) -> StepFigures {
     let guidance_rms = match (step.tensor("noise_text"), step.tensor("noise_uncond")) {
         (Some(text), Some(uncond)) if !text.data.is_empty() => {
@@ -434,6 +466,7 @@ fn figures(step: &StepTrace) -> StepFigures {
     StepFigures {
         latents_std: step.tensor("latents").map_or(0.0, |x| x.stats.std),
         guidance_rms,
+        plane: GuidancePlane::of(step),
         sigma: f64::from(step.sigma),
     }
 }

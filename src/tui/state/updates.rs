@@ -97,6 +97,12 @@ impl App {
                     run.probes.insert_sizes(key.half, key.step, sizes);
                 });
             }
+            Update::Variant {
+                run,
+                variant,
+                image,
+            } => self.take_variant(run, variant, image),
+            Update::LatentPath { runs, path } => self.take_chart(runs, path),
             Update::Vocabulary {
                 run,
                 vocabulary,
@@ -163,7 +169,8 @@ impl App {
         if self.runs.is_current(run) {
             // The steps are one work: its time is that of all of them.
             let since = match (self.work, work) {
-                (Some((Work::Step(_), since)), Work::Step(_)) => since,
+                (Some((Work::Step(_), since)), Work::Step(_))
+                | (Some((Work::Variant(..), since)), Work::Variant(..)) => since,
                 _ => self.clock,
             };
             self.work = Some((work, since));
@@ -235,7 +242,7 @@ impl App {
         }
     }
 
-    fn fail(&mut self, run: u64, failure: Failure) {
+    pub(super) fn fail(&mut self, run: u64, failure: Failure) {
         if self.runs.is_current(run) {
             self.notice = Some(Notice::Failed(failure));
         }

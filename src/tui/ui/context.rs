@@ -4,8 +4,10 @@ use super::theme::Theme;
 use super::widgets::token_strip::name_at;
 use crate::generation::{ModelInfo, Request};
 use crate::lesson::Language;
+use crate::tui::state::charts::Charts;
 use crate::tui::state::run::Run;
-use crate::tui::state::{App, Cursor, Mode, Model, View};
+use crate::tui::state::variants::Variants;
+use crate::tui::state::{App, Cursor, Mode, Model, Runs, View};
 
 /// A run and what of it is looked at, as plain borrowed data: all that views and widgets know of the state.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,10 @@ pub(crate) struct ViewContext<'a> {
     pub decode: bool,
     /// Is it a recorded run, without its model?
     pub recorded: bool,
+    /// All runs of this session.
+    pub runs: &'a Runs,
+    pub variants: &'a Variants,
+    pub charts: &'a Charts,
 }
 
 impl<'a> ViewContext<'a> {
@@ -39,6 +45,9 @@ impl<'a> ViewContext<'a> {
             request: app.request(),
             decode: app.cursor.decode,
             recorded: app.recorded,
+            runs: &app.runs,
+            variants: &app.variants,
+            charts: &app.charts,
         }
     }
 

@@ -4,11 +4,13 @@ use crate::export::{ExportOptions, WatchValues};
 use crate::generation::Request;
 use crate::lesson::filter::Filter;
 use crate::lesson::{RunJson, Watch};
+use crate::trace::latent_path::{LatentPath, LatentState};
 use crate::trace::{TensorData, Trace};
 
 use super::files::NewFile;
 use super::look::LookKey;
 use super::update::{AttentionKey, ProbeKey, Update};
+use super::variant::Variant;
 use super::watch::WatchQuery;
 
 /// Something for the worker to do, on the thread that has the model or on one of its own.
@@ -53,6 +55,14 @@ pub enum Command {
         step: usize,
         x0: TensorData,
     },
+    /// Make a variant of a finished run, in the place of one that is being made, whenever there is nothing else to do.
+    Variant {
+        run: u64,
+        variant: Variant,
+        request: Request,
+    },
+    /// Give up the variant that is being made, after the step at hand.
+    StopVariant,
     /// Look into a network; `latents` are what a decoder is given.
     Probe {
         run: u64,
@@ -87,6 +97,7 @@ pub enum Job {
     WriteFile(Box<NewFile>),
     Evaluate(Box<FilterQuery>),
     Watch(Box<WatchQuery>),
+    LatentPath(LatentPathQuery),
 }
 
 impl Job {
@@ -98,8 +109,19 @@ impl Job {
             },
             Self::Evaluate(query) => query.evaluate(),
             Self::Watch(query) => query.evaluate(),
+            Self::LatentPath(LatentPathQuery { runs, states }) => Update::LatentPath {
+                path: LatentPath::of(&states),
+                runs,
+            },
         }
     }
+}
+
+/// Runs, how many of their steps are done, and their states.
+#[derive(Debug, Clone)]
+pub struct LatentPathQuery {
+    pub runs: Vec<(u64, usize)>,
+    pub states: Vec<Vec<LatentState>>,
 }
 
 /// A lesson's filters, and what they are asked about.

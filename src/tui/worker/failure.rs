@@ -96,6 +96,20 @@ impl Failure {
         )
     }
 
+    /// The same of a variant of a run.
+    pub(super) fn unsound_variant() -> Self {
+        Self::new(
+            [
+                "this variant's picture cannot be decoded: values of it are NaN or infinite",
+                "这个变体的图片无法解码：其中有 NaN 或无穷大",
+            ],
+            [
+                "Its row stays empty; the others are made.",
+                "这一行空着，其余的照常生成。",
+            ],
+        )
+    }
+
     /// A run whose state the worker does not have any more.
     pub(super) fn forgotten() -> Self {
         Self::new(

@@ -11,6 +11,7 @@ mod model_thread;
 mod probe;
 mod recorded;
 mod update;
+mod variant;
 mod watch;
 
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use std::time::{Duration, Instant};
 use crate::export::Replay;
 use crate::generation::{Pipeline, RequestPatch, has_open_gpu};
 use crate::trace::CancelToken;
-pub use command::{Command, FilterQuery, Job, Task};
+pub use command::{Command, FilterQuery, Job, LatentPathQuery, Task};
 pub use failure::Failure;
 pub use files::{Content, NewFile};
 pub use look::{Look, LookKey, Looked};
 pub use update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work, fits_all_steps};
+pub use variant::Variant;
 pub use watch::{Asked, WatchQuery};
 
 /// Loads a model: the one that the program was started with, or another one as `--model` names it. Runs on the worker.

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::look::LookKey;
 use super::probe::Probing;
 use super::update::{AttentionKey, Pictures, ProbeKey, Probed, Update, Work};
+use super::variant::Making;
 use super::{Loader, NotLoaded, Opened, send};
 use crate::export::{ExportOptions, WatchValues, open_donors, save_run};
 use crate::generation::{self, Decoded, Pipeline, Request, RequestPatch, Stage};
@@ -19,10 +20,10 @@ use crate::trace::{CancelToken, Event, RecordOptions, Recorder, TensorData, Trac
 use crate::tui::panics;
 
 /// The model, the runs that it made, and the one that is advanced between commands.
-struct ModelThread {
+pub(super) struct ModelThread {
     answers: Sender<Update>,
     commands: Receiver<Command>,
-    cancel: CancelToken,
+    pub(super) cancel: CancelToken,
     loader: Loader,
     pipeline: Arc<Pipeline>,
     recorders: BTreeMap<u64, Recorder>,
@@ -30,6 +31,8 @@ struct ModelThread {
     /// The runs so far, for breakpoints: each with the attention of its newest step alone.
     traces: BTreeMap<u64, Trace>,
     watches: Vec<Watch>,
+    /// What is made where no run is advanced.
+    pub(super) making: Option<Making>,
     /// Runs with values that are not finite, whose weights have been looked at.
     blamed: BTreeSet<u64>,
     /// What was fitted on the steps of runs.
@@ -68,6 +71,7 @@ pub(super) fn work(
         active: None,
         traces: BTreeMap::new(),
         watches: Vec::new(),
+        making: None,
         blamed: BTreeSet::new(),
         probing: Probing::default(),
     };
@@ -79,14 +83,20 @@ impl ModelThread {
     /// Serves until the screen is gone.
     fn serve(&mut self) {
         loop {
-            let command = match self.active {
-                Some(_) => self.commands.try_recv(),
-                None => self.commands.recv().map_err(TryRecvError::from),
+            let command = if self.active.is_some() || self.making.is_some() {
+                self.commands.try_recv()
+            } else {
+                self.commands.recv().map_err(TryRecvError::from)
             };
             match (command, self.active) {
                 (Ok(command), _) => self.carry_out(command),
                 (Err(TryRecvError::Empty), Some(active)) => self.advance(active.run),
-                (Err(_), _) => return,
+                (Err(TryRecvError::Empty), None) => {
+                    if let Some(making) = self.making.take() {
+                        self.make(making);
+                    }
+                }
+                (Err(TryRecvError::Disconnected), _) => return,
             }
         }
     }
@@ -123,6 +133,7 @@ impl ModelThread {
                 self.recorders.remove(&run);
                 self.probing.forget(run);
                 self.traces.remove(&run);
+                self.making.take_if(|making| making.run == run);
                 self.active = self.active.filter(|active| active.run != run);
             }
             Command::Attention { run, key } => self.attention(run, key),
@@ -136,6 +147,12 @@ impl ModelThread {
                 plan,
                 trace,
             } => self.export(run, watches, &plan, &trace),
+            Command::Variant {
+                run,
+                variant,
+                request,
+            } => self.begin_variant(run, variant, request),
+            Command::StopVariant => self.making = None,
         }
     }
 
@@ -149,6 +166,7 @@ impl ModelThread {
                 self.recorders.clear();
                 self.probing = Probing::default();
                 self.traces.clear();
+                self.making = None;
                 self.pipeline = pipeline;
             }
             Err(failure) => self.send(Update::LoadFailed(failure)),
@@ -331,7 +349,7 @@ impl ModelThread {
         self.send(Update::Saved { kept, saved });
     }
 
-    fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
+    pub(super) fn recorder(&self, run: u64) -> Result<&Recorder, Failure> {
         self.recorders.get(&run).ok_or_else(Failure::forgotten)
     }
 
@@ -404,7 +422,7 @@ impl ModelThread {
         }
     }
 
-    fn send(&self, update: Update) {
+    pub(super) fn send(&self, update: Update) {
         send(&self.answers, update);
     }
 }
@@ -448,7 +466,9 @@ fn adapted(mut request: Request, before: &Pipeline, now: &Pipeline) -> Request {
 }
 
 /// Runs `work`; a panic becomes a failure that says where.
-fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
+pub(super) fn catch_panic<T, E: Into<Failure>>(
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(Into::into),
         Err(_) => Err(Failure::defect(&panics::take_message())),
@@ -456,6 +476,6 @@ fn catch_panic<T, E: Into<Failure>>(work: impl FnOnce() -> Result<T, E>) -> Resu
 }
 
 /// Is every value of it finite?
-fn sound(decoded: &Decoded) -> bool {
+pub(super) fn sound(decoded: &Decoded) -> bool {
     decoded.values.iter().all(|value| value.is_finite())
 }

@@ -83,8 +83,17 @@ fn carry_out(replay: &Replay, command: Command, answers: &Sender<Update>) {
             saved: export(replay, &plan, &trace, watches),
         },
         Command::Open { .. } => Update::LoadFailed(missing(["A model to run", "运行要用的模型"])),
+        Command::Variant { run, variant, .. } => Update::Variant {
+            run,
+            variant,
+            image: Err(missing(["A variant of the run", "这次运行的变体"])),
+        },
         // Nothing goes on that could be stopped, and nothing is kept for a run.
-        Command::Pause | Command::Cancel | Command::Forget { .. } | Command::Watch(_) => return,
+        Command::Pause
+        | Command::Cancel
+        | Command::StopVariant
+        | Command::Forget { .. }
+        | Command::Watch(_) => return,
     };
     send(answers, update);
 }

@@ -7,6 +7,7 @@ use image::RgbImage;
 
 use super::failure::Failure;
 use super::look::{LookKey, Looked};
+use super::variant::Variant;
 use super::watch::Asked;
 use crate::checkpoint::{BrokenWeight, Component};
 use crate::export::{Stopped, WatchValue};
@@ -15,6 +16,7 @@ use crate::lesson::filter::{FilterError, Value};
 use crate::model::AttentionDetail;
 use crate::model::tokenizer::ClipTokenizer;
 use crate::scheduler::SchedulerConfig;
+use crate::trace::latent_path::LatentPath;
 use crate::trace::{AttentionMaps, Event, Features, Guidance, StepTrace};
 
 /// What the worker says.
@@ -73,6 +75,17 @@ pub enum Update {
     Done { run: u64 },
     /// The run cannot go on.
     RunFailed { run: u64, failure: Failure },
+    /// The picture of a variant that was asked for.
+    Variant {
+        run: u64,
+        variant: Variant,
+        image: Result<Arc<RgbImage>, Failure>,
+    },
+    /// The way of runs through latent space, as far as each had come; none where it cannot be drawn.
+    LatentPath {
+        runs: Vec<(u64, usize)>,
+        path: Option<LatentPath>,
+    },
     /// Attention that was asked for.
     Attention {
         run: u64,
@@ -195,4 +208,6 @@ pub enum Work {
     Decode(usize),
     /// Looking into a network.
     Probe,
+    /// At this step of a variant; at the number of its steps before the first and after the last.
+    Variant(Variant, usize),
 }

@@ -120,7 +120,9 @@ impl Replay {
     /// Does the request change attention in this step?
     fn is_changed(&self, index: usize) -> bool {
         let interventions = &self.request_at(index).interventions;
-        interventions.iter().any(|change| change.acts_at(index))
+        interventions
+            .iter()
+            .any(|change| change.changes_attention_at(index))
     }
 
     fn verify_stats(

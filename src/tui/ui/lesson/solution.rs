@@ -1,9 +1,10 @@
 //! Solutions as text.
 
-use crate::generation::{RequestPatch, StepRange};
+use crate::generation::{Intervention, RequestPatch, StepRange};
 use crate::lesson::{
     ExerciseKind, Form, Language, LessonAction, Location, NumberOrWord, Said, View,
 };
+use crate::tui::state::in_words;
 use crate::tui::state::lesson::{OpenLesson, joined, messages};
 use crate::tui::ui::widgets::token_strip::{END, PADDING, START};
 
@@ -137,9 +138,7 @@ fn name<T: serde::Serialize>(value: Option<T>) -> Option<String> {
 }
 
 fn describe_ask(ask: &RequestPatch, language: Language) -> String {
-    let scheduler = ask
-        .scheduler
-        .map(crate::tui::state::in_words::scheduler_name);
+    let scheduler = ask.scheduler.map(in_words::scheduler_name);
     let plain = [
         (["prompt", "提示词"], ask.prompt.clone()),
         (
@@ -161,15 +160,24 @@ fn describe_ask(ask: &RequestPatch, language: Language) -> String {
             ["guidance rescale", "引导重缩放"],
             ask.guidance_rescale.map(|phi| phi.to_string()),
         ),
+        (
+            ["layers of the text encoder", "文本编码器的层数"],
+            ask.text_layers.map(|layers| layers.to_string()),
+        ),
     ];
     let plain = all_named(&plain, language).into_iter();
     let weights = ask.weight.iter().flatten();
     let weights = weights.map(|(word, factor)| format!("`{word}` × `{factor}`"));
     let swaps = ask.swap.iter().flatten();
     let swaps = swaps.map(|(word, other)| format!("`{word}` ⇄ `{other}`"));
+    let left_out = ask.leave_out.iter().flatten().map(|(word, of)| {
+        let change = Intervention::leave_out(word, *of);
+        format!("`{}`", in_words::intervention(&change, language))
+    });
     let patches = ask.patches.iter().flatten();
     let patches = patches.map(|patch| format!("`{patch}`"));
-    let parts: Vec<String> = plain.chain(weights).chain(swaps).chain(patches).collect();
+    let words = weights.chain(swaps).chain(left_out);
+    let parts: Vec<String> = plain.chain(words).chain(patches).collect();
     if parts.is_empty() {
         return language.choose(messages::AGAIN).to_owned();
     }

@@ -13,7 +13,7 @@ use crate::tui::ui::area::right_of;
 use crate::tui::ui::text;
 use crate::tui::ui::theme::Theme;
 use crate::tui::ui::widgets::{key_line, timeline::Timeline};
-use crate::tui::worker::Work;
+use crate::tui::worker::{Variant, Work};
 
 /// Draws the run as a line; while a line is typed that is wrong, what is wrong with it, which stands right above it.
 pub fn draw_timeline(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -95,8 +95,40 @@ fn status(app: &App) -> String {
                 format!("正在解码 x0 …{elapsed}"),
             ]
         }
+        (RunState::Done, Some((Work::Variant(variant, step), since))) => {
+            of_variant(app, run, (variant, step), since)
+        }
         (state, work) => status_of(app, run, state, work),
     })
+}
+
+/// Which variant of the run is being made, and how far it is.
+fn of_variant(
+    app: &App,
+    run: &Run,
+    (variant, step): (Variant, usize),
+    since: Duration,
+) -> [String; 2] {
+    let elapsed = elapsed(app, since);
+    let steps = run.total_steps();
+    let at = if step < steps {
+        format!(" {}/{steps}", step + 1)
+    } else {
+        String::new()
+    };
+    match variant {
+        Variant::LeaveOut { position, .. } => {
+            let word = text::clean(run.word_at(position).unwrap_or_default());
+            [
+                format!("without “{word}”{at}{elapsed}"),
+                format!("去掉“{word}”{at}{elapsed}"),
+            ]
+        }
+        Variant::TextLayers(layers) => [
+            format!("after {layers} layers{at}{elapsed}"),
+            format!("经过 {layers} 层{at}{elapsed}"),
+        ],
+    }
 }
 
 /// How the run on the screen is getting on.

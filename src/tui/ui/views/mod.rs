@@ -4,7 +4,10 @@ pub(super) mod attention;
 pub(super) mod compare;
 mod denoising;
 mod embedding;
+mod film;
+mod guidance;
 mod image;
+mod latent_path;
 mod matrix;
 mod merges;
 mod neighbours;
@@ -13,6 +16,7 @@ mod noise;
 mod prompt;
 mod schedule;
 mod text_encoder;
+mod text_layers;
 mod tokens;
 mod vector;
 
@@ -27,12 +31,14 @@ use super::context::{RunContext, ViewContext};
 use super::pixels::PlacedPicture;
 use super::text;
 use super::widgets::heat_map::{HeatMap, legend};
-use super::widgets::token_strip;
+use super::widgets::{tabs, token_strip};
 use super::wrap::wrap_words;
 use crate::lesson::{Language, Said};
 use crate::model::tokenizer::Token;
 use crate::trace::{Stats, StepTrace};
+use crate::tui::state::detail::{ImagePart, PromptPart, StepPart, TextPart};
 use crate::tui::state::run::RunState;
+use crate::tui::state::variants::Series;
 use crate::tui::state::{Cursor, Model, View};
 use crate::tui::worker::Failure;
 
@@ -52,8 +58,14 @@ fn draw_stage(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedP
     if let (Some(inside), Some(of_run)) = (ctx.cursor.inside(), ctx.of_run()) {
         return network::draw(buffer, area, &of_run, inside);
     }
+    let detail = &ctx.cursor.detail;
     let draw = match ctx.view {
         View::Prompt => return prompt::draw(buffer, area, ctx),
+        View::TextEncoder if detail.text == TextPart::Pictures => text_layers::draw,
+        View::Denoising if detail.step == StepPart::Guidance => guidance::draw,
+        View::Denoising if detail.step == StepPart::Path => latent_path::draw,
+        View::Image if detail.image == ImagePart::Steps => film::draw_steps,
+        View::Image if detail.image == ImagePart::Runs => film::draw_runs,
         View::Tokens => tokens::draw,
         View::Embedding => embedding::draw,
         View::TextEncoder => text_encoder::draw,
@@ -77,14 +89,38 @@ pub fn place(area: Rect, cursor: &Cursor, language: Language) -> Rect {
 
 /// Draws the sentence of the view and returns the place beneath it.
 fn sentence(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Rect {
-    let cursor = &ctx.cursor;
-    paragraph(buffer, area, ctx.say(words(cursor)), ctx.theme.muted());
-    place(area, cursor, ctx.language)
+    paragraph(buffer, area, ctx.say(words(&ctx.cursor)), ctx.theme.muted());
+    place(area, &ctx.cursor, ctx.language)
 }
 
-/// What happens at the view's stage, in a sentence.
+/// What happens at the view's stage, in a sentence; of what else it can show, what that shows, and what it does not.
 fn words(cursor: &Cursor) -> Said {
+    let detail = &cursor.detail;
     match cursor.view {
+        View::Prompt if detail.prompt != PromptPart::Request => [
+            "What the picture loses with a word: loud is not important. It holds for this seed, and says nothing of why.",
+            "去掉一个词，图片变多少：得到注意力多的不一定重要。只对这个种子成立，也不说明原因。",
+        ],
+        View::TextEncoder if detail.text == TextPart::Pictures => [
+            "What the UNet draws from the text after each layer. It learnt to read the last: what it cannot draw may be there.",
+            "UNet 从文本经过每一层后的状态画出的图。它只学过读最后一层：画不出的，不等于还没有。",
+        ],
+        View::Denoising if detail.step == StepPart::Guidance => [
+            "Both predictions in the plane that they span: exact, but only how far apart, not where in the picture.",
+            "两个预测在它们张成的平面里：精确，但只说相差多远，不说在图片的哪里。",
+        ],
+        View::Denoising if detail.step == StepPart::Path => [
+            "Latents in their two main directions: what lies close here may be far apart in the others.",
+            "潜变量在两个主要方向上的位置：这里离得近的，在其他方向上可能很远。",
+        ],
+        View::Image if detail.image == ImagePart::Steps => [
+            "What the model took the picture for at every step. A prediction, not what the latents were.",
+            "每一步模型认为的图片。这是预测，不是当时的潜变量。",
+        ],
+        View::Image if detail.image == ImagePart::Runs => [
+            "The same step of the runs of this session. Steps of other schedules have other noise levels.",
+            "本次会话各个运行的同一步。噪声调度不同时，同一步的噪声也不同。",
+        ],
         View::Prompt => [
             "What is asked for. With the model, it decides all that follows.",
             "要画的内容。它和模型一起，决定后面的一切。",
@@ -119,6 +155,69 @@ fn words(cursor: &Cursor) -> Said {
             "自编码器的解码器把最后的潜变量变成像素。",
         ],
     }
+}
+
+/// Draws what the view can show and which of it is shown, and the key that goes on; returns the place beneath.
+fn part_tabs(
+    buffer: &mut Buffer,
+    area: Rect,
+    ctx: &ViewContext,
+    names: &[Said],
+    selected: impl Fn() -> usize,
+) -> Rect {
+    let names: Vec<&str> = names.iter().map(|name| ctx.say(*name)).collect();
+    let needed: usize = names.iter().map(|name| text::width(name) + 3).sum();
+    // Where not all have room, the one that is shown.
+    if needed <= usize::from(area.width) {
+        tabs::draw(buffer, top(area, 1), "v", &names, selected(), ctx.theme);
+    } else {
+        tabs::draw(
+            buffer,
+            top(area, 1),
+            "v",
+            &[names[selected()]],
+            0,
+            ctx.theme,
+        );
+    }
+    below(area, 1 + u16::from(area.height > 26))
+}
+
+/// How far a series of variants is, or why there is none and what begins it; returns the place beneath.
+fn progress(buffer: &mut Buffer, area: Rect, ctx: &RunContext, series: Series) -> Rect {
+    let run = ctx.run;
+    let (made, all) = run.made(series);
+    let each = run.seconds();
+    let left = text::seconds(each * (all - made) as f64);
+    let has_model =
+        matches!(ctx.model, Model::Ready(info) if run.is_made_by(info)) && !ctx.recorded;
+    let said = if made == all {
+        return below(area, u16::from(area.height > 26));
+    } else if ctx.variants.is_making(run.id, series) {
+        [
+            format!("{made} of {all} made, about {left} to go; space stops"),
+            format!("已完成 {made} / {all}，大约还要 {left}；按空格停止"),
+        ]
+    } else if !has_model {
+        [
+            "These pictures take the model that made the run, which is not here: run it anew.",
+            "这些图片要用生成这次运行的模型，而它不在这里：请重新运行。",
+        ]
+        .map(str::to_owned)
+    } else if run.has_picture() {
+        [
+            format!("{made} of {all} made; space makes the others, about {left}"),
+            format!("已完成 {made} / {all}；按空格生成其余的，大约 {left}"),
+        ]
+    } else {
+        [
+            "They are made when the run has its picture.",
+            "运行画完图片之后才能生成。",
+        ]
+        .map(str::to_owned)
+    };
+    paragraph(buffer, area, &ctx.say(said), ctx.theme.muted());
+    below(area, 1 + u16::from(area.height > 26))
 }
 
 /// What a view returns that was drawn, and has no pictures.

@@ -8,6 +8,7 @@ pub mod heat_map;
 pub mod histogram;
 pub mod key_line;
 pub mod picture;
+pub mod sheet;
 pub mod tabs;
 pub mod timeline;
 pub mod token_strip;

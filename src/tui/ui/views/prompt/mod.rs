@@ -1,5 +1,6 @@
 //! The request, to read and to edit, and the model that will carry it out.
 
+mod effects;
 mod outcome;
 
 use ratatui::buffer::Buffer;
@@ -10,6 +11,7 @@ use crate::generation::Request;
 use crate::lesson::Said;
 use crate::text::printable;
 use crate::tui::notes;
+use crate::tui::state::detail::PromptPart;
 use crate::tui::state::editor::{Editor, Field, typed_patches};
 use crate::tui::state::in_words::scheduler_name;
 use crate::tui::state::{LineEditor, Mode};
@@ -37,6 +39,12 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &ViewContext) -> Vec<PlacedPic
         _ => None,
     };
     let of_run = ctx.of_run();
+    if let (None, Some(of_run), PromptPart::Effects(of)) =
+        (editor, of_run, ctx.cursor.detail.prompt)
+    {
+        let drawn = effects::draw(buffer, area, &of_run, of);
+        return drawn.unwrap_or_else(|| empty(buffer, area, ctx));
+    }
     let is_roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
     let (mut area, beside) = match of_run {
         Some(_) if is_roomy => split(area, area.width * 3 / 5, 3),
