@@ -32,11 +32,11 @@ const CHOICE: &str = "DIFFUSCOPE_VECTORS";
 
 /// The best vector instructions that this processor has, or those of [`CHOICE`].
 pub fn arch() -> Arch {
+    static CHOSEN: OnceLock<Arch> = OnceLock::new();
     #[cfg(test)]
     if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
         return Arch::Scalar;
     }
-    static CHOSEN: OnceLock<Arch> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let choice = std::env::var(CHOICE).unwrap_or_default();
         match choice.as_str() {
