@@ -35,7 +35,7 @@ const TERMS: &str = "
     latents latent next noise preview step attention cosines timesteps initial embedding token position prompt
     blocks block attentions picture diffusers safetensors model fetch owner name images colours
     sd startoftext endoftext option fn fg shell Apple abc
-    encoder layers difference heads
+    encoder layers difference heads self components share
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
