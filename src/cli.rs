@@ -370,7 +370,7 @@ pub struct RequestArgs {
     #[arg(long, value_name = "WORD[=input|reads]", value_parser = leave_out)]
     pub leave_out: Vec<(String, LeftOutOf)>,
     /// Let the prompt pass the first N layers of the text encoder alone, from 0, and then its final layer norm: N is the
-    /// number of layers less diffusers' clip_skip [default: all]
+    /// number of layers less diffusers' `clip_skip` [default: all]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = text_layers)]
     pub text_layers: Option<usize>,
     /// Change what a module of the UNet puts out, in both halves of guidance: off is zero, FACTOR (-100 to 100) multiplies

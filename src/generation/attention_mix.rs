@@ -141,7 +141,7 @@ mod tests {
 
     fn row_of(intervention: &Intervention) -> [f32; 4] {
         let mut row = [0.5, 0.25, 0.125, 0.0625];
-        apply(intervention, &mut row);
+        intervention.apply(&mut row);
         row
     }
 

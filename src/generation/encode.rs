@@ -96,9 +96,12 @@ impl Generation {
         }
         // Padding, wherever `is_left_out` says so.
         let ids = |is_left_out: &dyn Fn(&Token) -> bool| -> Vec<u32> {
-            let id = |token: &Token| match is_left_out(token) {
-                true => tokenizer.pad(),
-                false => token.id,
+            let id = |token: &Token| {
+                if is_left_out(token) {
+                    tokenizer.pad()
+                } else {
+                    token.id
+                }
             };
             prompt.tokens.iter().map(id).collect()
         };

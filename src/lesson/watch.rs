@@ -59,7 +59,7 @@ impl Watch {
 /// Watch expressions beside a run that goes on.
 #[derive(Debug)]
 pub struct Watches {
-    watches: Vec<Watch>,
+    asked: Vec<Watch>,
     values: Vec<Vec<WatchValue>>,
     info: ModelInfo,
     /// The run so far, with the attention of its newest step alone: that of all may be large.
@@ -71,19 +71,19 @@ impl Watches {
     pub fn new(info: &ModelInfo, request: Request, watches: Vec<Watch>) -> Self {
         Self {
             values: vec![Vec::new(); watches.len()],
-            watches,
+            asked: watches,
             info: info.clone(),
             trace: Trace::new(request, usize::MAX),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.watches.is_empty()
+        self.asked.is_empty()
     }
 
     /// What has to be recorded for them, see [`record_options`].
     pub fn record_options(&self, options: RecordOptions) -> RecordOptions {
-        record_options(&self.watches, options)
+        record_options(&self.asked, options)
     }
 
     /// Takes an event in, and after a step asks all of them. Where a breakpoint is true, or has no answer, says so: the
@@ -99,8 +99,8 @@ impl Watches {
         let Event::Step(step) = event else {
             return None;
         };
-        let values = ask(&self.watches, &self.info, &self.trace);
-        let stopped = first_stop(&self.watches, step.index, &values);
+        let values = ask(&self.asked, &self.info, &self.trace);
+        let stopped = first_stop(&self.asked, step.index, &values);
         for (kept, value) in self.values.iter_mut().zip(values) {
             kept.push(value);
         }
@@ -109,7 +109,7 @@ impl Watches {
 
     /// What all of them gave.
     pub fn values(&self) -> Vec<WatchValues> {
-        let watches = self.watches.iter().zip(&self.values);
+        let watches = self.asked.iter().zip(&self.values);
         let of = |(watch, values): (&Watch, &Vec<WatchValue>)| WatchValues {
             filter: watch.filter.code().to_owned(),
             breaks: watch.breaks,

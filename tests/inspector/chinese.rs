@@ -39,6 +39,7 @@ const TERMS: &str = "
     SiLU GELU GEGLU sigmoid value gate off conv res attn proj time emb resnets resnet upsamplers downsamplers decoder
     mlp fc self sum shortcut net heads input silu layer activation
     WebUI clip skip Ho Salimans Lin
+    components share
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.

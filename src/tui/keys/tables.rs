@@ -76,13 +76,11 @@ pub const BROWSE: &[Binding] = &[
         &[(Char('v'), Action::Switch)],
         ["what else this view can show: the negative prompt, an embedding's token and position part, noise times \
           sigma, another curve; what the picture loses with each word; a picture from every layer of the text encoder; \
-          guidance as arrows, the way through latent space; every step as a sheet, or this step of every run; small \
-          attention maps of every word, or of the selected word at every step, in every layer, in every head; one matrix \
-          of all heads; where a place looks in the picture itself; one place and one word by hand",
+          guidance as arrows, the way through latent space; every step or run as a sheet; attention maps of every word, \
+          or of the selected one at every step, in every layer or head; all heads; self-attention; a product by hand",
          "本视图还能显示的内容：负面提示词、嵌入的词元部分与位置部分、噪声乘以 sigma、另一条曲线；\
-          去掉每个词后图片的变化；文本编码器每一层的图；引导的箭头、潜空间里的路径；每一步排成一张，或每个运行的这一步；\
-          每个词的注意力小图，或所选的词在每一步、每一层、每个头的小图；所有的头排成一个矩阵；\
-          一个位置看向图片自己的哪里；一个位置和一个词的手算"]),
+          去掉每个词后图片的变化；文本编码器每一层的图；引导的箭头、潜空间里的路径；每一步或每个运行排成一张；\
+          每个词的注意力小图，或所选的词在每一步、每一层、每个头的小图；所有的头；自注意力；手算"]),
     key("z", Group::Look, ["figure", "指标"], |app, view| app.shows(view, Cursor::shows_matrix),
         &[(Char('z'), Action::SwitchMeasure)],
         ["another figure of every head in the matrix: the entropy, the share of the selected token, of start, of end, \
@@ -109,8 +107,8 @@ pub const BROWSE: &[Binding] = &[
           in its place",
          "如果图片更多或更少地关注所选的词（倍数，0 到 100），或改为关注另一个词，会怎样"]),
     key("x", Group::Look, ["place", "位置"], App::shows_attention, &[(Char('x'), Action::Place)],
-        ["move over the picture and see what that place attends to; over the matrix of heads, from head to head",
-         "在图片上移动，看那个位置关注什么；在矩阵里，从一个头移到另一个头"]),
+        ["move over the picture and see what that place attends to, or over all heads",
+         "在图片上移动，看那个位置关注什么；或在所有的头上移动"]),
     key("h", Group::Look, ["head", "头"], |app, view| app.shows(view, Cursor::has_heads),
         &[(Char('h'), Action::NextHead)],
         ["another attention head: the mean of all, then one after the other; the UNet's are computed anew from the \

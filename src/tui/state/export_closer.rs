@@ -85,18 +85,22 @@ impl ItemList<'_> {
                 width: first.width,
                 height: first.height,
             };
+            let file = match cursor.attention.head {
+                Some(head) => short_name(layers, &format!("{down}-{across}-h{head}")),
+                None => short_name(layers, &format!("{down}-{across}")),
+            };
             let shape = vec![first.height, first.width];
             let tensor = TensorData::from_values(&name, shape, values);
             self.add(
                 ["where this place looks, as a map", "这个位置看向哪里，图"],
                 at,
-                &short_name(layers, &format!("{down}-{across}-{head}")),
+                &file,
                 Content::Map(map),
             );
             self.add(
                 ["where this place looks", "这个位置看向哪里"],
                 at,
-                &short_name(layers, &format!("{down}-{across}-{head}")),
+                &file,
                 Content::Tensor(tensor),
             );
             if let Some(components) = closer::components(run, cursor) {
@@ -163,7 +167,7 @@ fn short_name(layers: &[Projections], what: &str) -> String {
         [layer, ..] => format!("{}x{}", layer.width, layer.height),
         [] => String::new(),
     };
-    format!("self-attention-{which}-{what}")
+    format!("self-{which}-{what}")
 }
 
 fn measure_name(measure: Measure, token: usize) -> String {

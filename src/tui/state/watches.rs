@@ -160,8 +160,8 @@ impl App {
         if self.watches.is_pending {
             return;
         }
-        let shown = self.runs.current.iter().chain(self.runs.compared());
-        let query = shown.filter_map(|run| self.watches.missing(run)).next();
+        let mut shown = self.runs.current.iter().chain(self.runs.compared());
+        let query = shown.find_map(|run| self.watches.missing(run));
         if let Some(query) = query {
             self.watches.is_pending = true;
             self.tasks.push(Task::Job(Job::Watch(Box::new(query))));
