@@ -183,7 +183,9 @@ fn leading(matrix: &[f64], size: usize) -> Vec<(f64, Vec<f64>)> {
         orthonormalize(&mut vectors);
     }
     orthonormalize(&mut vectors);
-    vectors.iter_mut().for_each(|vector| fix_sign(vector));
+    for vector in &mut vectors {
+        fix_sign(vector);
+    }
     values.into_iter().zip(vectors).collect()
 }
 
@@ -197,7 +199,9 @@ fn fix_sign(vector: &mut [f64]) {
         }
     }
     if largest < 0.0 {
-        vector.iter_mut().for_each(|entry| *entry = -*entry);
+        for entry in vector {
+            *entry = -*entry;
+        }
     }
 }
 
@@ -214,6 +218,12 @@ fn add_times(sum: &mut [f64], factor: f64, x: &[f64]) {
     }
 }
 
+fn scale(vector: &mut [f64], factor: f64) {
+    for entry in vector {
+        *entry *= factor;
+    }
+}
+
 /// Gram-Schmidt, twice: once loses half the digits where vectors are nearly parallel.
 fn orthonormalize(vectors: &mut [Vec<f64>]) {
     for at in 0..vectors.len() {
@@ -227,7 +237,7 @@ fn orthonormalize(vectors: &mut [Vec<f64>]) {
         }
         let length = dot(vector, vector).sqrt();
         if length > f64::MIN_POSITIVE.sqrt() {
-            vector.iter_mut().for_each(|entry| *entry /= length);
+            scale(vector, 1.0 / length);
         } else {
             // No direction is left: the next axis that the others leave free does as well.
             let size = vector.len();
@@ -238,7 +248,7 @@ fn orthonormalize(vectors: &mut [Vec<f64>]) {
                 add_times(vector, -along, other);
             }
             let length = dot(vector, vector).sqrt().max(f64::MIN_POSITIVE);
-            vector.iter_mut().for_each(|entry| *entry /= length);
+            scale(vector, 1.0 / length);
         }
     }
 }

@@ -63,7 +63,7 @@ impl Fitted {
     }
 
     /// Takes in what it read in `step`, once; the root mean square of each module's values.
-    pub(super) fn take(&mut self, step: usize, fitting: Fitting) -> Vec<f64> {
+    pub(super) fn take(&mut self, step: usize, fitting: &Fitting) -> Vec<f64> {
         let is_new = self.steps.insert(step);
         for (path, (layout, stats, planes)) in &fitting.planes {
             if !is_new {

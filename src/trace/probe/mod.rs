@@ -74,7 +74,7 @@ impl Recorder {
         let mut fitting = fitted.begin(self.cancel());
         let (half, paths) = (fitted.half(), fitted.paths().to_vec());
         self.pass(&ProbePlace::UNet(step), half, &paths, &mut fitting)?;
-        Ok(fitted.take(step, fitting))
+        Ok(fitted.take(step, &fitting))
     }
 
     /// The pass, with nothing after the last of `paths`.

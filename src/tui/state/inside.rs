@@ -82,14 +82,11 @@ impl Inside {
 
     /// One module or one line on or back.
     fn select(&mut self, info: &ModelInfo, forward: bool) {
-        match self.line {
-            Some(line) => {
-                self.line = Some(moved(line, self.lines(info).len(), forward));
-            }
-            None => {
-                let count = info.modules.of(self.network).len();
-                self.module = moved(self.module, count, forward);
-            }
+        if let Some(line) = self.line {
+            self.line = Some(moved(line, self.lines(info).len(), forward));
+        } else {
+            let count = info.modules.of(self.network).len();
+            self.module = moved(self.module, count, forward);
         }
     }
 
@@ -124,11 +121,7 @@ impl Inside {
 fn block(path: &str) -> &str {
     let start = path.find("decoder.").map_or(0, |_| "decoder.".len());
     let mut dots = path[start..].match_indices('.').map(|(at, _)| start + at);
-    let parts = if path[start..].starts_with("mid_block") {
-        0
-    } else {
-        1
-    };
+    let parts = usize::from(!path[start..].starts_with("mid_block"));
     dots.nth(parts).map_or(path, |end| &path[..end])
 }
 

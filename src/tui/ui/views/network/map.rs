@@ -160,7 +160,8 @@ fn draw_skips(
                 module.level == level && (module.side == Side::Up) == (side == Side::Up)
             })
         };
-        let (Some((_, from)), Some((_, to))) = (here(Side::Down).last(), here(Side::Up).next())
+        let (Some((_, from)), Some((_, to))) =
+            (here(Side::Down).next_back(), here(Side::Up).next())
         else {
             continue;
         };

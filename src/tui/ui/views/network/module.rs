@@ -31,7 +31,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, ctx: &RunContext, inside: Inside) {
         (left(area, 0), area)
     };
     if wide && area.height >= 7 {
-        let width = (pictures.width + 2) / 3;
+        let width = pictures.width.div_ceil(3);
         for (index, shows) in Shows::ALL.into_iter().enumerate() {
             let place = right_of(pictures, pictures.x + index as u16 * width);
             let place = left(place, width.saturating_sub(2));
