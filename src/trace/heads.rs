@@ -189,7 +189,7 @@ mod tests {
         let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() < 1e-6;
         assert!(close(summary.share(Some(0), 0), 0.5));
         assert!(close(summary.share(Some(0), 2), 0.25));
-        assert!(close(summary.share(None, 0), (0.5 + 1.0 / 3.0) / 2.0));
+        assert!(close(summary.share(None, 0), 5.0 / 12.0));
         // 0 bit at one place, 1 bit at the other.
         assert!(close(summary.bits(Some(0)), 0.5));
         assert!(close(summary.bits(Some(1)), 3.0_f64.log2()));
