@@ -37,7 +37,7 @@ const TERMS: &str = "
     sd startoftext endoftext option fn fg shell Apple abc
     encoder layers difference
     SiLU GELU GEGLU sigmoid value gate off conv res attn proj time emb resnets resnet upsamplers downsamplers decoder
-    mlp fc self sum shortcut net input silu layer activation
+    mlp fc self sum shortcut net input silu layer activation Transformer in out components
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.
