@@ -40,6 +40,7 @@ const TERMS: &str = "
     mlp fc self sum shortcut net heads input silu layer activation
     WebUI clip skip Ho Salimans Lin
     components share
+    mlp fc self sum shortcut net input silu layer activation Transformer in out components
 ";
 
 /// Words of what is asked for, parts of them, and words of the vocabulary are not the interface's.

@@ -260,7 +260,7 @@ fn the_help_shows_first_what_works_here_by_what_one_wants() {
     }
     // In another view other keys come first.
     let session = session.press(KeyCode::Esc).press(KeyCode::Char('6'));
-    let screen = text(&session.press(KeyCode::Char('?')).app, (120, 130));
+    let screen = text(&session.press(KeyCode::Char('?')).app, (120, 160));
     let (here, elsewhere) = screen.split_once("In other views").unwrap();
     assert!(here.contains("lay another scheduler's schedule"), "{here}");
     assert!(
@@ -325,7 +325,7 @@ fn a_recordings_help_has_no_key_that_never_does_anything() {
     let session = Session { app, worker }.until(has_picture);
     assert!(!text(&session.app, (80, 24)).contains("l lesson"));
     let session = session.press(KeyCode::Char('?'));
-    let screen = text(&session.app, (120, 130));
+    let screen = text(&session.app, (120, 160));
     assert!(screen.contains("another attention head"), "{screen}");
     for dead in [
         "edit prompt",

@@ -144,7 +144,7 @@ pub const BROWSE: &[Binding] = &[
         ["another run beside this one, with their difference; a branch beside what it left",
          "把另一个运行放在旁边，显示差别；分支放在它离开的运行旁边"]),
     key("W", Group::Look, ["watch", "监视"], has_run, &[(Char('W'), Action::Watches)],
-        ["watch expressions: filters with their value at every step, and breakpoints, which stop a run where they are true",
+        ["watch expressions: filters with their value at every step, and breakpoints: a run waits where they are true",
          "监视表达式：过滤器和它在每一步的值；以及断点，在它为真的地方停下运行"]),
     key("i", Group::Learn, ["explain", "解释"], |app, _| !app.is_reading(), &[(Char('i'), Action::Explain)],
         ["explain this view: the idea, the mechanism, the formulas with their sources",

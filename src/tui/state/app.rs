@@ -285,7 +285,7 @@ impl App {
         self.send(Command::Open { model, request });
     }
 
-    pub(crate) fn start(&mut self, request: Request, by: By) {
+    pub(super) fn start(&mut self, request: Request, by: By) {
         if let Model::Ready(info) = &self.model {
             let run = self.runs.start(request.clone(), Arc::clone(info), by);
             self.cursor.step = 0;

@@ -31,7 +31,7 @@ mod reading;
 mod requests;
 pub mod run;
 mod run_list;
-pub(crate) mod runs;
+mod runs;
 mod script;
 mod updates;
 pub mod variants;
