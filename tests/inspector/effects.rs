@@ -270,7 +270,7 @@ fn a_step_without_guidance_says_why_its_plane_is_empty() {
     let session = session.press(KeyCode::Left);
     let screen = text(&session.app, (120, 40));
     assert!(
-        screen.contains("Lin et al. 2023") && screen.contains("not rescaled"),
+        screen.contains("Lin et al.") && screen.contains("not rescaled"),
         "{screen}"
     );
 }
