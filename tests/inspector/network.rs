@@ -324,8 +324,9 @@ fn a_recording_says_that_it_has_no_model_to_step_into() {
     }
 }
 
-/// From the key to the screen, on the embedded model.
+/// From the key to the screen, on the embedded model: a measurement.
 #[test]
+#[ignore = "a measurement: --ignored --nocapture, in a release build"]
 fn stepping_in_is_quick() {
     let session = finished(10).press(KeyCode::Char('7'));
     let start = std::time::Instant::now();
