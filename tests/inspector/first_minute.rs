@@ -253,7 +253,6 @@ fn the_help_shows_first_what_works_here_by_what_one_wants() {
         "In other views",
         "Schedule: lay another scheduler's schedule",
         "At other moments",
-        "stop a run that goes on at once",
     ];
     for pair in order.windows(2) {
         assert!(at(pair[0]) < at(pair[1]), "{pair:?}\n{screen}");
@@ -266,6 +265,14 @@ fn the_help_shows_first_what_works_here_by_what_one_wants() {
     assert!(
         elsewhere.contains("Attention: what if the picture attended"),
         "{elsewhere}"
+    );
+    // What works at another moment is found, too.
+    let session = finished(1).press(KeyCode::Char('?'));
+    let session = session.press(KeyCode::Char('/')).type_in("stop a run");
+    let screen = text(&session.app, (120, 90));
+    assert!(
+        screen.contains("stop a run that goes on at once"),
+        "{screen}"
     );
     let chinese = in_chinese(finished(1).press(KeyCode::Char('?')).app);
     let screen = tight(&chinese, (120, 70));
