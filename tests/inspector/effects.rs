@@ -3,14 +3,14 @@
 
 use crossterm::event::KeyCode;
 use diffuscope::export::{ExportOptions, Replay};
-use diffuscope::generation::{Intervention, LeftOutOf, Request, StepRange};
+use diffuscope::generation::{LeftOutOf, RequestPatch, StepRange};
+use diffuscope::lesson::LessonAction;
 use diffuscope::model::AttentionDetail;
 use diffuscope::trace::guidance_plane::length;
 use diffuscope::tui::state::action::Action;
 use diffuscope::tui::state::charts::MOST_RUNS;
 use diffuscope::tui::state::detail::{EffectsOrder, ImagePart, PromptPart, StepPart, TextPart};
 use diffuscope::tui::state::run::Run;
-use diffuscope::tui::state::runs::By;
 use diffuscope::tui::state::variants::Series;
 use diffuscope::tui::state::{App, Notice, View};
 use diffuscope::tui::worker::{Variant, Worker};
@@ -33,18 +33,23 @@ fn picture(run: &Run) -> RgbImage {
     run.trace.image.as_ref().unwrap().image.clone()
 }
 
-/// The picture of a new run of `change` of the request, beside the one on the screen.
-fn picture_of(session: Session, change: impl FnOnce(&mut Request)) -> (Session, RgbImage) {
+/// The same with the run that `ask` makes of the request on the screen, and its picture.
+fn picture_of(session: Session, ask: RequestPatch) -> (Session, RgbImage) {
     let mut session = session;
-    let mut request = run(&session.app).trace.request.clone();
-    change(&mut request);
-    session.app.start(request, By::User);
+    session.app.act(&[LessonAction::Run(ask)]);
     for task in session.app.take_tasks() {
         session.worker.send(task);
     }
-    let session = session.until(|app| !app.is_busy() && run(app).trace.image.is_some());
+    let session = session.until(has_picture);
     let picture = picture(run(&session.app));
     (session, picture)
+}
+
+fn seed(seed: i128) -> RequestPatch {
+    RequestPatch {
+        seed: Some(seed),
+        ..RequestPatch::default()
+    }
 }
 
 fn mean_difference(a: &RgbImage, b: &RgbImage) -> f64 {
@@ -87,8 +92,11 @@ fn what_a_word_does_is_how_far_the_picture_changes_without_it() {
     assert!((effects[7].share.unwrap() - expected).abs() < 1e-12);
     // The change is that of a run of its own.
     let own = picture(run(&session.app));
-    let without = Intervention::leave_out("horse", LeftOutOf::Input);
-    let (session, other) = picture_of(session, |request| request.interventions = vec![without]);
+    let without = RequestPatch {
+        leave_out: Some(vec![("horse".to_owned(), LeftOutOf::Input)]),
+        ..RequestPatch::default()
+    };
+    let (session, other) = picture_of(session, without);
     let expected = mean_difference(&own, &other);
     assert!(expected > 0.0);
     assert!((effects[7].apart.unwrap() - expected).abs() < 1e-9);
@@ -202,7 +210,11 @@ fn every_layer_of_the_text_encoder_has_its_picture() {
         diffuscope::tui::ui::theme::Theme::default(),
     );
     assert_eq!(pictures.len(), 4);
-    let (session, picture) = picture_of(session, |request| request.text_layers = Some(1));
+    let ask = RequestPatch {
+        text_layers: Some(1),
+        ..RequestPatch::default()
+    };
+    let (session, picture) = picture_of(session, ask);
     assert_eq!(&picture, after_one.as_ref());
     let screen = text(&session.app, (80, 24));
     assert!(screen.contains("text after 1 layers"), "{screen}");
@@ -234,18 +246,24 @@ fn both_predictions_are_arrows_with_numbers() {
 #[test]
 fn a_step_without_guidance_says_why_its_plane_is_empty() {
     let session = finished(1);
-    let (session, _) = picture_of(session, |request| request.guidance_scale = 1.0);
+    let unguided = RequestPatch {
+        guidance_scale: Some(1.0),
+        ..RequestPatch::default()
+    };
+    let (session, _) = picture_of(session, unguided);
     let session = session.press(KeyCode::Char('7')).press(KeyCode::Char('v'));
     for size in [(80, 24), (120, 40)] {
         let screen = text(&session.app, size);
         assert!(screen.contains("guidance scale is 1"), "{screen}");
     }
-    let (session, _) = picture_of(session, |request| {
-        request.guidance_scale = 5.0;
-        request.steps = 4;
-        request.guidance_steps = Some(StepRange { first: 1, last: 2 });
-        request.guidance_rescale = 0.5;
-    });
+    let middle = RequestPatch {
+        guidance_scale: Some(5.0),
+        steps: Some(4),
+        guidance_steps: Some(StepRange { first: 1, last: 2 }),
+        guidance_rescale: Some(0.5),
+        ..RequestPatch::default()
+    };
+    let (session, _) = picture_of(session, middle);
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("only in steps 2 to 3"), "{screen}");
     assert!(screen.contains("2 steps without"), "{screen}");
@@ -273,7 +291,7 @@ fn runs_go_their_way_on_one_chart() {
     assert_eq!(path.runs[0].len(), 4);
     let shown = format!("across {:.1} %", 100.0 * path.shares[0]);
     assert!(text(&session.app, (120, 40)).contains(&shown));
-    let (session, _) = picture_of(session, |request| request.seed = 7);
+    let (session, _) = picture_of(session, seed(7));
     let session = session.until(|app| !app.is_busy());
     let (of, path) = chart(&session.app);
     assert_eq!(of, [(2, 3), (1, 3)]);
@@ -310,7 +328,7 @@ fn all_steps_and_all_runs_stand_on_a_sheet() {
         run(&session.app).decoded.keys().collect::<Vec<_>>(),
         [&0, &1]
     );
-    let (session, _) = picture_of(session, |request| request.seed = 7);
+    let (session, _) = picture_of(session, seed(7));
     let session = session.press(KeyCode::Home).press(KeyCode::Char('v'));
     let session = session.until(|app| !app.is_busy());
     assert_eq!(session.app.cursor.detail.image, ImagePart::Runs);
@@ -330,7 +348,7 @@ fn all_steps_and_all_runs_stand_on_a_sheet() {
 #[test]
 fn every_size_shows_what_has_room() {
     let session = finished(2);
-    let (session, _) = picture_of(session, |request| request.seed = 7);
+    let (session, _) = picture_of(session, seed(7));
     let mut session = session.press(KeyCode::Char('y'));
     for (view, times) in [('1', 2), ('4', 1), ('7', 2), ('9', 2)] {
         session = session.press(KeyCode::Char(view));
