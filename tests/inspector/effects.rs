@@ -80,7 +80,7 @@ fn what_a_word_does_is_how_far_the_picture_changes_without_it() {
     // Each “a” is a word of its own.
     assert_ne!(effects[0].apart, effects[6].apart);
     // The share is that of the recorded maps.
-    let maps = |step: usize| &before.steps[step].attention;
+    let maps = |step: usize| before.attention.step(step);
     let share = |step: usize| -> f64 {
         let of = maps(step).iter().map(|map| {
             let values = map.map(None, 8);
@@ -202,7 +202,7 @@ fn every_layer_of_the_text_encoder_has_its_picture() {
     }
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("✓ after 3"), "{screen}");
-    assert!(screen.contains("clip_skip=1"), "{screen}");
+    assert!(screen.contains("clip_skip=0"), "{screen}");
     // Its pictures can be printed in pixels.
     let pictures = diffuscope::tui::ui::screen::render(
         &mut ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, 120, 40)),
@@ -270,7 +270,7 @@ fn a_step_without_guidance_says_why_its_plane_is_empty() {
     let session = session.press(KeyCode::Left);
     let screen = text(&session.app, (120, 40));
     assert!(
-        screen.contains("Lin et al. 2023") && screen.contains("not rescaled"),
+        screen.contains("(Lin et al.") && screen.contains("not rescaled"),
         "{screen}"
     );
 }
@@ -341,7 +341,7 @@ fn all_steps_and_all_runs_stand_on_a_sheet() {
         screen.contains("2 seed 7") && screen.contains("1 seed 42"),
         "{screen}"
     );
-    assert!(MOST_RUNS >= 8);
+    const { assert!(MOST_RUNS >= 8) };
 }
 
 /// Every place of these views on every size of the screen, two runs side by side included.
@@ -415,7 +415,7 @@ fn a_recorded_run_says_that_it_has_no_model() {
     };
     let session = session.until(has_picture);
     let session = session.press(KeyCode::Char('1')).press(KeyCode::Char('v'));
-    assert!(!session.app.is_busy());
+    let session = session.until(|app| !app.is_busy());
     let screen = text(&session.app, (120, 40));
     assert!(screen.contains("take the model"), "{screen}");
     // Attention was recorded, and so are the arrows and the way.
