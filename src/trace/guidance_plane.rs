@@ -8,8 +8,8 @@ use super::{StepTrace, TensorData};
 /// The first axis is the direction of the prediction without the prompt, the second the part of the other one that is
 /// perpendicular to it. Lengths are root mean squares over all values of a prediction: that of standard normal noise is 1.
 /// The guided prediction `uncond + w (text - uncond)` (Ho & Salimans 2022, arXiv 2207.12598, equation 6) lies in the same
-/// plane, and so does what rescaling makes of it, which only shortens it (Lin et al. 2023, arXiv 2305.08891, equations 14 to
-/// 16). All is computed in f64.
+/// plane, and so does what rescaling makes of it, which is of another length alone (Lin et al. 2023, arXiv 2305.08891,
+/// equations 14 to 16; mostly shorter, but it is the standard deviation that is matched, and a mean counts in a length). All is computed in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GuidancePlane {
     /// The length of the prediction without the prompt: it is `(uncond, 0)`.

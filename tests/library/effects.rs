@@ -278,17 +278,38 @@ fn the_arrows_of_guidance_are_numpys() {
 }
 
 #[test]
-fn rescaled_guidance_is_the_same_arrow_shortened() {
+fn rescaled_guidance_is_the_same_arrow_of_another_length() {
+    let phi = 0.7;
     let request = Request {
-        guidance_rescale: 0.7,
+        guidance_rescale: phi,
         ..GOLDENS.cases[0].request()
+    };
+    let values = |step: &StepTrace, name: &str| -> Vec<f64> {
+        let tensor = step.tensor(name).unwrap();
+        tensor.data.iter().map(|&value| f64::from(value)).collect()
+    };
+    let std = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (squares / (values.len() - 1) as f64).sqrt()
     };
     for step in &run(request).steps {
         let plane = GuidancePlane::of(step).unwrap();
         let plain = plane.at_scale(GOLDENS.guidance);
         let turned = plain.0 * plane.guided.1 - plain.1 * plane.guided.0;
         assert!(turned.abs() < 1e-5 * length(plain).powi(2), "{plane:?}");
-        assert!(length(plane.guided) < length(plain), "{plane:?}");
+        let (uncond, text) = (values(step, "noise_uncond"), values(step, "noise_text"));
+        let guided: Vec<f64> = uncond
+            .iter()
+            .zip(&text)
+            .map(|(u, t)| u + GOLDENS.guidance * (t - u))
+            .collect();
+        let factor = phi * std(&text) / std(&guided) + 1.0 - phi;
+        let expected = factor * length(plain);
+        assert!(
+            (length(plane.guided) - expected).abs() < 1e-5 * expected,
+            "{plane:?}, not {expected}"
+        );
     }
 }
 

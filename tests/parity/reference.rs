@@ -78,6 +78,7 @@ impl Case {
             steps: self.steps,
             guidance_scale: self.guidance_scale,
             scheduler: self.scheduler,
+            text_layers: None,
             guidance_steps: self.guidance_steps,
             guidance_rescale: self.guidance_rescale,
             interventions: self.interventions.clone(),
