@@ -83,7 +83,6 @@ impl Case {
             guidance_rescale: self.guidance_rescale,
             interventions: self.interventions.clone(),
             patches: self.patches.clone(),
-            text_layers: None,
         }
     }
 }
