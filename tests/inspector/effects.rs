@@ -377,7 +377,7 @@ fn before_there_is_a_run_and_without_a_word_nothing_breaks() {
         app.cursor.view = view;
         for _ in 0..3 {
             app.update(Action::Switch);
-            app.update(Action::Sort);
+            app.update(Action::SwitchMeasure);
             app.update(Action::PlayPause);
             app.update(Action::Down);
             for size in SIZES {

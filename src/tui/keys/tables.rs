@@ -81,15 +81,14 @@ pub const BROWSE: &[Binding] = &[
          "本视图还能显示的内容：负面提示词、嵌入的词元部分与位置部分、噪声乘以 sigma、另一条曲线；\
           去掉每个词后图片的变化；文本编码器每一层的图；引导的箭头、潜空间里的路径；每一步或每个运行排成一张；\
           每个词的注意力小图，或所选的词在每一步、每一层、每个头的小图；所有的头；自注意力；手算"]),
-    key("z", Group::Look, ["figure", "指标"], |app, view| app.shows(view, Cursor::shows_matrix),
+    key("z", Group::Look, ["figure", "指标"],
+        |app, view| app.shows(view, |cursor, run| cursor.shows_matrix(run) || cursor.shows_effects()),
         &[(Char('z'), Action::SwitchMeasure)],
-        ["another figure of every head in the matrix: the entropy, the share of the selected token, of start, of end, \
-          of padding",
-         "矩阵里每个头的另一个指标：熵，所选词元、开头、结尾或填充的份额"]),
-    key("z", Group::Look, ["sort", "排序"], |app, view| app.shows(view, |cursor, _| cursor.shows_effects()),
-        &[(Char('z'), Action::Sort)],
-        ["sort the words: in the prompt's order, by their share of attention, by what the picture loses without them",
-         "给词排序：按提示词的顺序、按注意力的份额、按去掉后图片的变化"]),
+        ["of every head in the matrix another figure: the entropy, the share of the selected token, of start, of end, \
+          of padding; what words are sorted by: the prompt's order, their share of attention, what the picture loses \
+          without them",
+         "矩阵里每个头的另一个指标：熵，所选词元、开头、结尾或填充的份额；词的排序：按提示词的顺序、注意力的份额、\
+          去掉后图片的变化"]),
     key("o", Group::Look, ["overlay", "叠加"], |app, view| app.shows(view, Cursor::shows_schedule),
         &[(Char('o'), Action::NextSchedule)],
         ["lay another scheduler's schedule over this run's: one after the other, then none",

@@ -47,10 +47,9 @@ pub enum Action {
     /// What else the view can show: the negative prompt's tokens, an embedding's parts, another curve, other small
     /// maps.
     Switch,
-    /// What the matrix of heads has in its cells.
+    /// What the matrix of heads has in its cells; what words are sorted by: their order in the prompt, their attention, what
+    /// the picture loses with them.
     SwitchMeasure,
-    /// Sort the words by something else: their order in the prompt, their attention, what the picture loses with them.
-    Sort,
     /// The schedule's axis: linear or logarithmic.
     SwitchAxis,
     /// Lay the next scheduler's schedule over this run's.

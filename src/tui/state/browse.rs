@@ -72,7 +72,6 @@ impl App {
             Action::NextHead
             | Action::Switch
             | Action::SwitchMeasure
-            | Action::Sort
             | Action::SwitchAxis
             | Action::NextSchedule
             | Action::Less

@@ -381,6 +381,8 @@ impl Cursor {
     /// Can the view show something else, too?
     pub fn can_switch(&self, run: &Run) -> bool {
         match self.view {
+            // A network has its own.
+            _ if self.inside().is_some() => false,
             View::Prompt | View::Tokens => run.trace.tokens.is_some(),
             View::Embedding | View::TextEncoder => run.trace.text.is_some(),
             View::Noise | View::Schedule => run.trace.noise.is_some(),

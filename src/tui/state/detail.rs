@@ -182,7 +182,9 @@ impl Detail {
             (Action::Switch, View::Prompt) => {
                 self.prompt = after(&PromptPart::ALL, self.prompt, 1);
             }
-            (Action::Sort, View::Prompt) => self.order = after(&EffectsOrder::ALL, self.order, 1),
+            (Action::SwitchMeasure, View::Prompt) => {
+                self.order = after(&EffectsOrder::ALL, self.order, 1)
+            }
             (Action::Switch, View::TextEncoder) => self.text = after(&TextPart::ALL, self.text, 1),
             (Action::Switch, View::Denoising) => self.step = after(&StepPart::ALL, self.step, 1),
             (Action::Switch, View::Image) => self.image = after(&ImagePart::ALL, self.image, 1),
@@ -245,7 +247,7 @@ mod tests {
         press(&mut detail, View::Tokens, &Action::Switch, 1);
         press(&mut detail, View::Embedding, &Action::Switch, 3);
         press(&mut detail, View::Prompt, &Action::Switch, 3);
-        press(&mut detail, View::Prompt, &Action::Sort, 3);
+        press(&mut detail, View::Prompt, &Action::SwitchMeasure, 3);
         press(&mut detail, View::TextEncoder, &Action::Switch, 2);
         press(&mut detail, View::Denoising, &Action::Switch, 3);
         press(&mut detail, View::Image, &Action::Switch, 3);
@@ -273,7 +275,7 @@ mod tests {
     #[test]
     fn a_key_changes_nothing_in_another_view() {
         let mut detail = Detail::default();
-        press(&mut detail, View::Image, &Action::Sort, 1);
+        press(&mut detail, View::Image, &Action::SwitchMeasure, 1);
         press(&mut detail, View::Tokens, &Action::NextSchedule, 1);
         press(&mut detail, View::Attention, &Action::NextHead, 1);
         assert_eq!(detail, Detail::default());
