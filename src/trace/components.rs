@@ -8,13 +8,10 @@
 use std::sync::Arc;
 
 use super::options::CancelToken;
-use super::principal::leading;
+use super::principal::{COMPONENTS, Moments};
 use super::projections::{MOST_PLACES, Projections};
 use crate::kernels::cpu::attention::{Input, Sizes};
 use crate::model::{self, AttentionDetail};
-
-/// How many components there are: one for each of a colour's three parts.
-pub const COMPONENTS: usize = 3;
 
 /// Rows of a map that are computed at once: of 4096 keys, 4 MiB.
 const ROWS: usize = 256;
@@ -74,17 +71,41 @@ pub(super) fn components_of(
         }
     }
     let places = pooled.places();
-    let stop = || cancel.is_cancelled();
-    let found = leading(&pooled.map, (places, places), COMPONENTS, &stop);
-    let principal = found.ok_or(model::Error::Cancelled)?;
+    let (scores, explained) = principal(&pooled.map, places);
+    if cancel.is_cancelled() {
+        return Err(model::Error::Cancelled);
+    }
     Ok(Some(Components {
         paths: layers.iter().map(|layer| Arc::clone(&layer.path)).collect(),
         layer_size: size,
         height: pooled.height,
         width: pooled.width,
-        scores: principal.scores,
-        explained: principal.explained,
+        scores,
+        explained,
     }))
+}
+
+/// Of each principal component of the rows of `map` `(places, places)` every row's coordinate, less the mean of all rows,
+/// the largest of them positive; and the component's share of the variance. All 0 where rows are alike.
+fn principal(map: &[f32], places: usize) -> (Vec<Vec<f32>>, Vec<f64>) {
+    // A row's values are its features.
+    let columns = (0..places).flat_map(|column| map.iter().skip(column).step_by(places));
+    let planes: Vec<f32> = columns.copied().collect();
+    let mut moments = Moments::new(places);
+    moments.add(&planes);
+    let Some(found) = moments.components() else {
+        return (vec![vec![0.0; places]; COMPONENTS], vec![0.0; COMPONENTS]);
+    };
+    let with_sign = |along: Vec<f64>| -> Vec<f32> {
+        let largest = along
+            .iter()
+            .copied()
+            .max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let sign = largest.map_or(1.0, f64::signum);
+        along.iter().map(|value| (value * sign) as f32).collect()
+    };
+    let scores = found.coordinates(&planes).map(with_sign);
+    (scores.into(), found.shares().into())
 }
 
 /// `count` rows of a layer's map from row `from` on, `(count, places)`, in f32 by the networks' own kernel.

@@ -1,285 +1,335 @@
-//! Principal components of the rows of a matrix: the directions in which they differ most.
+//! Principal components of feature vectors (Pearson 1901): the directions in which they differ most.
 //!
-//! Subspace iteration (Golub & Van Loan, "Matrix Computations") on `Xᵀ X`, which is never written down:
-//! the matrix is applied from both sides. A few more directions than are asked for are carried along, so that those
-//! converge soon.
+//! Features of a diffusion UNet as three components in colour: Tumanyan et al. 2023, arXiv 2211.12572, figure 3.
 
-use crate::random::Generator;
+use nalgebra::{DMatrix, SymmetricEigen};
 
-/// Directions that are carried along beyond those that are asked for.
-const MORE: usize = 5;
-/// The most rounds; each divides the error of a component by the ratio of its variance and that of the first one that is
-/// not carried along.
-const ROUNDS: usize = 300;
-/// It ends where no component's variance changes by more than this part of it.
-const SETTLED: f64 = 1e-12;
+/// How many components are looked at: as many as a colour has.
+pub const COMPONENTS: usize = 3;
 
-/// The leading principal components of the rows of a matrix.
+/// Vectors that are iterated at once: more than are wanted, so that close variances do not slow it down.
+const BLOCK: usize = 10;
+
+/// Rounds at most. What has not settled by then are directions whose variances are equal, and any of them is right.
+const ROUNDS: usize = 400;
+
+/// Where the residual of every wanted component is below this share of the largest variance, they have settled.
+const SETTLED: f64 = 1e-9;
+
+/// Sums over feature vectors, in f64, from which their mean and covariance follow.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Principal {
-    /// Of each component, the largest first: every row's coordinate, less the mean of all rows. The largest is positive.
-    pub scores: Vec<Vec<f32>>,
-    /// Of each component: its share of the variance of all rows, 0 to 1.
-    pub explained: Vec<f64>,
+pub struct Moments {
+    features: usize,
+    count: usize,
+    sums: Vec<f64>,
+    /// Row-major `(features, features)`, of which the upper triangle is used.
+    products: Vec<f64>,
 }
 
-/// The first `count` of the rows of `matrix` `(rows, columns)`; fewer where it has fewer. None where `stop` says so.
-pub fn leading(
-    matrix: &[f32],
-    (rows, columns): (usize, usize),
-    count: usize,
-    stop: &dyn Fn() -> bool,
-) -> Option<Principal> {
-    let centred = Centred::new(matrix, rows, columns);
-    let count = count.min(rows).min(columns);
-    let carried = (count + MORE).min(rows).min(columns);
-    let mut noise = Generator::manual_seed(0);
-    let mut directions: Vec<Vec<f64>> = (0..carried)
-        .map(|_| {
-            noise.randn(columns.max(16))[..columns]
-                .iter()
-                .map(|&x| f64::from(x))
-                .collect()
-        })
-        .collect();
-    orthonormalise(&mut directions);
-    let mut before = vec![0.0; count];
-    for _ in 0..ROUNDS {
-        if stop() {
+impl Moments {
+    /// Of no vectors yet, each of so many features.
+    pub fn new(features: usize) -> Self {
+        Self {
+            features,
+            count: 0,
+            sums: vec![0.0; features],
+            products: vec![0.0; features * features],
+        }
+    }
+
+    /// Takes in vectors: `planes` has each feature's values one after another, `(features, vectors)`. All are finite.
+    pub fn add(&mut self, planes: &[f32]) {
+        let vectors = planes.len() / self.features.max(1);
+        if vectors == 0 {
+            return;
+        }
+        let planes: Vec<f64> = planes.iter().map(|&value| f64::from(value)).collect();
+        let planes: Vec<&[f64]> = planes.chunks_exact(vectors).collect();
+        for (row, plane) in planes.iter().enumerate() {
+            self.sums[row] += plane.iter().sum::<f64>();
+            let products = &mut self.products[row * self.features..][..self.features];
+            for (sum, other) in products.iter_mut().zip(&planes).skip(row) {
+                *sum += dot(plane, other);
+            }
+        }
+        self.count += vectors;
+    }
+
+    /// The first components of the vectors so far; `None` where all of them are equal, or there are none.
+    pub fn components(&self) -> Option<PrincipalComponents> {
+        let (features, count) = (self.features, self.count as f64);
+        let mean: Vec<f64> = self.sums.iter().map(|sum| sum / count).collect();
+        let mut covariance = vec![0.0; features * features];
+        for row in 0..features {
+            for column in row..features {
+                let value = self.products[row * features + column] / count;
+                let value = value - mean[row] * mean[column];
+                covariance[row * features + column] = value;
+                covariance[column * features + row] = value;
+            }
+        }
+        let total: f64 = (0..features).map(|at| covariance[at * features + at]).sum();
+        // What rounding leaves of nothing is nothing.
+        let squares: f64 = mean.iter().map(|mean| mean * mean).sum();
+        if !total.is_finite() || total <= 1e-14 * squares.max(f64::MIN_POSITIVE) {
             return None;
         }
-        directions = directions
-            .iter()
-            .map(|direction| centred.back(&centred.coordinates(direction)))
-            .collect();
-        // Of a unit direction v, the length of Xᵀ X v is its variance, in the end.
-        orthonormalise(&mut directions);
-        let now = variances(&mut directions, &centred);
-        let is_settled = |(now, before): (&f64, &f64)| (now - before).abs() <= SETTLED * now.abs();
-        if now.iter().zip(&before).all(is_settled) {
-            break;
-        }
-        before = now[..count].to_vec();
+        let mut found = leading(&covariance, features);
+        found.truncate(COMPONENTS);
+        Some(PrincipalComponents { mean, found, total })
     }
-    let whole = centred.variance();
-    let scores: Vec<Vec<f64>> = directions[..count]
-        .iter()
-        .map(|direction| centred.coordinates(direction))
-        .collect();
-    let squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-    Some(Principal {
-        explained: scores
-            .iter()
-            .map(|scores| {
-                if whole > 0.0 {
-                    squares(scores) / whole
-                } else {
-                    0.0
+}
+
+/// The first principal components of some vectors, those of the largest variance first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrincipalComponents {
+    mean: Vec<f64>,
+    /// Variance and direction of each, a unit vector whose largest entry is positive; as many as there are features, three
+    /// at most.
+    found: Vec<(f64, Vec<f64>)>,
+    /// The variance of all components.
+    total: f64,
+}
+
+impl PrincipalComponents {
+    /// Each component's share of the variance, 0 to 1; 0 where there are fewer features than components.
+    pub fn shares(&self) -> [f64; COMPONENTS] {
+        let mut shares = [0.0; COMPONENTS];
+        for (share, (variance, _)) in shares.iter_mut().zip(&self.found) {
+            *share = (variance / self.total).clamp(0.0, 1.0);
+        }
+        shares
+    }
+
+    /// Where vectors lie along each component, from the mean of those that it was fitted on: `planes` has each feature's
+    /// values one after another. 0 along a component that has no variance.
+    pub fn coordinates(&self, planes: &[f32]) -> [Vec<f64>; COMPONENTS] {
+        let vectors = planes.len() / self.mean.len().max(1);
+        std::array::from_fn(|index| {
+            let mut along = vec![0.0_f64; vectors];
+            let Some((_, direction)) = self.found.get(index).filter(|found| self.varies(found))
+            else {
+                return along;
+            };
+            let planes = planes.chunks_exact(vectors.max(1));
+            for ((plane, weight), mean) in planes.zip(direction).zip(&self.mean) {
+                for (sum, &value) in along.iter_mut().zip(plane) {
+                    *sum += (f64::from(value) - mean) * weight;
                 }
-            })
-            .collect(),
-        scores: scores.iter().map(|scores| with_sign(scores)).collect(),
-    })
-}
-
-/// With the sign that makes the largest positive.
-fn with_sign(scores: &[f64]) -> Vec<f32> {
-    let largest = scores.iter().copied().fold(0.0_f64, |largest, value| {
-        if value.abs() > largest.abs() {
-            value
-        } else {
-            largest
-        }
-    });
-    let sign = if largest < 0.0 { -1.0 } else { 1.0 };
-    scores.iter().map(|score| (score * sign) as f32).collect()
-}
-
-/// A matrix whose columns have the mean 0.
-struct Centred {
-    values: Vec<f64>,
-    columns: usize,
-}
-
-impl Centred {
-    fn new(matrix: &[f32], rows: usize, columns: usize) -> Self {
-        let mut means = vec![0.0_f64; columns];
-        for row in matrix.chunks_exact(columns.max(1)) {
-            for (mean, &value) in means.iter_mut().zip(row) {
-                *mean += f64::from(value) / rows as f64;
             }
-        }
-        let values = matrix
-            .chunks_exact(columns.max(1))
-            .flat_map(|row| {
-                row.iter()
-                    .zip(&means)
-                    .map(|(&value, mean)| f64::from(value) - mean)
-            })
-            .collect();
-        Self { values, columns }
+            along
+        })
     }
 
-    fn rows(&self) -> impl Iterator<Item = &[f64]> {
-        self.values.chunks_exact(self.columns.max(1))
+    /// The same in standard deviations of the vectors that it was fitted on.
+    pub fn project(&self, planes: &[f32]) -> [Vec<f32>; COMPONENTS] {
+        let mut found = self.found.iter();
+        self.coordinates(planes).map(|along| {
+            let varies = found.next().filter(|found| self.varies(found));
+            let deviation = varies.map_or(1.0, |(variance, _)| variance.sqrt());
+            along.iter().map(|sum| (sum / deviation) as f32).collect()
+        })
     }
 
-    /// `X v`.
-    fn coordinates(&self, direction: &[f64]) -> Vec<f64> {
-        self.rows().map(|row| dot(row, direction)).collect()
-    }
-
-    /// `Xᵀ y`.
-    fn back(&self, coordinates: &[f64]) -> Vec<f64> {
-        let mut sum = vec![0.0; self.columns];
-        for (row, &coordinate) in self.rows().zip(coordinates) {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += value * coordinate;
-            }
-        }
-        sum
-    }
-
-    /// The sum of the squares of all values.
-    fn variance(&self) -> f64 {
-        self.values.iter().map(|value| value * value).sum()
+    /// Is there a direction at all? Below rounding of the largest variance there is none.
+    fn varies(&self, (variance, _): &(f64, Vec<f64>)) -> bool {
+        *variance > 1e-12 * self.found[0].0
     }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Gram-Schmidt, each direction less its part along those before it, twice, and of length 1. One that is nothing but
-/// such parts becomes 0.
-fn orthonormalise(directions: &mut [Vec<f64>]) {
-    for index in 0..directions.len() {
-        let (before, rest) = directions.split_at_mut(index);
-        let direction = &mut rest[0];
-        let whole = dot(direction, direction).sqrt();
-        for _ in 0..2 {
-            for other in before.iter() {
-                let along = dot(direction, other);
-                for (value, other) in direction.iter_mut().zip(other) {
-                    *value -= along * other;
-                }
-            }
-        }
-        let length = dot(direction, direction).sqrt();
-        let scale = if length > whole * 1e-13 {
-            1.0 / length
-        } else {
-            0.0
-        };
-        for value in direction.iter_mut() {
-            *value *= scale;
+    // Eight sums side by side, which a processor adds at once.
+    let (chunks, rest) = a.as_chunks::<8>();
+    let (others, other_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in chunks.iter().zip(others) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
         }
     }
+    let rest: f64 = rest.iter().zip(other_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
-/// Turns the directions within their space so that the rows' coordinates along them are not correlated, by Jacobi's
-/// rotations, the largest variance first; returns the variances.
-fn variances(directions: &mut Vec<Vec<f64>>, centred: &Centred) -> Vec<f64> {
-    let coordinates: Vec<Vec<f64>> = directions
-        .iter()
-        .map(|direction| centred.coordinates(direction))
+/// The largest eigenvalues of the symmetric `matrix` `(size, size)`, which has none below 0, with their vectors, largest
+/// first: orthogonal iteration with Rayleigh-Ritz steps (Golub & Van Loan, Matrix Computations, section 8.2).
+fn leading(matrix: &[f64], size: usize) -> Vec<(f64, Vec<f64>)> {
+    let block = BLOCK.min(size);
+    // Any start does that has a part of everything; this one is the same every time.
+    let entry = |at: usize| ((at as f64 + 1.0) * 0.754_877_666).fract() - 0.5;
+    let mut vectors: Vec<Vec<f64>> = (0..block)
+        .map(|vector| (0..size).map(|at| entry(vector * size + at)).collect())
         .collect();
-    let count = directions.len();
-    let mut products: Vec<Vec<f64>> = coordinates
-        .iter()
-        .map(|a| coordinates.iter().map(|b| dot(a, b)).collect())
-        .collect();
-    for _ in 0..50 {
-        let mut largest = 0.0_f64;
-        for a in 0..count {
-            for b in a + 1..count {
-                let size = (products[a][a] * products[b][b]).abs().sqrt();
-                if products[a][b].abs() <= 1e-15 * size {
-                    continue;
-                }
-                largest = largest.max(products[a][b].abs() / size.max(f64::MIN_POSITIVE));
-                rotate(&mut products, directions, (a, b));
+    orthonormalize(&mut vectors);
+    let mut values = vec![0.0; block];
+    for _ in 0..ROUNDS {
+        let images: Vec<Vec<f64>> = vectors.iter().map(|x| times(matrix, x)).collect();
+        // The matrix as the vectors see it, and its own axes.
+        let mut small = vec![0.0; block * block];
+        for (row, vector) in vectors.iter().enumerate() {
+            for (column, image) in images.iter().enumerate() {
+                small[row * block + column] = dot(vector, image);
             }
         }
-        if largest < 1e-14 {
+        let (found, rotation) = eigen(&small, block);
+        let rotated = |all: &[Vec<f64>], column: usize| {
+            let mut sum = vec![0.0; size];
+            for (row, vector) in all.iter().enumerate() {
+                add_times(&mut sum, rotation[row * block + column], vector);
+            }
+            sum
+        };
+        values = found;
+        let ritz: Vec<Vec<f64>> = (0..block).map(|at| rotated(&vectors, at)).collect();
+        let images: Vec<Vec<f64>> = (0..block).map(|at| rotated(&images, at)).collect();
+        let wanted = COMPONENTS.min(block);
+        let is_settled = (0..wanted).all(|at| {
+            let apart = images[at].iter().zip(&ritz[at]);
+            let apart = apart.map(|(image, x)| (image - values[at] * x).powi(2));
+            apart.sum::<f64>().sqrt() <= SETTLED * values[0].abs()
+        });
+        vectors = ritz;
+        if is_settled {
             break;
         }
+        vectors = images;
+        orthonormalize(&mut vectors);
     }
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by(|&a, &b| products[b][b].total_cmp(&products[a][a]));
-    *directions = order
-        .iter()
-        .map(|&index| directions[index].clone())
-        .collect();
-    order.iter().map(|&index| products[index][index]).collect()
+    orthonormalize(&mut vectors);
+    for vector in &mut vectors {
+        fix_sign(vector);
+    }
+    values.into_iter().zip(vectors).collect()
 }
 
-/// The rotation in the plane of directions `a` and `b` that takes their product to 0.
-fn rotate(products: &mut [Vec<f64>], directions: &mut [Vec<f64>], (a, b): (usize, usize)) {
-    let tau = (products[b][b] - products[a][a]) / (2.0 * products[a][b]);
-    let tangent = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
-    let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
-    let sine = tangent * cosine;
-    for row in products.iter_mut() {
-        (row[a], row[b]) = (
-            cosine * row[a] - sine * row[b],
-            sine * row[a] + cosine * row[b],
-        );
-    }
-    for rows in [products, directions] {
-        let (upper, lower) = rows.split_at_mut(b);
-        for (of_a, of_b) in upper[a].iter_mut().zip(&mut lower[0]) {
-            (*of_a, *of_b) = (cosine * *of_a - sine * *of_b, sine * *of_a + cosine * *of_b);
+/// Turns a vector so that its largest entry, the first of equal ones, is positive.
+fn fix_sign(vector: &mut [f64]) {
+    let mut largest = 0.0_f64;
+    for &entry in vector.iter() {
+        // Equal up to rounding is equal.
+        if entry.abs() > largest.abs() * (1.0 + 1e-9) {
+            largest = entry;
         }
     }
+    if largest < 0.0 {
+        for entry in vector {
+            *entry = -*entry;
+        }
+    }
+}
+
+fn times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
+    matrix
+        .chunks_exact(x.len())
+        .map(|row| dot(row, x))
+        .collect()
+}
+
+fn add_times(sum: &mut [f64], factor: f64, x: &[f64]) {
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += factor * x;
+    }
+}
+
+fn scale(vector: &mut [f64], factor: f64) {
+    for entry in vector {
+        *entry *= factor;
+    }
+}
+
+/// Gram-Schmidt, twice: once loses half the digits where vectors are nearly parallel.
+fn orthonormalize(vectors: &mut [Vec<f64>]) {
+    for at in 0..vectors.len() {
+        let (before, rest) = vectors.split_at_mut(at);
+        let vector = &mut rest[0];
+        for _ in 0..2 {
+            for other in before.iter() {
+                let along = dot(vector, other);
+                add_times(vector, -along, other);
+            }
+        }
+        let length = dot(vector, vector).sqrt();
+        if length > f64::MIN_POSITIVE.sqrt() {
+            scale(vector, 1.0 / length);
+        } else {
+            // No direction is left: the next axis that the others leave free does as well.
+            let size = vector.len();
+            vector.fill(0.0);
+            vector[at % size] = 1.0;
+            for other in before.iter() {
+                let along = dot(vector, other);
+                add_times(vector, -along, other);
+            }
+            let length = dot(vector, vector).sqrt().max(f64::MIN_POSITIVE);
+            scale(vector, 1.0 / length);
+        }
+    }
+}
+
+/// All eigenvalues of a small symmetric matrix, largest first, and their vectors as columns of a row-major matrix.
+fn eigen(matrix: &[f64], size: usize) -> (Vec<f64>, Vec<f64>) {
+    let SymmetricEigen {
+        eigenvalues,
+        eigenvectors,
+    } = SymmetricEigen::new(DMatrix::from_row_slice(size, size, matrix));
+    let mut order: Vec<usize> = (0..size).collect();
+    order.sort_by(|&a, &b| eigenvalues[b].total_cmp(&eigenvalues[a]));
+    let values = order.iter().map(|&at| eigenvalues[at]).collect();
+    let rows = (0..size).flat_map(|row| order.iter().map(move |&at| (row, at)));
+    let vectors = rows.map(|place| eigenvectors[place]).collect();
+    (values, vectors)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GO_ON: &dyn Fn() -> bool = &|| false;
+    #[test]
+    fn vectors_on_a_line_have_one_component() {
+        // Two features, the second twice the first.
+        let planes = [1.0, 2.0, 3.0, 4.0, 2.0, 4.0, 6.0, 8.0];
+        let mut moments = Moments::new(2);
+        moments.add(&planes[..]);
+        let components = moments.components().unwrap();
+        let shares = components.shares();
+        assert!(
+            (shares[0] - 1.0).abs() < 1e-12 && shares[1] < 1e-12,
+            "{shares:?}"
+        );
+        let [along, none, nothing] = components.project(&planes);
+        let expected = [-1.5, -0.5, 0.5, 1.5].map(|x| x / 1.25_f64.sqrt());
+        for (found, expected) in along.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6);
+        }
+        assert_eq!((none, nothing), (vec![0.0; 4], vec![0.0; 4]));
+    }
 
     #[test]
-    fn rows_along_known_directions_have_those_as_components() {
-        // Rows at ±3 along (1, 1)/√2 and ±1 along (1, -1)/√2, moved by (10, 20).
-        let root = 0.5_f32.sqrt();
-        let points = [[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]];
-        let matrix: Vec<f32> = points
-            .iter()
-            .flat_map(|[a, b]| [10.0 + root * (a + b), 20.0 + root * (a - b)])
-            .collect();
-        let found = leading(&matrix, (4, 2), 3, GO_ON).unwrap();
-        assert_eq!(
-            found.scores.len(),
-            2,
-            "there are no more directions than columns"
-        );
-        assert!((found.explained[0] - 0.9).abs() < 1e-6);
-        assert!((found.explained[1] - 0.1).abs() < 1e-6);
-        for (component, expected) in [(0, [3.0, -3.0, 0.0, 0.0]), (1, [0.0, 0.0, 1.0, -1.0])] {
-            let scores = &found.scores[component];
-            let sign = if component == 0 {
-                scores[0].signum()
-            } else {
-                scores[2].signum()
-            };
-            for (score, expected) in scores.iter().zip(expected) {
-                assert!((score * sign - expected).abs() < 1e-5, "{scores:?}");
+    fn vectors_that_are_equal_have_none() {
+        let mut moments = Moments::new(2);
+        assert_eq!(moments.components(), None);
+        moments.add(&[3.0, 3.0, 3.0, 5.0, 5.0, 5.0]);
+        assert_eq!(moments.components(), None);
+    }
+
+    /// Moments of parts are those of the whole.
+    #[test]
+    fn it_does_not_matter_in_which_parts_vectors_come() {
+        let value = |at: usize| ((at * at + 3 * at) as f32 * 0.37).sin();
+        let planes: Vec<f32> = (0..5 * 12).map(value).collect();
+        let part = |from: usize, to: usize| -> Vec<f32> {
+            let planes = planes.chunks_exact(12);
+            planes.flat_map(|plane| plane[from..to].to_vec()).collect()
+        };
+        let (mut whole, mut parts) = (Moments::new(5), Moments::new(5));
+        whole.add(&planes);
+        parts.add(&part(0, 5));
+        parts.add(&part(5, 12));
+        let [whole, parts] = [whole, parts].map(|moments| moments.components().unwrap());
+        for (a, b) in whole.project(&planes).iter().zip(parts.project(&planes)) {
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() < 1e-5);
             }
         }
-    }
-
-    #[test]
-    fn rows_that_are_alike_have_no_variance_and_nothing_is_not_a_number() {
-        let found = leading(&[0.25; 12], (4, 3), 3, GO_ON).unwrap();
-        assert!(found.explained.iter().all(|&share| share == 0.0));
-        assert!(found.scores.iter().flatten().all(|score| score.is_finite()));
-        assert!(leading(&[], (0, 0), 3, GO_ON).unwrap().scores.is_empty());
-    }
-
-    #[test]
-    fn it_ends_when_it_is_told_to() {
-        assert!(leading(&[1.0, 2.0, 3.0, 5.0], (2, 2), 1, &|| true).is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use image::{Rgb, RgbImage};
 
-use super::components::{COMPONENTS, Components};
+use crate::trace::principal::{COMPONENTS, PrincipalComponents};
 use crate::trace::{Stats, TensorData};
 
 /// Pictures of more places across or down than this are made smaller.
@@ -158,7 +158,7 @@ impl Features {
         shape: Vec<usize>,
         values: Vec<f32>,
         map: Option<(usize, usize)>,
-        components: impl FnOnce(&Layout, &[f32]) -> Option<(Components, Option<usize>)>,
+        components: impl FnOnce(&Layout, &[f32]) -> Option<(PrincipalComponents, Option<usize>)>,
     ) -> Self {
         let layout = Layout::of(&shape, map);
         let values = TensorData::from_values(path, shape, values);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Tensor;
 
-use super::components::{Components, Moments};
 use super::features::{Layout, rms};
 use super::{item, read};
 use crate::model::{self, Hook};
+use crate::trace::principal::{Moments, PrincipalComponents};
 use crate::trace::{CancelToken, Guidance, Stats};
 
 /// What was taken in of each module, step by step, in one half of guidance.
@@ -17,7 +17,7 @@ pub struct Fitted {
     paths: Vec<String>,
     /// By path. What was not finite has none, and gets none.
     moments: BTreeMap<String, Option<Moments>>,
-    components: BTreeMap<String, Components>,
+    components: BTreeMap<String, PrincipalComponents>,
     steps: BTreeSet<usize>,
     /// On how many of them the components were fitted.
     settled: usize,
@@ -47,7 +47,7 @@ impl Fitted {
     }
 
     /// The components of the module at `path`, and on how many steps they were fitted.
-    pub fn components(&self, path: &str) -> Option<(&Components, usize)> {
+    pub fn components(&self, path: &str) -> Option<(&PrincipalComponents, usize)> {
         let components = self.components.get(path)?;
         Some((components, self.settled))
     }

@@ -1,7 +1,6 @@
 //! Looking into the networks of a run that was recorded: a pass is computed again from what is kept, ends at the last
 //! module that was asked for, and what passes is reduced on the spot.
 
-mod components;
 mod features;
 mod fitted;
 
@@ -10,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{IndexOp as _, Tensor};
 
 #[cfg(test)]
-use components::COMPONENTS;
-use components::Moments;
+use super::principal::COMPONENTS;
+use super::principal::Moments;
 pub use features::Features;
 use features::{Branch, Layout, rms};
 pub use fitted::Fitted;
