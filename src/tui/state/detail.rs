@@ -183,7 +183,7 @@ impl Detail {
                 self.prompt = after(&PromptPart::ALL, self.prompt, 1);
             }
             (Action::SwitchMeasure, View::Prompt) => {
-                self.order = after(&EffectsOrder::ALL, self.order, 1)
+                self.order = after(&EffectsOrder::ALL, self.order, 1);
             }
             (Action::Switch, View::TextEncoder) => self.text = after(&TextPart::ALL, self.text, 1),
             (Action::Switch, View::Denoising) => self.step = after(&StepPart::ALL, self.step, 1),
